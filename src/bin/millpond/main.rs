@@ -1,0 +1,2 @@
+//! The `millpond` daemon.
+fn main() {}

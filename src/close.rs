@@ -1,0 +1,165 @@
+//! Why a connection ended.
+//!
+//! Every connection ends with exactly one [`CloseReason`]. Each variant has one counter in
+//! [`Stats`](crate::Stats) and one line in the debug log, so that the sum of the counters and of the
+//! live connections is at any time the number of accepted ones.
+
+use std::fmt;
+
+/// Why a connection ended.
+///
+/// # Examples
+/// ```
+/// use millpond::CloseReason;
+///
+/// assert_eq!(CloseReason::IdleTimeout.name(), "idle_timeout");
+/// assert_eq!(CloseReason::ALL.len(), CloseReason::COUNT);
+/// println!("closed: {}", CloseReason::IdleTimeout); // closed: no request came within …
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The client closed the connection between two requests, or before the first.
+    ClientClosed,
+    /// The connection was closed after an answer that said so (`Connection: close`, HTTP/1.0).
+    Finished,
+    /// The client closed or reset the connection in the middle of a request or an answer.
+    ClientGone,
+    /// The client had closed before a worker took its request, which was therefore not served.
+    ClientGoneInQueue,
+    /// No request came within the idle timeout.
+    IdleTimeout,
+    /// The head of a request did not arrive whole within the head timeout.
+    HeadTimeout,
+    /// The body of a request made no progress, or too little, within the body timeout.
+    BodyTimeout,
+    /// The client took nothing, or too little, of an answer within the write timeout.
+    WriteTimeout,
+    /// The bytes received were no valid request; a 4xx or 5xx was answered.
+    BadRequest,
+    /// Some limit on the size of a request was exceeded; a 413, 414 or 431 was answered.
+    TooLarge,
+    /// The request was refused because of overload; a 503 was answered.
+    Overloaded,
+    /// The connection was refused while the server was draining.
+    Draining,
+    /// The connection was still open when the drain deadline passed, and was cut off.
+    CutOff,
+    /// The connection reached its number of requests or its age.
+    WornOut,
+    /// The handler panicked; a 500 was answered if none of the answer had been sent.
+    HandlerPanicked,
+    /// The handler's answer could not be sent as declared: its body failed or had another length.
+    HandlerFailed,
+    /// The connection was handed to an upgrade handler, which has ended.
+    Upgraded,
+    /// A system call on the socket failed in a way that no other reason names.
+    SocketError,
+    /// The protocol ended the connection by itself.
+    ProtocolClosed,
+}
+
+impl CloseReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Every reason, in the order of declaration: the index is `reason as usize`.
+    pub const ALL: [Self; 19] = [
+        Self::ClientClosed,
+        Self::Finished,
+        Self::ClientGone,
+        Self::ClientGoneInQueue,
+        Self::IdleTimeout,
+        Self::HeadTimeout,
+        Self::BodyTimeout,
+        Self::WriteTimeout,
+        Self::BadRequest,
+        Self::TooLarge,
+        Self::Overloaded,
+        Self::Draining,
+        Self::CutOff,
+        Self::WornOut,
+        Self::HandlerPanicked,
+        Self::HandlerFailed,
+        Self::Upgraded,
+        Self::SocketError,
+        Self::ProtocolClosed,
+    ];
+
+    /// The name of the counter, in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::Finished => "finished",
+            Self::ClientGone => "client_gone",
+            Self::ClientGoneInQueue => "client_gone_in_queue",
+            Self::IdleTimeout => "idle_timeout",
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::BadRequest => "bad_request",
+            Self::TooLarge => "too_large",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::CutOff => "cut_off",
+            Self::WornOut => "worn_out",
+            Self::HandlerPanicked => "handler_panicked",
+            Self::HandlerFailed => "handler_failed",
+            Self::Upgraded => "upgraded",
+            Self::SocketError => "socket_error",
+            Self::ProtocolClosed => "protocol_closed",
+        }
+    }
+
+    /// One sentence for people, without a full stop.
+    #[must_use]
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "the client closed between requests",
+            Self::Finished => "the last answer was sent",
+            Self::ClientGone => "the client went away in the middle of an exchange",
+            Self::ClientGoneInQueue => "the client went away before its request was taken",
+            Self::IdleTimeout => "no request came within the idle timeout",
+            Self::HeadTimeout => "the head of the request took longer than the head timeout",
+            Self::BodyTimeout => "the body of the request came too slowly",
+            Self::WriteTimeout => "the client took the answer too slowly",
+            Self::BadRequest => "the bytes received were no valid request",
+            Self::TooLarge => "the request exceeded a limit",
+            Self::Overloaded => "the server was overloaded",
+            Self::Draining => "the server was stopping",
+            Self::CutOff => "the drain deadline passed",
+            Self::WornOut => "the connection reached its number of requests or its age",
+            Self::HandlerPanicked => "the handler panicked",
+            Self::HandlerFailed => "the handler's answer could not be sent as declared",
+            Self::Upgraded => "the upgraded connection ended",
+            Self::SocketError => "a system call on the socket failed",
+            Self::ProtocolClosed => "the protocol ended the connection",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_a_reason_is_its_discriminant() {
+        for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let names: std::collections::HashSet<_> =
+            CloseReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), CloseReason::COUNT);
+    }
+}

@@ -1,0 +1,140 @@
+//! What stops a server from starting.
+//!
+//! An [`Error`] is a report for people: it names the address, path or setting in question, gives the
+//! system's reason, and usually a hint. A program branches on its [`ErrorKind`].
+
+use std::fmt;
+use std::io;
+
+/// What stops a server from starting.
+///
+/// Its `Display` is one line without a full stop, made to follow `error: `; [`hint`](Error::hint) is
+/// made to follow `hint: `.
+///
+/// # Examples
+/// ```
+/// use millpond::{ErrorKind, Server, http::Response};
+///
+/// let error = Server::builder()
+///     .workers(0)
+///     .http(|_req: &mut millpond::http::Request| Response::text(""))
+///     .unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Config);
+/// assert_eq!(error.to_string(), "workers is 0");
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    source: Option<io::Error>,
+}
+
+/// The kinds of [`Error`], for programs to branch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The text of an endpoint could not be understood.
+    Endpoint,
+    /// A setting is out of range, or contradicts another.
+    Config,
+    /// A listener could not be bound.
+    Bind,
+    /// The system denied the permission for something.
+    Permission,
+    /// Anything else that the system refused: threads, descriptors, epoll.
+    System,
+}
+
+impl Error {
+    /// An error of this kind that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// The same error with a hint on what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with the system's reason appended to its message.
+    ///
+    /// A reason of "permission denied" makes it an [`ErrorKind::Permission`].
+    #[must_use]
+    pub fn with_source(mut self, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            self.kind = ErrorKind::Permission;
+        }
+        self.source = Some(source);
+        self
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What to do about it, if that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.source {
+            Some(source) => write!(f, ": {}", reason(source)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// The system's reason in lower case and without the number: `permission denied`.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        // An acronym ("I/O error") keeps its capitals.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_in_lower_case_and_has_no_number() {
+        let table = [
+            (13, "permission denied"),
+            (98, "address already in use"),
+            (111, "connection refused"),
+        ];
+        for (errno, expected) in table {
+            assert_eq!(reason(&io::Error::from_raw_os_error(errno)), expected);
+        }
+    }
+
+    #[test]
+    fn a_denied_permission_is_its_own_kind() {
+        let denied = Error::new(ErrorKind::Bind, "cannot bind [::]:80")
+            .with_source(io::Error::from_raw_os_error(13));
+        assert_eq!(denied.kind(), ErrorKind::Permission);
+        assert_eq!(denied.to_string(), "cannot bind [::]:80: permission denied");
+    }
+}

@@ -1,0 +1,63 @@
+//! [`Handler`]: what answers a request. Functions and closures are handlers.
+
+use std::sync::Arc;
+
+use super::message::{Request, Response};
+
+/// Answers requests. It is called on a worker thread and may block.
+///
+/// Every `Fn(&mut Request) -> Response` is a handler. A panic costs the one request: the client gets
+/// a 500, the connection is closed, the worker goes on.
+///
+/// # Examples
+/// ```
+/// use millpond::http::{Handler, Request, Response};
+///
+/// struct Greeter(String);
+///
+/// impl Handler for Greeter {
+///     fn handle(&self, req: &mut Request) -> Response {
+///         Response::text(format!("{} from {}", self.0, req.uri().path()))
+///     }
+/// }
+/// ```
+pub trait Handler: Send + Sync + 'static {
+    /// The answer to `request`.
+    fn handle(&self, request: &mut Request) -> Response;
+
+    /// Asked before the body of a request that expects `100-continue` (RFC 9110 §10.1.1) is read:
+    /// `Some` is the final answer, and the body is never sent. Default: `None`.
+    fn expect_continue(&self, request: &Request) -> Option<Response> {
+        let _ = request;
+        None
+    }
+
+    /// The body of the 503 that refuses a request under overload, as plain text; asked once, at
+    /// start. Default: `None`, the server's own.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+}
+
+impl<F> Handler for F
+where
+    F: Fn(&mut Request) -> Response + Send + Sync + 'static,
+{
+    fn handle(&self, request: &mut Request) -> Response {
+        self(request)
+    }
+}
+
+impl Handler for Arc<dyn Handler> {
+    fn handle(&self, request: &mut Request) -> Response {
+        (**self).handle(request)
+    }
+
+    fn expect_continue(&self, request: &Request) -> Option<Response> {
+        (**self).expect_continue(request)
+    }
+
+    fn refusal(&self) -> Option<String> {
+        (**self).refusal()
+    }
+}
