@@ -1,45 +1,315 @@
 //! The connection while a handler has it in hand.
+//!
+//! A worker lays the connection into its [`Link`] for the time of an exchange and takes it out again
+//! afterwards. The request and its body hold a handle to the link, so that they are ordinary values
+//! that a handler may keep, move to another thread, or answer with; but once the exchange is over a
+//! handle finds another exchange's number in the link, and reads nothing more. So the connection has
+//! one owner at any moment: the worker.
 
+use std::fmt;
 use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use crate::net::Addr;
+use super::body::BodyDecoder;
+use super::buffer::Buffer;
+use super::reject::Reject;
+use super::request::Framing;
+use super::response::CONTINUE;
+use crate::close::CloseReason;
+use crate::config::Config;
+use crate::net::{Addr, Interest};
+use crate::pool::Connection;
+use crate::pool::slots::lock;
 
-/// The client behind a request.
-pub(crate) struct Client {}
+/// Where a worker lays the connection for the time of an exchange.
+#[derive(Debug)]
+pub(crate) struct Link(Mutex<Exchange>);
 
-impl Client {
-    pub(crate) fn peer(&self) -> &Addr {
-        unimplemented!()
+impl Link {
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Exchange::new(config))))
     }
-    pub(crate) fn local(&self) -> Option<Addr> {
-        unimplemented!()
-    }
-    pub(crate) fn is_connected(&self) -> bool {
-        unimplemented!()
+
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Exchange> {
+        lock(&self.0)
     }
 }
 
-/// A request's body, read from the connection.
+/// One request and its answer on a connection.
 #[derive(Debug)]
-pub struct Incoming {}
+pub(crate) struct Exchange {
+    /// Which exchange it is: handles of earlier ones are stale.
+    pub(crate) number: u64,
+    pub(crate) connection: Option<Box<Connection>>,
+    pub(crate) input: Buffer,
+    /// Answers that are encoded and not yet sent.
+    pub(crate) output: Vec<u8>,
+    pub(crate) body: BodyDecoder,
+    /// What `Content-Length` said.
+    length: Option<u64>,
+    /// Whether the client waits for a `100 Continue` before it sends the body.
+    pub(crate) expects_continue: bool,
+    /// Why the body could not be read to its end.
+    pub(crate) failure: Option<CloseReason>,
+    trailers: Option<HeaderMap>,
+    pace: Pace,
+    timeouts: crate::config::Timeouts,
+    limits: crate::config::Limits,
+}
+
+/// How fast a body comes.
+#[derive(Debug, Default)]
+struct Pace {
+    began: Option<Instant>,
+    bytes: u64,
+}
+
+impl Exchange {
+    fn new(config: &Config) -> Self {
+        Self {
+            number: 0,
+            connection: None,
+            input: Buffer::new(),
+            output: Vec::with_capacity(4096),
+            body: BodyDecoder::new(&Framing::None, &config.limits),
+            length: None,
+            expects_continue: false,
+            failure: None,
+            trailers: None,
+            pace: Pace::default(),
+            timeouts: config.timeouts.clone(),
+            limits: config.limits.clone(),
+        }
+    }
+
+    /// Begins an exchange whose head was read: what comes next is its body.
+    pub(crate) fn begin(&mut self, framing: &Framing, expects_continue: bool) {
+        self.number += 1;
+        self.body = BodyDecoder::new(framing, &self.limits);
+        self.length = match framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(*length),
+            Framing::Chunked => None,
+        };
+        self.expects_continue = expects_continue && !self.body.is_done();
+        self.failure = None;
+        self.trailers = None;
+        self.pace = Pace::default();
+    }
+
+    /// Ends the exchange: handles are stale from now on.
+    pub(crate) fn end(&mut self) {
+        self.number += 1;
+    }
+
+    /// Reads a piece of the body, waiting for the client if need be. 0 is the end.
+    pub(crate) fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() || self.body.is_done() {
+            return Ok(0);
+        }
+        if self.failure.is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.send_continue()?;
+        loop {
+            if let Some(count) = self.take_body(buf)? {
+                return Ok(count);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Takes what was read ahead. `None`: more has to be read.
+    fn take_body(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            let direct = usize::try_from(self.body.direct()).unwrap_or(usize::MAX);
+            let input = self.input.filled();
+            let count = direct.min(input.len()).min(buf.len());
+            if count > 0 {
+                buf[..count].copy_from_slice(&input[..count]);
+                self.body.advance(count as u64);
+                self.input.consume(count);
+                self.pace.bytes += count as u64;
+                return Ok(Some(count));
+            }
+            if direct > 0 {
+                return Ok(None);
+            }
+            let used = match self.body.decode_framing(self.input.filled()) {
+                Ok(used) => used,
+                Err(reject) => return Err(self.fail_decoding(reject)),
+            };
+            self.input.consume(used);
+            if self.body.is_done() {
+                self.trailers = self.body.take_trailers();
+                return Ok(Some(0));
+            }
+            if used == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads ahead, waiting for the client within the body's timeout and rate.
+    fn fill(&mut self) -> io::Result<()> {
+        let Some(connection) = self.connection.as_mut() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        // What came with the head costs no look at the clock.
+        let began = *self.pace.began.get_or_insert_with(Instant::now);
+        let deadline = Instant::now() + self.timeouts.body;
+        let limit = self.limits.head;
+        loop {
+            match self.input.fill(&connection.stream, limit) {
+                Ok((0, _)) => return Err(self.fail(CloseReason::ClientGone)),
+                Ok((_, all)) => {
+                    connection.unread = !all;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !connection.stream.wait(Interest::Read, Some(deadline))? {
+                        return Err(self.fail(CloseReason::BodyTimeout));
+                    }
+                }
+                Err(_) => return Err(self.fail(CloseReason::ClientGone)),
+            }
+        }
+        let lasted = began.elapsed();
+        if self.is_too_slow(lasted) {
+            return Err(self.fail(CloseReason::BodyTimeout));
+        }
+        Ok(())
+    }
+
+    fn is_too_slow(&self, lasted: Duration) -> bool {
+        let (rate, grace) = (self.timeouts.min_rate, self.timeouts.rate_grace);
+        let so_far = self.pace.bytes + self.input.filled().len() as u64;
+        rate > 0 && lasted > grace && (so_far as f64) < f64::from(rate) * lasted.as_secs_f64()
+    }
+
+    /// Tells a client that waits for it to send the body.
+    fn send_continue(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.expects_continue) {
+            self.output.extend_from_slice(CONTINUE);
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Sends the encoded output, waiting for the client within the write timeout.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let Some(connection) = self.connection.as_ref() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut sent = 0;
+        while sent < self.output.len() {
+            match connection.stream.try_write(&self.output[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let deadline = Instant::now() + self.timeouts.write;
+                    if !connection.stream.wait(Interest::Write, Some(deadline))? {
+                        return Err(self.fail(CloseReason::WriteTimeout));
+                    }
+                }
+                Err(_) => return Err(self.fail(CloseReason::ClientGone)),
+            }
+        }
+        self.output.clear();
+        Ok(())
+    }
+
+    fn fail_decoding(&mut self, reject: Reject) -> io::Error {
+        let reason = reject.close_reason();
+        self.failure = Some(reason);
+        let kind = match reason {
+            CloseReason::TooLarge => io::ErrorKind::FileTooLarge,
+            _ => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, reject.explain())
+    }
+
+    /// Notes why the exchange cannot go on.
+    fn fail(&mut self, reason: CloseReason) -> io::Error {
+        self.failure = Some(reason);
+        let kind = match reason {
+            CloseReason::BodyTimeout | CloseReason::WriteTimeout => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::UnexpectedEof,
+        };
+        io::Error::new(kind, reason.explain())
+    }
+}
+
+/// The client behind a request.
+pub(crate) struct Client {
+    pub(crate) link: Arc<Link>,
+    pub(crate) number: u64,
+    pub(crate) peer: Addr,
+}
+
+impl Client {
+    pub(crate) fn peer(&self) -> &Addr {
+        &self.peer
+    }
+
+    pub(crate) fn local(&self) -> Option<Addr> {
+        self.look(|connection| connection.stream.local_addr().ok()).flatten()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.look(|connection| !connection.stream.is_gone()).unwrap_or(false)
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Connection) -> T) -> Option<T> {
+        let exchange = self.link.lock();
+        match (&exchange.connection, exchange.number == self.number) {
+            (Some(connection), true) => Some(look(connection)),
+            _ => None,
+        }
+    }
+}
+
+/// A request's body, read from the connection; see [`Body`](super::Body).
+pub struct Incoming {
+    link: Arc<Link>,
+    number: u64,
+    length: Option<u64>,
+}
 
 impl Incoming {
-    pub(crate) fn length(&self) -> Option<u64> {
-        None
+    pub(crate) fn new(link: &Arc<Link>, exchange: &Exchange) -> Self {
+        Self { link: Arc::clone(link), number: exchange.number, length: exchange.length }
     }
+
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
     pub(crate) fn trailers(&self) -> Option<HeaderMap> {
-        None
+        let exchange = self.link.lock();
+        if exchange.number == self.number { exchange.trailers.clone() } else { None }
+    }
+
+    /// Whether it is the body of this exchange.
+    pub(crate) fn belongs_to(&self, link: &Arc<Link>, number: u64) -> bool {
+        Arc::ptr_eq(&self.link, link) && self.number == number
     }
 }
 
 impl Read for Incoming {
-    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-        Ok(0)
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut exchange = self.link.lock();
+        if exchange.number != self.number {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the exchange is over"));
+        }
+        exchange.read_body(buf)
     }
 }
 
-/// An upgraded connection.
-#[derive(Debug)]
-pub struct Upgraded {}
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("length", &self.length).finish_non_exhaustive()
+    }
+}

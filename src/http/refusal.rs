@@ -1,0 +1,77 @@
+//! The 503 that turns a request away: rendered once, sent without waiting.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::close::CloseReason;
+use crate::pool::{Connection, Phase, Served};
+
+/// The pre-rendered refusals: one for each `Retry-After`, kept alive or closed, with a body or for
+/// HEAD.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    rendered: Vec<Rendered>,
+    /// Which comes next. Clients that were refused together are told different times, so that they do
+    /// not come back together.
+    next: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Rendered {
+    keep: Box<[u8]>,
+    close: Box<[u8]>,
+    keep_head: usize,
+    close_head: usize,
+}
+
+impl Refusals {
+    /// `text` is the body; `seconds` the range of `Retry-After`.
+    pub(crate) fn new(text: Option<String>, seconds: (u32, u32)) -> Self {
+        let text = text.unwrap_or_else(|| "503 Service Unavailable: try again later\n".to_owned());
+        let rendered = (seconds.0..=seconds.1.min(seconds.0.saturating_add(60)))
+            .map(|seconds| {
+                let (keep, keep_head) = render(&text, seconds, "keep-alive");
+                let (close, close_head) = render(&text, seconds, "close");
+                Rendered { keep, close, keep_head, close_head }
+            })
+            .collect();
+        Self { rendered, next: AtomicUsize::new(0) }
+    }
+
+    /// Sends one. Whether the connection is kept is the caller's to say: only if one whole request
+    /// without a body was read and nothing more is there.
+    pub(crate) fn send(
+        &self,
+        mut connection: Box<Connection>,
+        is_head: bool,
+        keep_alive: bool,
+    ) -> Served {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.rendered.len();
+        let rendered = &self.rendered[turn];
+        let (bytes, head) = match keep_alive {
+            true => (&rendered.keep, rendered.keep_head),
+            false => (&rendered.close, rendered.close_head),
+        };
+        let bytes = if is_head { &bytes[..head] } else { bytes };
+        match connection.stream.try_write(bytes) {
+            Ok(sent) if sent == bytes.len() => {}
+            // It does not even take so little: waiting for it would be service.
+            _ => return Served::Close(connection, CloseReason::Overloaded),
+        }
+        if keep_alive {
+            connection.requests += 1;
+            return Served::Park(connection, Phase::Idle);
+        }
+        connection.closing = Some(CloseReason::Overloaded);
+        super::driver::close(connection, CloseReason::Overloaded)
+    }
+}
+
+fn render(text: &str, seconds: u32, connection: &str) -> (Box<[u8]>, usize) {
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: {connection}\r\nRetry-After: {seconds}\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+        text.len()
+    );
+    let length = head.len();
+    ((head + text).into_bytes().into(), length)
+}

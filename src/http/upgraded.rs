@@ -1,0 +1,103 @@
+//! [`Upgraded`]: a connection that has left HTTP.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::close::CloseReason;
+use crate::net::{Addr, Interest};
+use crate::pool::{Connection, Mill};
+
+/// The raw duplex stream of an upgraded connection, with what was read ahead of it.
+///
+/// Reads and writes block, each at most for its timeout. When the server is told to stop, a read that
+/// waits fails with `ConnectionAborted`; what is to be said at parting can still be written.
+pub struct Upgraded {
+    connection: Box<Connection>,
+    ahead: Vec<u8>,
+    mill: Arc<Mill>,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl Upgraded {
+    pub(crate) fn new(mut connection: Box<Connection>, ahead: Vec<u8>, mill: Arc<Mill>) -> Self {
+        connection.set_reason(CloseReason::Upgraded);
+        let write_timeout = Some(mill.config.timeouts.write);
+        Self { connection, ahead, mill, read_timeout: None, write_timeout }
+    }
+
+    /// The peer's address, as accept(2) gave it.
+    #[must_use]
+    pub fn peer(&self) -> &Addr {
+        self.connection.peer()
+    }
+
+    /// How long a read may wait; `None`, the default: until the server stops.
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.read_timeout = timeout;
+    }
+
+    /// How long a write may wait; the default is [`Timeouts::write`](crate::config::Timeouts::write).
+    pub fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.write_timeout = timeout;
+    }
+
+    /// Whether the server is stopping.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.mill.is_draining()
+    }
+}
+
+impl Read for Upgraded {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buf.len());
+            buf[..count].copy_from_slice(&self.ahead[..count]);
+            self.ahead.drain(..count);
+            return Ok(count);
+        }
+        let deadline = self.read_timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            match self.connection.stream.try_read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            if self.mill.is_draining() {
+                let stopping = "the server is stopping";
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, stopping));
+            }
+            let stream = &self.connection.stream;
+            if !stream.wait_or(Interest::Read, deadline, &self.mill.stopping)? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+impl Write for Upgraded {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let deadline = self.write_timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            match self.connection.stream.try_write(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            if !self.connection.stream.wait(Interest::Write, deadline)? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded").field("peer", self.peer()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,228 @@
+//! The engine: acceptor, work queue, workers, parking. It knows connections and
+//! [`Protocol`]s, never what is spoken.
+//!
+//! The modules in the order in which the water runs:
+//!
+//! ```text
+//! acceptor ─► queue ─► worker ─► (protocol) ─► parking ─► queue …
+//!               │ overload                        │ slots, deadlines
+//!               ▼                                 ▼
+//!            refused                    dispatch: who waits on epoll
+//!                                       monitor: who sees that somebody does
+//! ```
+
+pub(crate) mod acceptor;
+pub(crate) mod connection;
+pub(crate) mod counters;
+pub(crate) mod dispatch;
+pub(crate) mod fairness;
+pub(crate) mod histogram;
+pub(crate) mod ledger;
+pub(crate) mod monitor;
+pub(crate) mod output;
+pub(crate) mod overload;
+pub(crate) mod parking;
+pub(crate) mod protocol;
+pub(crate) mod queue;
+pub(crate) mod slots;
+pub(crate) mod waker;
+pub(crate) mod worker;
+
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+pub use connection::{Connection, Phase};
+pub use counters::Stats;
+pub use output::Segment;
+pub use overload::Refusal;
+pub use protocol::{Protocol, Seat, Served, Turn};
+
+use crate::close::CloseReason;
+use crate::config::Config;
+use counters::Counters;
+use dispatch::Dispatch;
+use ledger::Ledger;
+use output::PendingPool;
+use overload::{Controller, RefusalBudget};
+use parking::Parking;
+use queue::{Queue, Work};
+use waker::Waker;
+
+/// The server takes what comes.
+const RUNNING: u8 = 0;
+/// It answers what it has, and takes nothing new.
+const DRAINING: u8 = 1;
+/// Its threads end.
+const STOPPED: u8 = 2;
+
+/// What the threads of a server share.
+pub(crate) struct Mill {
+    pub(crate) config: Config,
+    pub(crate) protocols: Vec<Arc<dyn Protocol>>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) queue: Queue,
+    pub(crate) parking: Parking,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) counters: Counters,
+    /// The memory for what slow readers have not yet taken.
+    pub(crate) pending: Arc<PendingPool>,
+    budget: Mutex<RefusalBudget>,
+    stage: AtomicU8,
+    draining_since: OnceLock<Instant>,
+}
+
+impl Mill {
+    pub(crate) fn new(config: Config, protocols: Vec<Arc<dyn Protocol>>) -> io::Result<Arc<Self>> {
+        let epoch = Instant::now();
+        let (pool, limits) = (&config.pool, &config.limits);
+        let capacity = pool.queue_capacity();
+        let controller = Controller::new(&config.overload, pool.workers, capacity, epoch);
+        Ok(Arc::new(Self {
+            ledger: Ledger::new(limits.connections, Waker::new()?),
+            queue: Queue::new(capacity, controller),
+            parking: Parking::new(limits.connections, &config.timeouts, epoch)?,
+            dispatch: Dispatch::new(pool.workers),
+            counters: Counters::new(pool.workers),
+            pending: PendingPool::new(limits.pending_total),
+            budget: Mutex::new(RefusalBudget::new(config.overload.refuse_budget, epoch)),
+            stage: AtomicU8::new(RUNNING),
+            draining_since: OnceLock::new(),
+            protocols,
+            config,
+        }))
+    }
+
+    /// A place at each protocol, for one thread.
+    pub(crate) fn seats(&self) -> Vec<Box<dyn Seat>> {
+        self.protocols.iter().map(|protocol| protocol.seat()).collect()
+    }
+
+    /// Puts work into the queue, or does what is to be done when it does not take it. `true`: it is
+    /// in the queue.
+    pub(crate) fn bring(self: &Arc<Self>, work: Work, now: Instant, seat: &mut dyn Seat) -> bool {
+        match self.queue.push(work, now) {
+            Ok(()) => return true,
+            Err((Work::Connection(connection), refusal)) => {
+                refuse(self, seat, connection, refusal, now);
+            }
+            // It was admitted before: the kernel will tell of it again.
+            Err((Work::Continuation(connection), _)) => {
+                if let Err((connection, error)) = self.parking.postpone(connection, now) {
+                    log::warn!("{}: cannot wait for it: {error}", connection.peer);
+                    self.close(connection, CloseReason::SocketError);
+                }
+            }
+        }
+        false
+    }
+
+    /// Sees to it that somebody will take what was put into the queue.
+    pub(crate) fn call(&self) {
+        if self.dispatch.call(self.queue.controller.service_estimate()) {
+            self.parking.nudge();
+        }
+    }
+
+    /// The first deadline has come nearer: whoever waits for it has to wait shorter.
+    pub(crate) fn reschedule(&self) {
+        if self.dispatch.monitor_leads() {
+            self.parking.nudge();
+        } else {
+            self.dispatch.rouse_monitor();
+        }
+    }
+
+    /// Ends a connection.
+    pub(crate) fn close(&self, mut connection: Box<Connection>, reason: CloseReason) {
+        self.parking.forget(connection.token.take());
+        connection.close(reason);
+    }
+
+    /// For how long refusing has to pause, if it has used up its share of the CPU time.
+    pub(crate) fn refusing_pause(&self, now: Instant) -> Option<Duration> {
+        slots::lock(&self.budget).allowed(now)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) >= DRAINING
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) == STOPPED
+    }
+
+    pub(crate) fn draining_since(&self) -> Instant {
+        *self.draining_since.get_or_init(Instant::now)
+    }
+
+    /// Starts draining: everybody looks.
+    pub(crate) fn drain(&self) {
+        self.draining_since();
+        self.stage.fetch_max(DRAINING, Ordering::SeqCst);
+        self.wake_everybody();
+    }
+
+    /// Ends the threads, as soon as they are done with what they have in hand.
+    pub(crate) fn stop(&self) {
+        self.stage.store(STOPPED, Ordering::SeqCst);
+        self.wake_everybody();
+    }
+
+    fn wake_everybody(&self) {
+        self.ledger.acceptor.wake();
+        self.dispatch.wake_all();
+        self.parking.nudge();
+    }
+}
+
+/// Turns a connection's work away, and charges what that cost.
+pub(crate) fn refuse(
+    mill: &Arc<Mill>,
+    seat: &mut dyn Seat,
+    connection: Box<Connection>,
+    refusal: Refusal,
+    now: Instant,
+) {
+    mill.counters.refuse(refusal);
+    let served = seat.refuse(connection, &mut Turn::new(mill, now), refusal);
+    settle(mill, seat, served, now);
+    let end = Instant::now();
+    slots::lock(&mill.budget).charge(end, end.saturating_duration_since(now));
+}
+
+/// Parks or closes a connection that was refused.
+fn settle(mill: &Arc<Mill>, seat: &mut dyn Seat, mut served: Served, now: Instant) {
+    loop {
+        let again = match served {
+            Served::Park(connection, phase) => mill.park(connection, phase, now),
+            Served::Requeue(connection) => Some(connection),
+            Served::Close(connection, reason) => {
+                mill.close(connection, reason);
+                None
+            }
+            Served::Gone => None,
+        };
+        let Some(connection) = again else { return };
+        if connection.phase == Phase::Linger {
+            // No handler is called for it.
+            served = seat.serve(connection, &mut Turn::new(mill, now));
+        } else {
+            match mill.queue.push(Work::of(connection), now) {
+                Ok(()) => mill.call(),
+                Err((work, _)) => mill.close(work.into_connection(), CloseReason::Overloaded),
+            }
+            return;
+        }
+    }
+}
+
+impl std::fmt::Debug for Mill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mill")
+            .field("ledger", &self.ledger)
+            .field("queued", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}

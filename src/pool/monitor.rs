@@ -1,0 +1,171 @@
+//! The monitor: it sees to it that what moves keeps moving, that deadlines are kept, and that work is
+//! turned away while every worker is busy.
+//!
+//! It sleeps while somebody leads and nothing is queued; an idle server has no wake-ups. While work
+//! moves it looks once a tick: if nobody has looked at epoll since, it wakes a follower; if there is
+//! none, it looks itself, so that a keep-alive client gets its place in the queue, or its refusal,
+//! though every worker is held by a handler.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::close::CloseReason;
+use crate::pool::connection::{Connection, Phase};
+use crate::pool::protocol::{Seat, Turn};
+use crate::pool::queue::Work;
+use crate::pool::{Mill, refuse};
+
+/// How many looks without finding anything, before the monitor waits on epoll instead of looking.
+const FRUITLESS: u32 = 8;
+
+/// How long a connection that has not said anything yet may do so once the server is stopping.
+const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
+
+/// The thread that looks after the others.
+pub(crate) struct Monitor {
+    mill: Arc<Mill>,
+    seats: Vec<Box<dyn Seat>>,
+    /// What the last look saw.
+    looks: u64,
+    turns: u64,
+    /// When the workers were last seen to take something.
+    moved: Instant,
+    fruitless: u32,
+}
+
+impl Monitor {
+    pub(crate) fn new(mill: Arc<Mill>, seats: Vec<Box<dyn Seat>>) -> Self {
+        Self { mill, seats, looks: 0, turns: 0, moved: Instant::now(), fruitless: 0 }
+    }
+
+    /// Watches until the server has stopped; then cuts off what is still parked.
+    pub(crate) fn run(mut self) {
+        let mill = Arc::clone(&self.mill);
+        mill.dispatch.enrol_monitor();
+        while !mill.is_stopped() {
+            let now = Instant::now();
+            self.expire(now);
+            if mill.is_draining() {
+                self.retire(now);
+            } else if self.is_steady() {
+                let timeout = mill.parking.until_deadline(now);
+                mill.dispatch.sleep_monitor(timeout, || !self.is_steady() || mill.is_draining());
+                if self.is_steady() {
+                    continue;
+                }
+            }
+            std::thread::park_timeout(mill.config.pool.tick);
+            self.look(Instant::now());
+        }
+        mill.parking.sweep(|_| true, |connection| mill.close(connection, CloseReason::CutOff));
+    }
+
+    /// Whether the others need nobody to look after them: a leader waits for whatever comes.
+    fn is_steady(&self) -> bool {
+        self.mill.dispatch.is_led() && self.mill.queue.is_empty()
+    }
+
+    /// Closes the connections whose deadline has passed.
+    fn expire(&mut self, now: Instant) {
+        let mill = &self.mill;
+        let seats = &mut self.seats;
+        mill.parking.expire(now, |mut connection| {
+            let seat = &mut seats[connection.protocol as usize];
+            let reason = seat.expire(&mut connection, &mut Turn::new(mill, now));
+            mill.close(connection, reason);
+        });
+    }
+
+    fn look(&mut self, now: Instant) {
+        let mill = Arc::clone(&self.mill);
+        let (looks, turns) = (mill.dispatch.looks(), mill.counters.turns());
+        let was_led = looks != self.looks || mill.dispatch.is_led();
+        let moved = turns != self.turns;
+        (self.looks, self.turns) = (looks, turns);
+        if moved {
+            self.moved = now;
+        }
+        if !was_led {
+            if !mill.dispatch.wake_one() {
+                self.lead();
+            }
+        } else if !moved && !mill.queue.is_empty() {
+            mill.dispatch.wake_one();
+        }
+        let stuck = now.saturating_duration_since(self.moved);
+        if !mill.queue.is_empty() && stuck > mill.config.overload.deadline {
+            self.shed(now);
+        }
+    }
+
+    /// Looks at epoll in the place of the workers, who are all busy; after some looks in vain, waits.
+    fn lead(&mut self) {
+        let mill = Arc::clone(&self.mill);
+        let room = mill.queue.room();
+        // Over its budget for refusing, the server leaves what comes with the kernel.
+        let now = Instant::now();
+        if room == 0 || mill.refusing_pause(now).is_some() || !mill.dispatch.try_lead_as_monitor() {
+            return;
+        }
+        let waits = self.fruitless >= FRUITLESS && mill.queue.is_empty();
+        let timeout = if waits { mill.parking.until_deadline(now) } else { Some(Duration::ZERO) };
+        let mut found = Vec::new();
+        let result = mill.parking.wait(room, timeout, |connection| found.push(connection));
+        mill.dispatch.resign();
+        if let Err(error) = result {
+            log::error!("epoll_wait: {error}");
+        }
+        self.fruitless = if found.is_empty() { self.fruitless.saturating_add(1) } else { 0 };
+        let now = Instant::now();
+        for connection in found {
+            let seat = &mut self.seats[connection.protocol as usize];
+            mill.bring(Work::of(connection), now, seat.as_mut());
+            mill.call();
+        }
+    }
+
+    /// Every worker has been in the same handler for longer than a request may take: what waits can
+    /// only come too late, and is told so.
+    fn shed(&mut self, now: Instant) {
+        let mill = Arc::clone(&self.mill);
+        for _ in 0..mill.queue.len() {
+            let Some(ticket) = mill.queue.take() else { return };
+            let verdict = mill.queue.judge(&ticket, now);
+            let connection = ticket.work.into_connection();
+            let seat = &mut self.seats[connection.protocol as usize];
+            match verdict {
+                crate::pool::overload::Verdict::Refuse(refusal) => {
+                    refuse(&mill, seat.as_mut(), connection, refusal, now);
+                }
+                crate::pool::overload::Verdict::Keep => {
+                    // It came later than those before it: the end of the queue is its place still.
+                    mill.bring(Work::of(connection), now, seat.as_mut());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Closes the idle connections while the server stops. One that has just sent a request is still
+    /// served; one that has not said anything yet gets a moment to do so.
+    fn retire(&mut self, now: Instant) {
+        let mill = Arc::clone(&self.mill);
+        let newcomers_too = now.saturating_duration_since(mill.draining_since()) > NEWCOMERS_GRACE;
+        let wanted = |connection: &Connection| match connection.phase {
+            Phase::Idle => true,
+            Phase::Head => newcomers_too && connection.input.is_empty(),
+            Phase::Discard | Phase::Write | Phase::Linger => false,
+        };
+        let mut idle = Vec::new();
+        mill.parking.sweep(wanted, |connection| idle.push(connection));
+        for connection in idle {
+            if connection.stream.has_input() {
+                let seat = &mut self.seats[connection.protocol as usize];
+                mill.bring(Work::of(connection), now, seat.as_mut());
+                mill.call();
+            } else {
+                mill.close(connection, CloseReason::Draining);
+            }
+        }
+    }
+}

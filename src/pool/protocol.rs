@@ -1,0 +1,95 @@
+//! [`Protocol`]: what is spoken on a connection. The pool knows no more of it than this.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::close::CloseReason;
+use crate::pool::Mill;
+use crate::pool::connection::{Connection, Phase};
+use crate::pool::overload::Refusal;
+
+/// What is spoken on a connection.
+///
+/// A protocol makes one [`Seat`] for each thread that serves; the seat owns whatever buffers that
+/// thread reuses from turn to turn.
+pub trait Protocol: Send + Sync + 'static {
+    /// A new seat.
+    fn seat(&self) -> Box<dyn Seat>;
+}
+
+/// A thread's place at a [`Protocol`].
+pub trait Seat: Send {
+    /// Serves a connection that has input, or room for what it still has to send. Handlers run
+    /// here, and may block.
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served;
+
+    /// Turns away what the connection has to say, because of overload. Must not block.
+    fn refuse(
+        &mut self,
+        connection: Box<Connection>,
+        turn: &mut Turn<'_>,
+        refusal: Refusal,
+    ) -> Served;
+
+    /// The connection's phase has outlived its deadline: the last chance to say so to the client.
+    /// Must not block.
+    fn expire(&mut self, connection: &mut Connection, turn: &mut Turn<'_>) -> CloseReason;
+}
+
+/// What becomes of a connection after its turn.
+#[derive(Debug)]
+pub enum Served {
+    /// It waits, holding no worker.
+    Park(Box<Connection>, Phase),
+    /// It has more to do now, but others are to have their turn before.
+    Requeue(Box<Connection>),
+    /// It ends.
+    Close(Box<Connection>, CloseReason),
+    /// It has left the pool, to end elsewhere.
+    Gone,
+}
+
+/// A connection's turn with a worker: what the protocol may know of the world around it.
+pub struct Turn<'a> {
+    /// The time at which the turn began.
+    pub now: Instant,
+    pub(crate) mill: &'a Arc<Mill>,
+    /// Requests served in this turn.
+    pub(crate) requests: u32,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(mill: &'a Arc<Mill>, now: Instant) -> Self {
+        Self { now, mill, requests: 0 }
+    }
+
+    /// Whether others wait for a worker, so that this connection's next request should queue too.
+    #[must_use]
+    pub fn others_wait(&self) -> bool {
+        !self.mill.queue.is_empty()
+    }
+
+    /// Whether the server is stopping, so that connections are to be closed.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.mill.is_draining()
+    }
+
+    /// The server's settings.
+    #[must_use]
+    pub fn config(&self) -> &'a crate::Config {
+        &self.mill.config
+    }
+
+    /// Counts a request that was answered.
+    pub fn count_request(&mut self) {
+        self.requests += 1;
+    }
+}
+
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("now", &self.now).finish_non_exhaustive()
+    }
+}

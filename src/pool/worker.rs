@@ -1,0 +1,167 @@
+//! A worker: takes work, or leads; serves; parks or closes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::close::CloseReason;
+use crate::pool::connection::Connection;
+use crate::pool::overload::Verdict;
+use crate::pool::parking::{BATCH, Parked};
+use crate::pool::protocol::{Seat, Served, Turn};
+use crate::pool::queue::{Ticket, Work};
+use crate::pool::{Mill, refuse};
+
+/// One of the fixed pool of threads that serve.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) mill: Arc<Mill>,
+    /// Its place at each of the server's protocols.
+    pub(crate) seats: Vec<Box<dyn Seat>>,
+}
+
+impl Worker {
+    /// Serves until the server has stopped.
+    pub(crate) fn run(mut self) {
+        let mill = Arc::clone(&self.mill);
+        mill.dispatch.enrol_worker(self.index);
+        while !mill.is_stopped() {
+            if let Some(ticket) = mill.queue.take() {
+                self.take(ticket);
+            } else if mill.dispatch.try_lead() {
+                self.lead();
+            } else {
+                mill.dispatch.sleep(self.index, || {
+                    !mill.queue.is_empty() || !mill.dispatch.is_led() || mill.is_stopped()
+                });
+            }
+        }
+    }
+
+    /// Judges a ticket's wait, then serves or refuses.
+    fn take(&mut self, ticket: Ticket) {
+        let now = Instant::now();
+        let verdict = self.mill.queue.judge(&ticket, now);
+        let waited = now.saturating_duration_since(ticket.entered);
+        self.mill.counters.wait.record(waited);
+        self.mill.counters.turn(self.index);
+        let connection = ticket.work.into_connection();
+        match verdict {
+            Verdict::Refuse(refusal) => {
+                let seat = &mut self.seats[connection.protocol as usize];
+                refuse(&self.mill, seat.as_mut(), connection, refusal, now);
+            }
+            Verdict::Keep => self.serve(connection, now),
+        }
+    }
+
+    /// Waits on epoll; keeps the first connection that becomes ready, queues the others.
+    fn lead(&mut self) {
+        let mill = Arc::clone(&self.mill);
+        // Work may have come between the last look at the queue and taking the lead; from now on,
+        // whoever brings some finds a leader and nudges it.
+        if !mill.queue.is_empty() || mill.is_stopped() {
+            mill.dispatch.resign();
+            return;
+        }
+        let mut first = None;
+        let mut rest = Vec::new();
+        // What the queue has no room for stays with the kernel, which is the cheapest place to wait.
+        let found = mill.parking.wait((mill.queue.room() + 1).min(BATCH), None, |connection| {
+            if first.is_none() {
+                first = Some(connection);
+            } else {
+                rest.push(connection);
+            }
+        });
+        mill.dispatch.resign();
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                log::error!("epoll_wait: {error}");
+                return;
+            }
+        };
+        let now = Instant::now();
+        for connection in rest {
+            let seat = &mut self.seats[connection.protocol as usize];
+            mill.bring(Work::of(connection), now, seat.as_mut());
+        }
+        if let Some(connection) = first {
+            mill.dispatch.share(found, mill.queue.controller.service_estimate());
+            mill.counters.turn(self.index);
+            self.serve(connection, now);
+        }
+    }
+
+    /// Serves a connection until it has nothing more to say, or others are to have their turn.
+    fn serve(&mut self, mut connection: Box<Connection>, mut now: Instant) {
+        let mill = Arc::clone(&self.mill);
+        loop {
+            let protocol = connection.protocol as usize;
+            let mut turn = Turn::new(&mill, now);
+            let seat = &mut self.seats[protocol];
+            let token = connection.token;
+            connection.set_reason(CloseReason::HandlerPanicked);
+            let served = catch_unwind(AssertUnwindSafe(|| seat.serve(connection, &mut turn)));
+            let requests = turn.requests;
+            let end = Instant::now();
+            if requests > 0 {
+                let each = end.saturating_duration_since(now) / requests;
+                mill.queue.controller.served(each);
+                mill.counters.requests(self.index, requests, each);
+            }
+            now = end;
+            let again = match served {
+                Ok(Served::Park(connection, phase)) => mill.park(connection, phase, now),
+                Ok(Served::Requeue(connection)) => Some(connection),
+                Ok(Served::Close(connection, reason)) => {
+                    mill.close(connection, reason);
+                    None
+                }
+                Ok(Served::Gone) => None,
+                Err(_) => {
+                    // The connection went down with the stack; the seat may be in any state.
+                    mill.parking.forget(token);
+                    mill.counters.panicked();
+                    log::error!("a protocol panicked; its connection is closed");
+                    self.seats[protocol] = mill.protocols[protocol].seat();
+                    None
+                }
+            };
+            let Some(ready) = again else { return };
+            connection = ready;
+            if !mill.queue.is_empty() {
+                // It has more to say, but newcomers waited longer.
+                let seat = &mut self.seats[protocol];
+                mill.bring(Work::of(connection), now, seat.as_mut());
+                return;
+            }
+        }
+    }
+}
+
+impl Mill {
+    /// Parks a connection; gives it back if it became ready meanwhile.
+    pub(crate) fn park(
+        self: &Arc<Self>,
+        connection: Box<Connection>,
+        phase: crate::pool::connection::Phase,
+        now: Instant,
+    ) -> Option<Box<Connection>> {
+        match self.parking.park(connection, phase, now) {
+            Parked::Waits { sooner } => {
+                if sooner {
+                    self.reschedule();
+                }
+                None
+            }
+            Parked::Ready(connection) => Some(connection),
+            Parked::Failed(connection, error) => {
+                log::warn!("{}: cannot wait for it: {error}", connection.peer);
+                self.close(connection, CloseReason::SocketError);
+                None
+            }
+        }
+    }
+}
