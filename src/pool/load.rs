@@ -1,0 +1,180 @@
+//! What the controller knows of the load: how long a service takes, and what an interval has seen.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// The weight of a new sample of the service time, once there are enough of them.
+const WEIGHT: f64 = 0.01;
+
+/// The mean service time: of the first hundred samples their average, then moving exponentially.
+#[derive(Debug, Default)]
+pub(crate) struct Service {
+    /// Nanoseconds, as the bits of an `f64`.
+    mean: AtomicU64,
+    samples: AtomicU32,
+}
+
+impl Service {
+    /// Two threads at once may lose a sample, which an estimate can bear.
+    pub(crate) fn add(&self, nanos: u64) {
+        let samples = self.samples.load(Relaxed);
+        let weight = if f64::from(samples) * WEIGHT < 1.0 {
+            self.samples.store(samples + 1, Relaxed);
+            1.0 / f64::from(samples + 1)
+        } else {
+            WEIGHT
+        };
+        let mean = self.nanos();
+        self.mean.store((mean + (nanos as f64 - mean) * weight.max(WEIGHT)).to_bits(), Relaxed);
+    }
+
+    /// The mean in nanoseconds; zero before the first sample.
+    pub(crate) fn nanos(&self) -> f64 {
+        f64::from_bits(self.mean.load(Relaxed))
+    }
+}
+
+/// What has happened since the interval began. What entrances and workers add to is kept apart, so
+/// that they do not take each other's cache lines.
+#[derive(Debug, Default)]
+pub(crate) struct Interval {
+    entrance: Entrance,
+    workers: Workers,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Entrance {
+    entered: AtomicU32,
+    refused: AtomicU32,
+}
+
+#[derive(Debug)]
+#[repr(align(128))]
+struct Workers {
+    /// When it began, in nanoseconds since the epoch.
+    start: AtomicU64,
+    /// Work that was taken and kept.
+    kept: AtomicU32,
+    /// The shortest wait of all work taken, in nanoseconds.
+    shortest: AtomicU64,
+    /// Service time of all that was served, in nanoseconds.
+    busy: AtomicU64,
+    /// Whether anything was taken at all.
+    moved: AtomicBool,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self {
+            start: AtomicU64::new(0),
+            kept: AtomicU32::new(0),
+            shortest: AtomicU64::new(u64::MAX),
+            busy: AtomicU64::new(0),
+            moved: AtomicBool::new(false),
+        }
+    }
+}
+
+/// What an interval has seen, once it is over. Times are in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) elapsed: u64,
+    pub(crate) entered: u32,
+    pub(crate) refused: u32,
+    pub(crate) kept: u32,
+    pub(crate) shortest: u64,
+    pub(crate) busy: u64,
+}
+
+impl Interval {
+    pub(crate) fn entered(&self) {
+        self.entrance.entered.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn refused(&self) {
+        self.entrance.refused.fetch_add(1, Relaxed);
+    }
+
+    /// A worker took something that had waited so long.
+    pub(crate) fn taken(&self, waited: u64) {
+        if waited < self.workers.shortest.load(Relaxed) {
+            self.workers.shortest.store(waited, Relaxed);
+        }
+        if !self.workers.moved.load(Relaxed) {
+            self.workers.moved.store(true, Relaxed);
+        }
+    }
+
+    pub(crate) fn kept(&self) {
+        self.workers.kept.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn served(&self, nanos: u64) {
+        self.workers.busy.fetch_add(nanos, Relaxed);
+    }
+
+    pub(crate) fn moved(&self) -> bool {
+        self.workers.moved.load(Relaxed)
+    }
+
+    /// Ends the interval if it is `length` old, for exactly one of those who ask.
+    pub(crate) fn end(&self, now: u64, length: u64) -> Option<Seen> {
+        let (entrance, workers) = (&self.entrance, &self.workers);
+        let start = workers.start.load(Relaxed);
+        let elapsed = now.saturating_sub(start);
+        if elapsed < length || workers.start.compare_exchange(start, now, Relaxed, Relaxed).is_err()
+        {
+            return None;
+        }
+        workers.moved.store(false, Relaxed);
+        Some(Seen {
+            elapsed,
+            entered: entrance.entered.swap(0, Relaxed),
+            refused: entrance.refused.swap(0, Relaxed),
+            kept: workers.kept.swap(0, Relaxed),
+            shortest: workers.shortest.swap(u64::MAX, Relaxed),
+            busy: workers.busy.swap(0, Relaxed),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_samples_are_averaged() {
+        let service = Service::default();
+        assert_eq!(service.nanos(), 0.0);
+        [1000, 2000, 6000].into_iter().for_each(|nanos| service.add(nanos));
+        assert!((service.nanos() - 3000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_mean_follows_a_change_within_a_few_hundred_samples() {
+        for (before, after) in [(5e6, 5e4), (5e4, 5e6), (0.0, 5e6)] {
+            let service = Service::default();
+            (0..1000).for_each(|_| service.add(before as u64));
+            (0..500).for_each(|_| service.add(after as u64));
+            assert!((service.nanos() - after).abs() < 0.01 * f64::max(before, after));
+        }
+    }
+
+    #[test]
+    fn an_interval_ends_once_and_begins_at_zero() {
+        let interval = Interval::default();
+        interval.entered();
+        interval.refused();
+        interval.taken(70);
+        interval.taken(50);
+        interval.kept();
+        interval.served(300);
+        assert_eq!(interval.end(99, 100), None);
+        let seen = Seen { elapsed: 100, entered: 1, refused: 1, kept: 1, shortest: 50, busy: 300 };
+        assert_eq!(interval.end(100, 100), Some(seen));
+        assert_eq!(interval.end(100, 100), None);
+        let empty =
+            Seen { elapsed: 100, entered: 0, refused: 0, kept: 0, shortest: u64::MAX, busy: 0 };
+        assert_eq!(interval.end(200, 100), Some(empty));
+    }
+}

@@ -1,0 +1,409 @@
+//! The decision to keep work or to refuse it: pure, given the time, the queue's length and the wait.
+//!
+//! Work is judged twice: where it enters the queue ([`Controller::admit`]), by the wait that the
+//! queue's length foretells; and where a worker takes it ([`Controller::judge`]), by the wait that it
+//! had. As long as the load is within the capacity, only a wait of a whole interval refuses. Past
+//! that, the wait allowed shrinks to what keeps the workers busy at the load measured, and to no less
+//! than the target: the higher the load, the shorter the queue that is needed for always having work.
+//!
+//! Invariant: no socket, no thread, no lock, and no clock. Instants come in as arguments.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+pub(crate) use super::budget::RefusalBudget;
+pub(crate) use super::fairness::{Bucket, ClientKey, Fairness};
+use super::load::{Interval, Seen, Service};
+use crate::config::Overload;
+
+/// The share of their time for which workers may lack work while more is offered than they can do.
+const IDLE: f64 = 0.05;
+/// When a piece of work leaves the queue so soon after the one before it, serving is cheaper than
+/// refusing (which costs 20 to 50 µs of CPU time), and a long queue is short. In nanoseconds.
+const CHEAP: f64 = 30_000.0;
+/// Work already taken is refused past so many times the wait at which it would not have been let in.
+const STALE: u64 = 3;
+
+/// Why work was refused. Each has a counter of its own in the statistics.
+///
+/// # Examples
+/// ```
+/// use millpond::Refusal;
+///
+/// assert_eq!(Refusal::QueueFull.name(), "queue_full");
+/// assert!(Refusal::ALL.iter().all(|refusal| !refusal.explain().is_empty()));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The queue was full.
+    QueueFull,
+    /// It would have waited for longer than is allowed at the load of the moment.
+    WaitTooLong,
+    /// It could not have been answered by its deadline: the server's, or one that the client gave.
+    Deadline,
+    /// Its client had its share of the queue already, while others waited too.
+    Unfair,
+    /// It had waited for too long by the time a worker took it.
+    Stale,
+}
+
+impl Refusal {
+    /// Every reason, in the order of declaration: the index is `refusal as usize`.
+    pub const ALL: [Self; 5] =
+        [Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::Unfair, Self::Stale];
+
+    /// The name of the counter, in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::WaitTooLong => "wait_too_long",
+            Self::Deadline => "deadline",
+            Self::Unfair => "unfair",
+            Self::Stale => "stale",
+        }
+    }
+
+    /// One sentence for people, without a full stop.
+    #[must_use]
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::QueueFull => "the queue was full",
+            Self::WaitTooLong => "the wait in the queue would have been too long",
+            Self::Deadline => "the deadline could not have been met",
+            Self::Unfair => "the client had its share of the queue already",
+            Self::Stale => "the wait in the queue had been too long",
+        }
+    }
+}
+
+/// What is to be done with work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Keep,
+    Refuse(Refusal),
+}
+
+/// Decides what is kept and what is refused. Shared by all threads; see the module.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    config: Settings,
+    epoch: Instant,
+    fairness: Fairness,
+    service: Service,
+    interval: Interval,
+    state: State,
+}
+
+/// The settings in nanoseconds.
+#[derive(Debug)]
+struct Settings {
+    shed: bool,
+    fairness: bool,
+    target: u64,
+    interval: u64,
+    deadline: u64,
+    workers: f64,
+    capacity: usize,
+}
+
+/// What the last interval has taught; written once an interval, read by everyone.
+#[derive(Debug)]
+#[repr(align(128))]
+struct State {
+    /// The wait allowed while overloaded, in nanoseconds; `u64::MAX` while not.
+    limit: AtomicU64,
+    /// The time between two pieces of work leaving the queue, measured while the workers were never
+    /// without work. Nanoseconds as the bits of an `f64`; zero: not measured.
+    drain: AtomicU64,
+    /// The load over the last intervals: what was offered over what could have been done. The bits
+    /// of an `f64`.
+    load: AtomicU64,
+}
+
+impl Controller {
+    /// A controller for `workers` workers behind a queue of `capacity`. Times are kept as distances
+    /// from `epoch`, which must not lie after any instant given later.
+    pub(crate) fn new(config: &Overload, workers: usize, capacity: usize, epoch: Instant) -> Self {
+        let config = Settings {
+            shed: config.shed,
+            fairness: config.fairness,
+            target: nanos(config.target),
+            interval: nanos(config.interval),
+            deadline: nanos(config.deadline),
+            workers: workers.max(1) as f64,
+            capacity,
+        };
+        let state = State {
+            limit: AtomicU64::new(u64::MAX),
+            drain: AtomicU64::new(0),
+            load: AtomicU64::new(0),
+        };
+        Self {
+            config,
+            epoch,
+            fairness: Fairness::new(),
+            service: Service::default(),
+            interval: Interval::default(),
+            state,
+        }
+    }
+
+    /// The bucket of a client, to be kept with its work.
+    pub(crate) fn bucket(&self, key: ClientKey) -> Bucket {
+        self.fairness.bucket(key)
+    }
+
+    /// Judges work where it enters a queue that now has `length` pieces of work.
+    ///
+    /// `deadline` is one that the client gave. `urgent` work is refused by the length and by its
+    /// deadline only. What is kept is reported by [`entered`](Self::entered), or by
+    /// [`gated`](Self::gated) if the queue would not take it after all.
+    pub(crate) fn admit(
+        &self,
+        now: Instant,
+        length: usize,
+        bucket: Bucket,
+        urgent: bool,
+        deadline: Option<Instant>,
+    ) -> Verdict {
+        self.settle(now, length);
+        if self.is_overloaded() && self.config.fairness {
+            self.fairness.attempt(bucket);
+        }
+        match self.reason(now, length, bucket, urgent, deadline) {
+            None => Verdict::Keep,
+            Some(refusal) => {
+                // A full queue may yet be waited out, see `holds_back`.
+                if refusal != Refusal::QueueFull {
+                    self.gated();
+                }
+                Verdict::Refuse(refusal)
+            }
+        }
+    }
+
+    fn reason(
+        &self,
+        now: Instant,
+        length: usize,
+        bucket: Bucket,
+        urgent: bool,
+        deadline: Option<Instant>,
+    ) -> Option<Refusal> {
+        if length >= self.config.capacity {
+            return Some(Refusal::QueueFull);
+        }
+        if !self.config.shed {
+            return None;
+        }
+        let drain = self.drain();
+        let wait = (length as f64 * drain) as u64;
+        let service = self.service.nanos() as u64;
+        if wait > self.longest_wait(service) {
+            return Some(Refusal::Deadline);
+        }
+        // Behind an empty queue the service estimate is not held against anyone: were it ever too
+        // high, nothing would be served that could lower it.
+        let needs = if length == 0 { 0 } else { wait + service };
+        if deadline.is_some_and(|at| nanos(at.saturating_duration_since(now)) <= needs) {
+            return Some(Refusal::Deadline);
+        }
+        if urgent {
+            return None;
+        }
+        let limit = self.state.limit.load(Relaxed);
+        if limit == u64::MAX {
+            return (wait > self.interval_length()).then_some(Refusal::WaitTooLong);
+        }
+        if !self.config.fairness {
+            return (wait > limit).then_some(Refusal::WaitTooLong);
+        }
+        if !self.fairness.is_greedy(bucket) {
+            return (wait > 2 * limit).then_some(Refusal::WaitTooLong);
+        }
+        if wait > limit {
+            return Some(Refusal::WaitTooLong);
+        }
+        let room = (limit as f64 / drain) as u64 + 1;
+        self.fairness.holds_its_part(bucket, room).then_some(Refusal::Unfair)
+    }
+
+    /// The queue took what was kept.
+    pub(crate) fn entered(&self, bucket: Bucket) {
+        self.interval.entered();
+        self.fairness.enter(bucket);
+    }
+
+    /// Work was refused, or is about to be, because the queue was full.
+    pub(crate) fn gated(&self) {
+        self.interval.refused();
+    }
+
+    /// Judges work where a worker takes it, `entered` being when it entered the queue.
+    pub(crate) fn judge(
+        &self,
+        now: Instant,
+        entered: Instant,
+        bucket: Bucket,
+        deadline: Option<Instant>,
+    ) -> Verdict {
+        self.fairness.leave(bucket);
+        let waited = nanos(now.saturating_duration_since(entered));
+        self.interval.taken(waited);
+        self.roll(self.since_epoch(now));
+        if self.config.shed {
+            let service = self.service.nanos() as u64;
+            if waited > self.longest_wait(service)
+                || deadline.is_some_and(|at| self.misses(at, now, service))
+            {
+                return Verdict::Refuse(Refusal::Deadline);
+            }
+            if waited > self.state.limit.load(Relaxed).saturating_mul(STALE) {
+                return Verdict::Refuse(Refusal::Stale);
+            }
+        }
+        self.interval.kept();
+        Verdict::Keep
+    }
+
+    /// A request was served, which took `service`.
+    pub(crate) fn served(&self, service: Duration) {
+        let nanos = nanos(service);
+        self.service.add(nanos);
+        self.interval.served(nanos);
+    }
+
+    /// Brings the state up to date where no work does so: an overload is over when nothing waits and
+    /// nothing was taken for an interval.
+    pub(crate) fn settle(&self, now: Instant, length: usize) {
+        // With work waiting and none taken, the workers are stuck: nothing is learned from that.
+        if length == 0 || self.interval.moved() {
+            self.roll(self.since_epoch(now));
+        }
+    }
+
+    /// Whether more is offered than can be done, so that work is refused.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.state.limit.load(Relaxed) != u64::MAX
+    }
+
+    /// Whether work that a full queue did not take had better wait where it is (in the kernel) than
+    /// be refused: serving it is cheaper.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.drain() <= CHEAP
+    }
+
+    /// The mean service time of late.
+    pub(crate) fn service_estimate(&self) -> Duration {
+        Duration::from_nanos(self.service.nanos() as u64)
+    }
+
+    /// How many pieces of work a second the workers can do; zero before anything was served.
+    pub(crate) fn capacity_estimate(&self) -> f64 {
+        let drain = self.drain();
+        if drain > 0.0 { 1e9 / drain } else { 0.0 }
+    }
+
+    /// The wait allowed at present.
+    pub(crate) fn wait_limit(&self) -> Duration {
+        Duration::from_nanos(self.state.limit.load(Relaxed).min(self.interval_length()))
+    }
+
+    /// Nanoseconds between two pieces of work leaving the queue while all workers are busy.
+    fn drain(&self) -> f64 {
+        let measured = f64::from_bits(self.state.drain.load(Relaxed));
+        if measured > 0.0 { measured } else { self.service.nanos() / self.config.workers }
+    }
+
+    /// The target, and at least half a service: with slow handlers few can wait within the target,
+    /// too few to keep the workers busy.
+    fn target(&self) -> u64 {
+        self.config.target.max((self.service.nanos() / 2.0) as u64)
+    }
+
+    fn interval_length(&self) -> u64 {
+        self.config.interval.max(20 * self.target())
+    }
+
+    /// The longest wait after which the server's deadline can be met. Should services take longer
+    /// than that allows, whatever does not wait beyond the target is served all the same.
+    fn longest_wait(&self, service: u64) -> u64 {
+        self.config.deadline.saturating_sub(service).max(self.target())
+    }
+
+    fn misses(&self, deadline: Instant, now: Instant, service: u64) -> bool {
+        let needs = if self.is_overloaded() { service } else { 0 };
+        nanos(deadline.saturating_duration_since(now)) <= needs
+    }
+
+    fn since_epoch(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch))
+    }
+
+    /// Ends the interval if it is over, and learns from it.
+    fn roll(&self, now: u64) {
+        if let Some(seen) = self.interval.end(now, self.interval_length()) {
+            self.learn(seen);
+        }
+    }
+
+    #[cold]
+    fn learn(&self, seen: Seen) {
+        let length = self.interval_length();
+        let drain = self.measure(seen);
+        let offered = f64::from(seen.entered) + f64::from(seen.refused);
+        let mut load = offered * drain / seen.elapsed as f64;
+        let saturated = self.is_saturated(seen);
+        if !saturated && seen.refused == 0 {
+            // The workers could do all there was, whatever the estimates say.
+            load = load.min(1.0);
+        }
+        let before = f64::from_bits(self.state.load.load(Relaxed));
+        // Rises slowly, so that a burst is no overload; falls fast, so that the end of one is.
+        let weight = if load > before { 0.25 } else { 0.5 };
+        let smooth = before + (load - before) * weight;
+        self.state.load.store(smooth.to_bits(), Relaxed);
+        let limit = limit(load.min(smooth), drain, self.target(), length);
+        let drain = if limit == u64::MAX && !saturated { 0.0 } else { drain };
+        self.state.drain.store(drain.to_bits(), Relaxed);
+        self.state.limit.store(limit, Relaxed);
+        self.fairness.begin(seen.kept);
+    }
+
+    /// The time between two pieces of work leaving the queue, as this interval has it: measured if
+    /// the workers were never without work, else how long a worker had one, over the workers.
+    fn measure(&self, seen: Seen) -> f64 {
+        if seen.kept == 0 {
+            return self.drain();
+        }
+        let kept = f64::from(seen.kept);
+        if self.is_saturated(seen) {
+            let measured = seen.elapsed as f64 / kept;
+            let before = f64::from_bits(self.state.drain.load(Relaxed));
+            return if before > 0.0 { before + (measured - before) / 4.0 } else { measured };
+        }
+        seen.busy as f64 / (self.config.workers * kept)
+    }
+
+    /// Whether all work taken had waited, and for longer than it takes to wake a worker.
+    fn is_saturated(&self, seen: Seen) -> bool {
+        seen.kept > 0 && seen.shortest > self.target() / 4
+    }
+}
+
+/// The wait to allow at this load: a queue of `n` runs empty for about a share of `load` to the power
+/// of `-n` of the time, which is to be [`IDLE`].
+fn limit(load: f64, drain: f64, target: u64, interval: u64) -> u64 {
+    if load <= 1.0 || drain <= CHEAP {
+        return u64::MAX;
+    }
+    let length = -IDLE.ln() / load.ln();
+    let limit = ((length * drain) as u64).max(target);
+    if limit < interval { limit } else { u64::MAX }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
