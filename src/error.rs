@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Config,
     /// A listener could not be bound.
     Bind,
+    /// A connection to another program could not be made.
+    Connect,
     /// The system denied the permission for something.
     Permission,
     /// Anything else that the system refused: threads, descriptors, epoll.
