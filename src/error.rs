@@ -79,6 +79,12 @@ impl Error {
         self.kind
     }
 
+    /// The system's reason, if it gave one.
+    #[must_use]
+    pub fn io(&self) -> Option<&io::Error> {
+        self.source.as_ref()
+    }
+
     /// What to do about it, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

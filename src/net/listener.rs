@@ -63,7 +63,7 @@ impl Listener {
                 ));
             }
         };
-        try_each(endpoint, "bind", |addr| Self::bind_addr(addr, kind, family, backlog))
+        try_each(endpoint, "bind", |addr, _| Self::bind_addr(addr, kind, family, backlog))
     }
 
     fn bind_addr(

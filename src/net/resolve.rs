@@ -99,11 +99,12 @@ impl<E: Into<io::Error>> From<E> for Refusal {
 }
 
 /// Tries the addresses of an endpoint in their order and takes the first that works. The error names
-/// the endpoint and, if it has several addresses or a host name, each address with its reason.
+/// the endpoint and, if it has several addresses or a host name, each address with its reason. The
+/// attempt is told how many addresses are left to try, its own among them.
 pub(super) fn try_each<T>(
     endpoint: &Endpoint,
     verb: &str,
-    mut attempt: impl FnMut(&Addr) -> Result<T, Refusal>,
+    mut attempt: impl FnMut(&Addr, u32) -> Result<T, Refusal>,
 ) -> Result<T, Error> {
     let mut message = format!("cannot {verb} {endpoint}");
     let kind = if verb == "bind" { ErrorKind::Bind } else { ErrorKind::Connect };
@@ -114,8 +115,8 @@ pub(super) fn try_each<T>(
             Endpoint::Inet { host: Host::Name(_), .. } | Endpoint::Icmp { host: Host::Name(_), .. }
         );
     let mut last: Option<Refusal> = None;
-    for addr in &addrs {
-        let refusal = match attempt(addr) {
+    for (untried, addr) in (1..=addrs.len() as u32).rev().zip(&addrs) {
+        let refusal = match attempt(addr, untried) {
             Ok(made) => return Ok(made),
             Err(refusal) => refusal,
         };
