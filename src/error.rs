@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Config,
     /// A listener could not be bound.
     Bind,
+    /// A connection to another program could not be made.
+    Connect,
     /// The system denied the permission for something.
     Permission,
     /// Anything else that the system refused: threads, descriptors, epoll.
@@ -75,6 +77,12 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The system's reason, if it gave one.
+    #[must_use]
+    pub fn io(&self) -> Option<&io::Error> {
+        self.source.as_ref()
     }
 
     /// What to do about it, if that is known.

@@ -1,16 +1,29 @@
 //! [`Addr`]: the name of one end of a socket.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
-/// The name of one end of a socket, as getsockname(2), getpeername(2) and accept(2) give it.
+/// The name of one end of a socket, as getsockname(2), getpeername(2) and accept(2) give it, and as
+/// bind(2), connect(2) and sendto(2) take it.
+///
+/// # Examples
+/// ```
+/// use millpond::net::Addr;
+///
+/// let addr = Addr::Ip("[::1]:8888".parse().unwrap());
+/// assert_eq!(addr.to_string(), "[::1]:8888");
+/// assert_eq!(Addr::Path("/run/x.sock".into()).to_string(), "unix:/run/x.sock");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Addr {
-    /// An Internet address and port.
+    /// An Internet address and port. The port is 0 for raw sockets, which have none.
     Ip(SocketAddr),
     /// A Unix socket bound to a path.
     Path(PathBuf),
@@ -29,6 +42,47 @@ impl Addr {
             _ => None,
         }
     }
+
+    /// The path, if it is one.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn family(&self) -> AddressFamily {
+        match self {
+            Self::Ip(SocketAddr::V4(_)) => AddressFamily::INET,
+            Self::Ip(SocketAddr::V6(_)) => AddressFamily::INET6,
+            Self::Path(_) | Self::Abstract(_) | Self::Unnamed => AddressFamily::UNIX,
+        }
+    }
+
+    /// What the system calls take. The path must leave room for the NUL in `sun_path`: without it
+    /// other programs read past its end.
+    pub(crate) fn to_any(&self) -> io::Result<SocketAddrAny> {
+        Ok(match self {
+            Self::Ip(addr) => (*addr).into(),
+            Self::Path(path) if path.as_os_str().len() > PATH_MAX => {
+                return Err(Errno::NAMETOOLONG.into());
+            }
+            Self::Path(path) => SocketAddrUnix::new(path.as_path())?.into(),
+            Self::Abstract(name) => SocketAddrUnix::new_abstract_name(name)?.into(),
+            Self::Unnamed => SocketAddrUnix::new_unnamed().into(),
+        })
+    }
+}
+
+/// How many bytes a socket's path may have: `sun_path` holds 108 with its NUL (unix(7)). An abstract
+/// name has as many, after the NUL that it starts with.
+pub(crate) const PATH_MAX: usize = 107;
+
+impl From<SocketAddr> for Addr {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Ip(addr)
+    }
 }
 
 impl From<SocketAddrAny> for Addr {
@@ -38,8 +92,9 @@ impl From<SocketAddrAny> for Addr {
         }
         match SocketAddrUnix::try_from(any) {
             Ok(unix) => match (unix.path_bytes(), unix.abstract_name()) {
-                (Some(path), _) => Self::Path(std::ffi::OsStr::from_bytes(path).into()),
-                (_, Some(name)) => Self::Abstract(name.to_vec()),
+                (Some(path), _) => Self::Path(OsStr::from_bytes(path).into()),
+                // An unnamed peer of accept(2) reads as an empty abstract name.
+                (_, Some(name)) if !name.is_empty() => Self::Abstract(name.to_vec()),
                 _ => Self::Unnamed,
             },
             Err(_) => Self::Unnamed,

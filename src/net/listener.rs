@@ -1,54 +1,169 @@
-//! [`Listener`]: bind, listen, accept.
+//! [`Listener`]: bind, listen, accept; or a listening socket that was passed in.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::{Addr, Endpoint, Stream};
+use super::endpoint::unfit;
+use super::path::{self, BoundPath};
+use super::resolve::{Refusal, try_each};
+use super::{Addr, Endpoint, Family, Stream, Transport, UnixKind};
 use crate::error::{Error, ErrorKind};
 
-/// A bound and listening socket, non-blocking.
+/// A bound and listening socket, non-blocking: TCP, Unix stream or Unix sequenced-packet.
+///
+/// Dropping it closes the socket and removes the file of a Unix socket, unless it was
+/// [passed in](Self::from_fd).
+///
+/// # Examples
+/// ```
+/// use millpond::net::{Endpoint, Listener};
+///
+/// let listener = Listener::bind(&"tcp://127.0.0.1:0".parse::<Endpoint>()?, 16)?;
+/// assert_ne!(listener.local_addr()?.as_socket().unwrap().port(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
+    kind: SocketType,
+    family: Family,
+    /// Asked for and granted; `None` if it was passed in.
+    backlog: Option<(u32, u32)>,
+    /// Removes the file when it is dropped, which is after `fd` is closed.
+    _file: Option<BoundPath>,
 }
 
 impl Listener {
-    /// Binds and listens.
+    /// Makes a socket, binds and listens: socket(2), bind(2), listen(2). If the endpoint is a host
+    /// name, its addresses are tried in order and the first that works is taken.
+    ///
+    /// `[::]` takes IPv4 as well, unless the endpoint is `tcp6:`. `SO_REUSEADDR` is set, so that a
+    /// restart need not wait for old connections; `TCP_NODELAY` too, which the accepted sockets
+    /// inherit. A Unix socket's file that no socket is behind any more is replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::Bind`] or [`ErrorKind::Permission`], naming the endpoint.
+    /// [`ErrorKind::Bind`] or [`ErrorKind::Permission`], naming the endpoint, each address tried and
+    /// the system's reason; [`ErrorKind::Endpoint`] if it is no endpoint of connections, or its host
+    /// is unknown.
     pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<Self, Error> {
-        let Endpoint::Tcp(addr) = endpoint else {
-            return Err(Error::new(ErrorKind::Bind, "not yet"));
-        };
-        let family = if addr.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-        let open = || -> rustix::io::Result<OwnedFd> {
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let fd = net::socket_with(family, SocketType::STREAM, flags, None)?;
-            sockopt::set_socket_reuseaddr(&fd, true)?;
-            // Accepted sockets inherit it.
-            sockopt::set_tcp_nodelay(&fd, true)?;
-            if addr.is_ipv6() {
-                sockopt::set_ipv6_v6only(&fd, false)?;
+        let (kind, family) = match endpoint {
+            Endpoint::Inet { transport: Transport::Tcp, family, .. } => {
+                (SocketType::STREAM, *family)
             }
-            net::bind(&fd, addr)?;
-            net::listen(&fd, backlog.min(i32::MAX as u32) as i32)?;
-            Ok(fd)
+            Endpoint::Unix { kind: UnixKind::Stream, .. } => (SocketType::STREAM, Family::Any),
+            Endpoint::Unix { kind: UnixKind::Packet, .. } => (SocketType::SEQPACKET, Family::Any),
+            _ => {
+                return Err(unfit(
+                    endpoint,
+                    "no endpoint of connections",
+                    "connections come in over tcp:, unix: and unixpacket:",
+                ));
+            }
         };
-        let fd = open().map_err(|errno| {
-            Error::new(ErrorKind::Bind, format!("cannot bind {endpoint}")).with_source(errno.into())
-        })?;
-        Ok(Self { fd })
+        try_each(endpoint, "bind", |addr, _| Self::bind_addr(addr, kind, family, backlog))
     }
 
-    /// The address it is bound to, with the real port.
+    fn bind_addr(
+        addr: &Addr,
+        kind: SocketType,
+        family: Family,
+        backlog: u32,
+    ) -> Result<Self, Refusal> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let fd = net::socket_with(addr.family(), kind, flags, None)?;
+        if let Addr::Ip(ip) = addr {
+            sockopt::set_socket_reuseaddr(&fd, true)?;
+            sockopt::set_tcp_nodelay(&fd, true)?;
+            if ip.is_ipv6() {
+                sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
+            }
+        }
+        let file = path::bind(&fd, addr)?;
+        net::listen(&fd, backlog.min(i32::MAX as u32) as i32)?;
+        let granted = backlog.min(somaxconn().unwrap_or(u32::MAX));
+        Ok(Self { fd, kind, family, backlog: Some((backlog, granted)), _file: file })
+    }
+
+    /// Takes over a listening socket that was passed in, as socket activation does
+    /// (sd_listen_fds(3)), and sets it non-blocking and close-on-exec. Its file, if it has one, is
+    /// the other program's and stays; so does its backlog, which the next program will accept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it is no listening socket, with the type that it is.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        let wrong = |what: &str| {
+            Error::new(ErrorKind::Config, format!("the passed descriptor is {what}"))
+                .with_hint("pass a socket that is bound and listens, as a systemd.socket unit does")
+        };
+        let kind = sockopt::socket_type(&fd)
+            .map_err(|errno| wrong("no socket").with_source(errno.into()))?;
+        if kind != SocketType::STREAM && kind != SocketType::SEQPACKET {
+            return Err(wrong("a socket without connections"));
+        }
+        if !sockopt::socket_acceptconn(&fd).unwrap_or(false) {
+            return Err(wrong("a socket that does not listen"));
+        }
+        let adopt = || -> rustix::io::Result<Family> {
+            rustix::io::ioctl_fionbio(&fd, true)?;
+            rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+            Ok(match sockopt::socket_domain(&fd)? {
+                AddressFamily::INET6 if sockopt::ipv6_v6only(&fd)? => Family::V6,
+                _ => Family::Any,
+            })
+        };
+        let family = adopt().map_err(|errno| wrong("unusable").with_source(errno.into()))?;
+        // It fails on Unix sockets, which have no such option.
+        let _ = sockopt::set_tcp_nodelay(&fd, true);
+        Ok(Self { fd, kind, family, backlog: None, _file: None })
+    }
+
+    /// The backlog that was asked for and the one that the kernel granted, which it clips to
+    /// `net.core.somaxconn` without a word. `None` if the socket was passed in.
+    #[must_use]
+    pub fn backlog(&self) -> Option<(u32, u32)> {
+        self.backlog
+    }
+
+    /// Whether it was [passed in](Self::from_fd): then its backlog is not to be emptied at the end,
+    /// since another program goes on with it.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.backlog.is_none()
+    }
+
+    /// Whether its connections keep the boundaries of records: `SOCK_SEQPACKET`.
+    #[must_use]
+    pub fn is_packet(&self) -> bool {
+        self.kind == SocketType::SEQPACKET
+    }
+
+    /// The address it is bound to, with the real port: getsockname(2).
     ///
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<Addr> {
         Ok(net::getsockname(&self.fd)?.into())
+    }
+
+    /// The endpoint it is bound to, with the real port: `tcp://[::]:8888`. This is what a start-up
+    /// line shows and a client connects to.
+    #[must_use]
+    pub fn endpoint_text(&self) -> String {
+        let scheme = match (self.is_packet(), self.family) {
+            (true, _) => "unixpacket",
+            (false, Family::Any) => "tcp",
+            (false, Family::V4) => "tcp4",
+            (false, Family::V6) => "tcp6",
+        };
+        match self.local_addr() {
+            Ok(Addr::Ip(ip)) => format!("{scheme}://{ip}"),
+            Ok(unix) if self.is_packet() => unix.to_string().replacen("unix:", "unixpacket:", 1),
+            Ok(unix) => unix.to_string(),
+            Err(_) => format!("{scheme}:"),
+        }
     }
 
     /// One raw accept4(2): not retried, so that the caller sees `EINTR` (`Interrupted`), and
@@ -63,8 +178,19 @@ impl Listener {
     }
 }
 
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.endpoint_text())
+    }
+}
+
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The most that listen(2) grants, `None` if it cannot be known.
+fn somaxconn() -> Option<u32> {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }

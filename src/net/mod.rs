@@ -1,11 +1,22 @@
 //! Sockets: endpoints as text, listeners, connected streams, datagrams.
 
 mod addr;
+mod datagram;
 mod endpoint;
+mod errno;
 mod listener;
+mod packet;
+mod parse;
+mod path;
+mod resolve;
+mod socket;
 mod stream;
 
 pub use addr::Addr;
-pub use endpoint::Endpoint;
+pub use datagram::{Datagram, UDP_MAX};
+pub use endpoint::{Endpoint, Family, Host, Transport, UnixKind, UnixName};
+pub use errno::{advice, describe};
 pub use listener::Listener;
-pub use stream::{Interest, Stream};
+pub use packet::Packet;
+pub use socket::{Interest, Received};
+pub use stream::Stream;

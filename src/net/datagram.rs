@@ -1,0 +1,290 @@
+//! [`Datagram`]: sockets without connections, UDP and Unix.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::retry_on_intr;
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+
+use super::endpoint::unfit;
+use super::path::{self, BoundPath};
+use super::resolve::{Refusal, try_each};
+use super::socket::{self, Interest, Received, Socket};
+use super::{Addr, Endpoint, Family, Transport, UnixKind};
+use crate::error::{Error, ErrorKind};
+
+/// A datagram socket, `SOCK_DGRAM`: UDP or Unix; or `SOCK_RDM`, where the kernel has it. Dropping it
+/// is close(2), and removes the file that it made.
+///
+/// # Examples
+/// ```
+/// use millpond::net::{Datagram, Endpoint};
+///
+/// let server = Datagram::bind(&"udp://127.0.0.1:0".parse::<Endpoint>()?)?;
+/// let client = Datagram::connect(&server.endpoint_text().parse()?, None)?;
+/// client.send(b"Hello")?;
+/// let mut buf = [0; 4];
+/// let (received, from) = server.recv_from(&mut buf)?;
+/// assert!(received.is_truncated());
+/// assert_eq!((received.len, received.full), (4, 5));
+/// server.send_to(&buf, &from)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Datagram {
+    socket: Socket,
+    family: Family,
+    /// Removes the file when it is dropped.
+    _file: Option<BoundPath>,
+}
+
+impl Datagram {
+    /// Makes a socket and binds it: socket(2), bind(2). `[::]` takes IPv4 as well, unless the
+    /// endpoint is `udp6:`. A Unix socket's file that no socket is behind any more is replaced.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`](super::Listener::bind).
+    pub fn bind(endpoint: &Endpoint) -> Result<Self, Error> {
+        let (kind, family) = kind(endpoint)?;
+        try_each(endpoint, "bind", |addr, _| {
+            let fd = open(addr, kind)?;
+            if addr.as_socket().is_some_and(|ip| ip.is_ipv6()) {
+                sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
+            }
+            let file = path::bind(&fd, addr)?;
+            Ok(Self { socket: Socket::new(fd), family, _file: file })
+        })
+        .map_err(|error| without_rdm(endpoint, error))
+    }
+
+    /// Makes a socket that sends to one address and receives only from there: socket(2), bind(2) to
+    /// `from`, connect(2). A Unix socket is given an abstract name, so that it can be answered.
+    /// Nothing is sent, so that a peer which is not there shows only at a later call, as
+    /// `ConnectionRefused`.
+    ///
+    /// # Errors
+    /// As [`Stream::connect`](super::Stream::connect).
+    pub fn connect(endpoint: &Endpoint, from: Option<&Addr>) -> Result<Self, Error> {
+        let (kind, family) = kind(endpoint)?;
+        try_each(endpoint, "connect to", |addr, _| -> Result<Self, Refusal> {
+            let fd = open(addr, kind)?;
+            let unix = addr.family() == AddressFamily::UNIX;
+            let file = match from {
+                Some(from) => path::bind(&fd, from)?,
+                None if unix => path::bind(&fd, &Addr::Unnamed)?,
+                None => None,
+            };
+            net::connect(&fd, &addr.to_any()?)?;
+            Ok(Self { socket: Socket::new(fd), family, _file: file })
+        })
+        .map_err(|error| without_rdm(endpoint, error))
+    }
+
+    /// Takes over a bound datagram socket that was passed in (socket activation), and sets it
+    /// non-blocking and close-on-exec. Its file, if it has one, stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it is no datagram socket.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        let wrong = |what: &str| {
+            Error::new(ErrorKind::Config, format!("the passed descriptor is {what}"))
+                .with_hint("pass a bound datagram socket, as ListenDatagram= does")
+        };
+        let kind = sockopt::socket_type(&fd)
+            .map_err(|errno| wrong("no socket").with_source(errno.into()))?;
+        if kind != SocketType::DGRAM {
+            return Err(wrong("no datagram socket"));
+        }
+        let adopt = || -> rustix::io::Result<Family> {
+            rustix::io::ioctl_fionbio(&fd, true)?;
+            rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+            Ok(match sockopt::socket_domain(&fd)? {
+                AddressFamily::INET6 if sockopt::ipv6_v6only(&fd)? => Family::V6,
+                _ => Family::Any,
+            })
+        };
+        let family = adopt().map_err(|errno| wrong("unusable").with_source(errno.into()))?;
+        Ok(Self { socket: Socket::new(fd), family, _file: None })
+    }
+
+    /// Receives one datagram without waiting: recvfrom(2) with `MSG_DONTWAIT` and `MSG_TRUNC`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; those of recvfrom(2).
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, Addr)> {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let (_, full, from) = retry_on_intr(|| net::recvfrom(&self.socket.fd, &mut *buf, flags))?;
+        Ok((Received::new(buf.len(), full), from.map_or(Addr::Unnamed, Addr::from)))
+    }
+
+    /// Sends one datagram without waiting: sendto(2) with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it does not fit now, `EMSGSIZE` when it never will; those of sendto(2).
+    pub fn try_send_to(&self, datagram: &[u8], to: &Addr) -> io::Result<()> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let to = to.to_any()?;
+        retry_on_intr(|| net::sendto(&self.socket.fd, datagram, flags, &to))?;
+        Ok(())
+    }
+
+    /// Receives one datagram and the address that it came from: recvfrom(2). What does not fit into
+    /// `buf` is lost, and [`is_truncated`](Received::is_truncated) says so.
+    ///
+    /// # Errors
+    /// `TimedOut`, `WouldBlock` if non-blocking; `ConnectionRefused` if an earlier datagram of a
+    /// connected socket found nobody; those of recvfrom(2).
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, Addr)> {
+        self.socket.patiently(Interest::Read, || self.try_recv_from(buf))
+    }
+
+    /// Receives one datagram: recv(2).
+    ///
+    /// # Errors
+    /// As [`recv_from`](Self::recv_from).
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<Received> {
+        Ok(self.recv_from(buf)?.0)
+    }
+
+    /// Sends one datagram to an address: sendto(2).
+    ///
+    /// # Errors
+    /// `TimedOut`, `WouldBlock` if non-blocking; `EMSGSIZE` if it is too long ([`UDP_MAX`]); those of
+    /// sendto(2).
+    pub fn send_to(&self, datagram: &[u8], to: &Addr) -> io::Result<()> {
+        self.socket.patiently(Interest::Write, || self.try_send_to(datagram, to))
+    }
+
+    /// Sends one datagram on a connected socket: send(2).
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to), and `ConnectionRefused` if an earlier datagram found nobody.
+    pub fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        self.socket.patiently(Interest::Write, || {
+            retry_on_intr(|| net::send(&self.socket.fd, datagram, flags))?;
+            Ok(())
+        })
+    }
+
+    /// How long each blocking call waits; see [`Stream::set_timeout`](super::Stream::set_timeout).
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.socket.timeout = timeout;
+    }
+
+    /// Whether calls that would block fail instead; see
+    /// [`Stream::set_nonblocking`](super::Stream::set_nonblocking).
+    pub fn set_nonblocking(&mut self, nonblocking: bool) {
+        self.socket.timeout = nonblocking.then_some(Duration::ZERO);
+    }
+
+    /// Waits until it is ready, poll(2). `false`: the deadline passed.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
+        socket::wait(&self.socket.fd, interest, deadline)
+    }
+
+    /// Datagrams that the kernel threw away since the socket was made, because its receive buffer was
+    /// full: the last column of /proc/net/udp and /proc/net/udp6.
+    ///
+    /// # Errors
+    /// `Unsupported` if the socket is not UDP; those of reading the files.
+    pub fn kernel_drops(&self) -> io::Result<u64> {
+        let inode = rustix::fs::fstat(&self.socket.fd)?.st_ino.to_string();
+        for table in ["/proc/self/net/udp", "/proc/self/net/udp6"] {
+            let Ok(text) = std::fs::read_to_string(table) else { continue };
+            for line in text.lines() {
+                let mut columns = line.split_ascii_whitespace().skip(9);
+                if columns.next() == Some(&inode) {
+                    return columns
+                        .last()
+                        .and_then(|drops| drops.parse().ok())
+                        .ok_or_else(|| io::Error::other(format!("cannot read {table}")));
+                }
+            }
+        }
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The address at this end, with the real port: getsockname(2).
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        self.socket.local_addr()
+    }
+
+    /// The address that it is connected to: getpeername(2).
+    ///
+    /// # Errors
+    /// Those of getpeername(2): `NotConnected` if it is only bound.
+    pub fn peer_addr(&self) -> io::Result<Addr> {
+        self.socket.peer_addr()
+    }
+
+    /// The endpoint it is bound to, with the real port: `udp://[::]:8888`.
+    #[must_use]
+    pub fn endpoint_text(&self) -> String {
+        let scheme = match self.family {
+            Family::Any => "udp",
+            Family::V4 => "udp4",
+            Family::V6 => "udp6",
+        };
+        match self.local_addr() {
+            Ok(Addr::Ip(ip)) => format!("{scheme}://{ip}"),
+            Ok(unix) => unix.to_string().replacen("unix:", "unixgram:", 1),
+            Err(_) => format!("{scheme}:"),
+        }
+    }
+}
+
+/// The most bytes that a UDP datagram carries over IPv4: 65,535 less the headers of IP and UDP. Over
+/// IPv6 it is 20 more (RFC 768, RFC 8200 §3).
+pub const UDP_MAX: usize = 65_507;
+
+fn kind(endpoint: &Endpoint) -> Result<(SocketType, Family), Error> {
+    match endpoint {
+        Endpoint::Inet { transport: Transport::Udp, family, .. } => {
+            Ok((SocketType::DGRAM, *family))
+        }
+        Endpoint::Inet { transport: Transport::Rdm, family, .. } => Ok((SocketType::RDM, *family)),
+        Endpoint::Unix { kind: UnixKind::Datagram, .. } => Ok((SocketType::DGRAM, Family::Any)),
+        _ => Err(unfit(
+            endpoint,
+            "no endpoint of datagrams",
+            "datagrams go to udp:, unixgram: and rdm:",
+        )),
+    }
+}
+
+fn open(addr: &Addr, kind: SocketType) -> rustix::io::Result<OwnedFd> {
+    net::socket_with(addr.family(), kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)
+}
+
+/// Says plainly what it means that the kernel makes no such socket.
+fn without_rdm(endpoint: &Endpoint, error: Error) -> Error {
+    if !matches!(endpoint, Endpoint::Inet { transport: Transport::Rdm, .. }) {
+        return error;
+    }
+    let Some(reason) = error.io() else { return error };
+    let name = super::describe(reason);
+    Error::new(ErrorKind::System, format!("cannot open {endpoint}: {name}")).with_hint(
+        "this kernel has no protocol of reliable datagrams (SOCK_RDM) for IP; use udp: or tcp:",
+    )
+}
+
+impl fmt::Display for Datagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.endpoint_text())
+    }
+}
+
+impl AsFd for Datagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.fd.as_fd()
+    }
+}

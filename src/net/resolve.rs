@@ -1,0 +1,183 @@
+//! From an endpoint to addresses, and the trying of each in turn.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::path::Path;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+
+use super::endpoint::unfit;
+use super::{Addr, Endpoint, Family, Host};
+use crate::error::{Error, ErrorKind, reason};
+
+pub(super) fn resolve(endpoint: &Endpoint) -> Result<Vec<Addr>, Error> {
+    match endpoint {
+        Endpoint::Inet { family, host, port, .. } => lookup(endpoint, *family, host, *port),
+        Endpoint::Icmp { family, host } => lookup(endpoint, *family, host, 0),
+        Endpoint::Raw { host, .. } => lookup(endpoint, Family::V4, host, 0),
+        Endpoint::Unix { name, .. } => Ok(vec![name.clone().into()]),
+        Endpoint::Fd(_) => Err(unfit(
+            endpoint,
+            "a descriptor, not an address",
+            "descriptors are passed in by the program that starts this one",
+        )),
+    }
+}
+
+fn lookup(endpoint: &Endpoint, family: Family, host: &Host, port: u16) -> Result<Vec<Addr>, Error> {
+    let unknown = |what: String| Error::new(ErrorKind::Endpoint, what);
+    let addrs: Vec<SocketAddr> = match host {
+        Host::Ip(IpAddr::V6(ip)) if ip.is_unspecified() && family == Family::Any && !has_ipv6() => {
+            vec![(Ipv4Addr::UNSPECIFIED, port).into()]
+        }
+        Host::Ip(ip) => vec![(*ip, port).into()],
+        Host::Zoned(ip, zone) => {
+            let index = interface(zone).map_err(|error| {
+                unknown(format!("{endpoint}: there is no network interface {zone:?}"))
+                    .with_source(error)
+                    .with_hint("`ls /sys/class/net` lists them")
+            })?;
+            vec![SocketAddrV6::new(*ip, port, 0, index).into()]
+        }
+        Host::Name(name) => (name.as_str(), port)
+            .to_socket_addrs()
+            .map_err(|error| {
+                let text = error.to_string();
+                let text = text.rsplit(": ").next().unwrap_or(&text);
+                unknown(format!("cannot look up the host {name:?}: {text}"))
+                    .with_hint("check the spelling, /etc/hosts and the name server")
+            })?
+            .collect(),
+    };
+    let mut found: Vec<Addr> = Vec::with_capacity(addrs.len());
+    for addr in addrs {
+        let fits = match family {
+            Family::Any => true,
+            Family::V4 => addr.is_ipv4(),
+            Family::V6 => addr.is_ipv6(),
+        };
+        if fits && !found.contains(&Addr::Ip(addr)) {
+            found.push(Addr::Ip(addr));
+        }
+    }
+    if found.is_empty() {
+        let version = if family == Family::V4 { "IPv4" } else { "IPv6" };
+        return Err(unknown(format!("the host of {endpoint} has no {version} address"))
+            .with_hint("leave the version of IP open, or choose the other one"));
+    }
+    Ok(found)
+}
+
+/// Whether the kernel makes IPv6 sockets and has an address for them.
+fn has_ipv6() -> bool {
+    let probe = || {
+        let fd = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        rustix::net::bind(&fd, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
+    };
+    probe().is_ok()
+}
+
+fn interface(zone: &str) -> io::Result<u32> {
+    if let Ok(index) = zone.parse() {
+        return Ok(index);
+    }
+    let fd = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    Ok(netdevice::name_to_index(&fd, zone)?)
+}
+
+/// Why one address would not do: the system's reason, and what is known beyond it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: io::Error,
+    pub(super) hint: Option<String>,
+}
+
+impl<E: Into<io::Error>> From<E> for Refusal {
+    fn from(reason: E) -> Self {
+        Self { reason: reason.into(), hint: None }
+    }
+}
+
+/// Tries the addresses of an endpoint in their order and takes the first that works. The error names
+/// the endpoint and, if it has several addresses or a host name, each address with its reason. The
+/// attempt is told how many addresses are left to try, its own among them.
+pub(super) fn try_each<T>(
+    endpoint: &Endpoint,
+    verb: &str,
+    mut attempt: impl FnMut(&Addr, u32) -> Result<T, Refusal>,
+) -> Result<T, Error> {
+    let mut message = format!("cannot {verb} {endpoint}");
+    let kind = if verb == "bind" { ErrorKind::Bind } else { ErrorKind::Connect };
+    let addrs = endpoint.resolve()?;
+    let named = addrs.len() > 1
+        || matches!(
+            endpoint,
+            Endpoint::Inet { host: Host::Name(_), .. } | Endpoint::Icmp { host: Host::Name(_), .. }
+        );
+    let mut last: Option<Refusal> = None;
+    for (untried, addr) in (1..=addrs.len() as u32).rev().zip(&addrs) {
+        let refusal = match attempt(addr, untried) {
+            Ok(made) => return Ok(made),
+            Err(refusal) => refusal,
+        };
+        if let Some(before) = last.take() {
+            message.push_str(&format!(": {};", reason(&before.reason)));
+        }
+        if named {
+            message.push_str(&format!(" at {addr}"));
+        }
+        last = Some(Refusal {
+            hint: refusal.hint.or_else(|| hint(kind, addr, &refusal.reason)),
+            reason: refusal.reason,
+        });
+    }
+    let Some(Refusal { reason, hint }) = last else {
+        return Err(Error::new(kind, message).with_hint("the host has no address"));
+    };
+    let error = Error::new(kind, message).with_source(reason);
+    Err(match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    })
+}
+
+/// What to do about a reason, where that is known.
+fn hint(kind: ErrorKind, addr: &Addr, error: &io::Error) -> Option<String> {
+    use io::ErrorKind as Io;
+    let binding = kind == ErrorKind::Bind;
+    let parent = addr.as_path().and_then(Path::parent).map(|dir| match dir.as_os_str().len() {
+        0 => ".".to_owned(),
+        _ => dir.display().to_string(),
+    });
+    Some(match (error.kind(), addr) {
+        (Io::AddrInUse, _) => {
+            "another program listens there; choose another port or stop it".to_owned()
+        }
+        (Io::PermissionDenied, Addr::Ip(ip)) if binding && (1..1024).contains(&ip.port()) => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE; choose one above, or use socket activation"
+                .to_owned()
+        }
+        (Io::PermissionDenied, Addr::Path(_)) if binding => {
+            format!("this user must be allowed to write to {}", parent?)
+        }
+        (Io::PermissionDenied, Addr::Path(_)) => {
+            "connecting needs write permission on the socket's file".to_owned()
+        }
+        (Io::AddrNotAvailable, Addr::Ip(_)) if binding => {
+            "no interface of this machine has that address; [::] stands for all of them".to_owned()
+        }
+        (Io::NotFound, Addr::Path(_)) if binding => {
+            format!("the directory {} does not exist; make it first", parent?)
+        }
+        (Io::NotFound, Addr::Path(_)) => "there is no such file; is the server running?".to_owned(),
+        (Io::ConnectionRefused, _) => "nothing listens there".to_owned(),
+        (Io::TimedOut, _) => {
+            "nothing answered in time; a firewall may be in the way, or the server is too busy"
+                .to_owned()
+        }
+        (_, Addr::Ip(ip)) if error.raw_os_error() == Some(97) && ip.is_ipv6() => {
+            "this machine has no IPv6; use tcp4: or an IPv4 address".to_owned()
+        }
+        _ => return None,
+    })
+}

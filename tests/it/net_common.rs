@@ -1,0 +1,43 @@
+//! What the tests of `millpond::net` share.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use millpond::net::Endpoint;
+
+/// A directory of its own for each test, short enough for `sun_path`, removed at the end.
+pub(crate) struct Dir(PathBuf);
+
+impl Dir {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("millpond-{}-{count}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) fn endpoint(text: &str) -> Endpoint {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn unix(scheme: &str, path: &Path) -> Endpoint {
+    endpoint(&format!("{scheme}:{}", path.display()))
+}
+
+/// Soon enough that a hang fails the test, late enough for a busy machine.
+pub(crate) fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
