@@ -1,0 +1,153 @@
+//! [`Reject`]: why bytes are no acceptable request.
+
+use http::StatusCode;
+
+use crate::close::CloseReason;
+
+/// Why bytes are no acceptable request.
+///
+/// After any of them the connection closes: what follows a request that was not understood cannot be
+/// told from a request (RFC 9112 §2.2, §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reject {
+    // The request line and the ends of lines.
+    NotHttp,
+    EmptyLines,
+    BareCr,
+    BareLf,
+    RequestLine,
+    MethodTooLong,
+    Target,
+    TargetForm,
+    Userinfo,
+    TargetTooLong,
+    VersionSyntax,
+    VersionUnknown,
+    // The field lines.
+    FieldName,
+    SpaceBeforeColon,
+    Folded,
+    FieldValue,
+    TooManyFields,
+    HeadTooLarge,
+    HostMissing,
+    HostRepeated,
+    HostInvalid,
+    Expectation,
+    // The framing.
+    LengthInvalid,
+    LengthOverflow,
+    LengthRepeated,
+    LengthWithCoding,
+    CodingInHttp10,
+    CodingNotChunked,
+    CodingUnknown,
+    BodyTooLarge,
+    // Chunks.
+    ChunkSize,
+    ChunkExtension,
+    ChunkExtensionTooLong,
+    ChunkEnd,
+    TrailersTooLarge,
+}
+
+impl Reject {
+    /// The status it is answered with.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            Self::MethodTooLong | Self::CodingUnknown => StatusCode::NOT_IMPLEMENTED,
+            Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The rule and where it stands, as one sentence for people, without a full stop.
+    pub(crate) fn explain(self) -> &'static str {
+        match self {
+            Self::NotHttp => "the bytes do not begin an HTTP request (RFC 9112 §3)",
+            Self::EmptyLines => "more than one empty line before the request (RFC 9112 §2.2)",
+            Self::BareCr => "a carriage return without a line feed (RFC 9112 §2.2)",
+            Self::BareLf => "a line that ends without a carriage return (RFC 9112 §2.2)",
+            Self::RequestLine => {
+                "the request line is not `method target version`, a space apart (RFC 9112 §3)"
+            }
+            Self::MethodTooLong => "the method is longer than any known one (RFC 9112 §3)",
+            Self::Target => "the target has bytes that no URI may have (RFC 9112 §3.2)",
+            Self::TargetForm => "the target has not the form that the method asks (RFC 9112 §3.2)",
+            Self::Userinfo => "the target names a user (RFC 9110 §4.2.4)",
+            Self::TargetTooLong => "the target is too long (RFC 9110 §15.5.15)",
+            Self::VersionSyntax => {
+                "the version is not `HTTP/`, a digit, a dot, a digit (RFC 9112 §2.3)"
+            }
+            Self::VersionUnknown => "only HTTP/1.0 and HTTP/1.1 are spoken here (RFC 9110 §15.6.6)",
+            Self::FieldName => "a field name is no token (RFC 9110 §5.1)",
+            Self::SpaceBeforeColon => "white space before the colon of a field (RFC 9112 §5.1)",
+            Self::Folded => "a field value is folded over two lines (RFC 9112 §5.2)",
+            Self::FieldValue => "a field value has control bytes (RFC 9110 §5.5)",
+            Self::TooManyFields => "too many fields (RFC 6585 §5)",
+            Self::HeadTooLarge => "the head of the request is too large (RFC 6585 §5)",
+            Self::HostMissing => "an HTTP/1.1 request without Host (RFC 9112 §3.2)",
+            Self::HostRepeated => "more than one Host (RFC 9112 §3.2)",
+            Self::HostInvalid => "Host is no host with an optional port (RFC 9112 §3.2)",
+            Self::Expectation => "an expectation other than 100-continue (RFC 9110 §10.1.1)",
+            Self::LengthInvalid => "Content-Length is not made of digits alone (RFC 9112 §6.3)",
+            Self::LengthOverflow => "Content-Length is beyond 64 bits (RFC 9110 §8.6)",
+            Self::LengthRepeated => "more than one Content-Length (RFC 9110 §8.6)",
+            Self::LengthWithCoding => {
+                "Content-Length together with Transfer-Encoding (RFC 9112 §6.1)"
+            }
+            Self::CodingInHttp10 => "Transfer-Encoding in HTTP/1.0 (RFC 9112 §6.1)",
+            Self::CodingNotChunked => {
+                "Transfer-Encoding does not end in exactly one `chunked` (RFC 9112 §6.3)"
+            }
+            Self::CodingUnknown => "a transfer coding beside `chunked` (RFC 9112 §6.1)",
+            Self::BodyTooLarge => "the body is too large (RFC 9110 §15.5.14)",
+            Self::ChunkSize => "a chunk size is not a hexadecimal number (RFC 9112 §7.1)",
+            Self::ChunkExtension => "a chunk extension is malformed (RFC 9112 §7.1.1)",
+            Self::ChunkExtensionTooLong => "too many bytes of chunk extensions (RFC 9112 §7.1.1)",
+            Self::ChunkEnd => "the data of a chunk does not end with a line end (RFC 9112 §7.1)",
+            Self::TrailersTooLarge => "the trailer section is too large (RFC 9112 §7.1.2)",
+        }
+    }
+
+    /// How the connection's end is counted.
+    pub(crate) fn close_reason(self) -> CloseReason {
+        match self {
+            Self::BodyTooLarge
+            | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::TooManyFields
+            | Self::TrailersTooLarge => CloseReason::TooLarge,
+            _ => CloseReason::BadRequest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_is_counted_as_too_large_and_everything_else_as_bad() {
+        for reject in [Reject::BodyTooLarge, Reject::TargetTooLong, Reject::HeadTooLarge] {
+            assert_eq!(reject.close_reason(), CloseReason::TooLarge);
+            assert_ne!(reject.status(), StatusCode::BAD_REQUEST);
+        }
+        assert_eq!(Reject::Folded.close_reason(), CloseReason::BadRequest);
+        assert_eq!(Reject::VersionUnknown.status(), 505);
+    }
+
+    #[test]
+    fn every_explanation_names_its_rfc() {
+        for reject in [Reject::NotHttp, Reject::HostMissing, Reject::ChunkEnd, Reject::Userinfo] {
+            assert!(reject.explain().contains("RFC "), "{reject:?}");
+            assert!(reject.explain().contains('§'), "{reject:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the fields of a head mean together: where its body ends, whether the connection stays, what
+//! the client expects.
+
+use http::header::{CONNECTION, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, Version};
+
+use super::fields::{Notes, Seen, list};
+use super::target;
+use super::{Framing, Head};
+use crate::http::reject::Reject;
+
+/// Checks Host: in HTTP/1.1 exactly one, and a well-formed one in any version (RFC 9112 §3.2).
+pub(super) fn check_host(block: &[u8], host: &Seen, version: Version) -> Result<(), Reject> {
+    match host.lines {
+        0 if version == Version::HTTP_10 => Ok(()),
+        0 => Err(Reject::HostMissing),
+        1 if target::is_host(&block[host.value.clone()]) => Ok(()),
+        1 => Err(Reject::HostInvalid),
+        _ => Err(Reject::HostRepeated),
+    }
+}
+
+/// Where the body of a request ends (RFC 9112 §6.3).
+pub(super) fn framing(
+    block: &[u8],
+    notes: &Notes,
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<Framing, Reject> {
+    let (length, coding) = (&notes.content_length, &notes.transfer_encoding);
+    match (coding.lines, length.lines) {
+        (0, 0) => Ok(Framing::None),
+        (0, 1) => content_length(&block[length.value.clone()]).map(Framing::Length),
+        (0, _) => Err(Reject::LengthRepeated),
+        _ if version == Version::HTTP_10 => Err(Reject::CodingInHttp10),
+        (_, 0) => check_codings(headers).map(|()| Framing::Chunked),
+        _ => Err(Reject::LengthWithCoding),
+    }
+}
+
+/// Reads Content-Length: digits alone. A list, even of equal numbers, is not accepted.
+fn content_length(value: &[u8]) -> Result<u64, Reject> {
+    if value.is_empty() {
+        return Err(Reject::LengthInvalid);
+    }
+    let mut length = 0_u64;
+    let mut overflow = false;
+    for &byte in value {
+        if !byte.is_ascii_digit() {
+            return Err(Reject::LengthInvalid);
+        }
+        let next = length.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(byte - b'0')));
+        overflow |= next.is_none();
+        length = next.unwrap_or(length);
+    }
+    if overflow { Err(Reject::LengthOverflow) } else { Ok(length) }
+}
+
+/// Accepts `chunked` alone. Other codings before a final `chunked` could be understood but are not
+/// implemented (501); without that end the length of the body cannot be known (400).
+fn check_codings(headers: &HeaderMap) -> Result<(), Reject> {
+    let mut last_is_chunked = false;
+    let mut chunked = 0;
+    let mut others = false;
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        for coding in list(value.as_bytes()) {
+            if coding.is_empty() {
+                return Err(Reject::CodingNotChunked);
+            }
+            last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            chunked += usize::from(last_is_chunked);
+            others |= !last_is_chunked;
+        }
+    }
+    match (last_is_chunked && chunked == 1, others) {
+        (false, _) => Err(Reject::CodingNotChunked),
+        (true, true) => Err(Reject::CodingUnknown),
+        (true, false) => Ok(()),
+    }
+}
+
+/// Sets what Connection, Expect and Upgrade say.
+pub(super) fn options(head: &mut Head, notes: &Notes) -> Result<(), Reject> {
+    let modern = head.version == Version::HTTP_11;
+    let (mut close, mut keep, mut upgrade) = (false, false, false);
+    if notes.connection.lines > 0 {
+        for value in head.headers.get_all(CONNECTION) {
+            for option in list(value.as_bytes()) {
+                close |= option.eq_ignore_ascii_case(b"close");
+                keep |= option.eq_ignore_ascii_case(b"keep-alive");
+                upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+            }
+        }
+    }
+    // RFC 9112 §9.3.
+    head.keep_alive = !close && (modern || keep);
+    // RFC 9110 §7.8: Upgrade counts only if Connection names it, and never in HTTP/1.0.
+    head.upgrade = modern && upgrade && notes.upgrade.lines > 0;
+    // RFC 9110 §10.1.1: in HTTP/1.0 an expectation is ignored.
+    if modern && notes.expect.lines > 0 {
+        let values = head.headers.get_all(EXPECT);
+        let mut members = values.iter().flat_map(|value| list(value.as_bytes()));
+        if !members.all(|member| member.eq_ignore_ascii_case(b"100-continue")) {
+            return Err(Reject::Expectation);
+        }
+        head.expects_continue = !matches!(head.framing, Framing::None | Framing::Length(0));
+    }
+    Ok(())
+}
