@@ -1,19 +1,17 @@
 //! An answer on its way out: framing, keep-alive or close, and the ways to send each kind of body.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, CONTENT_TYPE};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode, Version};
 
 use super::driver::{abandon, close, send_failure};
 use super::exchange::Exchange;
 use super::message::{Body, BodyWriter, Kind, Response, UpgradeHandler};
 use super::request::Head;
-use super::response::{
-    HeadLine, Payload, Transfer, encode_head, encode_last_chunk, transfer,
-};
+use super::response::{HeadLine, Payload, Transfer, encode_head, encode_last_chunk, transfer};
 use super::sink::Sink;
 use super::upgraded::Upgraded;
 use crate::close::CloseReason;
@@ -139,7 +137,9 @@ impl Answer {
         }
         match std::mem::take(&mut self.body.0) {
             Kind::Empty => {}
-            Kind::Bytes(bytes) if bytes.len() <= COPIED => exchange.output.extend_from_slice(&bytes),
+            Kind::Bytes(bytes) if bytes.len() <= COPIED => {
+                exchange.output.extend_from_slice(&bytes)
+            }
             Kind::Bytes(bytes) => exchange.queue([Segment::Bytes(bytes)]),
             Kind::Segments(segments) => exchange.queue(segments),
             Kind::Reader { mut reader, .. } => {

@@ -420,6 +420,9 @@ impl Turn<'_> {
     pub(super) fn is_worn_out(&self, requests: u64, opened: Instant) -> bool {
         let config = self.config();
         config.limits.requests.is_some_and(|most| requests >= most)
-            || config.timeouts.age.is_some_and(|age| self.now.saturating_duration_since(opened) > age)
+            || config
+                .timeouts
+                .age
+                .is_some_and(|age| self.now.saturating_duration_since(opened) > age)
     }
 }

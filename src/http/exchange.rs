@@ -55,6 +55,8 @@ pub(crate) struct Exchange {
     /// Why the body could not be read to its end.
     pub(crate) failure: Option<CloseReason>,
     trailers: Option<HeaderMap>,
+    /// Bytes of the body that were thrown away after the answer.
+    pub(crate) discarded: u64,
     pace: Pace,
     timeouts: crate::config::Timeouts,
     limits: crate::config::Limits,
@@ -79,6 +81,7 @@ impl Exchange {
             expects_continue: false,
             failure: None,
             trailers: None,
+            discarded: 0,
             pace: Pace::default(),
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
@@ -97,6 +100,7 @@ impl Exchange {
         self.expects_continue = expects_continue && !self.body.is_done();
         self.failure = None;
         self.trailers = None;
+        self.discarded = 0;
         self.pace = Pace::default();
     }
 
@@ -138,7 +142,7 @@ impl Exchange {
             if direct > 0 {
                 return Ok(None);
             }
-            let used = match self.body.decode_framing(self.input.filled()) {
+            let used = match take_framing(&mut self.body, self.input.filled()) {
                 Ok(used) => used,
                 Err(reject) => return Err(self.fail_decoding(reject)),
             };
@@ -221,6 +225,14 @@ impl Exchange {
         Ok(())
     }
 
+    /// Whether what is left of the body is little enough to be read and thrown away, so that the
+    /// connection can be kept. A client that still waits for its `100 Continue` may or may not send
+    /// it: then it is not.
+    pub(crate) fn can_discard(&self, limit: u64) -> bool {
+        self.body.is_done()
+            || (!self.expects_continue && self.failure.is_none() && self.body.direct() <= limit)
+    }
+
     fn fail_decoding(&mut self, reject: Reject) -> io::Error {
         let reason = reject.close_reason();
         self.failure = Some(reason);
@@ -240,6 +252,19 @@ impl Exchange {
         };
         io::Error::new(kind, reason.explain())
     }
+}
+
+/// Takes the framing before the next bytes that are body: how many.
+fn take_framing(body: &mut BodyDecoder, input: &[u8]) -> Result<usize, Reject> {
+    let mut used = 0;
+    while used < input.len() && body.direct() == 0 && !body.is_done() {
+        let (count, _) = body.decode(&input[used..=used])?;
+        used += count;
+        if count == 0 {
+            break;
+        }
+    }
+    Ok(used)
 }
 
 /// The client behind a request.

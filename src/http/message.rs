@@ -15,7 +15,9 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::exchange::Client;
-pub use super::exchange::{Incoming, Upgraded};
+pub use super::exchange::Incoming;
+pub use super::upgraded::Upgraded;
+pub use crate::pool::Segment;
 
 /// A request: an [`http::Request`] whose body is read from the connection, and the client behind it.
 ///
@@ -296,40 +298,6 @@ pub(crate) enum Kind {
 }
 
 pub(crate) type WriteBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
-
-/// A piece of a body whose bytes are known: in memory, or in a file (sent by sendfile(2)).
-#[derive(Clone, Debug)]
-pub enum Segment {
-    /// These bytes.
-    Bytes(Bytes),
-    /// `length` bytes of the file from `offset` on. If the file is shorter by then, the connection
-    /// is closed, so that the client notices.
-    File {
-        /// The file; shared, as its own position is never used.
-        file: Arc<File>,
-        /// Where to start, in bytes.
-        offset: u64,
-        /// How much to send, in bytes.
-        length: u64,
-    },
-}
-
-impl Segment {
-    /// How many bytes it has.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { length, .. } => *length,
-        }
-    }
-
-    /// Whether it has no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 impl Body {
     /// No body.

@@ -1,8 +1,4 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112).
-
-mod exchange;
-mod handler;
-mod message;
+//! HTTP/1.1 (RFC 9110, RFC 9112): what handlers see, and the driver behind it.
 
 // The sans-io core.
 mod body;
@@ -11,6 +7,20 @@ mod reject;
 mod request;
 mod response;
 
+// What handlers see.
+mod handler;
+mod message;
+mod upgraded;
+
+// The driver.
+mod answer;
+mod buffer;
+mod driver;
+mod exchange;
+mod refusal;
+mod sink;
+
+pub(crate) use driver::Http;
 pub use handler::Handler;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 pub use message::{Body, BodyWriter, Incoming, Request, Response, Segment, Upgraded};

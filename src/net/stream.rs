@@ -197,6 +197,43 @@ impl Stream {
             && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
+    /// Whether there is something to read: poll(2) without waiting. The peer's end is something too.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::IN)
+    }
+
+    /// The user at the other end of a Unix socket: `SO_PEERCRED`, unix(7).
+    #[must_use]
+    pub fn peer_uid(&self) -> Option<u32> {
+        rustix::net::sockopt::socket_peercred(self).ok().map(|peer| peer.uid.as_raw())
+    }
+
+    /// As [`wait`](Self::wait), and also ends with `true` when `other` is readable.
+    pub(crate) fn wait_or(
+        &self,
+        interest: Interest,
+        deadline: Option<Instant>,
+        other: &impl AsFd,
+    ) -> io::Result<bool> {
+        let events = match interest {
+            Interest::Read => PollFlags::IN | PollFlags::RDHUP,
+            Interest::Write => PollFlags::OUT,
+        };
+        let timeout = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+        });
+        let mut fds = [PollFd::new(self, events), PollFd::new(other, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(true),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// Shuts down the sending side: shutdown(2). The peer reads the end.
     ///
     /// # Errors

@@ -9,11 +9,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::net::{Addr, Listener, Stream};
+use crate::pool::Mill;
 use crate::pool::connection::Connection;
 use crate::pool::fairness::ClientKey;
 use crate::pool::protocol::Seat;
 use crate::pool::queue::Work;
-use crate::pool::Mill;
 
 /// How many connections are accepted from one listener before the others are looked at.
 const ROUND: usize = 64;
@@ -130,7 +130,7 @@ impl Acceptor {
             count(&mill.counters.accept.over_budget);
             return Some(Some(pause));
         }
-        if mill.queue.room() == 0 && !mill.queue.controller.is_overloaded() {
+        if mill.queue.room() == 0 && mill.queue.controller.holds_back() {
             // A burst that the workers will soon have dealt with: the backlog is its place.
             return Some(Some(mill.config.pool.tick));
         }
@@ -195,14 +195,8 @@ impl Acceptor {
         let now = Instant::now();
         let bucket = mill.queue.controller.bucket(client_key(&stream, &peer));
         let permit = mill.ledger.enter();
-        let connection = Connection::new(
-            (stream, peer),
-            source.protocol,
-            source.urgent,
-            bucket,
-            permit,
-            now,
-        );
+        let connection =
+            Connection::new((stream, peer), source.protocol, source.urgent, bucket, permit, now);
         let seat = &mut self.seats[source.protocol as usize];
         if mill.bring(Work::Connection(connection), now, seat.as_mut()) {
             mill.call();

@@ -50,8 +50,6 @@ pub struct Connection {
     /// How far the input was searched for the end of a head.
     pub(crate) scanned: usize,
     pub(crate) output: Output,
-    /// What the protocol has to remember between turns; `None` most of the time.
-    pub(crate) memo: Option<Box<dyn std::any::Any + Send>>,
     pub(crate) phase: Phase,
     /// When the phase began: the deadline is counted from here.
     pub(crate) since: Instant,
@@ -89,7 +87,6 @@ impl Connection {
             input: Vec::new(),
             scanned: 0,
             output: Output::default(),
-            memo: None,
             phase: Phase::Head,
             since: now,
             opened: now,

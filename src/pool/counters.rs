@@ -47,8 +47,8 @@ impl Counters {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             workers: (0..workers).map(|_| WorkerCounters::default()).collect(),
-            wait: Histogram::new(),
-            service: Histogram::new(),
+            wait: Histogram::default(),
+            service: Histogram::default(),
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
             panics: AtomicU64::new(0),
             accept: AcceptCounters::default(),
@@ -77,10 +77,6 @@ impl Counters {
 
     pub(crate) fn refuse(&self, refusal: Refusal) {
         self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     pub(crate) fn panicked(&self) {
@@ -150,6 +146,7 @@ impl Stats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let controller = &mill.queue.controller;
         let workers = mill.config.pool.workers;
+        let (wait, service) = (counters.wait.snapshot(), counters.service.snapshot());
         Self {
             accepted: mill.ledger.accepted(),
             live: mill.ledger.live(),
@@ -162,10 +159,10 @@ impl Stats {
             refused: std::array::from_fn(|index| load(&counters.refused[index])),
             panics: load(&counters.panics),
             overloaded: controller.is_overloaded(),
-            wait_p50: counters.wait.percentile(0.5),
-            wait_p99: counters.wait.percentile(0.99),
-            service_p50: counters.service.percentile(0.5),
-            service_p99: counters.service.percentile(0.99),
+            wait_p50: wait.percentile(0.5),
+            wait_p99: wait.percentile(0.99),
+            service_p50: service.percentile(0.5),
+            service_p99: service.percentile(0.99),
             capacity: controller.capacity_estimate(),
             accept_interrupted: load(&counters.accept.interrupted),
             accept_skipped: load(&counters.accept.skipped),

@@ -104,10 +104,7 @@ impl Dispatch {
     fn try_lead_as(&self, who: u8) -> bool {
         // The plain load first spares the others' caches.
         self.lead.load(Ordering::SeqCst) == NOBODY
-            && self
-                .lead
-                .compare_exchange(NOBODY, who, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok()
+            && self.lead.compare_exchange(NOBODY, who, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Puts the lead down. The monitor sees to it that somebody picks it up.
@@ -203,7 +200,7 @@ impl Dispatch {
     }
 
     /// Workers that neither lead nor sleep, give or take one: it is a guess that only tunes.
-    fn awake(&self) -> usize {
+    pub(crate) fn awake(&self) -> usize {
         let leads = usize::from(self.lead.load(Ordering::SeqCst) == WORKER);
         self.workers.saturating_sub(self.idle() + leads)
     }

@@ -12,25 +12,30 @@
 //! ```
 
 pub(crate) mod acceptor;
+pub(crate) mod budget;
 pub(crate) mod connection;
 pub(crate) mod counters;
 pub(crate) mod dispatch;
 pub(crate) mod fairness;
 pub(crate) mod histogram;
 pub(crate) mod ledger;
+mod load;
 pub(crate) mod monitor;
 pub(crate) mod output;
 pub(crate) mod overload;
 pub(crate) mod parking;
 pub(crate) mod protocol;
 pub(crate) mod queue;
+#[cfg(test)]
+mod simulation;
 pub(crate) mod slots;
+pub(crate) mod upgrades;
 pub(crate) mod waker;
 pub(crate) mod worker;
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use connection::{Connection, Phase};
@@ -41,13 +46,15 @@ pub use protocol::{Protocol, Seat, Served, Turn};
 
 use crate::close::CloseReason;
 use crate::config::Config;
+use budget::RefusalBudget;
 use counters::Counters;
 use dispatch::Dispatch;
 use ledger::Ledger;
 use output::PendingPool;
-use overload::{Controller, RefusalBudget};
+use overload::Controller;
 use parking::Parking;
 use queue::{Queue, Work};
+use upgrades::Upgrades;
 use waker::Waker;
 
 /// The server takes what comes.
@@ -68,7 +75,10 @@ pub(crate) struct Mill {
     pub(crate) counters: Counters,
     /// The memory for what slow readers have not yet taken.
     pub(crate) pending: Arc<PendingPool>,
-    budget: Mutex<RefusalBudget>,
+    pub(crate) upgrades: Upgrades,
+    /// Readable once the server drains: it wakes those who wait elsewhere.
+    pub(crate) stopping: Waker,
+    budget: RefusalBudget,
     stage: AtomicU8,
     draining_since: OnceLock<Instant>,
 }
@@ -86,7 +96,9 @@ impl Mill {
             dispatch: Dispatch::new(pool.workers),
             counters: Counters::new(pool.workers),
             pending: PendingPool::new(limits.pending_total),
-            budget: Mutex::new(RefusalBudget::new(config.overload.refuse_budget, epoch)),
+            upgrades: Upgrades::new(pool.upgrades),
+            stopping: Waker::new()?,
+            budget: RefusalBudget::new(config.overload.refuse_budget, num_cpus::get(), epoch),
             stage: AtomicU8::new(RUNNING),
             draining_since: OnceLock::new(),
             protocols,
@@ -142,7 +154,7 @@ impl Mill {
 
     /// For how long refusing has to pause, if it has used up its share of the CPU time.
     pub(crate) fn refusing_pause(&self, now: Instant) -> Option<Duration> {
-        slots::lock(&self.budget).allowed(now)
+        self.budget.allowed(now)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -161,6 +173,7 @@ impl Mill {
     pub(crate) fn drain(&self) {
         self.draining_since();
         self.stage.fetch_max(DRAINING, Ordering::SeqCst);
+        self.stopping.wake();
         self.wake_everybody();
     }
 
@@ -185,11 +198,14 @@ pub(crate) fn refuse(
     refusal: Refusal,
     now: Instant,
 ) {
-    mill.counters.refuse(refusal);
     let served = seat.refuse(connection, &mut Turn::new(mill, now), refusal);
+    // What has said nothing yet only waits on, elsewhere.
+    if !matches!(served, Served::Park(_, Phase::Head)) {
+        mill.counters.refuse(refusal);
+    }
     settle(mill, seat, served, now);
     let end = Instant::now();
-    slots::lock(&mill.budget).charge(end, end.saturating_duration_since(now));
+    mill.budget.charge(end, end.saturating_duration_since(now));
 }
 
 /// Parks or closes a connection that was refused.

@@ -45,6 +45,7 @@ impl Monitor {
         while !mill.is_stopped() {
             let now = Instant::now();
             self.expire(now);
+            mill.queue.controller.settle(now, mill.queue.len());
             if mill.is_draining() {
                 self.retire(now);
             } else if self.is_steady() {

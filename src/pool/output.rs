@@ -68,11 +68,6 @@ impl Output {
         self.segments.is_empty()
     }
 
-    /// Whether the rest is in memory alone: then sending it can never wait for a disk.
-    pub(crate) fn is_in_memory(&self) -> bool {
-        self.segments.iter().all(|segment| matches!(segment, Segment::Bytes(_)))
-    }
-
     pub(crate) fn push(&mut self, segment: Segment) {
         if !segment.is_empty() {
             self.segments.push_back(segment);
@@ -124,7 +119,9 @@ impl Output {
             };
             match sent {
                 Ok(n) => left = left.saturating_sub(n as u64),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Blocked),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Sent::Blocked);
+                }
                 Err(error) => return Err(error),
             }
             if segment.is_empty() {

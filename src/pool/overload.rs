@@ -11,7 +11,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-pub(crate) use super::budget::RefusalBudget;
 pub(crate) use super::fairness::{Bucket, ClientKey, Fairness};
 use super::load::{Interval, Seen, Service};
 use crate::config::Overload;
@@ -49,6 +48,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+
     /// Every reason, in the order of declaration: the index is `refusal as usize`.
     pub const ALL: [Self; 5] =
         [Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::Unfair, Self::Stale];
@@ -234,6 +236,11 @@ impl Controller {
     pub(crate) fn entered(&self, bucket: Bucket) {
         self.interval.entered();
         self.fairness.enter(bucket);
+    }
+
+    /// The queue did not take it after all.
+    pub(crate) fn left(&self, bucket: Bucket) {
+        self.fairness.leave(bucket);
     }
 
     /// Work was refused, or is about to be, because the queue was full.

@@ -146,7 +146,12 @@ impl Parking {
     }
 
     /// Parks a connection in `phase` until it becomes ready or its deadline passes.
-    pub(crate) fn park(&self, mut connection: Box<Connection>, phase: Phase, now: Instant) -> Parked {
+    pub(crate) fn park(
+        &self,
+        mut connection: Box<Connection>,
+        phase: Phase,
+        now: Instant,
+    ) -> Parked {
         connection.enter(phase, now);
         let deadline = self.millis(connection.deadline(&self.timeouts));
         let Some(token) = connection.token else { return self.register(connection, deadline) };
@@ -162,7 +167,8 @@ impl Parking {
         slot.tenant = Tenant::Parked(connection);
         slot.deadline = deadline;
         let schedule = slot.scheduled.is_none_or(|scheduled| deadline < scheduled);
-        let sooner = schedule && self.schedule(token.index, slot.scheduled.replace(deadline), deadline);
+        let sooner =
+            schedule && self.schedule(token.index, slot.scheduled.replace(deadline), deadline);
         Parked::Waits { sooner }
     }
 

@@ -1,2 +1,33 @@
-//! The `millpond` daemon.
-fn main() {}
+//! The `millpond` daemon: a command line, settings, signals and logs around the library's server.
+
+mod cli;
+mod connect;
+mod failure;
+mod logging;
+mod manual;
+mod serve;
+mod settings;
+mod signals;
+mod systemd;
+
+use std::process::ExitCode;
+
+use cli::Invocation;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    match cli::parse(std::env::args_os())? {
+        Invocation::Serve { flags, print } => serve::run(&flags, print),
+        Invocation::Check { flags, print } => serve::check(&flags, print),
+        Invocation::Connect(args) => Ok(connect::run(&args)),
+        Invocation::Manual(what) => manual::write(what),
+        Invocation::Text(text) => manual::say(&text),
+    }
+}

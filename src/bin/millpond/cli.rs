@@ -1,0 +1,332 @@
+//! The command line: arguments to an [`Invocation`], or a [`Failure`] that says what is wrong.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap_complete::Shell;
+
+use crate::connect::ConnectArgs;
+use crate::failure::{Failure, code};
+use crate::manual::Manual;
+use crate::settings::table::{self, ROWS, Row};
+use crate::settings::{DEFAULT_BIND, Flags, Settings};
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    /// To serve; or only to print the settings it would serve with.
+    Serve {
+        flags: Flags,
+        print: bool,
+    },
+    /// To check the settings without binding anything.
+    Check {
+        flags: Flags,
+        print: bool,
+    },
+    Connect(ConnectArgs),
+    Manual(Manual),
+    /// To print help or version.
+    Text(String),
+}
+
+/// The exit codes and what they mean, for `--help` and the man page.
+pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "All was answered."),
+    (1, "Something failed at run time."),
+    (2, "The command line is wrong."),
+    (69, "An endpoint could not be bound."),
+    (75, "The drain deadline passed, and something was cut off."),
+    (77, "A permission is missing."),
+    (78, "The configuration is wrong."),
+    (130, "A second SIGINT ended it at once."),
+    (143, "A second SIGTERM ended it at once."),
+];
+
+/// Understands the arguments, the program's name first.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return explain(&error),
+    };
+    Ok(match matches.subcommand() {
+        Some(("serve", sub)) => Invocation::Serve { flags: flags(sub), print: prints(sub) },
+        Some(("check", sub)) => Invocation::Check { flags: flags(sub), print: prints(sub) },
+        Some(("connect", sub)) => Invocation::Connect(connect_args(sub)?),
+        Some(("man", _)) => Invocation::Manual(Manual::Page),
+        Some(("completions", sub)) => match sub.get_one::<Shell>("shell") {
+            Some(shell) => Invocation::Manual(Manual::Completions(*shell)),
+            None => unreachable!("clap requires the shell"),
+        },
+        _ => unreachable!("clap requires one of the subcommands"),
+    })
+}
+
+fn connect_args(matches: &ArgMatches) -> Result<ConnectArgs, Failure> {
+    ConnectArgs::from_arg_matches(matches).map_err(|error| usage(error.to_string()))
+}
+
+/// The whole command line, made from the table of settings.
+pub(crate) fn command() -> Command {
+    let serve = Command::new("serve")
+        .about("Serve a directory, a greeting, or an echo")
+        .long_about(
+            "Serve the files under ROOT over HTTP; without ROOT, greet every request; with --echo, \
+             send back what comes.\n\nEach setting is taken from its flag, else from its variable, \
+             else from the file, else it keeps its default.",
+        )
+        .after_long_help(after_help());
+    let check =
+        Command::new("check").about("Check settings and file without binding anything").hide(false);
+    let connect = ConnectArgs::augment_args(
+        Command::new("connect").about("Connect, send, print what comes back"),
+    );
+    let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
+    Command::new("millpond")
+        .about("A thread-pool server for blocking handlers that keeps answering under overload")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .max_term_width(100)
+        .subcommand(with_settings(serve))
+        .subcommand(with_settings(check))
+        .subcommand(connect)
+        .subcommand(Command::new("man").hide(true).about("Write the man page"))
+        .subcommand(
+            Command::new("completions")
+                .hide(true)
+                .about("Write completions for a shell")
+                .arg(shell),
+        )
+}
+
+fn with_settings(command: Command) -> Command {
+    let root = Arg::new("root")
+        .value_name("ROOT")
+        .help("The directory to serve; without it, a greeting")
+        .long_help("The directory to serve; without it, every answer is a greeting.")
+        .conflicts_with("echo");
+    let port = Arg::new("port")
+        .short('p')
+        .long("port")
+        .value_name("PORT")
+        .value_parser(value_parser!(u16))
+        .conflicts_with("bind")
+        .help(format!("Short for --bind {}PORT", DEFAULT_BIND.trim_end_matches("8888")));
+    let file = Arg::new("config")
+        .short('c')
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Read settings from a TOML file")
+        .long_help("Read settings from a TOML file. Variable: MILLPOND_CONFIG.");
+    let print = Arg::new("print")
+        .long("print-config")
+        .action(ArgAction::SetTrue)
+        .help("Print the settings and where each comes from");
+    let more = Arg::new("verbose")
+        .short('v')
+        .long("verbose")
+        .action(ArgAction::Count)
+        .help("Log more; twice for everything");
+    let less = Arg::new("quiet")
+        .short('q')
+        .long("quiet")
+        .action(ArgAction::Count)
+        .conflicts_with("verbose")
+        .help("Log less; three times for nothing");
+    let defaults = Settings::default();
+    command
+        .arg(root)
+        .args(ROWS.iter().filter(|row| !row.flag.is_empty()).map(|row| arg(row, &defaults)))
+        .args([port, file, print, more, less])
+}
+
+/// The flag of a setting.
+fn arg(row: &'static Row, defaults: &Settings) -> Arg {
+    let default = (row.get)(defaults).join(" ");
+    let mut long = format!("{}.", row.help);
+    if !row.more.is_empty() {
+        let _ = write!(long, " {}", row.more);
+    }
+    let _ = write!(long, "\n\nFile: {}. Variable: {}.", row.key, table::variable(row));
+    if !default.is_empty() {
+        let _ = write!(long, " Default: {default}.");
+    }
+    let short = match row.on {
+        None if !default.is_empty() => format!("{} [{default}]", row.help),
+        _ => row.help.to_owned(),
+    };
+    let mut arg = Arg::new(row.key)
+        .long(row.flag)
+        .help(short)
+        .long_help(long)
+        .hide_short_help(!row.common)
+        .allow_hyphen_values(false);
+    if let Some(letter) = row.short {
+        arg = arg.short(letter);
+    }
+    if let Some(alias) = row.alias {
+        arg = arg.visible_alias(alias);
+    }
+    match (row.on, row.many) {
+        (Some(_), _) => arg.action(ArgAction::SetTrue),
+        (None, true) => arg.action(ArgAction::Append).value_name(row.value),
+        (None, false) => arg.action(ArgAction::Set).value_name(row.value),
+    }
+}
+
+fn after_help() -> String {
+    let mut text = "Exit codes:\n".to_owned();
+    for (code, meaning) in EXIT_CODES {
+        let _ = writeln!(text, "  {code:>3}  {meaning}");
+    }
+    text.push_str(
+        "\nSignals: TERM and INT stop gracefully, a second one at once; HUP reloads; USR1 opens \
+         logs anew; QUIT logs the server's state.",
+    );
+    text
+}
+
+fn prints(matches: &ArgMatches) -> bool {
+    matches.get_flag("print")
+}
+
+fn flags(matches: &ArgMatches) -> Flags {
+    let mut values = Vec::new();
+    for row in ROWS {
+        // `root` has no flag: it stands by itself.
+        let flag = if row.flag.is_empty() { "ROOT".to_owned() } else { format!("--{}", row.flag) };
+        let given = match row.on {
+            Some(on) => matches.get_flag(row.key).then(|| vec![on.to_owned()]),
+            None => matches.get_many::<String>(row.key).map(|given| given.cloned().collect()),
+        };
+        values.extend(given.map(|given| (row.key, flag, given)));
+    }
+    if let Some(port) = matches.get_one::<u16>("port") {
+        let endpoint = format!("{}{port}", DEFAULT_BIND.trim_end_matches("8888"));
+        values.push(("bind", "--port".to_owned(), vec![endpoint]));
+    }
+    Flags {
+        file: matches.get_one::<PathBuf>("config").cloned(),
+        values,
+        verbosity: i32::from(matches.get_count("verbose")) - i32::from(matches.get_count("quiet")),
+    }
+}
+
+/// What clap found: help that was asked for, or a mistake in our own form.
+fn explain(error: &clap::Error) -> Result<Invocation, Failure> {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Ok(Invocation::Text(error.to_string()));
+    }
+    if error.kind() == ErrorKind::MissingSubcommand {
+        return Err(Failure::new(code::USAGE, "no command given")
+            .with_hint("try `millpond serve`, or `millpond --help`"));
+    }
+    let text = error.to_string();
+    let first: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let message = first.join(" ").trim_start_matches("error: ").to_owned();
+    let suggested = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+        ContextKind::ValidValue,
+    ];
+    let hint = suggested.into_iter().find_map(|kind| match error.get(kind)? {
+        ContextValue::String(near) => Some(format!("did you mean {near}?")),
+        ContextValue::Strings(near) if !near.is_empty() => {
+            Some(format!("did you mean {}?", near.join(" or ")))
+        }
+        _ => None,
+    });
+    let failure = usage(message);
+    Err(match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    })
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(code::USAGE, message).with_hint(
+        "`millpond --help` lists the commands, and \
+        `millpond serve --help` the flags",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Invocation, Failure> {
+        parse(std::iter::once("millpond").chain(args.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_kept_as_text_with_their_keys() {
+        let args = ["serve", "-b", "unix:/a", "--bind", "[::]:1", "-t", "3", "--no-shed", "-vv"];
+        let Ok(Invocation::Serve { flags, print }) = parsed(&args) else { panic!() };
+        assert!(!print);
+        assert_eq!(flags.verbosity, 2);
+        let values: Vec<_> = flags.values.iter().map(|(k, _, v)| (*k, v.join(","))).collect();
+        assert_eq!(
+            values,
+            [
+                ("bind", "unix:/a,[::]:1".to_owned()),
+                ("pool.workers", "3".to_owned()),
+                ("overload.shed", "false".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn a_port_alone_is_every_address_at_that_port() {
+        let Ok(Invocation::Serve { flags, .. }) = parsed(&["serve", "-p", "0"]) else { panic!() };
+        assert_eq!(flags.values, [("bind", "--port".into(), vec!["tcp://[::]:0".to_owned()])]);
+    }
+
+    #[test]
+    fn mistakes_are_one_line_and_a_hint() {
+        let table: [(&[&str], &str, &str); 7] = [
+            (&[], "no command given", "millpond serve"),
+            (&["sevre"], "unrecognized subcommand 'sevre'", "did you mean serve?"),
+            (&["serve", "--thread", "1"], "unexpected argument '--thread' found", "--threads"),
+            (&["serve", "-p", "99999"], "invalid value '99999' for '--port <PORT>'", "help"),
+            (&["serve", "-p", "1", "-b", "[::]:1"], "cannot be used with", "help"),
+            (&["serve", "/srv", "--echo"], "cannot be used with", "help"),
+            (&["connect"], "required arguments were not provided: <ENDPOINT>", "help"),
+        ];
+        for (args, message, hint) in table {
+            let failure = parsed(args).unwrap_err();
+            assert_eq!(failure.code(), code::USAGE);
+            assert!(failure.message().contains(message), "{} lacks {message}", failure.message());
+            assert!(failure.hint().unwrap().contains(hint), "{:?} lacks {hint}", failure.hint());
+        }
+    }
+
+    #[test]
+    fn short_help_fits_on_one_screen() {
+        let Ok(Invocation::Text(text)) = parsed(&["serve", "-h"]) else { panic!() };
+        assert!(text.lines().count() <= 30, "{text}");
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{text}");
+    }
+
+    #[test]
+    fn long_help_names_every_setting_with_file_key_and_variable() {
+        let Ok(Invocation::Text(text)) = parsed(&["serve", "--help"]) else { panic!() };
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for row in ROWS.iter().filter(|row| !row.flag.is_empty()) {
+            assert!(text.contains(&format!("File: {}.", row.key)), "{}", row.key);
+            assert!(text.contains(&table::variable(row)), "{}", row.key);
+        }
+    }
+}

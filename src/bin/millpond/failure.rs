@@ -1,0 +1,115 @@
+//! [`Failure`]: what ends the program with an exit code other than 0, said in one place.
+
+use std::process::ExitCode;
+
+use millpond::{Error, ErrorKind};
+
+/// The exit codes, after sysexits(3) where that has one. docs/signals.md lists them for users.
+pub(crate) mod code {
+    /// Something failed at run time.
+    pub(crate) const RUNTIME: u8 = 1;
+    /// The command line could not be understood.
+    pub(crate) const USAGE: u8 = 2;
+    /// A listener could not be bound.
+    pub(crate) const UNAVAILABLE: u8 = 69;
+    /// The drain deadline passed while something was still in hand.
+    pub(crate) const CUT_OFF: u8 = 75;
+    /// The system denied a permission.
+    pub(crate) const PERMISSION: u8 = 77;
+    /// A setting is wrong, in the file, a variable, or in relation to another.
+    pub(crate) const CONFIG: u8 = 78;
+}
+
+/// What ends the program: one line, usually a hint, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// A failure over a file or directory, by what the system said of it.
+    pub(crate) fn io(code: u8, message: impl Into<String>, error: std::io::Error) -> Self {
+        let kind = if code == code::CONFIG { ErrorKind::Config } else { ErrorKind::System };
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let message = Error::new(kind, message).with_source(error).to_string();
+        Self::new(if denied { code::PERMISSION } else { code }, message)
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Writes the `error:` line and the `hint:` line on standard error.
+    #[expect(clippy::print_stderr, reason = "the one place where the program reports its end")]
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("error: {}", self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::Endpoint => code::USAGE,
+            ErrorKind::Config => code::CONFIG,
+            ErrorKind::Bind => code::UNAVAILABLE,
+            ErrorKind::Permission => code::PERMISSION,
+            _ => code::RUNTIME,
+        };
+        let failure = Self::new(code, error.to_string());
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        let table = [
+            (ErrorKind::Endpoint, 2),
+            (ErrorKind::Config, 78),
+            (ErrorKind::Bind, 69),
+            (ErrorKind::Permission, 77),
+            (ErrorKind::System, 1),
+        ];
+        for (kind, code) in table {
+            assert_eq!(Failure::from(Error::new(kind, "no")).code(), code);
+        }
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_a_matter_of_permission() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let failure = Failure::io(code::CONFIG, "cannot read a.toml", denied);
+        assert_eq!(failure.code(), code::PERMISSION);
+        assert_eq!(failure.message(), "cannot read a.toml: permission denied");
+    }
+}

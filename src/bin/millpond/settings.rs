@@ -1,0 +1,345 @@
+//! [`Settings`]: what the daemon does, put together from defaults, file, variables and flags.
+//!
+//! Text becomes values here; nothing is opened or bound. A setting is taken from the command line,
+//! else from its variable, else from the file, else it keeps its default.
+
+mod file;
+mod print;
+pub(crate) mod table;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use log::LevelFilter;
+use millpond::Config;
+
+use crate::failure::{Failure, code};
+use table::{ROWS, Row};
+
+pub(crate) use print::print;
+
+/// What is listened on unless it is said otherwise: every address, IPv4 and IPv6.
+pub(crate) const DEFAULT_BIND: &str = "tcp://[::]:8888";
+
+/// What the daemon does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    /// The server's own settings.
+    pub(crate) config: Config,
+    /// Endpoints. Empty: what was passed by the service manager, or else [`DEFAULT_BIND`].
+    pub(crate) bind: Vec<String>,
+    /// The directory that is served. `None`: every answer is a greeting.
+    pub(crate) root: Option<PathBuf>,
+    /// Whether bytes are sent back instead.
+    pub(crate) echo: bool,
+    pub(crate) log: Log,
+    pub(crate) access: Access,
+    /// The user to become once everything is bound.
+    pub(crate) user: Option<String>,
+    /// Whether the process shuts itself in with the files that it serves.
+    pub(crate) confine: bool,
+}
+
+/// What is logged, and how it looks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Log {
+    pub(crate) level: LevelFilter,
+    pub(crate) color: Color,
+}
+
+/// When the log has colours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// A line for each request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Access {
+    pub(crate) format: Format,
+    /// `None`: standard error.
+    pub(crate) file: Option<PathBuf>,
+    /// Lines that wait to be written; past it lines are dropped and counted.
+    pub(crate) buffer: usize,
+}
+
+/// What a line of the access log looks like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Format {
+    Off,
+    /// The common log format.
+    Clf,
+    /// The same with Referer and User-Agent.
+    Combined,
+    /// An object a line.
+    Json,
+}
+
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::Off),
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+
+const COLORS: [(&str, Color); 3] =
+    [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
+
+const FORMATS: [(&str, Format); 4] = [
+    ("off", Format::Off),
+    ("clf", Format::Clf),
+    ("combined", Format::Combined),
+    ("json", Format::Json),
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            bind: Vec::new(),
+            root: None,
+            echo: false,
+            log: Log { level: LevelFilter::Info, color: Color::Auto },
+            access: Access { format: Format::Off, file: None, buffer: 8192 },
+            user: None,
+            confine: true,
+        }
+    }
+}
+
+/// What the command line says about settings, as text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) file: Option<PathBuf>,
+    /// Key, flag as typed, values.
+    pub(crate) values: Vec<(&'static str, String, Vec<String>)>,
+    /// How often `-v`, less how often `-q`.
+    pub(crate) verbosity: i32,
+}
+
+/// Where a setting's value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Origin {
+    Default,
+    File(PathBuf, usize),
+    Variable(String),
+    Flag(String),
+}
+
+/// Settings with where they come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    pub(crate) file: Option<PathBuf>,
+    origins: BTreeMap<&'static str, Origin>,
+    /// What should be said once there is a log.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// Puts the layers together and checks the result.
+    ///
+    /// `variables` are those whose name begins with `MILLPOND_`.
+    pub(crate) fn new(flags: &Flags, variables: &[(String, String)]) -> Result<Self, Failure> {
+        let named = variables.iter().find(|(name, _)| name == "MILLPOND_CONFIG");
+        let path = flags.file.clone().or_else(|| named.map(|(_, path)| path.into()));
+        let text = path.as_deref().map(read).transpose()?;
+        let file = path.as_deref().zip(text.as_deref());
+        let mut loaded = Self::from_layers(file, variables, &flags.values)?;
+        loaded.shift_level(flags.verbosity);
+        loaded.settings.config.check()?;
+        if loaded.settings.echo && loaded.settings.root.is_some() {
+            return Err(Failure::new(code::USAGE, "a root and echo exclude each other")
+                .with_hint("leave out one of them: echo sends back bytes, a root serves files"));
+        }
+        Ok(loaded)
+    }
+
+    fn from_layers(
+        file: Option<(&Path, &str)>,
+        variables: &[(String, String)],
+        flags: &[(&'static str, String, Vec<String>)],
+    ) -> Result<Self, Failure> {
+        let mut loaded = Self {
+            settings: Settings::default(),
+            file: file.map(|(path, _)| path.to_owned()),
+            origins: BTreeMap::new(),
+            warnings: Vec::new(),
+        };
+        if let Some((path, text)) = file {
+            for entry in file::entries(path, text)? {
+                loaded.set(entry.row, &entry.values, Origin::File(path.to_owned(), entry.line))?;
+            }
+        }
+        for (name, value) in variables {
+            let Some(row) = ROWS.iter().find(|row| table::variable(row) == *name) else {
+                loaded.warn_of_variable(name);
+                continue;
+            };
+            let values = match row.many {
+                true => value.split_whitespace().map(ToOwned::to_owned).collect(),
+                false => vec![value.clone()],
+            };
+            loaded.set(row, &values, Origin::Variable(name.clone()))?;
+        }
+        for (key, flag, values) in flags {
+            let row = table::find(key).expect("flags are made from the table");
+            loaded.set(row, values, Origin::Flag(flag.clone()))?;
+        }
+        Ok(loaded)
+    }
+
+    fn set(&mut self, row: &'static Row, values: &[String], origin: Origin) -> Result<(), Failure> {
+        (row.set)(&mut self.settings, values).map_err(|expected| {
+            let value = values.join(" ");
+            let (code, place) = match &origin {
+                Origin::Flag(flag) => (code::USAGE, flag.clone()),
+                Origin::Variable(name) => (code::CONFIG, name.clone()),
+                Origin::File(path, line) => {
+                    (code::CONFIG, format!("{}:{line}: {}", path.display(), row.key))
+                }
+                Origin::Default => (code::RUNTIME, row.key.to_owned()),
+            };
+            Failure::new(code, format!("{place}: {value:?} is no {expected}")).with_hint(format!(
+                "{}: {}",
+                row.key,
+                row.help.to_lowercase()
+            ))
+        })?;
+        self.origins.insert(row.key, origin);
+        Ok(())
+    }
+
+    /// Where the value of a setting comes from.
+    pub(crate) fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// An unknown variable is no error, as the environment may be written by others (a container
+    /// platform announces a service of the same name by `MILLPOND_PORT` and the like).
+    fn warn_of_variable(&mut self, name: &str) {
+        if name == "MILLPOND_CONFIG" {
+            return;
+        }
+        let known: Vec<_> = ROWS.iter().map(table::variable).collect();
+        let near = file::nearest(name, known.iter().map(String::as_str));
+        self.warnings.push(match near {
+            Some(near) => format!("the variable {name} is unknown; did you mean {near}?"),
+            None => format!("the variable {name} is unknown"),
+        });
+    }
+
+    fn shift_level(&mut self, steps: i32) {
+        if steps == 0 {
+            return;
+        }
+        let now = LEVELS.iter().position(|(_, level)| *level == self.settings.log.level);
+        let last = LEVELS.len() as i32 - 1;
+        let then = (now.unwrap_or(0) as i32 + steps).clamp(0, last);
+        self.settings.log.level = LEVELS[then as usize].1;
+        let flag = if steps > 0 { "-v" } else { "-q" };
+        self.origins.insert("log.level", Origin::Flag(flag.to_owned()));
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::io(code::CONFIG, format!("cannot read the file {}", path.display()), error)
+            .with_hint("name a readable TOML file by --config or MILLPOND_CONFIG")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn flag(key: &'static str, value: &str) -> (&'static str, String, Vec<String>) {
+        (key, format!("--{key}"), vec![value.to_owned()])
+    }
+
+    fn variable(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
+        let path = Path::new("a.toml");
+        let text = "[timeouts]\nhead = 1\nidle = \"2s\"\nbody = 3.5\n";
+        let variables =
+            [variable("MILLPOND_TIMEOUTS_HEAD", "4s"), variable("MILLPOND_TIMEOUTS_IDLE", "5s")];
+        let flags = [flag("timeouts.head", "6s")];
+        let loaded = Loaded::from_layers(Some((path, text)), &variables, &flags).unwrap();
+        let timeouts = &loaded.settings.config.timeouts;
+        assert_eq!(timeouts.head, Duration::from_secs(6));
+        assert_eq!(timeouts.idle, Duration::from_secs(5));
+        assert_eq!(timeouts.body, Duration::from_millis(3500));
+        assert_eq!(timeouts.write, Duration::from_secs(30));
+        assert_eq!(loaded.origin("timeouts.head"), Origin::Flag("--timeouts.head".to_owned()));
+        assert_eq!(
+            loaded.origin("timeouts.idle"),
+            Origin::Variable("MILLPOND_TIMEOUTS_IDLE".to_owned())
+        );
+        assert_eq!(loaded.origin("timeouts.body"), Origin::File(path.to_owned(), 4));
+        assert_eq!(loaded.origin("timeouts.write"), Origin::Default);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_place() {
+        let path = Path::new("a.toml");
+        let file = Loaded::from_layers(Some((path, "[limits]\nhead = \"big\"")), &[], &[]);
+        let failure = file.unwrap_err();
+        assert!(failure.message().starts_with("a.toml:2: limits.head: \"big\" is no size"));
+        assert_eq!(failure.code(), code::CONFIG);
+
+        let variables = [variable("MILLPOND_POOL_WORKERS", "many")];
+        let failure = Loaded::from_layers(None, &variables, &[]).unwrap_err();
+        assert!(failure.message().starts_with("MILLPOND_POOL_WORKERS: \"many\" is no number"));
+        assert_eq!(failure.code(), code::CONFIG);
+
+        let failure = Loaded::from_layers(None, &[], &[flag("pool.workers", "x")]).unwrap_err();
+        assert_eq!(failure.code(), code::USAGE);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_warned_of_with_the_nearest() {
+        let variables = [variable("MILLPOND_TIMEOUT_HEAD", "4s"), variable("MILLPOND_XYZ", "")];
+        let loaded = Loaded::from_layers(None, &variables, &[]).unwrap();
+        assert_eq!(
+            loaded.warnings,
+            [
+                "the variable MILLPOND_TIMEOUT_HEAD is unknown; did you mean \
+                 MILLPOND_TIMEOUTS_HEAD?",
+                "the variable MILLPOND_XYZ is unknown"
+            ]
+        );
+    }
+
+    #[test]
+    fn each_v_is_a_level_more_and_each_q_one_less() {
+        let table = [
+            (0, LevelFilter::Info),
+            (1, LevelFilter::Debug),
+            (9, LevelFilter::Trace),
+            (-1, LevelFilter::Warn),
+            (-9, LevelFilter::Off),
+        ];
+        for (verbosity, level) in table {
+            let flags = Flags { verbosity, ..Flags::default() };
+            assert_eq!(Loaded::new(&flags, &[]).unwrap().settings.log.level, level);
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let variables = [variable("MILLPOND_LIMITS_TARGET", "1MiB")];
+        let failure = Loaded::new(&Flags::default(), &variables).unwrap_err();
+        assert_eq!(failure.code(), code::CONFIG);
+        assert!(failure.hint().is_some());
+    }
+}

@@ -1,0 +1,58 @@
+//! Connections that have left the pool for threads of their own, bounded in number.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What runs on such a thread.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// Makes a thread for a job; the server's, as only it makes threads.
+type Spawn = Box<dyn Fn(Job) -> io::Result<()> + Send + Sync>;
+
+/// The bound on upgraded connections.
+pub(crate) struct Upgrades {
+    limit: usize,
+    live: Arc<AtomicUsize>,
+    spawn: OnceLock<Spawn>,
+}
+
+impl Upgrades {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, live: Arc::default(), spawn: OnceLock::new() }
+    }
+
+    pub(crate) fn spawn_with(&self, spawn: impl Fn(Job) -> io::Result<()> + Send + Sync + 'static) {
+        // Set once, before any worker runs.
+        let _ = self.spawn.set(Box::new(spawn));
+    }
+
+    /// A place for one more; `None` when all are taken.
+    pub(crate) fn enter(&self) -> Option<Place> {
+        let before = self.live.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&self.live));
+        (before < self.limit).then_some(place)
+    }
+
+    /// Runs the job on a thread of its own, holding the place.
+    pub(crate) fn run(&self, place: Place, job: Job) {
+        let Some(spawn) = self.spawn.get() else { return };
+        let held = Box::new(move || {
+            let _place = place;
+            job();
+        });
+        if let Err(error) = spawn(held) {
+            log::error!("no thread for an upgraded connection: {error}");
+        }
+    }
+}
+
+/// One of the places; given back by `Drop`.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

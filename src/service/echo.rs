@@ -1,0 +1,67 @@
+//! [`Echo`]: sends back what it gets (RFC 862).
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::close::CloseReason;
+use crate::pool::output::Sent;
+use crate::pool::{Connection, Phase, Protocol, Refusal, Seat, Segment, Served, Turn};
+
+/// How much is read at once, and echoed before more is read.
+const PIECE: usize = 16 * 1024;
+
+/// Pieces echoed in one turn before others have theirs.
+const PIECES: usize = 64;
+
+/// The echo protocol (RFC 862) on stream sockets: every byte is sent back until the client ends.
+///
+/// A client that does not read what it is sent holds no worker, and no more than one piece of memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Echo;
+
+impl Protocol for Echo {
+    fn seat(&self) -> Box<dyn Seat> {
+        Box::new(EchoSeat { piece: vec![0; PIECE].into() })
+    }
+}
+
+struct EchoSeat {
+    piece: Box<[u8]>,
+}
+
+impl Seat for EchoSeat {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+        turn.count_request();
+        for _ in 0..PIECES {
+            match connection.output.send(&connection.stream, u64::MAX) {
+                Ok(Sent::All) => {}
+                Ok(_) => return Served::Park(connection, Phase::Write),
+                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+            }
+            match connection.stream.try_read(&mut self.piece) {
+                Ok(0) => return Served::Close(connection, CloseReason::ClientClosed),
+                Ok(count) => {
+                    let piece = Bytes::copy_from_slice(&self.piece[..count]);
+                    connection.output.push(Segment::Bytes(piece));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Served::Park(connection, Phase::Idle);
+                }
+                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+            }
+        }
+        Served::Requeue(connection)
+    }
+
+    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Served {
+        Served::Close(connection, CloseReason::Overloaded)
+    }
+
+    fn expire(&mut self, connection: &mut Connection, _: &mut Turn<'_>) -> CloseReason {
+        match connection.phase {
+            Phase::Write => CloseReason::WriteTimeout,
+            _ => CloseReason::IdleTimeout,
+        }
+    }
+}
