@@ -119,7 +119,7 @@ impl Seat for HttpSeat {
         let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
             Ok((0, _)) => return Served::Close(connection, CloseReason::ClientClosed),
             Ok((_, all)) => {
-                connection.unread = !all;
+                connection.note_read(all);
                 self.parser.parse(exchange.input.filled(), &mut connection.scanned)
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -308,7 +308,7 @@ fn next_head(
         }
         match exchange.input.fill(&connection.stream, limits.head + 1) {
             Ok((0, _)) => return Ok(Step::Leave(peer_ended(exchange))),
-            Ok((_, all)) => connection.unread = !all,
+            Ok((_, all)) => connection.note_read(all),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 connection.unread = false;
             }
