@@ -409,7 +409,7 @@ fn linger(mut connection: Box<Connection>) -> Served {
 impl Turn<'_> {
     /// Whether handlers take so long that an answer should not wait for the next one.
     fn handlers_are_slow(&self) -> bool {
-        self.mill.queue.controller.service_estimate() > std::time::Duration::from_micros(100)
+        self.mill.dispatch.is_eager()
     }
 
     fn count_panic(&self) {
