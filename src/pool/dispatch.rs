@@ -35,6 +35,9 @@ const ALL: u32 = 1 << 16;
 /// From this share on, workers are woken eagerly.
 const EAGER: u32 = ALL / 8;
 
+/// How many quick requests at once are worth waking another worker for.
+const WORTH: usize = 4;
+
 /// Nobody leads.
 const NOBODY: u8 = 0;
 /// A worker waits on epoll.
@@ -220,7 +223,7 @@ impl Dispatch {
                     break;
                 }
             }
-        } else if count > 1 && self.awake() < self.cores {
+        } else if count > WORTH && self.awake() < self.cores {
             self.wake_one();
         }
     }
