@@ -2,3 +2,9 @@
 
 mod net_common;
 mod net_listener;
+
+mod acceptor;
+mod daemon;
+mod serving;
+mod support;
+mod tidy;
