@@ -6,17 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use millpond::ErrorKind;
-use millpond::net::{Addr, Endpoint, Interest, Listener, Stream};
-use rustix::event::{PollFd, PollFlags, poll};
+use millpond::net::{Addr, Endpoint, Interest, Listener};
 
-use crate::net_common::{Dir, endpoint, soon, unix};
-
-fn accept(listener: &Listener) -> (Stream, Addr) {
-    let wait = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&wait)).unwrap();
-    assert_eq!(ready, 1, "nobody came to {listener}");
-    listener.accept().unwrap()
-}
+use crate::net_common::{Dir, accept, endpoint, soon, unix};
 
 fn port(listener: &Listener) -> u16 {
     listener.local_addr().unwrap().as_socket().unwrap().port()
