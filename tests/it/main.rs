@@ -1,4 +1,5 @@
 //! The integration tests: one binary, a file a behaviour.
+#![allow(clippy::unwrap_used, reason = "a test that fails shall panic")]
 
 mod net_common;
 mod net_listener;
