@@ -1,10 +1,12 @@
 //! The integration tests: one binary, a file a behaviour.
 
-mod net_common;
-mod net_listener;
+mod support;
 
 mod acceptor;
 mod daemon;
+mod daemon_signals;
+mod daemon_start;
+mod net_common;
+mod net_listener;
 mod serving;
-mod support;
 mod tidy;
