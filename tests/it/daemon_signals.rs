@@ -25,14 +25,14 @@ fn term_and_int_end_it_with_a_report() {
 
 #[test]
 fn a_request_that_has_begun_is_answered_before_the_end() {
-    let mut daemon = Daemon::serve(&[]);
+    let mut daemon = Daemon::serve(&["-v"]);
     let addr = daemon.addr();
     let mut stream = connect(addr);
     stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     // Another one's answer shows that the first one was accepted.
     get(addr, "/");
     daemon.signal(Signal::TERM);
-    daemon.wait_for("stopping");
+    daemon.wait_for("listeners closed");
     stream.write_all(b"Host: a.test\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -70,9 +70,6 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn a_signal_that_comes_before_the_server_is_up_stops_it_all_the_same() {
-    // The shell becomes the daemon with the signal already on its way: blocked, thus pending, it is
-    // delivered as soon as the daemon can take it. `env --block-signal` is not everywhere, so the
-    // signal is sent in a loop until the end instead.
     let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://127.0.0.1:0"]));
     daemon.signal(Signal::TERM);
     let status = daemon.end();

@@ -6,6 +6,7 @@ mod acceptor;
 mod daemon;
 mod daemon_signals;
 mod daemon_start;
+mod daemon_systemd;
 mod net_common;
 mod net_listener;
 mod serving;
