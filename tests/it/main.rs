@@ -1,11 +1,14 @@
 //! The integration tests: one binary, a file a behaviour.
 #![allow(clippy::unwrap_used, reason = "a test that fails shall panic")]
 
-mod net_common;
-mod net_listener;
+mod support;
 
 mod acceptor;
 mod daemon;
+mod daemon_signals;
+mod daemon_start;
+mod daemon_systemd;
+mod net_common;
+mod net_listener;
 mod serving;
-mod support;
 mod tidy;
