@@ -31,18 +31,3 @@ pub(crate) fn complete(bytes: &[u8]) -> Option<Answer> {
     let length = head_end + body;
     (bytes.len() >= length).then_some(Answer { status, length, close })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_ends_with_its_body() {
-        let bytes = b"HTTP/1.1 503 Busy\r\ncontent-length: 2\r\nConnection: close\r\n\r\nno";
-        for cut in 0..bytes.len() {
-            assert_eq!(complete(&bytes[..cut]), None);
-        }
-        let whole = Answer { status: 503, length: bytes.len(), close: true };
-        assert_eq!(complete(bytes), Some(whole));
-    }
-}

@@ -67,7 +67,6 @@ impl Process {
     }
 
     /// Open descriptors now.
-    #[allow(dead_code, reason = "each of the two programs that share this file uses a part of it")]
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }

@@ -40,7 +40,7 @@ pub(crate) fn run(url: &str, connections: usize, seconds: u64) -> Result<Figures
 }
 
 /// Reads the report that wrk prints with `--latency`.
-fn parse(report: &str) -> Option<Figures> {
+pub(crate) fn parse(report: &str) -> Option<Figures> {
     let mut figures = Figures::default();
     for line in report.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -73,24 +73,4 @@ fn microseconds(time: &str) -> Option<f64> {
         _ => return None,
     };
     Some(number.parse::<f64>().ok()? * factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_report_is_read() {
-        let report = "Running 5s test @ http://127.0.0.1:1/\n  1 threads and 16 connections\n  \
-            Thread Stats   Avg      Stdev     Max   +/- Stdev\n    Latency   1.1ms  3ms  9ms  90%\n  \
-            Latency Distribution\n     50%  250.00us\n     75%  300.00us\n     90%    1.00ms\n     \
-            99%    1.15ms\n  1000 requests in 5.01s, 2.41MB read\n  \
-            Socket errors: connect 0, read 1, write 0, timeout 2\n  \
-            Non-2xx or 3xx responses: 7\nRequests/sec:  199.60\nTransfer/sec:  0.48MB\n";
-        let figures = parse(report).unwrap();
-        assert_eq!(figures.requests, 1000);
-        assert_eq!(figures.errors, 10);
-        assert!((figures.p50_us - 250.0).abs() < 1e-9 && (figures.p99_us - 1150.0).abs() < 1e-9);
-        assert!((figures.per_second - 199.6).abs() < 1e-9);
-    }
 }

@@ -9,8 +9,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_
 
 use crate::answer::complete;
 use crate::contestant::Running;
-use crate::runner::{RunArgs, measure};
-use crate::table::{Table, median, ratio};
+use crate::runner::{RunArgs, measure, ratio};
+use crate::table::{Table, median};
 use crate::wrk;
 
 /// Connections that work beside the idle ones.

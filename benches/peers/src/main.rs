@@ -8,11 +8,16 @@ mod floor;
 mod hyper_server;
 mod idle;
 mod runner;
+#[cfg(test)]
+mod tests;
 mod threaded;
 mod work;
 
 #[path = "../../support/answer.rs"]
 mod answer;
+#[cfg(test)]
+#[path = "../../overload/arrivals.rs"]
+mod arrivals;
 #[path = "../../support/process.rs"]
 mod process;
 #[path = "../../support/table.rs"]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::contestant::{Running, chosen};
-use crate::table::{Table, median, ratio, time};
+use crate::table::{Table, median};
 use crate::wrk::{self, Figures};
 use crate::{idle, process::Usage};
 
@@ -183,4 +183,21 @@ fn print_table(connections: usize, all: &[Medians], markdown: bool) {
         ]);
     }
     print!("{}", table.render(markdown));
+}
+
+/// A time given in microseconds, in the unit that reads best.
+pub(crate) fn time(microseconds: f64) -> String {
+    match microseconds {
+        t if t < 1e3 => format!("{t:.0} µs"),
+        t if t < 1e6 => format!("{:.2} ms", t / 1e3),
+        t => format!("{:.2} s", t / 1e6),
+    }
+}
+
+/// `a` as a multiple of `b`, or a dash where there is nothing to compare with.
+pub(crate) fn ratio(a: f64, b: Option<f64>) -> String {
+    match b {
+        Some(b) if b > 0.0 => format!("{:.2}x", a / b),
+        _ => "-".into(),
+    }
 }
