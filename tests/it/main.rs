@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a file a behaviour.
 #![allow(clippy::unwrap_used, reason = "a test that fails shall panic")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod support;
 
