@@ -1,8 +1,13 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112): what handlers see, and the driver behind it.
 
 // The sans-io core.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench_api;
 mod body;
 mod date;
+#[cfg(test)]
+mod proof;
 mod reject;
 mod request;
 mod response;

@@ -75,7 +75,8 @@ fn signal_storm() {
                 })
             })
             .collect();
-        let results: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
+        let results: Vec<_> =
+            clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Relaxed);
         results.into_iter().for_each(|result| result.unwrap());
     });

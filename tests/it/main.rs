@@ -1,19 +1,19 @@
 //! The integration tests: one binary, a file a behaviour.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and says aloud what it skips"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that fails shall panic")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+mod support;
+
+mod acceptor;
+mod daemon;
+mod daemon_signals;
+mod daemon_start;
+mod daemon_systemd;
 mod net_common;
 mod net_connect;
 mod net_datagram;
 mod net_listener;
 mod net_raw;
 mod net_stream;
-
-mod acceptor;
-mod daemon;
 mod serving;
-mod support;
 mod tidy;

@@ -1,5 +1,6 @@
 //! What the tests of `millpond::net` share.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -49,4 +50,9 @@ pub(crate) fn accept(listener: &Listener) -> (Stream, Addr) {
     let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&wait)).unwrap();
     assert_eq!(ready, 1, "nobody came to {listener}");
     listener.accept().unwrap()
+}
+
+/// Says why a test does nothing here, past the capturing of what tests print.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {}", why.trim_end());
 }

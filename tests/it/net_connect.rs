@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use millpond::net::{Listener, Packet};
 
-use crate::net_common::{Dir, accept, unix};
+use crate::net_common::{Dir, accept, skipped, unix};
 
 fn client(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
@@ -265,11 +265,11 @@ fn a_host_is_pinged() {
         let error = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(77) {
             assert!(error.contains("hint: raw sockets need CAP_NET_RAW"), "{error}");
-            eprintln!("skipped: {error}");
+            skipped(&format!("{error}"));
             continue;
         }
         if output.status.code() == Some(2) {
-            eprintln!("skipped: localhost has no IPv6 address here: {error}");
+            skipped(&format!("localhost has no IPv6 address here: {error}"));
             continue;
         }
         let text = String::from_utf8_lossy(&output.stdout);
@@ -283,7 +283,7 @@ fn a_raw_packet_is_sent_and_received() {
     // On loopback the socket sees its own packet: RFC 3692 gives 253 to experiments.
     let output = run(&["ip4:253:127.0.0.1", "raw"]);
     if output.status.code() == Some(77) {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr));
+        skipped(&String::from_utf8_lossy(&output.stderr));
         return;
     }
     // Another test may use the protocol just now.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use millpond::ErrorKind;
 use millpond::net::{Addr, Datagram, UDP_MAX, advice, describe};
 
-use crate::net_common::{Dir, endpoint, unix};
+use crate::net_common::{Dir, endpoint, skipped, unix};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 const SHORT: Option<Duration> = Some(Duration::from_millis(30));
@@ -171,7 +171,7 @@ fn a_kernel_without_reliable_datagrams_says_so_by_name() {
         Datagram::bind(&endpoint("rdm:127.0.0.1:9")),
     ] {
         let Err(error) = result else {
-            eprintln!("skipped: this kernel has a protocol for SOCK_RDM over IP");
+            skipped("this kernel has a protocol for SOCK_RDM over IP");
             return;
         };
         assert_eq!(error.kind(), ErrorKind::System);

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use millpond::ErrorKind;
 use millpond::net::{Addr, Endpoint, Interest, Listener};
 
-use crate::net_common::{Dir, accept, endpoint, soon, unix};
+use crate::net_common::{Dir, accept, endpoint, skipped, soon, unix};
 
 fn port(listener: &Listener) -> u16 {
     listener.local_addr().unwrap().as_socket().unwrap().port()
@@ -136,7 +136,7 @@ fn what_cannot_be_bound_names_the_endpoint_the_reason_and_a_way_out() {
     let low = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
     let low = std::fs::read_to_string(low).unwrap().trim().parse::<u16>().unwrap();
     if rustix::process::geteuid().is_root() || low < 2 {
-        eprintln!("skipped: this user may bind ports below 1024");
+        skipped("this user may bind ports below 1024");
     } else {
         table.push(("tcp://127.0.0.1:1".into(), ": permission denied", "CAP_NET_BIND_SERVICE"));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use millpond::ErrorKind;
 use millpond::net::{Endpoint, Ipv4Header, Pinger, Raw};
 
-use crate::net_common::endpoint;
+use crate::net_common::{endpoint, skipped};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -17,7 +17,7 @@ fn privileged<T>(result: Result<T, millpond::Error>) -> Option<T> {
         Ok(made) => Some(made),
         Err(error) if error.kind() == ErrorKind::Permission => {
             assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error}");
-            eprintln!("skipped: {error}");
+            skipped(&format!("{error}"));
             None
         }
         Err(error) => panic!("{error}"),

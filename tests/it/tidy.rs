@@ -74,7 +74,10 @@ fn files_are_short_and_lines_fit() {
         let name = path.display();
         let lines = text.lines().count();
         assert!(lines <= 650, "{name} has {lines} lines: it is two rooms");
-        if let Some(line) = text.lines().find(|line| line.chars().count() > 110) {
+        if let Some(line) = text
+            .lines()
+            .find(|line| line.chars().count() > 102 && !line.contains('│') && !line.contains('►'))
+        {
             panic!("{name}: {line}");
         }
     }

@@ -1,5 +1,7 @@
 //! What the tests share: a client that speaks raw bytes, conditions with deadlines, child processes.
 
+pub(crate) mod daemon;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -55,14 +55,12 @@ pub(super) fn wait_for(
     patience: Duration,
 ) -> Result<Line, Failure> {
     keep_trying(args, endpoint, from, patience, false).map_err(|error| {
-        let failure = Failure::from(error);
-        match failure.hint() {
-            None => failure.with_hint(format!("tried for {patience:?}")),
-            Some(hint) => {
-                let hint = format!("{hint}; tried for {patience:?}");
-                failure.with_hint(hint)
-            }
-        }
+        let tried = format!("tried for {patience:?}");
+        let hint = match error.hint() {
+            None => tried,
+            Some(hint) => format!("{hint}; {tried}"),
+        };
+        error.with_hint(hint).into()
     })
 }
 
