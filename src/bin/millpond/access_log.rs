@@ -19,6 +19,9 @@ use crate::settings::Access;
 /// Bytes that are written by one system call when lines come fast.
 const BATCH: usize = 64 * 1024;
 
+const WRITABLE: &str = "access_log.file is in a directory that this user may write to; in a running \
+                        and confined process, in one that was named at its start";
+
 /// The running log. Its thread ends by [`finish`](Self::finish).
 #[derive(Debug)]
 pub(crate) struct AccessLog {
@@ -48,8 +51,7 @@ impl AccessLog {
         let output = Output::open(settings.file.clone()).map_err(|error| {
             let path = settings.file.as_deref().unwrap_or(Path::new("-"));
             Failure::io(code::CONFIG, format!("cannot write to {}", path.display()), error)
-                .with_hint("access_log.file is in a directory that this user may write to; once running and \
-                            confined, it is one that was named at the start")
+                .with_hint(WRITABLE)
         })?;
         let (sender, messages) = bounded(settings.buffer.max(1));
         let dropped = Arc::new(AtomicU64::new(0));
