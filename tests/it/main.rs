@@ -6,6 +6,7 @@ mod support;
 
 mod acceptor;
 mod daemon;
+mod daemon_running;
 mod daemon_signals;
 mod daemon_start;
 mod daemon_systemd;
