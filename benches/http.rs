@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use millpond::http::bench_api::Core;
+use millpond::http::bench_api::{Core, WorkQueue};
 
 /// What wrk sends.
 const SHORT: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8888\r\n\r\n";
@@ -38,5 +38,11 @@ fn heads(criterion: &mut Criterion) {
     criterion.bench_function("encode", |b| b.iter(|| core.encode()));
 }
 
-criterion_group!(benches, heads);
+/// Work through the queue: pushed, judged, taken, judged, by one thread.
+fn queue(criterion: &mut Criterion) {
+    let mut queue = WorkQueue::new(1024);
+    criterion.bench_function("queue", |b| b.iter(|| queue.pass()));
+}
+
+criterion_group!(benches, heads, queue);
 criterion_main!(benches);

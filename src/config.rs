@@ -132,7 +132,7 @@ pub struct Overload {
 
 /// The default number of workers: eight per core.
 ///
-/// Handlers block, so that a worker a core would leave the cores idle; docs/architecture.md has the
+/// Handlers block, so that a worker a core would leave the cores idle; docs/measurements.md has the
 /// measurements behind the number.
 ///
 /// # Examples

@@ -9,6 +9,8 @@ use super::request::{Framing, HeadParser};
 use super::response::{HeadLine, Payload, encode_head, transfer};
 use crate::config::Limits;
 
+pub use crate::pool::queue_bench::WorkQueue;
+
 /// A worker's memory for heads.
 #[derive(Debug)]
 pub struct Core {

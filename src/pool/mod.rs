@@ -26,6 +26,8 @@ pub(crate) mod overload;
 pub(crate) mod parking;
 pub(crate) mod protocol;
 pub(crate) mod queue;
+#[cfg(feature = "bench")]
+pub(crate) mod queue_bench;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod slots;

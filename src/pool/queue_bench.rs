@@ -1,0 +1,51 @@
+//! The work queue for the micro-benchmark: a connection goes through it again and again.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use super::connection::Connection;
+use super::fairness::ClientKey;
+use super::ledger::Ledger;
+use super::overload::Controller;
+use super::queue::{Queue, Work};
+use super::waker::Waker;
+use crate::config::Config;
+use crate::net::{Addr, Stream};
+
+/// A work queue with one connection to pass through it.
+#[derive(Debug)]
+pub struct WorkQueue {
+    queue: Queue,
+    connection: Option<Box<Connection>>,
+}
+
+impl WorkQueue {
+    /// A queue of this capacity.
+    ///
+    /// # Panics
+    /// If the system gives no descriptors.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let (config, now) = (Config::default(), Instant::now());
+        let controller = Controller::new(&config.overload, config.pool.workers, capacity, now);
+        let bucket = controller.bucket(ClientKey::None);
+        let permit = Ledger::new(1, Waker::new().expect("an eventfd")).enter();
+        let (end, _) = UnixStream::pair().expect("a socket pair");
+        let stream = Stream::from(OwnedFd::from(end));
+        let connection = Connection::new((stream, Addr::Unnamed), 0, false, bucket, permit, now);
+        Self { queue: Queue::new(capacity, controller), connection: Some(connection) }
+    }
+
+    /// Pushes the connection and takes it again, with both verdicts and their clock.
+    pub fn pass(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        self.connection = match self.queue.push(Work::of(connection), Instant::now()) {
+            Err((work, _)) => Some(work.into_connection()),
+            Ok(()) => self.queue.take().map(|ticket| {
+                self.queue.judge(&ticket, Instant::now());
+                ticket.work.into_connection()
+            }),
+        };
+    }
+}
