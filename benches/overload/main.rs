@@ -125,7 +125,12 @@ fn main() -> ExitCode {
     let result = match (cli.target, cli.scenario) {
         (Some(target), _) => single::run(&cli, target),
         (None, Some(scenario)) => scenario::run(&cli, scenario),
-        (None, None) => sweep::run(&cli),
+        (None, None) if cli.bench || std::env::args().len() > 1 => sweep::run(&cli),
+        (None, None) => {
+            // `cargo test --all-targets` starts benchmarks too, and this one takes minutes.
+            println!("run it with: cargo bench --bench overload");
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
