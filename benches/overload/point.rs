@@ -1,13 +1,13 @@
 //! One load on one server: the smallest thing that is measured.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{getpriority_process, setpriority_process};
 
-use crate::generator::{self, Plan};
+use crate::generator;
 use crate::outcome::Report;
+use crate::plan::Plan;
 use crate::process::Process;
 
 /// How many steps of niceness the generator goes ahead of the servers.
@@ -49,25 +49,4 @@ pub(crate) fn send(plan: &Plan) -> Result<Report, String> {
         let _ = setpriority_process(None, priority - AHEAD);
     }
     generator::run(plan)
-}
-
-/// The usual load of these benchmarks: fresh connections and a deadline of 200 ms, at which clients
-/// give up. `clients` are as many loopback addresses.
-pub(crate) fn plan(target: SocketAddr, clients: u8) -> Plan {
-    let source = |n| target.ip().is_loopback().then_some([127, 0, 0, n]).map(Into::into);
-    let client = |n| generator::Client { source: source(n), weight: 1.0 };
-    let clients = match target {
-        SocketAddr::V4(_) => (2..clients.saturating_add(2)).map(client).collect(),
-        SocketAddr::V6(_) => vec![generator::Client { source: None, weight: 1.0 }],
-    };
-    Plan {
-        target,
-        phases: Vec::new(),
-        clients,
-        deadline: Duration::from_millis(200),
-        patience: Duration::from_millis(200),
-        retry_pause: Duration::from_millis(50),
-        keep_alive: None,
-        seed: 1,
-    }
 }
