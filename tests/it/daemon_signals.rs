@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Daemon, command, connect, get};
+use crate::support::connect;
+use crate::support::daemon::{Daemon, command, get};
 
 #[test]
 fn term_and_int_end_it_with_a_report() {

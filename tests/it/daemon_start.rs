@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use crate::support::daemon::{self, Daemon, Ran, command, connect, get, ran, run};
+use crate::support::daemon::{Daemon, Ran, command, get, ran, run};
+use crate::support::{PATIENCE, connect};
 
 #[test]
 fn a_start_prints_the_real_port_and_greets() {
@@ -34,7 +35,7 @@ fn echo_sends_back_what_comes_over_tcp_and_unix_sockets() {
     let addr = daemon.addr();
     daemon.wait_for(&endpoint);
     let mut unix = UnixStream::connect(&path).unwrap();
-    unix.set_read_timeout(Some(daemon::PATIENCE)).unwrap();
+    unix.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut tcp = connect(addr);
     let mut back = [0; 5];
     unix.write_all(b"quern").unwrap();

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Daemon, PATIENCE, bare, command, get};
+use crate::support::PATIENCE;
+use crate::support::daemon::{Daemon, bare, command, get};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
 
@@ -174,5 +175,6 @@ fn under_the_journal_lines_have_a_priority_and_no_time() {
     let text = std::fs::read_to_string(&path).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(text.starts_with("<6>listening on tcp://127.0.0.1:"), "{text:?}");
+    assert!(text.lines().all(|line| line.starts_with("<6>")), "{text:?}");
+    assert!(text.contains("<6>listening on tcp://127.0.0.1:"), "{text:?}");
 }

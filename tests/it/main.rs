@@ -6,10 +6,15 @@ mod support;
 
 mod acceptor;
 mod daemon;
+mod daemon_running;
 mod daemon_signals;
 mod daemon_start;
 mod daemon_systemd;
 mod net_common;
+mod net_connect;
+mod net_datagram;
 mod net_listener;
+mod net_raw;
+mod net_stream;
 mod serving;
 mod tidy;

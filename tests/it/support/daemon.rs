@@ -1,16 +1,15 @@
 //! The built binary as a child process: started, read, told by signals, and ended by its id.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long anything may take that is not measured.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use super::{PATIENCE, exchange};
 
 /// A running daemon. It is killed when dropped.
 pub(crate) struct Daemon {
@@ -141,18 +140,8 @@ impl Drop for Daemon {
     }
 }
 
-/// A connection whose reads do not last for ever.
-pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&addr, PATIENCE).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
 /// Sends a GET for `path` on a connection of its own; the whole answer.
 pub(crate) fn get(addr: SocketAddr, path: &str) -> String {
-    let mut stream = connect(addr);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+    exchange(addr, request.as_bytes())
 }
