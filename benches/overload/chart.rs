@@ -57,14 +57,17 @@ fn panel(
     names: &[&'static str],
     view: &View<'_>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let multiples = || rows.iter().map(|row| row.multiple);
-    let (low, high) = (multiples().fold(f64::MAX, f64::min), multiples().fold(0.0, f64::max));
+    // The multiples stand evenly, since most of what happens does so between 0.5 and 2.
+    let mut multiples: Vec<f64> = rows.iter().map(|row| row.multiple).collect();
+    multiples.sort_by(f64::total_cmp);
+    multiples.dedup();
+    let place = |row: &Row| multiples.iter().position(|&multiple| multiple == row.multiple);
     let mut chart = ChartBuilder::on(area)
         .caption(view.title, ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(56)
-        .build_cartesian_2d((low * 0.95..high * 1.05).log_scale(), 0.0..view.top)?;
+        .build_cartesian_2d(0..multiples.len().saturating_sub(1).max(1), 0.0..view.top)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -72,13 +75,15 @@ fn panel(
         .bold_line_style(RGBColor(225, 225, 225))
         .x_desc("offered load, times capacity")
         .y_desc(view.unit)
-        .x_label_formatter(&|multiple| format!("{multiple:.1}"))
+        .x_labels(multiples.len())
+        .x_label_formatter(&|place| multiples.get(*place).map_or(String::new(), f64::to_string))
+        .y_label_formatter(&|value| format!("{value:.0}"))
         .label_style(("sans-serif", 13))
         .draw()?;
     for (name, colour) in names.iter().zip(COLOURS.iter().cycle()) {
         let mine = rows.iter().filter(|row| row.server == *name);
-        let points: Vec<(f64, f64)> =
-            mine.filter_map(|row| Some((row.multiple, (view.value)(row)?))).collect();
+        let points: Vec<(usize, f64)> =
+            mine.filter_map(|row| Some((place(row)?, (view.value)(row)?))).collect();
         let style = colour.stroke_width(if *name == "millpond" { 3 } else { 2 });
         chart
             .draw_series(LineSeries::new(points, style).point_size(3))?

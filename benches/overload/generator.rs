@@ -6,57 +6,25 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
 
 use crate::answer::complete;
-use crate::arrivals::{Arrival, Phase, poisson};
+use crate::arrivals::{Arrival, poisson};
 use crate::outcome::{Outcome, Report};
+use crate::plan::Plan;
+use crate::timer::Timer;
 use crate::wire;
 
 /// Events handled before the clock is looked at again: what is due must not wait for a long batch.
 const BATCH: usize = 32;
 /// The timer's key in epoll; connections have their index and generation.
 const TIMER: u64 = u64::MAX;
-
-/// A client of the load.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Client {
-    /// The address it connects from; `None`: the kernel's choice.
-    pub(crate) source: Option<Ipv4Addr>,
-    /// Its share of the load, relative to the others'.
-    pub(crate) weight: f64,
-}
-
-/// A load to put on a server.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// The server.
-    pub(crate) target: SocketAddr,
-    /// One after the other.
-    pub(crate) phases: Vec<Phase>,
-    /// Who sends.
-    pub(crate) clients: Vec<Client>,
-    /// What counts as in time.
-    pub(crate) deadline: Duration,
-    /// When the client gives up and closes.
-    pub(crate) patience: Duration,
-    /// How long a client waits before it tries again.
-    pub(crate) retry_pause: Duration,
-    /// Send over a set of this many connections; `None`: a fresh connection for each request.
-    pub(crate) keep_alive: Option<usize>,
-    /// What the draw of arrivals starts from.
-    pub(crate) seed: u64,
-}
 
 /// A request under way, or waiting to be tried again.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +52,7 @@ struct Generator<'a> {
     request: &'static [u8],
     start: Instant,
     poll: OwnedFd,
-    timer: OwnedFd,
-    armed: u64,
+    timer: Timer,
     slots: Vec<Slot>,
     /// Slots without a request: without a socket, or, in a keep-alive set, with one most of the time.
     free: VecDeque<usize>,
@@ -113,9 +80,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
 impl<'a> Generator<'a> {
     fn new(plan: &'a Plan) -> Result<Self, Errno> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // Edge-triggered: each expiry is told once, and nobody has to read it away.
+        let timer = Timer::new()?;
         let edge = EventFlags::IN | EventFlags::ET;
         epoll::add(&poll, &timer, EventData::new_u64(TIMER), edge)?;
         let request = match plan.keep_alive {
@@ -131,7 +96,6 @@ impl<'a> Generator<'a> {
             start: Instant::now(),
             poll,
             timer,
-            armed: 0,
             slots: Vec::new(),
             free: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -208,19 +172,7 @@ impl<'a> Generator<'a> {
         let next_loss = self.waiting.front().map(|attempt| attempt.at + patience);
         let due = [next_arrival, next_retry, next_deadline, next_loss].into_iter().flatten().min();
         let due = due.expect("something is under way, so something has a deadline");
-        let now = self.now();
-        if due == self.armed && due > now {
-            return Ok(());
-        }
-        self.armed = due;
-        let wait = due.saturating_sub(now).max(1);
-        let it_value = Timespec {
-            tv_sec: (wait / 1_000_000_000) as i64,
-            tv_nsec: (wait % 1_000_000_000) as _,
-        };
-        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let value = Itimerspec { it_interval, it_value };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value).map(drop)
+        self.timer.set(due, self.now())
     }
 
     /// Sends a request, as far as that goes without waiting.

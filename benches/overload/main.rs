@@ -13,11 +13,13 @@ mod arrivals;
 mod chart;
 mod generator;
 mod outcome;
+mod plan;
 mod point;
 mod scenario;
 mod servers;
 mod single;
 mod sweep;
+mod timer;
 mod wire;
 
 #[path = "../support/answer.rs"]
@@ -38,7 +40,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::arrivals::Phase;
-use crate::generator::Plan;
+use crate::plan::Plan;
 use crate::scenario::Scenario;
 use crate::servers::{Job, NAMES, Programs};
 
@@ -125,7 +127,12 @@ fn main() -> ExitCode {
     let result = match (cli.target, cli.scenario) {
         (Some(target), _) => single::run(&cli, target),
         (None, Some(scenario)) => scenario::run(&cli, scenario),
-        (None, None) => sweep::run(&cli),
+        (None, None) if cli.bench || std::env::args().len() > 1 => sweep::run(&cli),
+        (None, None) => {
+            // `cargo test --all-targets` starts benchmarks too, and this one takes minutes.
+            println!("run it with: cargo bench --bench overload");
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -182,7 +189,7 @@ impl Cli {
     /// A load of phases (rate, seconds, retries), behind half a second at half the capacity that
     /// does not count: no server is measured while it fills its caches.
     fn plan(&self, target: SocketAddr, phases: &[(f64, f64, u8)]) -> Plan {
-        let mut plan = point::plan(target, self.sources);
+        let mut plan = plan::usual(target, self.sources);
         let time = Duration::from_millis(500);
         plan.phases.push(Phase { rate: self.capacity() / 2.0, time, retries: 0, counted: false });
         plan.phases.extend(phases.iter().map(|&(rate, seconds, retries)| {

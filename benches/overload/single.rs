@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::Cli;
 use crate::arrivals::Phase;
 use crate::outcome::Outcome;
-use crate::point;
 use crate::table::Table;
+use crate::{plan, point};
 
 /// Loads `target` and prints how the requests ended.
 pub(crate) fn run(cli: &Cli, target: SocketAddr) -> Result<(), String> {
     let rate = cli.rate.ok_or("give a --rate in requests per second")?;
     let time = Duration::from_secs_f64(cli.seconds());
-    let mut plan = point::plan(target, cli.sources);
+    let mut plan = plan::usual(target, cli.sources);
     plan.phases.push(Phase { rate, time, retries: cli.retries, counted: true });
     cli.fit(&mut plan);
     let load = std::thread::scope(|scope| scope.spawn(|| point::send(&plan)).join());
