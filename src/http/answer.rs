@@ -86,7 +86,7 @@ impl Answer {
         if let Some(handler) = self.upgrade.take() {
             match self.switch(exchange, turn, date, handler) {
                 Ok(served) => return Some(served),
-                Err(refused) => self = refused,
+                Err(refused) => self = *refused,
             }
         }
         let Some(connection) = exchange.connection.as_mut() else { return Some(Served::Gone) };
@@ -140,7 +140,7 @@ impl Answer {
         match std::mem::take(&mut self.body.0) {
             Kind::Empty => {}
             Kind::Bytes(bytes) if bytes.len() <= COPIED => {
-                exchange.output.extend_from_slice(&bytes)
+                exchange.output.extend_from_slice(&bytes);
             }
             Kind::Bytes(bytes) => exchange.queue([Segment::Bytes(bytes)]),
             Kind::Segments(segments) => exchange.queue(segments),
@@ -181,13 +181,13 @@ impl Answer {
         turn: &mut Turn<'_>,
         date: &[u8; 29],
         handler: UpgradeHandler,
-    ) -> Result<Served, Self> {
+    ) -> Result<Served, Box<Self>> {
         let Some(permit) = turn.mill.upgrades.enter() else {
             self.replace(Response::error(StatusCode::SERVICE_UNAVAILABLE));
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             self.parts.headers.insert(CONTENT_TYPE, text);
             self.reason = Some(CloseReason::Overloaded);
-            return Err(self);
+            return Err(Box::new(self));
         };
         let head = HeadLine {
             version: self.asked.version,

@@ -37,7 +37,7 @@ impl Buffer {
     }
 
     /// Puts back what a connection kept while it was parked.
-    pub(crate) fn load(&mut self, bytes: Vec<u8>) {
+    pub(crate) fn load(&mut self, bytes: &[u8]) {
         self.clear();
         if bytes.is_empty() {
             return;
@@ -45,7 +45,7 @@ impl Buffer {
         if bytes.len() > self.bytes.len() {
             self.bytes = vec![0; bytes.len().next_power_of_two()].into();
         }
-        self.bytes[..bytes.len()].copy_from_slice(&bytes);
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
         self.end = bytes.len();
     }
 

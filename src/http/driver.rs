@@ -71,6 +71,7 @@ struct HttpSeat {
 }
 
 /// What is to be done next on a connection.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, on the stack")]
 enum Step {
     Handle(Head),
     Leave(Served),
@@ -89,7 +90,7 @@ impl Seat for HttpSeat {
         }
         {
             let mut exchange = self.link.lock();
-            exchange.input.load(std::mem::take(&mut connection.input));
+            exchange.input.load(&std::mem::take(&mut connection.input));
             exchange.connection = Some(connection);
         }
         loop {
@@ -115,11 +116,11 @@ impl Seat for HttpSeat {
         _refusal: Refusal,
     ) -> Served {
         let mut exchange = self.link.lock();
-        exchange.input.load(std::mem::take(&mut connection.input));
+        exchange.input.load(&std::mem::take(&mut connection.input));
         let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
             Ok((0, _)) => return Served::Close(connection, CloseReason::ClientClosed),
             Ok((_, all)) => {
-                connection.unread = !all;
+                connection.note_read(all);
                 self.parser.parse(exchange.input.filled(), &mut connection.scanned)
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -184,10 +185,10 @@ impl HttpSeat {
         let (response, panicked) = self.call(&mut request, turn);
         let number = self.link.lock().number;
         let mut answer = Answer::new(asked, response, panicked);
-        if let Kind::Incoming(incoming) = answer.body_mut() {
-            if !incoming.belongs_to(&self.link, number) {
-                *answer.body_mut() = Kind::Empty;
-            }
+        if let Kind::Incoming(incoming) = answer.body_mut()
+            && !incoming.belongs_to(&self.link, number)
+        {
+            *answer.body_mut() = Kind::Empty;
         }
         self.recycle(request);
         turn.count_request();
@@ -308,7 +309,7 @@ fn next_head(
         }
         match exchange.input.fill(&connection.stream, limits.head + 1) {
             Ok((0, _)) => return Ok(Step::Leave(peer_ended(exchange))),
-            Ok((_, all)) => connection.unread = !all,
+            Ok((_, all)) => connection.note_read(all),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 connection.unread = false;
             }
@@ -409,7 +410,7 @@ fn linger(mut connection: Box<Connection>) -> Served {
 impl Turn<'_> {
     /// Whether handlers take so long that an answer should not wait for the next one.
     fn handlers_are_slow(&self) -> bool {
-        self.mill.queue.controller.service_estimate() > std::time::Duration::from_micros(100)
+        self.mill.dispatch.is_eager()
     }
 
     fn count_panic(&self) {

@@ -170,7 +170,7 @@ impl Exchange {
             match self.input.fill(&connection.stream, limit) {
                 Ok((0, _)) => return Err(self.fail(CloseReason::ClientGone)),
                 Ok((_, all)) => {
-                    connection.unread = !all;
+                    connection.note_read(all);
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -172,9 +172,12 @@ impl Endpoint {
     /// # Errors
     /// [`ErrorKind::Endpoint`] if its host is an address of the other version.
     pub fn with_family(mut self, wanted: Family) -> Result<Self, Error> {
+        if wanted == Family::Any {
+            return Ok(self);
+        }
         let text = self.to_string();
         if let Self::Inet { family, host, .. } | Self::Icmp { family, host } = &mut self {
-            if wanted != Family::Any && *family != Family::Any && *family != wanted {
+            if *family != Family::Any && *family != wanted {
                 return Err(parse::wrong(
                     &text,
                     "it is of the other version of IP already",

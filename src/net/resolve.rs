@@ -124,7 +124,12 @@ pub(super) fn try_each<T>(
             message.push_str(&format!(": {};", reason(&before.reason)));
         }
         if named {
-            message.push_str(&format!(" at {addr}"));
+            let at = match addr {
+                // Raw packets know no ports.
+                Addr::Ip(ip) if !matches!(endpoint, Endpoint::Inet { .. }) => ip.ip().to_string(),
+                _ => addr.to_string(),
+            };
+            message.push_str(&format!(" at {at}"));
         }
         last = Some(Refusal {
             hint: refusal.hint.or_else(|| hint(kind, addr, &refusal.reason)),

@@ -67,6 +67,8 @@ pub struct Connection {
     pub(crate) watches_write: bool,
     /// Whether there may be input that no further event will tell of.
     pub(crate) unread: bool,
+    /// Whether the peer has ended its side: input that was read whole is followed by the end.
+    pub(crate) peer_ended: bool,
     /// Set once an answer that ends the connection is on its way: why it will be closed.
     pub(crate) closing: Option<CloseReason>,
     permit: Permit,
@@ -97,6 +99,7 @@ impl Connection {
             urgent,
             watches_write: false,
             unread: true,
+            peer_ended: false,
             closing: None,
             permit,
         })
@@ -122,6 +125,17 @@ impl Connection {
             self.phase = phase;
             self.since = now;
         }
+    }
+
+    /// epoll has told of it.
+    pub(crate) fn note_event(&mut self, peer_ended: bool) {
+        self.unread = true;
+        self.peer_ended |= peer_ended;
+    }
+
+    /// Something was read; `all`: as far as that call could tell, everything (a short read).
+    pub(crate) fn note_read(&mut self, all: bool) {
+        self.unread = !all || self.peer_ended;
     }
 
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {

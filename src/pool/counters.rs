@@ -126,6 +126,10 @@ pub struct Stats {
     pub service_p50: Duration,
     /// 99th percentile of the time to serve a request.
     pub service_p99: Duration,
+    /// Mean time to serve a request, of late.
+    pub service_mean: Duration,
+    /// The wait in the queue that is allowed at present.
+    pub wait_limit: Duration,
     /// Requests a second that the workers can serve, by the recent service time.
     pub capacity: f64,
     /// Times that accept(2) was interrupted by a signal and retried.
@@ -163,6 +167,8 @@ impl Stats {
             wait_p99: wait.percentile(0.99),
             service_p50: service.percentile(0.5),
             service_p99: service.percentile(0.99),
+            service_mean: controller.service_estimate(),
+            wait_limit: controller.wait_limit(),
             capacity: controller.capacity_estimate(),
             accept_interrupted: load(&counters.accept.interrupted),
             accept_skipped: load(&counters.accept.skipped),

@@ -4,8 +4,8 @@
 //! switch are several microseconds. So an idle worker *leads*: it waits on epoll itself, serves what
 //! it finds, and wakes another only when that pays:
 //!
-//! - handlers are slow (the estimate of the service time is above [`EAGER`]): a worker for each piece
-//!   of work, and one more to lead;
+//! - handlers are slow (an eighth of the last requests or more took longer than [`SLOW`]; a mean would
+//!   do worse, as one preempted thread moves it): a worker for each piece of work, and one to lead;
 //! - handlers are quick, but several requests came at once and fewer workers than cores are awake:
 //!   one more.
 //!
@@ -17,16 +17,26 @@
 //! brings work puts it down first and looks for waiters afterwards. Both with sequentially consistent
 //! operations, so that at least one of the two sees the other.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
 use crate::pool::slots::lock;
 
-/// The service time above which a handler is worth a thread of its own at once. Well above the cost of
+/// The service time above which a request is worth a thread of its own at once. Well above the cost of
 /// a hand-off (about 10 µs of CPU for both sides), well below the millisecond that the monitor takes.
-const EAGER: Duration = Duration::from_micros(100);
+const SLOW: Duration = Duration::from_micros(100);
+
+/// One request's weight in the share of slow ones: one part in 2^SHIFT.
+const SHIFT: u32 = 6;
+/// All requests are slow.
+const ALL: u32 = 1 << 16;
+/// From this share on, workers are woken eagerly.
+const EAGER: u32 = ALL / 8;
+
+/// How many quick requests at once are worth waking another worker for.
+const WORTH: usize = 4;
 
 /// Nobody leads.
 const NOBODY: u8 = 0;
@@ -47,6 +57,8 @@ pub(crate) struct Dispatch {
     idle: Mutex<Vec<usize>>,
     idle_count: AtomicUsize,
     sleepers: Box<[Sleeper]>,
+    /// The share of slow requests of late, of [`ALL`].
+    slow: AtomicU32,
     monitor: Sleeper,
     monitor_asleep: AtomicBool,
 }
@@ -76,6 +88,7 @@ impl Dispatch {
             looks: AtomicU64::new(0),
             idle: Mutex::new(Vec::with_capacity(workers)),
             idle_count: AtomicUsize::new(0),
+            slow: AtomicU32::new(0),
             sleepers: (0..workers).map(|_| Sleeper::default()).collect(),
             monitor: Sleeper::default(),
             monitor_asleep: AtomicBool::new(false),
@@ -90,6 +103,22 @@ impl Dispatch {
     /// The calling thread is the monitor.
     pub(crate) fn enrol_monitor(&self) {
         let _ = self.monitor.thread.set(std::thread::current());
+    }
+
+    /// A request took so long.
+    pub(crate) fn served(&self, service: Duration) {
+        let before = self.slow.load(Ordering::Relaxed);
+        let target = if service > SLOW { ALL } else { 0 };
+        // A race between two workers loses one sample.
+        let after = before - (before >> SHIFT) + (target >> SHIFT);
+        if after != before {
+            self.slow.store(after, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether handlers are so slow of late that each piece of work is worth waking a worker for.
+    pub(crate) fn is_eager(&self) -> bool {
+        self.slow.load(Ordering::Relaxed) > EAGER
     }
 
     /// Takes the lead, if nobody has it.
@@ -174,9 +203,9 @@ impl Dispatch {
     /// Work was put into the queue by somebody who will not serve it. `true`: nobody else could be
     /// woken but the leader, who has to be nudged.
     #[must_use]
-    pub(crate) fn call(&self, service: Duration) -> bool {
+    pub(crate) fn call(&self) -> bool {
         fence(Ordering::SeqCst);
-        let wanted = service > EAGER || self.awake() < self.cores;
+        let wanted = self.is_eager() || self.awake() < self.cores;
         if wanted && !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER {
             return true;
         }
@@ -186,15 +215,15 @@ impl Dispatch {
 
     /// The leader has found `count` connections, keeps the first and has put the others into the
     /// queue: wakes whom that calls for.
-    pub(crate) fn share(&self, count: usize, service: Duration) {
-        if service > EAGER {
+    pub(crate) fn share(&self, count: usize) {
+        if self.is_eager() {
             // One for each of the others, and one to lead.
             for _ in 0..count {
                 if !self.wake_one() {
                     break;
                 }
             }
-        } else if count > 1 && self.awake() < self.cores {
+        } else if count > WORTH && self.awake() < self.cores {
             self.wake_one();
         }
     }
@@ -290,7 +319,7 @@ mod tests {
         });
         for _ in 0..PIECES {
             work.fetch_add(1, Ordering::SeqCst);
-            let _ = dispatch.call(Duration::from_millis(1));
+            let _ = dispatch.call();
         }
         worker.join().unwrap();
     }

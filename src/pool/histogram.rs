@@ -73,6 +73,7 @@ impl Snapshot {
     }
 
     /// Adds what another one holds.
+    #[cfg(test)]
     pub(crate) fn merge(&mut self, other: &Self) {
         for (to, from) in self.counts.iter_mut().zip(&other.counts) {
             *to += from;
@@ -80,6 +81,7 @@ impl Snapshot {
     }
 
     /// What has come since `earlier`, a snapshot of the same histogram.
+    #[cfg(test)]
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut delta = self.clone();
         for (to, from) in delta.counts.iter_mut().zip(&earlier.counts) {

@@ -132,7 +132,7 @@ impl Mill {
 
     /// Sees to it that somebody will take what was put into the queue.
     pub(crate) fn call(&self) {
-        if self.dispatch.call(self.queue.controller.service_estimate()) {
+        if self.dispatch.call() {
             self.parking.nudge();
         }
     }

@@ -18,6 +18,10 @@ use crate::pool::{Mill, refuse};
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.
 const FRUITLESS: u32 = 8;
 
+/// How many looks without anything having moved, before the monitor sleeps. Rousing it costs whoever
+/// does so more than these few looks cost it.
+const QUIET: u32 = 16;
+
 /// How long a connection that has not said anything yet may do so once the server is stopping.
 const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
 
@@ -31,11 +35,12 @@ pub(crate) struct Monitor {
     /// When the workers were last seen to take something.
     moved: Instant,
     fruitless: u32,
+    quiet: u32,
 }
 
 impl Monitor {
     pub(crate) fn new(mill: Arc<Mill>, seats: Vec<Box<dyn Seat>>) -> Self {
-        Self { mill, seats, looks: 0, turns: 0, moved: Instant::now(), fruitless: 0 }
+        Self { mill, seats, looks: 0, turns: 0, moved: Instant::now(), fruitless: 0, quiet: 0 }
     }
 
     /// Watches until the server has stopped; then cuts off what is still parked.
@@ -48,12 +53,13 @@ impl Monitor {
             mill.queue.controller.settle(now, mill.queue.len());
             if mill.is_draining() {
                 self.retire(now);
-            } else if self.is_steady() {
+            } else if self.quiet >= QUIET && self.is_steady() {
                 let timeout = mill.parking.until_deadline(now);
                 mill.dispatch.sleep_monitor(timeout, || !self.is_steady() || mill.is_draining());
                 if self.is_steady() {
                     continue;
                 }
+                self.quiet = 0;
             }
             std::thread::park_timeout(mill.config.pool.tick);
             self.look(Instant::now());
@@ -82,6 +88,7 @@ impl Monitor {
         let (looks, turns) = (mill.dispatch.looks(), mill.counters.turns());
         let was_led = looks != self.looks || mill.dispatch.is_led();
         let moved = turns != self.turns;
+        self.quiet = if moved || looks != self.looks { 0 } else { self.quiet.saturating_add(1) };
         (self.looks, self.turns) = (looks, turns);
         if moved {
             self.moved = now;

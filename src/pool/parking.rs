@@ -138,8 +138,7 @@ impl Parking {
                 let Tenant::Parked(mut connection) = std::mem::replace(parked, away) else {
                     return None;
                 };
-                // A short read tells that all input was read, but not that the end follows it.
-                connection.unread |= peer_ended;
+                connection.note_event(peer_ended);
                 Some(connection)
             }
         }
@@ -161,7 +160,7 @@ impl Parking {
         let mut slot = self.slots.lock(token.index);
         if let Tenant::Away { ready: true, ended } = slot.tenant {
             slot.tenant = Tenant::Away { ready: false, ended: false };
-            connection.unread |= ended;
+            connection.note_event(ended);
             return Parked::Ready(connection);
         }
         slot.tenant = Tenant::Parked(connection);

@@ -54,10 +54,12 @@ pub(crate) enum Tenant {
 
 const CHUNK: usize = 256;
 
+type Chunk = Box<[Mutex<Slot>]>;
+
 /// The slots, made 256 at a time as connections come.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    chunks: Box<[OnceLock<Box<[Mutex<Slot>]>>]>,
+    chunks: Box<[OnceLock<Chunk>]>,
     free: Mutex<Free>,
 }
 

@@ -88,7 +88,7 @@ impl Worker {
             mill.bring(Work::of(connection), now, seat.as_mut());
         }
         if let Some(connection) = first {
-            mill.dispatch.share(found, mill.queue.controller.service_estimate());
+            mill.dispatch.share(found);
             mill.counters.turn(self.index);
             self.serve(connection, now);
         }
@@ -109,6 +109,7 @@ impl Worker {
             if requests > 0 {
                 let each = end.saturating_duration_since(now) / requests;
                 mill.queue.controller.served(each);
+                mill.dispatch.served(each);
                 mill.counters.requests(self.index, requests, each);
             }
             now = end;

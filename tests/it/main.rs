@@ -1,4 +1,20 @@
 //! The integration tests: one binary, a file a behaviour.
+#![allow(clippy::unwrap_used, reason = "a test that fails shall panic")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+mod support;
+
+mod acceptor;
+mod daemon;
+mod daemon_running;
+mod daemon_signals;
+mod daemon_start;
+mod daemon_systemd;
 mod net_common;
+mod net_connect;
+mod net_datagram;
 mod net_listener;
+mod net_raw;
+mod net_stream;
+mod serving;
+mod tidy;

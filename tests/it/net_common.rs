@@ -1,10 +1,12 @@
 //! What the tests of `millpond::net` share.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use millpond::net::Endpoint;
+use millpond::net::{Addr, Endpoint, Listener, Stream};
+use rustix::event::{PollFd, PollFlags, poll};
 
 /// A directory of its own for each test, short enough for `sun_path`, removed at the end.
 pub(crate) struct Dir(PathBuf);
@@ -40,4 +42,17 @@ pub(crate) fn unix(scheme: &str, path: &Path) -> Endpoint {
 /// Soon enough that a hang fails the test, late enough for a busy machine.
 pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
+}
+
+/// Waits for a connection and accepts it.
+pub(crate) fn accept(listener: &Listener) -> (Stream, Addr) {
+    let wait = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&wait)).unwrap();
+    assert_eq!(ready, 1, "nobody came to {listener}");
+    listener.accept().unwrap()
+}
+
+/// Says why a test does nothing here, past the capturing of what tests print.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {}", why.trim_end());
 }

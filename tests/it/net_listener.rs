@@ -6,17 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use millpond::ErrorKind;
-use millpond::net::{Addr, Endpoint, Interest, Listener, Stream};
-use rustix::event::{PollFd, PollFlags, poll};
+use millpond::net::{Addr, Endpoint, Interest, Listener};
 
-use crate::net_common::{Dir, endpoint, soon, unix};
-
-fn accept(listener: &Listener) -> (Stream, Addr) {
-    let wait = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&wait)).unwrap();
-    assert_eq!(ready, 1, "nobody came to {listener}");
-    listener.accept().unwrap()
-}
+use crate::net_common::{Dir, accept, endpoint, skipped, soon, unix};
 
 fn port(listener: &Listener) -> u16 {
     listener.local_addr().unwrap().as_socket().unwrap().port()
@@ -144,7 +136,7 @@ fn what_cannot_be_bound_names_the_endpoint_the_reason_and_a_way_out() {
     let low = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
     let low = std::fs::read_to_string(low).unwrap().trim().parse::<u16>().unwrap();
     if rustix::process::geteuid().is_root() || low < 2 {
-        eprintln!("skipped: this user may bind ports below 1024");
+        skipped("this user may bind ports below 1024");
     } else {
         table.push(("tcp://127.0.0.1:1".into(), ": permission denied", "CAP_NET_BIND_SERVICE"));
     }

@@ -1,7 +1,12 @@
 //! The `millpond` daemon: a command line, settings, signals and logs around the library's server.
 
+mod access_line;
+mod access_log;
+mod attend;
 mod cli;
+mod confine;
 mod connect;
+mod door;
 mod failure;
 mod logging;
 mod manual;

@@ -1,25 +1,26 @@
 //! `millpond serve`: from settings to a running server, and from a signal to its end.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::thread;
 
 use log::{info, warn};
-use millpond::net::{Endpoint, Listener};
-use millpond::server::Builder;
+use millpond::net::{self, Endpoint};
 use millpond::service::{Echo, Hello};
-use millpond::{Handle, Server};
+use millpond::{Builder, Handle, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::access_log::AccessLog;
+use crate::attend::Daemon;
+use crate::confine::{Reach, User, confine};
+use crate::door::{Door, Room};
 use crate::failure::{Failure, code};
 use crate::logging;
 use crate::manual;
-use crate::settings::{self, DEFAULT_BIND, Flags, Loaded, Origin, Settings};
-use crate::signals::{Event, Signals};
+use crate::settings::{self, DEFAULT_BIND, Flags, Format, Loaded, Origin, Settings};
+use crate::signals::{Listener, Signals};
 use crate::systemd::{Notifier, Passed};
-
-/// How often the service manager is told how things are.
-const STATUS_EVERY: Duration = Duration::from_secs(10);
 
 /// Serves until a signal ends it.
 pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
@@ -29,31 +30,54 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     // From the first moment on a signal is kept, and answered once the server is up.
     let signals = Signals::register()?;
     let loaded = load(flags)?;
-    logging::start(&loaded.settings.log);
-    let signals = signals.start()?;
+    let settings = &loaded.settings;
+    logging::start(&settings.log);
     if let Some(file) = &loaded.file {
         info!("settings from {}", file.display());
     }
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     raise_descriptor_limit();
-
+    let user = settings.user.as_deref().map(User::find).transpose()?;
+    let mut access = access_log(settings)?;
     let notifier = Notifier::from_env();
-    let server = build(&loaded.settings, &mut Passed::from_env()?)?;
+
+    let (server, door) = build(settings, access.as_ref(), &mut Passed::from_env()?)?;
+    if let Some(user) = user {
+        user.assume()?;
+    }
+    if settings.confine {
+        confine(&reach(&loaded));
+    }
+    // Rights belong to a thread: only what starts from here on is without those given up.
+    let signals = signals.start()?;
+    if let Some(access) = &mut access {
+        access.start()?;
+    }
     let endpoints = server.endpoints();
     let handle = Arc::new(server.spawn()?);
     for endpoint in &endpoints {
         info!("listening on {endpoint}");
     }
-    let stopper = Arc::clone(&handle);
-    signals.on_quit(move || {
-        // The report is the main thread's to log.
-        let _ = stopper.stop_now();
-    });
+    stop_on_quit(&signals, &handle);
 
-    let daemon = Daemon { handle, notifier, loaded };
+    let flags = flags.clone();
+    let mut daemon = Daemon { handle, notifier, flags, loaded, door, access, stale: false };
     daemon.notifier.ready(&daemon.status());
     daemon.attend(&signals);
     Ok(daemon.drain(&signals))
+}
+
+/// A second signal interrupts the drain, whose report is the main thread's to log.
+fn stop_on_quit(signals: &Listener, handle: &Arc<Handle>) {
+    let handle = Arc::clone(handle);
+    signals.on_quit(move || {
+        let handle = Arc::clone(&handle);
+        let stop = move || {
+            let _ = handle.stop_now();
+        };
+        // Without a thread to wait in, the process still ends, a little later.
+        let _ = thread::Builder::new().name("quit".to_owned()).spawn(stop);
+    });
 }
 
 /// Checks everything that can be checked without binding.
@@ -67,7 +91,7 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
 }
 
 /// The settings, with what can be known of endpoints and paths before anything is opened.
-fn load(flags: &Flags) -> Result<Loaded, Failure> {
+pub(crate) fn load(flags: &Flags) -> Result<Loaded, Failure> {
     let variables: Vec<_> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| name.starts_with("MILLPOND_"))
@@ -99,8 +123,41 @@ fn passed_name(endpoint: &str) -> Option<&str> {
     Some(name.strip_prefix("//").unwrap_or(name))
 }
 
-/// Binds, or takes what was passed.
-fn build(settings: &Settings, passed: &mut Passed) -> Result<Server, Failure> {
+/// The access log, if there is to be one.
+pub(crate) fn access_log(settings: &Settings) -> Result<Option<AccessLog>, Failure> {
+    match settings.access.format {
+        Format::Off => Ok(None),
+        _ => AccessLog::open(&settings.access).map(Some),
+    }
+}
+
+/// What answers requests, by the settings.
+pub(crate) fn room(settings: &Settings, access: Option<&AccessLog>) -> Result<Room, Failure> {
+    let access = access.map(|access| (access.recorder(), settings.access.format));
+    Ok(Room { handler: Box::new(Hello), access })
+}
+
+/// The files that are still needed once everything is bound and open.
+fn reach(loaded: &Loaded) -> Reach {
+    let settings = &loaded.settings;
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let sockets = settings.bind.iter().filter_map(|endpoint| endpoint.strip_prefix("unix:"));
+    let sockets = sockets.filter(|path| !path.starts_with('@')).map(Path::new);
+    Reach {
+        read: settings.root.iter().cloned().chain(loaded.file.as_deref().map(parent)).collect(),
+        write: settings.access.file.as_deref().into_iter().chain(sockets).map(parent).collect(),
+    }
+}
+
+/// Binds, or takes what was passed; and the door to the handler, if there is one.
+fn build(
+    settings: &Settings,
+    access: Option<&AccessLog>,
+    passed: &mut Passed,
+) -> Result<(Server, Option<Door>), Failure> {
     let mut builder = Server::builder().config(settings.config.clone());
     if settings.bind.is_empty() && passed.len() > 0 {
         builder = listen(builder, passed.take_all())?;
@@ -117,15 +174,16 @@ fn build(settings: &Settings, passed: &mut Passed) -> Result<Server, Failure> {
     if unused > 0 {
         warn!("{unused} of the passed sockets are not used, as no endpoint names them");
     }
-    Ok(match settings.echo {
-        true => builder.protocol(Echo)?,
-        false => builder.http(Hello)?,
-    })
+    if settings.echo {
+        return Ok((builder.protocol(Echo)?, None));
+    }
+    let door = Door::new(room(settings, access)?);
+    Ok((builder.http(door.clone())?, Some(door)))
 }
 
 fn listen(mut builder: Builder, fds: Vec<std::os::fd::OwnedFd>) -> Result<Builder, Failure> {
     for fd in fds {
-        builder = builder.listen(Listener::from_fd(fd)?);
+        builder = builder.listen(net::Listener::from_fd(fd)?);
     }
     Ok(builder)
 }
@@ -139,102 +197,5 @@ fn raise_descriptor_limit() {
         if let Err(errno) = setrlimit(Resource::Nofile, raised) {
             warn!("cannot raise the limit of open files: {errno}");
         }
-    }
-}
-
-/// A running server and those who ask about it.
-struct Daemon {
-    handle: Arc<Handle>,
-    notifier: Notifier,
-    loaded: Loaded,
-}
-
-impl Daemon {
-    /// Answers signals, and keeps the service manager informed, until it is time to stop.
-    fn attend(&self, signals: &crate::signals::Listener) {
-        let mut beat = self.notifier.watchdog().map(Beat::new);
-        let mut status = self.notifier.is_on().then(|| Beat::new(STATUS_EVERY));
-        let mut told = String::new();
-        loop {
-            let now = Instant::now();
-            // Nobody asks: nothing wakes the thread but a signal.
-            let wait = [&beat, &status].into_iter().flatten().map(|beat| beat.left(now)).min();
-            match signals.wait(wait) {
-                Some(Event::Stop) => return,
-                Some(Event::Dump) => self.dump(),
-                Some(Event::Reopen) => info!("no log file is open: nothing to open anew"),
-                Some(Event::Reload) => self.reload(),
-                None => {}
-            }
-            let now = Instant::now();
-            if beat.as_mut().is_some_and(|beat| beat.is_due(now)) {
-                self.notifier.alive();
-            }
-            if status.as_mut().is_some_and(|beat| beat.is_due(now)) {
-                let line = self.status();
-                if line != told {
-                    self.notifier.status(&line);
-                    told = line;
-                }
-            }
-        }
-    }
-
-    /// Ends in good order: what is in hand is finished, within the deadline.
-    fn drain(&self, signals: &crate::signals::Listener) -> ExitCode {
-        let deadline = self.loaded.settings.config.timeouts.drain;
-        info!("stopping: finishing what is in hand within {deadline:?}");
-        self.notifier.stopping(deadline);
-        let report = self.handle.drain(deadline);
-        if report.cut_off > 0 {
-            warn!("stopped: {report}");
-        } else {
-            info!("stopped: {report}");
-        }
-        match signals.quit_code() {
-            Some(code) => ExitCode::from(code),
-            None if report.cut_off > 0 => ExitCode::from(code::CUT_OFF),
-            None => ExitCode::SUCCESS,
-        }
-    }
-
-    fn status(&self) -> String {
-        self.handle.stats().to_string()
-    }
-
-    /// The state in lines of the log.
-    fn dump(&self) {
-        info!("state: {}", self.status());
-    }
-
-    fn reload(&self) {
-        self.notifier.reloading();
-        info!("there is nothing to reload");
-        self.notifier.ready(&self.status());
-    }
-}
-
-/// Something that is due every so often.
-struct Beat {
-    every: Duration,
-    next: Instant,
-}
-
-impl Beat {
-    fn new(every: Duration) -> Self {
-        Self { every, next: Instant::now() + every }
-    }
-
-    fn left(&self, now: Instant) -> Duration {
-        self.next.saturating_duration_since(now)
-    }
-
-    /// Whether it is due; if so, it is due again a full period from now.
-    fn is_due(&mut self, now: Instant) -> bool {
-        let due = now >= self.next;
-        if due {
-            self.next = now + self.every;
-        }
-        due
     }
 }

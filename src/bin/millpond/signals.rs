@@ -100,7 +100,8 @@ impl Listener {
         }
     }
 
-    /// What a second TERM or INT calls, so that the main thread returns from where it is.
+    /// What a second TERM or INT calls, so that the main thread returns from where it is. It must
+    /// not wait for that.
     pub(crate) fn on_quit(&self, stop: impl Fn() + Send + Sync + 'static) {
         let _ = self.shared.on_quit.set(Box::new(stop));
     }
@@ -134,10 +135,7 @@ fn forward(mut signals: Iterator, wake: &Sender<()>, shared: &Shared) {
         let event = match signal {
             SIGTERM | SIGINT if stopping => {
                 shared.quit.store(signal, Ordering::SeqCst);
-                if let Some(stop) = shared.on_quit.get() {
-                    stop();
-                }
-                force_exit(128 + signal);
+                quit(shared, 128 + signal);
             }
             SIGTERM | SIGINT => Event::Stop,
             SIGHUP => Event::Reload,
@@ -152,9 +150,13 @@ fn forward(mut signals: Iterator, wake: &Sender<()>, shared: &Shared) {
     }
 }
 
-/// Ends the process where the main thread does not get to it: it may hang in a system call.
-fn force_exit(code: i32) -> ! {
-    let _ = never::<()>().recv_timeout(QUIT_WITHIN);
+/// Has the main thread end the process, and ends it here where that one does not get to it: it may
+/// hang in a system call, or not have got so far yet.
+fn quit(shared: &Shared, code: i32) -> ! {
+    if let Some(stop) = shared.on_quit.get() {
+        stop();
+        let _ = never::<()>().recv_timeout(QUIT_WITHIN);
+    }
     std::process::exit(code)
 }
 

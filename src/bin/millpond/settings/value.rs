@@ -165,7 +165,9 @@ mod tests {
         for (text, millis) in table {
             assert_eq!(time(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "s", "10 s", "-1", "1x", "ten", "nan", "inf", "1e300", "99999999999999h"] {
+        for text in
+            ["", "s", "10 s", "-1", "1x", "ten", "nan", "inf", "1e300", "9999999999999999999999h"]
+        {
             assert!(time(text).is_err(), "{text}");
         }
     }

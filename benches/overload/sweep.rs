@@ -1,0 +1,139 @@
+//! The main table: every server at every multiple of its capacity, and millpond's goals.
+
+use crate::Cli;
+use crate::outcome::Outcome;
+use crate::point::{Point, measure};
+use crate::scenario::Goals;
+use crate::table::Table;
+
+/// One server at one multiple.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) server: &'static str,
+    pub(crate) multiple: f64,
+    pub(crate) point: Point,
+}
+
+/// Measures all servers at all multiples: next to each other in time, since machines drift.
+pub(crate) fn run(cli: &Cli) -> Result<(), String> {
+    let names = cli.servers()?;
+    let programs = cli.programs(&names)?;
+    let capacity = cli.capacity();
+    let mut rows: Vec<Row> = Vec::new();
+    for &multiple in &cli.multiples {
+        for server in &names {
+            eprintln!("{server} at {multiple}x");
+            let (mut process, address) = programs.start(server, cli.job())?;
+            let plan = cli.plan(address, &[(multiple * capacity, cli.seconds(), 0)]);
+            let point = measure(&mut process, &plan)?;
+            rows.push(Row { server, multiple, point });
+        }
+    }
+    println!(
+        "{} workers, handlers sleep {} ms and burn {} ms: capacity {capacity:.0}/s; deadline {} ms\n",
+        cli.workers, cli.sleep_ms, cli.burn_ms, cli.deadline_ms
+    );
+    print!("{}", table(&rows, &names, capacity, cli.markdown));
+    if let Some(path) = &cli.svg {
+        crate::chart::draw(path, &rows, &names, capacity)?;
+        println!("\ndrawn: {}", path.display());
+    }
+    if names.contains(&"millpond") && cli.burn_ms == 0.0 {
+        goals(&rows, capacity).print();
+    }
+    Ok(())
+}
+
+fn table(rows: &[Row], names: &[&'static str], capacity: f64, markdown: bool) -> String {
+    let mut table = Table::new(&[
+        "server",
+        "offered",
+        "goodput/s",
+        "of capacity",
+        "p50 ms",
+        "p99 ms",
+        "late",
+        "503",
+        "503 p99 ms",
+        "reset",
+        "refused",
+        "timeout",
+        "other",
+        "RSS MiB",
+        "void?",
+    ]);
+    for name in names {
+        for row in rows.iter().filter(|row| row.server == *name) {
+            table.row(cells(row, capacity));
+        }
+    }
+    table.render(markdown)
+}
+
+fn cells(row: &Row, capacity: f64) -> Vec<String> {
+    let report = &row.point.report;
+    let count = |outcome| report.count(outcome).to_string();
+    let latency = |outcome, quantile| match report.latency_ms(outcome, quantile) {
+        Some(latency) => format!("{latency:.1}"),
+        None => "-".into(),
+    };
+    let died = (!row.point.alive).then(|| "server died".to_string());
+    vec![
+        row.server.into(),
+        format!("{}x", row.multiple),
+        format!("{:.0}", report.goodput()),
+        format!("{:.3}", report.goodput() / capacity),
+        latency(Outcome::InTime, 0.5),
+        latency(Outcome::InTime, 0.99),
+        count(Outcome::Late),
+        count(Outcome::Unavailable),
+        latency(Outcome::Unavailable, 0.99),
+        count(Outcome::Reset),
+        count(Outcome::Refused),
+        count(Outcome::Timeout),
+        count(Outcome::Other),
+        format!("{:.1}", row.point.rss_kib as f64 / 1024.0),
+        died.or(report.void()).unwrap_or_default(),
+    ]
+}
+
+/// What millpond has to reach, as far as these rows tell.
+fn goals(rows: &[Row], capacity: f64) -> Goals {
+    let mut goals = Goals::new("millpond");
+    let mine = |row: &&Row| row.server == "millpond";
+    for row in rows.iter().filter(mine) {
+        let (report, multiple) = (&row.point.report, row.multiple);
+        let void = report.void();
+        let least = match multiple {
+            1.0..=2.0 => Some(0.97),
+            5.0 => Some(0.95),
+            10.0 => Some(0.93),
+            _ => None,
+        };
+        if let Some(least) = least {
+            let share = report.goodput() / capacity;
+            goals.at_least(format!("goodput/capacity at {multiple}x"), share, least, &void);
+        }
+        if multiple <= 0.8 {
+            let refused = report.count(Outcome::Unavailable) as f64;
+            goals.at_most(format!("false refusals at {multiple}x"), refused, 0.0, &void);
+        }
+        if multiple == 10.0 {
+            let answered = |quantile| report.latency_ms(Outcome::InTime, quantile);
+            let answered = |quantile| answered(quantile).unwrap_or(f64::INFINITY);
+            goals.at_most("answered p50 at 10x, ms", answered(0.5), 15.0, &void);
+            goals.at_most("answered p99 at 10x, ms", answered(0.99), 40.0, &void);
+        }
+        if let Some(p99) = report.latency_ms(Outcome::Unavailable, 0.99) {
+            goals.at_most(format!("503 p99 at {multiple}x, ms"), p99, 10.0, &void);
+        }
+    }
+    let rss = |multiple: f64| {
+        let row = rows.iter().filter(mine).find(|row| row.multiple == multiple);
+        row.map(|row| row.point.rss_kib as f64 / 1024.0)
+    };
+    if let (Some(light), Some(heavy)) = (rss(0.5), rss(10.0)) {
+        goals.at_most("RSS at 10x above that at 0.5x, MiB", heavy - light, 32.0, &None);
+    }
+    goals
+}

@@ -1,0 +1,148 @@
+//! [`Line`]: a connected socket of whatever type, as the client uses it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use millpond::Error;
+use millpond::net::{
+    Addr, Datagram, Endpoint, Ipv4Header, Packet, Raw, Received, Stream, Transport, UDP_MAX,
+    UnixKind,
+};
+
+/// Room for the longest datagram of UDP, and for what a Unix socket's send buffer holds by default.
+pub(super) const ROOM: usize = 256 * 1024;
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) enum Line {
+    Stream(Stream),
+    Packet(Packet),
+    Datagram(Datagram),
+    Raw(Raw),
+}
+
+impl Line {
+    pub(super) fn open(
+        endpoint: &Endpoint,
+        from: Option<&Addr>,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let limit = Some(timeout);
+        Ok(match endpoint {
+            Endpoint::Unix { kind: UnixKind::Packet, .. } => {
+                Self::Packet(Packet::connect(endpoint, from, limit)?)
+            }
+            Endpoint::Raw { .. } | Endpoint::Icmp { .. } => {
+                Self::Raw(Raw::connect(endpoint, from.and_then(Addr::as_socket))?)
+            }
+            Endpoint::Inet { transport: Transport::Rdm, .. } => {
+                Self::Datagram(Datagram::connect(endpoint, from)?)
+            }
+            _ if endpoint.is_datagram() => Self::Datagram(Datagram::connect(endpoint, from)?),
+            _ => Self::Stream(Stream::connect_from(endpoint, from, limit)?),
+        })
+    }
+
+    /// Whether the other side can end the conversation; datagrams only cease to come.
+    pub(super) fn has_end(&self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Packet(_))
+    }
+
+    /// Whether what one call sends, one call receives.
+    pub(super) fn keeps_boundaries(&self) -> bool {
+        !matches!(self, Self::Stream(_))
+    }
+
+    /// How much may be sent in one piece.
+    pub(super) fn piece(&self) -> usize {
+        match self {
+            Self::Stream(_) => 64 * 1024,
+            _ => UDP_MAX,
+        }
+    }
+
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        match self {
+            Self::Stream(stream) => stream.set_timeout(Some(timeout)),
+            Self::Packet(packet) => packet.set_timeout(Some(timeout)),
+            Self::Datagram(datagram) => datagram.set_timeout(Some(timeout)),
+            Self::Raw(raw) => raw.set_timeout(Some(timeout)),
+        }
+    }
+
+    /// Sends some of the bytes of a stream, or the whole of anything else.
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(stream) => return stream.send(bytes),
+            Self::Packet(packet) => packet.send(bytes)?,
+            Self::Datagram(datagram) => datagram.send(bytes)?,
+            Self::Raw(raw) => raw.send(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    pub(super) fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.send_all(bytes),
+            _ => self.send(bytes).map(|_| ()),
+        }
+    }
+
+    pub(super) fn recv(&self, buf: &mut [u8]) -> io::Result<Received> {
+        match self {
+            Self::Stream(stream) => {
+                let len = stream.recv(buf)?;
+                Ok(Received { len, full: len })
+            }
+            Self::Packet(packet) => packet.recv(buf),
+            Self::Datagram(datagram) => datagram.recv(buf),
+            Self::Raw(raw) => Ok(raw.recv_from(buf)?.0),
+        }
+    }
+
+    /// What the other side sent of what was received: a raw packet has its header before that.
+    pub(super) fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Raw(_) => Ipv4Header::decode(bytes).map_or(bytes, |(_, payload)| payload),
+            _ => bytes,
+        }
+    }
+
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.shutdown_write(),
+            Self::Packet(packet) => packet.shutdown_write(),
+            Self::Datagram(_) | Self::Raw(_) => Ok(()),
+        }
+    }
+
+    /// The names of both ends.
+    pub(super) fn names(&self) -> String {
+        let (local, peer) = match self {
+            Self::Stream(stream) => (stream.local_addr(), stream.peer_addr()),
+            Self::Packet(packet) => (packet.local_addr(), packet.peer_addr()),
+            Self::Datagram(datagram) => (datagram.local_addr(), datagram.peer_addr()),
+            Self::Raw(raw) => {
+                (raw.local_addr(), Ok(raw.peer_addr().map_or(Addr::Unnamed, Addr::Ip)))
+            }
+        };
+        let name = |addr: io::Result<Addr>| match addr {
+            Ok(Addr::Unnamed) => "unnamed".to_owned(),
+            Ok(addr) => addr.to_string(),
+            Err(error) => error.to_string(),
+        };
+        format!("local {}, peer {}", name(local), name(peer))
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stream(stream) => stream.as_fd(),
+            Self::Packet(packet) => packet.as_fd(),
+            Self::Datagram(datagram) => datagram.as_fd(),
+            Self::Raw(raw) => raw.as_fd(),
+        }
+    }
+}

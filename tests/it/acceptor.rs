@@ -1,0 +1,123 @@
+//! The acceptor under signals and without descriptors. Each runs in a process of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use millpond::Server;
+use millpond::service::Hello;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::{addr, connect, exchange, passes_in_a_process_of_its_own, until};
+
+const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn a_storm_of_signals_at_the_acceptor_loses_no_connection() {
+    passes_in_a_process_of_its_own("acceptor::signal_storm");
+}
+
+#[test]
+fn without_descriptors_accepting_pauses_and_resumes() {
+    passes_in_a_process_of_its_own("acceptor::no_descriptors");
+}
+
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count_signal(_: libc::c_int) {
+    SIGNALS.fetch_add(1, Ordering::Relaxed);
+}
+
+#[test]
+#[ignore = "run by a_storm_of_signals_at_the_acceptor_loses_no_connection"]
+#[expect(unsafe_code, reason = "std has no call to install a handler or to signal a thread")]
+fn signal_storm() {
+    // SAFETY: a zeroed sigaction is a valid one; the handler only adds to an atomic. Without
+    // SA_RESTART, every system call that the signal meets fails with EINTR.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = count_signal as *const () as usize;
+        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
+    }
+    let server = Server::builder()
+        .bind("tcp://127.0.0.1:0")
+        .workers(4)
+        .http(Hello)
+        .unwrap()
+        .spawn()
+        .unwrap();
+    let mut acceptor = None;
+    until("the acceptor is named", || {
+        acceptor = std::fs::read_dir("/proc/self/task").unwrap().flatten().find_map(|task| {
+            let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+            (name.trim() == "acceptor").then(|| task.file_name().to_str()?.parse::<i32>().ok())?
+        });
+        acceptor.is_some()
+    });
+    let acceptor = acceptor.unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let addr = addr(&server);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // SAFETY: tgkill takes numbers only.
+                unsafe {
+                    libc::syscall(libc::SYS_tgkill, libc::getpid(), acceptor, libc::SIGUSR1);
+                }
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        });
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..2500 {
+                        assert!(exchange(addr, GET_CLOSE).ends_with("Hello, world!"));
+                    }
+                })
+            })
+            .collect();
+        let results: Vec<_> =
+            clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        results.into_iter().for_each(|result| result.unwrap());
+    });
+    assert!(SIGNALS.load(Ordering::Relaxed) > 100, "the storm was a breeze");
+    assert!(server.stats().accept_interrupted > 0, "no call was interrupted");
+    assert_eq!(server.stats().served, 10_000);
+}
+
+#[test]
+#[ignore = "run by without_descriptors_accepting_pauses_and_resumes"]
+fn no_descriptors() {
+    let server = Server::builder()
+        .bind("tcp://127.0.0.1:0")
+        .workers(2)
+        .http(Hello)
+        .unwrap()
+        .spawn()
+        .unwrap();
+    let addr = addr(&server);
+    assert!(exchange(addr, GET_CLOSE).ends_with("Hello, world!"));
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let limit = getrlimit(Resource::Nofile);
+    // Eight descriptors for clients and server together.
+    let low = Rlimit { current: Some(open + 8), maximum: limit.maximum };
+    let mut clients: Vec<_> = (0..6).map(|_| connect(addr)).collect();
+    setrlimit(Resource::Nofile, low).unwrap();
+    // The limit counts from the lowest number: the clients above have taken most of what is left.
+    let extra: Vec<_> = std::iter::from_fn(|| std::net::TcpStream::connect(addr).ok()).collect();
+    until("accepting pauses", || server.stats().accept_exhausted > 0);
+    let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let (before, began) = (cpu(), Instant::now());
+    std::thread::sleep(Duration::from_millis(300));
+    let after = cpu();
+    let spent =
+        (after.tv_sec - before.tv_sec) as f64 * 1e9 + (after.tv_nsec - before.tv_nsec) as f64;
+    let share = spent / began.elapsed().as_nanos() as f64;
+    assert!(share < 0.2, "it spins without descriptors: {share:.2} of a core");
+    drop(extra);
+    clients.truncate(1);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    for _ in 0..20 {
+        assert!(exchange(addr, GET_CLOSE).ends_with("Hello, world!"));
+    }
+}

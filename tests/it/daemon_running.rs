@@ -1,0 +1,154 @@
+//! The daemon while it runs: access log, reload, and what it may no longer do.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::support::daemon::{Daemon, command, get};
+use crate::support::until;
+
+/// A file of settings; its path as text.
+fn settings(dir: &Path, text: &str) -> String {
+    let path = dir.join("millpond.toml");
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_access_log_has_a_line_for_each_request_and_is_opened_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("access"), dir.path().join("access.1"));
+    let file = path.to_str().unwrap();
+    let mut daemon = Daemon::serve(&["--access-log", "combined", "--access-log-file", file]);
+    let addr = daemon.addr();
+    get(addr, "/one");
+    until("the first line", || fs::read_to_string(&path).unwrap().contains("/one"));
+    fs::rename(&path, &moved).unwrap();
+    daemon.signal(Signal::USR1);
+    daemon.wait_for("opening the access log anew");
+    until("the new file", || path.exists());
+    get(addr, "/two");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(0));
+    let (old, new) = (fs::read_to_string(moved).unwrap(), fs::read_to_string(path).unwrap());
+    assert!(old.starts_with("127.0.0.1 - - [") && old.contains("\"GET /one HTTP/1.1\" 200 13"));
+    assert!(new.contains("\"GET /two HTTP/1.1\" 200 13"), "{new}");
+    assert!(!new.contains("/one"), "{new}");
+}
+
+#[test]
+fn a_full_disk_for_logs_never_stops_serving() {
+    let args = ["--access-log", "json", "--access-log-file", "/dev/full"];
+    let mut daemon = Daemon::serve(&args);
+    let addr = daemon.addr();
+    for _ in 0..20 {
+        assert!(get(addr, "/").contains("Hello"));
+    }
+    daemon.wait_for("the access log cannot be written");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(0));
+    assert!(daemon.log.iter().any(|line| line.contains("20 lines")), "{:#?}", daemon.log);
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_stops_the_start() {
+    let args = ["--access-log", "clf", "--access-log-file", "/nonexistent/log"];
+    let mut daemon = Daemon::serve(&args);
+    daemon.wait_for("error: cannot write to /nonexistent/log: no such file or directory");
+    daemon.wait_for("hint: ");
+    assert_eq!(daemon.end().code(), Some(78));
+}
+
+#[test]
+fn a_reload_takes_on_what_it_can_and_says_what_it_cannot() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = settings(dir.path(), "[pool]\nworkers = 3\n");
+    let mut daemon = Daemon::serve(&["-c", &file, "--no-confine"]);
+    let addr = daemon.addr();
+    let log = dir.path().join("access");
+    let text = "[pool]\nworkers = 4\n[log]\nlevel = \"debug\"\n\
+                [access_log]\nformat = \"clf\"\nfile = ";
+    settings(dir.path(), &format!("{text}{log:?}\n"));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("pool.workers = 4 takes effect at the next start");
+    daemon.wait_for("settings read again");
+    assert!(get(addr, "/").contains("Hello"));
+    daemon.wait_for("[DEBUG]");
+    until("a line of the access log", || fs::read_to_string(&log).unwrap().contains("GET / "));
+}
+
+#[test]
+fn wrong_new_settings_change_nothing_and_are_seen_in_the_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = settings(dir.path(), "[pool]\nworkers = 3\n");
+    let mut daemon = Daemon::serve(&["-c", &file]);
+    let addr = daemon.addr();
+    settings(dir.path(), "[pool]\nwrokers = 4\n");
+    daemon.signal(Signal::HUP);
+    let line = daemon.wait_for("keeping the old settings");
+    assert!(line.contains("millpond.toml:2: unknown key \"pool.wrokers\""), "{line}");
+    assert!(line.contains("did you mean \"pool.workers\"?"), "{line}");
+    daemon.signal(Signal::QUIT);
+    daemon.wait_for("new settings refused");
+    assert!(get(addr, "/").contains("Hello"));
+    settings(dir.path(), "[pool]\nworkers = 3\n");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("settings read again");
+    daemon.signal(Signal::QUIT);
+    assert!(!daemon.wait_for("state: ").contains("refused,"));
+}
+
+#[test]
+fn every_thread_runs_as_the_user_that_was_asked_for() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let mut daemon =
+        Daemon::serve(&["--user", "65534:65533", "--access-log", "clf", "--no-confine"]);
+    let addr = daemon.addr();
+    get(addr, "/");
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    let mut seen = 0;
+    for task in tasks {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let ids = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(ids("Uid:"), "65534 65534 65534 65534", "{status}");
+        assert_eq!(ids("Gid:"), "65533 65533 65533 65533", "{status}");
+        assert_eq!(ids("Groups:"), "65533", "{status}");
+        assert_eq!(ids("CapEff:"), "0000000000000000", "{status}");
+        seen += 1;
+    }
+    assert!(seen > 3, "only {seen} threads were seen");
+}
+
+#[test]
+fn once_confined_no_file_elsewhere_is_in_reach() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = settings(dir.path(), "");
+    let mut daemon = Daemon::serve(&["-c", &file]);
+    daemon.wait_for("confined");
+    let confinement = daemon.log.last().unwrap().clone();
+    if confinement.contains("not confined") {
+        println!("skipped: {confinement}");
+        return;
+    }
+    daemon.addr();
+    let log = elsewhere.path().join("access");
+    settings(dir.path(), &format!("[access_log]\nformat = \"clf\"\nfile = {log:?}\n"));
+    daemon.signal(Signal::HUP);
+    let line = daemon.wait_for("keeping the old settings");
+    assert!(line.contains("permission denied"), "{line}");
+    assert!(!log.exists());
+}
+
+#[test]
+fn what_the_kernel_grants_of_the_confinement_is_logged() {
+    let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://127.0.0.1:0"]));
+    daemon.wait_for("confined");
+}

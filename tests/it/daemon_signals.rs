@@ -1,0 +1,117 @@
+//! What the daemon does on each signal.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::support::connect;
+use crate::support::daemon::{Daemon, command, get};
+
+#[test]
+fn term_and_int_end_it_with_a_report() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = Daemon::serve(&[]);
+        let addr = daemon.addr();
+        get(addr, "/");
+        daemon.signal(signal);
+        assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
+        assert!(
+            daemon.log.iter().any(|line| line.contains("stopped: served 1")),
+            "{:#?}",
+            daemon.log
+        );
+    }
+}
+
+#[test]
+fn a_request_that_has_begun_is_answered_before_the_end() {
+    let mut daemon = Daemon::serve(&["-v"]);
+    let addr = daemon.addr();
+    let mut stream = connect(addr);
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    // Another one's answer shows that the first one was accepted.
+    get(addr, "/");
+    daemon.signal(Signal::TERM);
+    daemon.wait_for("listeners closed");
+    stream.write_all(b"Host: a.test\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer:?}");
+    assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
+}
+
+#[test]
+fn what_outlasts_the_deadline_is_cut_off_and_seen_in_the_exit_code() {
+    let mut daemon = Daemon::serve(&["--drain", "100ms"]);
+    let addr = daemon.addr();
+    let mut stream = connect(addr);
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    get(addr, "/");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(75), "{:#?}", daemon.log);
+    assert!(daemon.log.iter().any(|line| line.contains("cut off 1")), "{:#?}", daemon.log);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut daemon = Daemon::serve(&["--drain", "1h"]);
+        let addr = daemon.addr();
+        let mut stream = connect(addr);
+        stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+        get(addr, "/");
+        daemon.signal(Signal::TERM);
+        daemon.wait_for("stopping");
+        daemon.signal(signal);
+        assert_eq!(daemon.end().code(), Some(code), "{:#?}", daemon.log);
+    }
+}
+
+#[test]
+fn a_signal_that_comes_before_the_server_is_up_stops_it_all_the_same() {
+    let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://127.0.0.1:0"]));
+    daemon.signal(Signal::TERM);
+    let status = daemon.end();
+    // Either it had no handler yet and the signal ended it, or it drained.
+    use std::os::unix::process::ExitStatusExt;
+    assert!(status.code() == Some(0) || status.signal() == Some(15), "{status:?}");
+}
+
+#[test]
+fn quit_logs_the_state_and_serving_goes_on() {
+    let mut daemon = Daemon::serve(&[]);
+    let addr = daemon.addr();
+    get(addr, "/");
+    daemon.signal(Signal::QUIT);
+    let line = daemon.wait_for("state:");
+    assert!(line.contains("served 1"), "{line}");
+    assert!(get(addr, "/").contains("Hello"));
+}
+
+#[test]
+fn a_stopped_daemon_leaves_no_socket_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sock");
+    let endpoint = format!("unix:{}", path.display());
+    let mut daemon = Daemon::serve(&["-b", &endpoint]);
+    daemon.wait_for(&endpoint);
+    assert!(path.exists());
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(0));
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let mut shell = Command::new("sh");
+    let script = "ulimit -Sn 256; exec \"$0\" serve -b tcp://127.0.0.1:0";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_millpond")]).stdin(Stdio::null());
+    let mut daemon = Daemon::start(shell);
+    daemon.addr();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "{line}");
+}

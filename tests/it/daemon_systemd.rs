@@ -1,0 +1,180 @@
+//! Life under a service manager: passed sockets, what it is told, the journal.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::support::PATIENCE;
+use crate::support::daemon::{Daemon, bare, command, get};
+
+const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
+
+/// systemd-socket-activate(1), which passes sockets at the first connection; none where it is not
+/// installed, which is said.
+fn activate(paths: &[&Path], names: &str, args: &[&str]) -> Option<Command> {
+    let program = "systemd-socket-activate";
+    if Command::new(program).arg("--version").output().is_err() {
+        println!("skipped: {program} is not installed");
+        return None;
+    }
+    let mut all: Vec<String> =
+        paths.iter().map(|path| format!("--listen={}", path.display())).collect();
+    all.push(format!("--fdname={names}"));
+    all.extend([MILLPOND, "serve"].map(str::to_owned));
+    all.extend(args.iter().map(|arg| (*arg).to_owned()));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    Some(bare(program, &all))
+}
+
+fn get_over(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn two_paths(dir: &Path) -> [PathBuf; 2] {
+    ["a.sock", "b.sock"].map(|name| dir.join(name))
+}
+
+#[test]
+fn all_passed_sockets_are_served_when_none_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = two_paths(dir.path());
+    let Some(command) = activate(&[&a, &b], "a:b", &[]) else { return };
+    let mut daemon = Daemon::start(command);
+    daemon.wait_for("Listening on");
+    daemon.wait_for("Listening on");
+    assert!(get_over(&a).contains("Hello"));
+    assert!(get_over(&b).contains("Hello"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
+    assert!(a.exists() && b.exists(), "passed sockets belong to the manager");
+}
+
+#[test]
+fn passed_sockets_are_taken_by_name_or_number() {
+    for which in ["fd:b", "fd:1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b] = two_paths(dir.path());
+        let Some(command) = activate(&[&a, &b], "a:b", &["--bind", which]) else { return };
+        let mut daemon = Daemon::start(command);
+        daemon.wait_for("Listening on");
+        daemon.wait_for("Listening on");
+        assert!(get_over(&b).contains("Hello"));
+        assert!(
+            daemon
+                .log
+                .iter()
+                .all(|line| !line.contains("listening on unix") || line.contains("b.sock")),
+            "{:#?}",
+            daemon.log
+        );
+    }
+}
+
+#[test]
+fn a_name_that_was_not_passed_ends_the_start_with_those_that_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = two_paths(dir.path());
+    let Some(command) = activate(&[&a, &b], "a:b", &["--bind", "fd:c"]) else { return };
+    let mut daemon = Daemon::start(command);
+    daemon.wait_for("Listening on");
+    daemon.wait_for("Listening on");
+    // The connection is what starts it.
+    let _trigger = UnixStream::connect(&a).unwrap();
+    daemon.wait_for("error: no socket fd:c was passed");
+    daemon.wait_for("hint: passed were: a, b");
+    assert_eq!(daemon.end().code(), Some(69));
+}
+
+/// A service manager's end of the notifications.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn new(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(socket)
+    }
+
+    /// The next notification that has this line in it, or begins one.
+    fn wait_for(&self, line: &str) -> String {
+        let mut bytes = [0; 4096];
+        loop {
+            let length = self.0.recv(&mut bytes).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let message = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if message.lines().any(|found| found.starts_with(line)) {
+                return message;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_manager_is_told_of_readiness_reloading_and_stopping() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = Manager::new(&path);
+    let mut command = command(&["serve", "-b", "tcp://127.0.0.1:0", "--drain", "7s"]);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut daemon = Daemon::start(command);
+    let ready = manager.wait_for("READY=1");
+    assert!(ready.contains(&format!("MAINPID={}", daemon.pid())), "{ready}");
+    assert!(ready.contains("STATUS=live 0"), "{ready}");
+    let addr = daemon.addr();
+    get(addr, "/");
+
+    daemon.signal(Signal::HUP);
+    let reloading = manager.wait_for("RELOADING=1");
+    let micros = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+    assert!(micros.unwrap().parse::<u64>().unwrap() > 0);
+    let ready = manager.wait_for("READY=1");
+    assert!(ready.contains("served 1"), "{ready}");
+
+    daemon.signal(Signal::TERM);
+    let stopping = manager.wait_for("STOPPING=1");
+    assert!(stopping.contains("EXTEND_TIMEOUT_USEC=12000000"), "{stopping}");
+    assert_eq!(daemon.end().code(), Some(0));
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_server_gets_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = Manager::new(&path);
+    let mut command = command(&["serve", "-b", "tcp://127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000");
+    let _daemon = Daemon::start(command);
+    for _ in 0..3 {
+        manager.wait_for("WATCHDOG=1");
+    }
+}
+
+#[test]
+fn under_the_journal_lines_have_a_priority_and_no_time() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let file = std::fs::File::create(&path).unwrap();
+    let stat = file.metadata().unwrap();
+    let notify = dir.path().join("notify");
+    let manager = Manager::new(&notify);
+    let mut command = command(&["serve", "-b", "tcp://127.0.0.1:0"]);
+    command
+        .env("NOTIFY_SOCKET", &notify)
+        .env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()))
+        .stderr(file);
+    let mut child = command.spawn().unwrap();
+    manager.wait_for("READY=1");
+    let text = std::fs::read_to_string(&path).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(text.lines().all(|line| line.starts_with("<6>")), "{text:?}");
+    assert!(text.contains("<6>listening on tcp://127.0.0.1:"), "{text:?}");
+}

@@ -1,0 +1,115 @@
+//! Raw sockets and ICMP echo. They need CAP_NET_RAW, and say so when they are skipped.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use millpond::ErrorKind;
+use millpond::net::{Endpoint, Ipv4Header, Pinger, Raw};
+
+use crate::net_common::{endpoint, skipped};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// `None`, said aloud, if the privilege is missing; then the error has to say so too.
+fn privileged<T>(result: Result<T, millpond::Error>) -> Option<T> {
+    match result {
+        Ok(made) => Some(made),
+        Err(error) if error.kind() == ErrorKind::Permission => {
+            assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error}");
+            skipped(&format!("{error}"));
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn ping(text: &str, own_header: Option<u8>) -> Option<Option<u8>> {
+    let mut pinger = privileged(Pinger::open(&endpoint(text), None, own_header))?;
+    let raw = pinger.is_raw();
+    let mut ttl = None;
+    for seq in 1..=3 {
+        let reply = pinger.ping(seq, b"0123456789", LONG).unwrap();
+        assert_eq!(reply.from, pinger.target());
+        assert_eq!(reply.bytes, 18, "eight bytes of header before the payload");
+        assert!(reply.time < LONG);
+        assert_eq!(reply.ttl.is_some(), raw && reply.from.is_ipv4());
+        ttl = reply.ttl;
+    }
+    Some(ttl)
+}
+
+#[test]
+fn an_echo_request_is_answered_over_both_versions_of_ip() {
+    ping("icmp:127.0.0.1", None);
+    ping("icmp:::1", None);
+    ping("icmp:localhost", None);
+}
+
+#[test]
+fn an_echo_request_with_its_own_header_is_answered() {
+    ping("icmp:127.0.0.1", Some(7));
+    let error = Pinger::open(&endpoint("icmp:::1"), None, Some(7)).unwrap_err();
+    assert!(error.kind() == ErrorKind::Permission || error.to_string().contains("only the header"));
+}
+
+#[test]
+fn waiting_for_a_reply_ends_with_the_time_out() {
+    let Some(mut pinger) = privileged(Pinger::open(&endpoint("icmp:127.0.0.1"), None, None)) else {
+        return;
+    };
+    // Even loopback takes longer.
+    let error = pinger.ping(1, b"", Duration::from_nanos(1)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(error.to_string(), "no reply within 1ns");
+    pinger.ping(2, b"", LONG).unwrap();
+}
+
+#[test]
+fn a_raw_socket_receives_the_packets_of_its_protocol_with_their_headers() {
+    // 253 is for experiments: RFC 3692 §2.1.
+    let Some(mut server) = privileged(Raw::bind(&endpoint("ip4:253:127.0.0.1"))) else { return };
+    server.set_timeout(Some(LONG));
+    let client = Raw::connect(&endpoint("ip4:253:127.0.0.1"), None).unwrap();
+    client.send(b"hello").unwrap();
+    let mut buf = [0; 1500];
+    let (received, from) = server.recv_from(&mut buf).unwrap();
+    assert_eq!(from.as_socket().unwrap().ip(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let (header, payload) = Ipv4Header::decode(&buf[..received.len]).unwrap();
+    assert_eq!((header.protocol, payload), (253, &b"hello"[..]));
+    assert_eq!(client.peer_addr(), from.as_socket());
+    assert_eq!(server.peer_addr(), None);
+
+    client.send(&[1; 100]).unwrap();
+    let (received, _) = server.recv_from(&mut [0; 60]).unwrap();
+    assert_eq!((received.len, received.full), (60, 120));
+}
+
+#[test]
+fn a_header_of_ones_own_arrives_as_it_was_built() {
+    let Some(mut server) = privileged(Raw::bind(&endpoint("ip4:254:127.0.0.1"))) else { return };
+    server.set_timeout(Some(LONG));
+    let sender = Raw::with_own_header().unwrap();
+    let header = Ipv4Header {
+        source: Ipv4Addr::new(127, 0, 0, 9),
+        destination: Ipv4Addr::LOCALHOST,
+        protocol: 254,
+        ttl: 42,
+    };
+    let mut packet = header.encode(2).to_vec();
+    packet.extend(b"ab");
+    sender.send_to(&packet, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let mut buf = [0; 100];
+    let (received, from) = server.recv_from(&mut buf).unwrap();
+    assert_eq!(from.as_socket().unwrap().ip(), IpAddr::V4(header.source));
+    assert_eq!(Ipv4Header::decode(&buf[..received.len]), Some((header, &b"ab"[..])));
+    server.set_nonblocking(true);
+    assert_eq!(server.recv_from(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn an_endpoint_of_another_kind_is_refused() {
+    let tcp: Endpoint = endpoint(":80");
+    assert_eq!(Raw::bind(&tcp).unwrap_err().kind(), ErrorKind::Endpoint);
+    assert_eq!(Pinger::open(&tcp, None, None).unwrap_err().kind(), ErrorKind::Endpoint);
+}
