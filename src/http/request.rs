@@ -9,8 +9,6 @@ mod framing;
 mod names;
 pub(super) mod scan;
 mod target;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 
@@ -197,3 +195,6 @@ pub(super) fn read_trailers(section: Vec<u8>, fields_max: usize) -> Result<Heade
     fields::read(&Bytes::from(section), 0, fields_max, &mut Names::new(), &mut trailers)?;
     Ok(trailers)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! The answer: how its body goes out, and its head as bytes. No socket, no clock.
 
-#[cfg(test)]
-mod tests;
-
 use std::io::Write;
 
 use http::header::{self, HeaderName};
@@ -256,3 +253,6 @@ fn is_forbidden_trailer(name: &HeaderName) -> bool {
     ];
     FORBIDDEN.contains(name)
 }
+
+#[cfg(test)]
+mod tests;
