@@ -11,7 +11,9 @@ use super::driver::{abandon, close, send_failure};
 use super::exchange::Exchange;
 use super::message::{Body, BodyWriter, Kind, Response, UpgradeHandler};
 use super::request::Head;
-use super::response::{HeadLine, Payload, Transfer, encode_head, encode_last_chunk, transfer};
+use super::response::{
+    HeadLine, Payload, Transfer, declared, encode_head, encode_last_chunk, transfer,
+};
 use super::sink::Sink;
 use super::upgraded::Upgraded;
 use crate::close::CloseReason;
@@ -93,9 +95,9 @@ impl Answer {
             Some(length) => Payload::Known(length),
             None => Payload::Unknown,
         };
-        let declared = self.body.length();
         let Asked { method, version, .. } = &self.asked;
         let transfer = transfer(method, *version, self.parts.status, payload);
+        let declared = declared(method, self.parts.status, payload, &self.parts.headers);
         let worn_out = turn.is_worn_out(connection.requests, connection.opened);
         if worn_out {
             self.reason.get_or_insert(CloseReason::WornOut);

@@ -1,8 +1,6 @@
 //! The body of a request: which of the bytes that come are its own. No socket, no clock.
 
 mod chunk_line;
-#[cfg(test)]
-mod tests;
 
 use std::mem;
 use std::ops::Range;
@@ -186,3 +184,6 @@ impl BodyDecoder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

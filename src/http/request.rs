@@ -6,10 +6,9 @@
 
 mod fields;
 mod framing;
+mod names;
 pub(super) mod scan;
 mod target;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 
@@ -20,6 +19,7 @@ use memchr::memmem::Finder;
 
 use super::reject::Reject;
 use crate::config::Limits;
+use names::Names;
 use target::Form;
 
 /// Where a request's body ends.
@@ -74,6 +74,7 @@ pub(crate) struct HeadParser {
     /// Where heads are copied to. Its blocks are used again once no header value refers to them.
     memory: BytesMut,
     spare: Option<HeaderMap>,
+    names: Names,
 }
 
 impl HeadParser {
@@ -86,6 +87,7 @@ impl HeadParser {
             empty_line: Finder::new(b"\r\n\r\n"),
             memory: BytesMut::new(),
             spare: None,
+            names: Names::new(),
         }
     }
 
@@ -138,8 +140,8 @@ impl HeadParser {
         let line = target::read_line(input, self.target_max)?;
         let block = self.copy(input);
         let mut headers = self.spare.take().unwrap_or_else(|| HeaderMap::with_capacity(16));
-        let result =
-            fields::read(&block, line.end, self.fields_max, &mut headers).and_then(|notes| {
+        let result = fields::read(&block, line.end, self.fields_max, &mut self.names, &mut headers)
+            .and_then(|notes| {
                 framing::check_host(&block, &notes.host, line.version)?;
                 let framing = framing::framing(&block, &notes, &headers, line.version)?;
                 let uri = target::to_uri(block.slice(line.target))?;
@@ -190,6 +192,9 @@ impl fmt::Debug for HeadParser {
 /// Reads a trailer section, whole and checked by the scanner.
 pub(super) fn read_trailers(section: Vec<u8>, fields_max: usize) -> Result<HeaderMap, Reject> {
     let mut trailers = HeaderMap::new();
-    fields::read(&Bytes::from(section), 0, fields_max, &mut trailers)?;
+    fields::read(&Bytes::from(section), 0, fields_max, &mut Names::new(), &mut trailers)?;
     Ok(trailers)
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,26 @@ pub(crate) fn transfer(
     }
 }
 
+/// The Content-Length that an answer without a body declares: of the body that was held back from
+/// HEAD, or that a 304 stands for (RFC 9110 §8.6).
+///
+/// A handler that gave no body for these may still know the length, and then says it in `headers`. If
+/// it does not, nothing is said: 0 would be a lie about the answer to GET.
+pub(crate) fn declared(
+    method: &Method,
+    status: StatusCode,
+    payload: Payload,
+    headers: &HeaderMap,
+) -> Option<u64> {
+    if method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
+        return None;
+    }
+    match payload {
+        Payload::Known(length @ 1..) => Some(length),
+        _ => headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok(),
+    }
+}
+
 /// Statuses whose answers have no content: 1xx, 204, 205, 304 (RFC 9110 §6.4.1, §15.3.6).
 fn has_no_content(status: StatusCode) -> bool {
     status.is_informational()
@@ -66,7 +86,7 @@ pub(crate) struct HeadLine<'a> {
     /// The handler's. Fields that are the server's to set are left out.
     pub(crate) headers: &'a HeaderMap,
     pub(crate) transfer: &'a Transfer,
-    /// The Content-Length of an answer without a body, as to HEAD, or 304.
+    /// The Content-Length of an answer without a body: see [`declared`].
     pub(crate) declared: Option<u64>,
     pub(crate) keep_alive: bool,
     pub(crate) date: &'a [u8; 29],
@@ -233,3 +253,6 @@ fn is_forbidden_trailer(name: &HeaderName) -> bool {
     ];
     FORBIDDEN.contains(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use memchr::memchr;
 
+use super::names::Names;
 use crate::http::reject::Reject;
 
 /// What the fields say that decide about a request: where in the block their values stand.
@@ -57,6 +58,7 @@ pub(super) fn read(
     block: &Bytes,
     mut at: usize,
     fields_max: usize,
+    names: &mut Names,
     headers: &mut HeaderMap,
 ) -> Result<Notes, Reject> {
     let mut notes = Notes::default();
@@ -68,7 +70,7 @@ pub(super) fn read(
         }
         let rest = &block[at..];
         let colon = rest.iter().position(|&b| b == b':').ok_or(Reject::FieldName)?;
-        let name = HeaderName::from_bytes(&rest[..colon]).map_err(|_| Reject::FieldName)?;
+        let name = names.get(&rest[..colon])?;
         let after = &rest[colon + 1..];
         let length = memchr(b'\r', after).ok_or(Reject::FieldValue)?;
         if after.get(length + 1) != Some(&b'\n') {
