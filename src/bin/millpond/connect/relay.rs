@@ -1,6 +1,7 @@
 //! Standard input to the socket and the socket to standard output, both at once.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -27,24 +28,24 @@ struct Relay<'a> {
     input: bool,
     /// Whether the socket may give more.
     output: bool,
-    /// What was read and not sent yet. No more is read meanwhile.
-    pending: Vec<u8>,
-    /// How much of it was sent.
-    sent: usize,
+    /// What was read: one piece, of which `pending` is not sent yet. No more is read meanwhile.
+    piece: Vec<u8>,
+    pending: Range<usize>,
     buf: Vec<u8>,
 }
 
 pub(super) fn run(args: &ConnectArgs, endpoint: &Endpoint, line: &mut Line) -> Result<(), Failure> {
     // poll(2) does the waiting.
     line.set_timeout(Duration::ZERO);
+    let piece = line.piece();
     let relay = Relay {
         args,
         endpoint,
         line,
         input: !args.recv_only,
         output: !args.send_only,
-        pending: Vec::new(),
-        sent: 0,
+        piece: vec![0; piece],
+        pending: 0..0,
         buf: vec![0; ROOM],
     };
     relay.run()
@@ -142,33 +143,25 @@ impl Relay<'_> {
     }
 
     fn send(&mut self) -> Result<(), Failure> {
-        match self.line.send(&self.pending[self.sent..]) {
-            Ok(sent) => self.sent += sent,
+        match self.line.send(&self.piece[self.pending.clone()]) {
+            Ok(sent) => self.pending.start += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(broken("cannot send to", self.endpoint, error)),
-        }
-        if self.sent == self.pending.len() {
-            self.pending.clear();
-            self.sent = 0;
         }
         Ok(())
     }
 
     fn read(&mut self) -> Result<(), Failure> {
-        self.pending.resize(self.line.piece(), 0);
-        let len = match rustix::io::read(io::stdin(), &mut self.pending[..]) {
+        let len = match rustix::io::read(io::stdin(), &mut self.piece[..]) {
             Ok(len) => len,
             // Somebody else read it, or the terminal is another job's for now.
-            Err(Errno::INTR | Errno::AGAIN) => {
-                self.pending.clear();
-                return Ok(());
-            }
+            Err(Errno::INTR | Errno::AGAIN) => return Ok(()),
             Err(errno) => {
                 let what = "cannot read standard input";
                 return Err(Failure::io(code::RUNTIME, what, errno.into()));
             }
         };
-        self.pending.truncate(len);
+        self.pending = 0..len;
         if len == 0 {
             self.input = false;
             if !self.args.no_shutdown || self.args.send_only {
