@@ -49,6 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, Error> {
         }
         "ip4" => raw(text, rest),
         "fd" if rest.is_empty() => Err(wrong(text, "the descriptor is missing", "fd:3")),
+        "fd" if rest.contains('/') => Err(wrong(text, "a descriptor's name has no slash", "fd:3")),
         "fd" => Ok(Endpoint::Fd(rest.to_owned())),
         _ if text.starts_with(['/', '.', '@']) => Err(schemeless(text)),
         _ if text[scheme.len()..].starts_with("://") || is_unknown_scheme(scheme, rest) => {
