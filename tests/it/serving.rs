@@ -292,6 +292,7 @@ fn no_wake_up_is_lost_over_many_connections_and_pieces() {
 #[test]
 fn a_full_queue_refuses_with_503_and_retry_after() {
     let gate = Arc::new(std::sync::Barrier::new(2));
+    let entered = Arc::new(AtomicUsize::new(0));
     let mut config = Config::default();
     config.pool.workers = 1;
     config.pool.queue = Some(1);
@@ -299,10 +300,15 @@ fn a_full_queue_refuses_with_503_and_retry_after() {
         .config(config)
         .bind("tcp://127.0.0.1:0")
         .http({
-            let gate = Arc::clone(&gate);
+            let (gate, entered) = (Arc::clone(&gate), Arc::clone(&entered));
             move |req: &mut Request| {
-                if req.uri().path() == "/wait" {
-                    gate.wait();
+                match req.uri().path() {
+                    "/wait" => {
+                        entered.store(1, Ordering::SeqCst);
+                        gate.wait();
+                    }
+                    "/slow" => thread::sleep(Duration::from_millis(5)),
+                    _ => {}
                 }
                 Response::text("done")
             }
@@ -311,9 +317,13 @@ fn a_full_queue_refuses_with_503_and_retry_after() {
         .spawn()
         .unwrap();
     let addr = addr(&server);
+    // Were handlers known to be quick, the newcomers would be left in the backlog for a moment.
+    for _ in 0..10 {
+        exchange(addr, b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
     let mut held = connect(addr);
     held.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    until("the worker is busy", || server.stats().busy == 1 && server.stats().queued == 0);
+    until("the worker is busy", || entered.load(Ordering::SeqCst) == 1);
     let mut others: Vec<_> = (0..8).map(|_| connect(addr)).collect();
     for client in &mut others {
         client.write_all(GET_CLOSE).unwrap();
@@ -398,12 +408,14 @@ fn draining_answers_what_was_accepted_and_closes_the_idle() {
 #[test]
 fn a_drain_that_outlasts_its_deadline_says_what_was_cut_off() {
     let release = Arc::new(std::sync::Barrier::new(2));
+    let entered = Arc::new(AtomicUsize::new(0));
     let server = Server::builder()
         .bind("tcp://127.0.0.1:0")
         .workers(1)
         .http({
-            let release = Arc::clone(&release);
+            let (release, entered) = (Arc::clone(&release), Arc::clone(&entered));
             move |_: &mut Request| {
+                entered.store(1, Ordering::SeqCst);
                 release.wait();
                 Response::text("late")
             }
@@ -413,7 +425,7 @@ fn a_drain_that_outlasts_its_deadline_says_what_was_cut_off() {
         .unwrap();
     let mut client = connect(addr(&server));
     client.write_all(GET).unwrap();
-    until("the worker is busy", || server.stats().busy == 1 && server.stats().queued == 0);
+    until("the worker is busy", || entered.load(Ordering::SeqCst) == 1);
     let report = server.drain(Duration::from_millis(50));
     assert_eq!(report.cut_off, 1);
     release.wait();
