@@ -43,4 +43,4 @@ pub use close::CloseReason;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use pool::{Refusal, Stats};
-pub use server::{Builder, DrainReport, Handle, Server};
+pub use server::{Bind, Builder, DrainReport, Handle, Server, Service};

@@ -1,5 +1,7 @@
 //! [`Server`]: the only maker of channels and threads. Start, drain, join.
 
+mod builder;
+
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -7,105 +9,15 @@ use std::thread::{Builder as ThreadBuilder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Resource, getrlimit};
 
-use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Handler, Http};
-use crate::net::{Addr, Endpoint, Listener};
+use crate::net::Addr;
 use crate::pool::acceptor::{Acceptor, Source};
 use crate::pool::monitor::Monitor;
 use crate::pool::slots::lock;
 use crate::pool::worker::Worker;
-use crate::pool::{Mill, Protocol, Stats};
-
-/// Descriptors that are left to the rest of the program when the limit on connections is fitted into
-/// `RLIMIT_NOFILE`.
-const SPARE_DESCRIPTORS: u64 = 64;
-
-/// What a server will be; [`http`](Builder::http) or [`protocol`](Builder::protocol) makes it.
-#[derive(Debug, Default)]
-#[must_use]
-pub struct Builder {
-    config: Config,
-    binds: Vec<(String, bool)>,
-    listeners: Vec<Listener>,
-}
-
-impl Builder {
-    /// Sets everything that can be set, in place of the defaults.
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Listens at this endpoint too: `tcp://[::]:8888`, `unix:/run/app.sock`, `unix:@abstract`.
-    /// Without any, and without [`listen`](Self::listen), a server listens at `tcp://[::]:8888`.
-    pub fn bind(mut self, endpoint: impl Into<String>) -> Self {
-        self.binds.push((endpoint.into(), false));
-        self
-    }
-
-    /// Listens at this endpoint too, and takes its work first: it is refused only when its own queue
-    /// is full. For health checks and operators.
-    pub fn bind_urgent(mut self, endpoint: impl Into<String>) -> Self {
-        self.binds.push((endpoint.into(), true));
-        self
-    }
-
-    /// Listens with this too, which was made elsewhere: by socket activation, say.
-    pub fn listen(mut self, listener: Listener) -> Self {
-        self.listeners.push(listener);
-        self
-    }
-
-    /// Sets the number of worker threads.
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.config.pool.workers = workers;
-        self
-    }
-
-    /// A server that speaks HTTP/1.1 and answers with `handler`. It is bound, and does not run yet.
-    ///
-    /// # Errors
-    /// See [`protocol`](Self::protocol).
-    pub fn http(self, handler: impl Handler) -> Result<Server, Error> {
-        let http = Http::new(Arc::new(handler), &self.config);
-        self.protocol(http)
-    }
-
-    /// A server that speaks `protocol`. It is bound, and does not run yet.
-    ///
-    /// # Errors
-    /// An [`Error`] that names the setting, the endpoint or the system call: see [`ErrorKind`].
-    pub fn protocol(mut self, protocol: impl Protocol) -> Result<Server, Error> {
-        self.config.check()?;
-        fit_descriptors(&mut self.config);
-        if self.binds.is_empty() && self.listeners.is_empty() {
-            self.binds.push(("tcp://[::]:8888".to_owned(), false));
-        }
-        let backlog = self.config.pool.backlog;
-        let mut sources = Vec::new();
-        for (text, urgent) in &self.binds {
-            let listener = Listener::bind(&text.parse::<Endpoint>()?, backlog)?;
-            if let Some((asked, granted)) = listener.backlog()
-                && granted < asked
-            {
-                log::warn!(
-                    "{listener}: the kernel holds {granted} waiting connections, not {asked}: \
-                     net.core.somaxconn is {granted}"
-                );
-            }
-            sources.push(Source { listener, protocol: 0, urgent: *urgent });
-        }
-        for listener in self.listeners {
-            sources.push(Source { listener, protocol: 0, urgent: false });
-        }
-        let mill = Mill::new(self.config, vec![Arc::new(protocol)])
-            .map_err(|error| system("cannot make the server's descriptors", error))?;
-        Ok(Server { mill, sources })
-    }
-}
+use crate::pool::{Mill, Stats};
+pub use builder::{Bind, Builder, Service};
 
 /// A bound server that does not run yet.
 ///
@@ -377,20 +289,6 @@ impl fmt::Display for DrainReport {
             self.cut_off,
             self.elapsed.as_secs_f64()
         )
-    }
-}
-
-/// Lowers the limit on connections to what `RLIMIT_NOFILE` allows.
-fn fit_descriptors(config: &mut Config) {
-    let Some(allowed) = getrlimit(Resource::Nofile).current else { return };
-    let room = allowed.saturating_sub(SPARE_DESCRIPTORS).max(allowed / 2).max(1);
-    let asked = config.limits.connections;
-    if asked as u64 > room {
-        config.limits.connections = room as usize;
-        log::warn!(
-            "at most {room} connections at once, not {asked}: \
-             the limit on open descriptors (RLIMIT_NOFILE) is {allowed}"
-        );
     }
 }
 

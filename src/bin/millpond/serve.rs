@@ -183,7 +183,7 @@ fn build(
 
 fn listen(mut builder: Builder, fds: Vec<std::os::fd::OwnedFd>) -> Result<Builder, Failure> {
     for fd in fds {
-        builder = builder.listen(net::Listener::from_fd(fd)?);
+        builder = builder.bind(net::Listener::from_fd(fd)?);
     }
     Ok(builder)
 }
