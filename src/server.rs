@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
 use crate::pool::acceptor::{Acceptor, Source};
@@ -110,7 +111,7 @@ fn start(
     sources: Vec<Source>,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> io::Result<()> {
-    for index in 0..mill.config.pool.workers {
+    for index in 0..mill.pool.workers {
         let worker = Worker { index, mill: Arc::clone(mill), seats: mill.seats() };
         threads.push(thread(&format!("worker-{index}"), move || worker.run())?);
     }
@@ -150,6 +151,42 @@ impl Handle {
     #[must_use]
     pub fn endpoints(&self) -> &[String] {
         &self.0.endpoints
+    }
+
+    /// Exchanges the settings while it runs; no connection notices but by them. Each turn of a
+    /// connection goes by one whole set of settings. A wait that has begun keeps its deadline.
+    ///
+    /// [`Config::pool`] stays as it was at the start: threads and queue are made once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for settings that are out of range or contradict each other, or for more
+    /// connections than there is room for: at least as many as at the start, and as many as the
+    /// process may have descriptors (`RLIMIT_NOFILE`). Then nothing has changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Request, Response};
+    /// use millpond::{Config, Server};
+    ///
+    /// let server = Server::builder().bind("tcp://127.0.0.1:0");
+    /// let handle = server.http(|_: &mut Request| Response::text("Hello"))?.spawn()?;
+    /// let mut config = Config::default();
+    /// config.limits.body = 1 << 20;
+    /// handle.reconfigure(config)?;
+    /// # handle.stop_now();
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    pub fn reconfigure(&self, mut config: Config) -> Result<(), Error> {
+        config.check()?;
+        builder::fit_descriptors(&mut config);
+        let asked = config.limits.connections;
+        self.0.mill.reconfigure(config).map_err(|room| {
+            Error::new(
+                ErrorKind::Config,
+                format!("limits.connections ({asked}) is more than there is room for ({room})"),
+            )
+            .with_hint("ask for fewer, or start anew")
+        })
     }
 
     /// What it has done, and is doing.
@@ -203,7 +240,7 @@ impl Handle {
             // It panics only if the program is wrong; the report is due all the same.
             let _ = acceptor.join();
         }
-        self.drain(self.0.mill.config.timeouts.drain)
+        self.drain(self.0.mill.config.load().timeouts.drain)
     }
 }
 

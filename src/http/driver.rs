@@ -39,13 +39,13 @@ const LINGER_BYTES: u64 = 1 << 20;
 pub(crate) struct Http {
     handler: Arc<dyn Handler>,
     refusals: Arc<Refusals>,
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl Http {
     pub(crate) fn new(handler: Arc<dyn Handler>, config: &Config) -> Self {
         let refusals = Refusals::new(handler.refusal(), config.overload.retry_after);
-        Self { handler, refusals: Arc::new(refusals), config: config.clone() }
+        Self { handler, refusals: Arc::new(refusals), config: Arc::new(config.clone()) }
     }
 }
 
@@ -57,6 +57,7 @@ impl Protocol for Http {
             parser: HeadParser::new(&self.config.limits),
             date: DateCache::new(),
             link: Link::new(&self.config),
+            config: Arc::clone(&self.config),
         })
     }
 }
@@ -68,6 +69,8 @@ struct HttpSeat {
     parser: HeadParser,
     date: DateCache,
     link: Arc<Link>,
+    /// The settings that the parts above were made from.
+    config: Arc<Config>,
 }
 
 /// What is to be done next on a connection.
@@ -79,6 +82,7 @@ enum Step {
 
 impl Seat for HttpSeat {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+        self.keep_up(turn);
         if connection.phase == Phase::Linger {
             return linger(connection);
         }
@@ -115,6 +119,7 @@ impl Seat for HttpSeat {
         turn: &mut Turn<'_>,
         _refusal: Refusal,
     ) -> Served {
+        self.keep_up(turn);
         let mut exchange = self.link.lock();
         exchange.input.load(&std::mem::take(&mut connection.input));
         let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
@@ -171,6 +176,22 @@ const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: clo
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 20\r\n\r\n408 Request Timeout\n";
 
 impl HttpSeat {
+    /// Goes by the settings in force, if they are others than at the last turn.
+    fn keep_up(&mut self, turn: &Turn<'_>) {
+        if !Arc::ptr_eq(&self.config, turn.config()) {
+            self.reconfigure(turn.config());
+        }
+    }
+
+    #[cold]
+    fn reconfigure(&mut self, config: &Arc<Config>) {
+        self.config = Arc::clone(config);
+        self.parser = HeadParser::new(&config.limits);
+        self.link.lock().reconfigure(config);
+        let refusals = Refusals::new(self.handler.refusal(), config.overload.retry_after);
+        self.refusals = Arc::new(refusals);
+    }
+
     /// Calls the handler and answers. `Some`: the connection leaves the worker.
     fn exchange(&mut self, head: Head, turn: &mut Turn<'_>) -> Option<Served> {
         let asked = Asked::of(&head);

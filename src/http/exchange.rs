@@ -29,7 +29,7 @@ use crate::pool::slots::lock;
 pub(crate) struct Link(Mutex<Exchange>);
 
 impl Link {
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
+    pub(crate) fn new(config: &Arc<Config>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Exchange::new(config))))
     }
 
@@ -58,8 +58,7 @@ pub(crate) struct Exchange {
     /// Bytes of the body that were thrown away after the answer.
     pub(crate) discarded: u64,
     pace: Pace,
-    timeouts: crate::config::Timeouts,
-    limits: crate::config::Limits,
+    config: Arc<Config>,
 }
 
 /// How fast a body comes.
@@ -70,7 +69,7 @@ struct Pace {
 }
 
 impl Exchange {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Arc<Config>) -> Self {
         Self {
             number: 0,
             connection: None,
@@ -83,15 +82,19 @@ impl Exchange {
             trailers: None,
             discarded: 0,
             pace: Pace::default(),
-            timeouts: config.timeouts.clone(),
-            limits: config.limits.clone(),
+            config: Arc::clone(config),
         }
+    }
+
+    /// Goes by other settings from the next exchange on.
+    pub(crate) fn reconfigure(&mut self, config: &Arc<Config>) {
+        self.config = Arc::clone(config);
     }
 
     /// Begins an exchange whose head was read: what comes next is its body.
     pub(crate) fn begin(&mut self, framing: &Framing, expects_continue: bool) {
         self.number += 1;
-        self.body = BodyDecoder::new(framing, &self.limits);
+        self.body = BodyDecoder::new(framing, &self.config.limits);
         self.length = match framing {
             Framing::None => Some(0),
             Framing::Length(length) => Some(*length),
@@ -164,8 +167,8 @@ impl Exchange {
         };
         // What came with the head costs no look at the clock.
         let began = *self.pace.began.get_or_insert_with(Instant::now);
-        let deadline = Instant::now() + self.timeouts.body;
-        let limit = self.limits.head;
+        let deadline = Instant::now() + self.config.timeouts.body;
+        let limit = self.config.limits.head;
         loop {
             match self.input.fill(&connection.stream, limit) {
                 Ok((0, _)) => return Err(self.fail(CloseReason::ClientGone)),
@@ -189,7 +192,7 @@ impl Exchange {
     }
 
     fn is_too_slow(&self, lasted: Duration) -> bool {
-        let (rate, grace) = (self.timeouts.min_rate, self.timeouts.rate_grace);
+        let (rate, grace) = (self.config.timeouts.min_rate, self.config.timeouts.rate_grace);
         let so_far = self.pace.bytes + self.input.filled().len() as u64;
         rate > 0 && lasted > grace && (so_far as f64) < f64::from(rate) * lasted.as_secs_f64()
     }
@@ -213,7 +216,7 @@ impl Exchange {
             match connection.stream.try_write(&self.output[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let deadline = Instant::now() + self.timeouts.write;
+                    let deadline = Instant::now() + self.config.timeouts.write;
                     if !connection.stream.wait(Interest::Write, Some(deadline))? {
                         return Err(self.fail(CloseReason::WriteTimeout));
                     }

@@ -24,7 +24,7 @@ pub struct Upgraded {
 impl Upgraded {
     pub(crate) fn new(mut connection: Box<Connection>, ahead: Vec<u8>, mill: Arc<Mill>) -> Self {
         connection.set_reason(CloseReason::Upgraded);
-        let write_timeout = Some(mill.config.timeouts.write);
+        let write_timeout = Some(mill.config.load().timeouts.write);
         Self { connection, ahead, mill, read_timeout: None, write_timeout }
     }
 

@@ -132,7 +132,7 @@ impl Acceptor {
         }
         if mill.queue.room() == 0 && mill.queue.controller.holds_back() {
             // A burst that the workers will soon have dealt with: the backlog is its place.
-            return Some(Some(mill.config.pool.tick));
+            return Some(Some(mill.pool.tick));
         }
         None
     }

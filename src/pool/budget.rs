@@ -14,8 +14,9 @@ const BURST: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct RefusalBudget {
     epoch: Instant,
-    /// Nanoseconds of wall time that a nanosecond of refusing uses up.
-    price: f64,
+    cores: f64,
+    /// Nanoseconds of wall time that a nanosecond of refusing uses up, as the bits of an `f64`.
+    price: AtomicU64,
     /// When all that was charged is paid for, in nanoseconds since the epoch.
     paid: AtomicU64,
 }
@@ -23,14 +24,20 @@ pub(crate) struct RefusalBudget {
 impl RefusalBudget {
     /// `share` of the time of `cores` cores may go to refusing.
     pub(crate) fn new(share: f64, cores: usize, epoch: Instant) -> Self {
-        let price = 1.0 / (share * cores.max(1) as f64);
-        Self { epoch, price, paid: AtomicU64::new(0) }
+        let cores = cores.max(1) as f64;
+        let budget = Self { epoch, cores, price: AtomicU64::new(0), paid: AtomicU64::new(0) };
+        budget.set_share(share);
+        budget
+    }
+
+    pub(crate) fn set_share(&self, share: f64) {
+        self.price.store((1.0 / (share * self.cores)).to_bits(), Relaxed);
     }
 
     /// A refusal, or several, took `cost` of CPU time.
     pub(crate) fn charge(&self, now: Instant, cost: Duration) {
         let now = self.nanos(now);
-        let cost = (cost.as_nanos() as f64 * self.price) as u64;
+        let cost = (cost.as_nanos() as f64 * f64::from_bits(self.price.load(Relaxed))) as u64;
         // A race between two threads loses one charge of a few microseconds.
         self.paid.store(self.paid.load(Relaxed).max(now).saturating_add(cost), Relaxed);
     }

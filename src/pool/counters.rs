@@ -149,7 +149,7 @@ impl Stats {
         let counters = &mill.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let controller = &mill.queue.controller;
-        let workers = mill.config.pool.workers;
+        let workers = mill.pool.workers;
         let (wait, service) = (counters.wait.snapshot(), counters.service.snapshot());
         Self {
             accepted: mill.ledger.accepted(),

@@ -15,7 +15,7 @@ use crate::pool::waker::Waker;
 /// At any time, accepted = closed (all reasons together) + live.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    limit: usize,
+    limit: AtomicUsize,
     live: AtomicUsize,
     accepted: AtomicU64,
     closed: [AtomicU64; CloseReason::COUNT],
@@ -28,7 +28,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(limit: usize, acceptor: Waker) -> Arc<Self> {
         Arc::new(Self {
-            limit,
+            limit: AtomicUsize::new(limit),
             live: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -44,8 +44,13 @@ impl Ledger {
         Permit { ledger: Arc::clone(self), reason: CloseReason::ProtocolClosed }
     }
 
+    /// Bounds how many are open from now on. Those that are open stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_full(&self) -> bool {
-        self.live() >= self.limit
+        self.live() >= self.limit.load(Ordering::Relaxed)
     }
 
     /// Asks to be woken by the next connection that ends. The caller has to look at

@@ -40,6 +40,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use rustix::process::{Resource, getrlimit};
+
 pub use connection::{Connection, Phase};
 pub use counters::Stats;
 pub use output::Segment;
@@ -47,7 +50,7 @@ pub use overload::Refusal;
 pub use protocol::{Protocol, Seat, Served, Turn};
 
 use crate::close::CloseReason;
-use crate::config::Config;
+use crate::config::{Config, Pool};
 use budget::RefusalBudget;
 use counters::Counters;
 use dispatch::Dispatch;
@@ -68,7 +71,11 @@ const STOPPED: u8 = 2;
 
 /// What the threads of a server share.
 pub(crate) struct Mill {
-    pub(crate) config: Config,
+    /// How many threads there are and how long the queue is: as it was at the start.
+    pub(crate) pool: Pool,
+    /// The settings in force. They are exchanged whole, so that whoever has loaded them sees no
+    /// mixture.
+    pub(crate) config: ArcSwap<Config>,
     pub(crate) protocols: Vec<Arc<dyn Protocol>>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) queue: Queue,
@@ -94,7 +101,7 @@ impl Mill {
         Ok(Arc::new(Self {
             ledger: Ledger::new(limits.connections, Waker::new()?),
             queue: Queue::new(capacity, controller),
-            parking: Parking::new(limits.connections, &config.timeouts, epoch)?,
+            parking: Parking::new(most_connections(limits.connections), epoch)?,
             dispatch: Dispatch::new(pool.workers),
             counters: Counters::new(pool.workers),
             pending: PendingPool::new(limits.pending_total),
@@ -104,7 +111,8 @@ impl Mill {
             stage: AtomicU8::new(RUNNING),
             draining_since: OnceLock::new(),
             protocols,
-            config,
+            pool: config.pool.clone(),
+            config: ArcSwap::from_pointee(config),
         }))
     }
 
@@ -123,7 +131,9 @@ impl Mill {
             }
             // It was admitted before: the kernel will tell of it again.
             Err((Work::Continuation(connection), _)) => {
-                if let Err((connection, error)) = self.parking.postpone(connection, now) {
+                if let Err((connection, error)) =
+                    self.parking.postpone(connection, &self.config.load().timeouts, now)
+                {
                     log::warn!("{}: cannot wait for it: {error}", connection.peer);
                     self.close(connection, CloseReason::SocketError);
                 }
@@ -171,6 +181,25 @@ impl Mill {
         *self.draining_since.get_or_init(Instant::now)
     }
 
+    /// Exchanges the settings, all but those of the pool. What has begun to wait keeps its deadline.
+    ///
+    /// # Errors
+    /// The number of connections that there is room for, if more are asked for.
+    pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), usize> {
+        let room = self.parking.capacity();
+        if config.limits.connections > room {
+            return Err(room);
+        }
+        config.pool = self.pool.clone();
+        self.queue.controller.reconfigure(&config.overload);
+        self.budget.set_share(config.overload.refuse_budget);
+        self.pending.set_limit(config.limits.pending_total);
+        self.ledger.set_limit(config.limits.connections);
+        self.config.store(Arc::new(config));
+        self.ledger.acceptor.wake();
+        Ok(())
+    }
+
     /// Starts draining: everybody looks.
     pub(crate) fn drain(&self) {
         self.draining_since();
@@ -192,6 +221,13 @@ impl Mill {
     }
 }
 
+/// How many connections there is to be room for, should the limit be raised while running: as many as
+/// the process may have descriptors. The room costs three words for 256 of them until it is used.
+fn most_connections(limit: usize) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    limit.max(descriptors.min(1 << 20) as usize)
+}
+
 /// Turns a connection's work away, and charges what that cost.
 pub(crate) fn refuse(
     mill: &Arc<Mill>,
@@ -200,18 +236,25 @@ pub(crate) fn refuse(
     refusal: Refusal,
     now: Instant,
 ) {
-    let served = seat.refuse(connection, &mut Turn::new(mill, now), refusal);
+    let config = mill.config.load();
+    let served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
     // What has said nothing yet only waits on, elsewhere.
     if !matches!(served, Served::Park(_, Phase::Head)) {
         mill.counters.refuse(refusal);
     }
-    settle(mill, seat, served, now);
+    settle(mill, &config, seat, served, now);
     let end = Instant::now();
     mill.budget.charge(end, end.saturating_duration_since(now));
 }
 
 /// Parks or closes a connection that was refused.
-fn settle(mill: &Arc<Mill>, seat: &mut dyn Seat, mut served: Served, now: Instant) {
+fn settle(
+    mill: &Arc<Mill>,
+    config: &Arc<Config>,
+    seat: &mut dyn Seat,
+    mut served: Served,
+    now: Instant,
+) {
     loop {
         let again = match served {
             Served::Park(connection, phase) => mill.park(connection, phase, now),
@@ -225,7 +268,7 @@ fn settle(mill: &Arc<Mill>, seat: &mut dyn Seat, mut served: Served, now: Instan
         let Some(connection) = again else { return };
         if connection.phase == Phase::Linger {
             // No handler is called for it.
-            served = seat.serve(connection, &mut Turn::new(mill, now));
+            served = seat.serve(connection, &mut Turn::new(mill, config, now));
         } else {
             match mill.queue.push(Work::of(connection), now) {
                 Ok(()) => mill.call(),

@@ -61,7 +61,7 @@ impl Monitor {
                 }
                 self.quiet = 0;
             }
-            std::thread::park_timeout(mill.config.pool.tick);
+            std::thread::park_timeout(mill.pool.tick);
             self.look(Instant::now());
         }
         mill.parking.sweep(|_| true, |connection| mill.close(connection, CloseReason::CutOff));
@@ -75,10 +75,11 @@ impl Monitor {
     /// Closes the connections whose deadline has passed.
     fn expire(&mut self, now: Instant) {
         let mill = &self.mill;
+        let config = mill.config.load();
         let seats = &mut self.seats;
         mill.parking.expire(now, |mut connection| {
             let seat = &mut seats[connection.protocol as usize];
-            let reason = seat.expire(&mut connection, &mut Turn::new(mill, now));
+            let reason = seat.expire(&mut connection, &mut Turn::new(mill, &config, now));
             mill.close(connection, reason);
         });
     }
@@ -101,7 +102,7 @@ impl Monitor {
             mill.dispatch.wake_one();
         }
         let stuck = now.saturating_duration_since(self.moved);
-        if !mill.queue.is_empty() && stuck > mill.config.overload.deadline {
+        if !mill.queue.is_empty() && stuck > mill.config.load().overload.deadline {
             self.shed(now);
         }
     }

@@ -136,20 +136,24 @@ impl Output {
 /// The memory that all connections together may use for what slow readers have not yet taken.
 #[derive(Debug)]
 pub(crate) struct PendingPool {
-    limit: usize,
+    limit: AtomicUsize,
     used: AtomicUsize,
 }
 
 impl PendingPool {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+        Arc::new(Self { limit: AtomicUsize::new(limit), used: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     fn lease(self: &Arc<Self>, bytes: usize) -> Option<Lease> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         let lease = Lease { pool: Arc::clone(self), bytes };
         // Dropping the lease gives back what did not fit.
-        (before + bytes <= self.limit).then_some(lease)
+        (before + bytes <= self.limit.load(Ordering::Relaxed)).then_some(lease)
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! Invariant: no socket, no thread, no lock, and no clock. Instants come in as arguments.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 pub(crate) use super::fairness::{Bucket, ClientKey, Fairness};
@@ -98,14 +98,14 @@ pub(crate) struct Controller {
     state: State,
 }
 
-/// The settings in nanoseconds.
+/// The settings, times in nanoseconds. What is atomic can be changed while running.
 #[derive(Debug)]
 struct Settings {
-    shed: bool,
-    fairness: bool,
-    target: u64,
-    interval: u64,
-    deadline: u64,
+    shed: AtomicBool,
+    fairness: AtomicBool,
+    target: AtomicU64,
+    interval: AtomicU64,
+    deadline: AtomicU64,
     workers: f64,
     capacity: usize,
 }
@@ -129,11 +129,11 @@ impl Controller {
     /// from `epoch`, which must not lie after any instant given later.
     pub(crate) fn new(config: &Overload, workers: usize, capacity: usize, epoch: Instant) -> Self {
         let config = Settings {
-            shed: config.shed,
-            fairness: config.fairness,
-            target: nanos(config.target),
-            interval: nanos(config.interval),
-            deadline: nanos(config.deadline),
+            shed: AtomicBool::new(config.shed),
+            fairness: AtomicBool::new(config.fairness),
+            target: AtomicU64::new(nanos(config.target)),
+            interval: AtomicU64::new(nanos(config.interval)),
+            deadline: AtomicU64::new(nanos(config.deadline)),
             workers: workers.max(1) as f64,
             capacity,
         };
@@ -150,6 +150,16 @@ impl Controller {
             interval: Interval::default(),
             state,
         }
+    }
+
+    /// Goes by other settings from now on; what was learned of the load stays.
+    pub(crate) fn reconfigure(&self, config: &Overload) {
+        let settings = &self.config;
+        settings.shed.store(config.shed, Relaxed);
+        settings.fairness.store(config.fairness, Relaxed);
+        settings.target.store(nanos(config.target), Relaxed);
+        settings.interval.store(nanos(config.interval), Relaxed);
+        settings.deadline.store(nanos(config.deadline), Relaxed);
     }
 
     /// The bucket of a client, to be kept with its work.
@@ -171,7 +181,7 @@ impl Controller {
         deadline: Option<Instant>,
     ) -> Verdict {
         self.settle(now, length);
-        if self.is_overloaded() && self.config.fairness {
+        if self.is_overloaded() && self.config.fairness.load(Relaxed) {
             self.fairness.attempt(bucket);
         }
         match self.reason(now, length, bucket, urgent, deadline) {
@@ -197,7 +207,7 @@ impl Controller {
         if length >= self.config.capacity {
             return Some(Refusal::QueueFull);
         }
-        if !self.config.shed {
+        if !self.config.shed.load(Relaxed) {
             return None;
         }
         let drain = self.drain();
@@ -219,7 +229,7 @@ impl Controller {
         if limit == u64::MAX {
             return (wait > self.interval_length()).then_some(Refusal::WaitTooLong);
         }
-        if !self.config.fairness {
+        if !self.config.fairness.load(Relaxed) {
             return (wait > limit).then_some(Refusal::WaitTooLong);
         }
         if !self.fairness.is_greedy(bucket) {
@@ -260,7 +270,7 @@ impl Controller {
         let waited = nanos(now.saturating_duration_since(entered));
         self.interval.taken(waited);
         self.roll(self.since_epoch(now));
-        if self.config.shed {
+        if self.config.shed.load(Relaxed) {
             let service = self.service.nanos() as u64;
             if waited > self.longest_wait(service)
                 || deadline.is_some_and(|at| self.misses(at, now, service))
@@ -327,17 +337,17 @@ impl Controller {
     /// The target, and at least half a service: with slow handlers few can wait within the target,
     /// too few to keep the workers busy.
     fn target(&self) -> u64 {
-        self.config.target.max((self.service.nanos() / 2.0) as u64)
+        self.config.target.load(Relaxed).max((self.service.nanos() / 2.0) as u64)
     }
 
     fn interval_length(&self) -> u64 {
-        self.config.interval.max(20 * self.target())
+        self.config.interval.load(Relaxed).max(20 * self.target())
     }
 
     /// The longest wait after which the server's deadline can be met. Should services take longer
     /// than that allows, whatever does not wait beyond the target is served all the same.
     fn longest_wait(&self, service: u64) -> u64 {
-        self.config.deadline.saturating_sub(service).max(self.target())
+        self.config.deadline.load(Relaxed).saturating_sub(service).max(self.target())
     }
 
     fn misses(&self, deadline: Instant, now: Instant, service: u64) -> bool {

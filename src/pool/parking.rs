@@ -36,7 +36,6 @@ pub(crate) struct Parking {
     epoll: OwnedFd,
     waker: Waker,
     slots: Slots,
-    timeouts: Timeouts,
     epoch: Instant,
     /// (milliseconds since the epoch, slot).
     deadlines: Mutex<BTreeSet<(u64, u32)>>,
@@ -56,7 +55,7 @@ pub(crate) enum Parked {
 }
 
 impl Parking {
-    pub(crate) fn new(limit: usize, timeouts: &Timeouts, epoch: Instant) -> io::Result<Self> {
+    pub(crate) fn new(limit: usize, epoch: Instant) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waker = Waker::new()?;
         let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
@@ -65,11 +64,15 @@ impl Parking {
             epoll,
             waker,
             slots: Slots::new(limit),
-            timeouts: timeouts.clone(),
             epoch,
             deadlines: Mutex::default(),
             earliest: AtomicU64::new(NEVER),
         })
+    }
+
+    /// How many connections it has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity()
     }
 
     /// Ends somebody's [`wait`](Self::wait), now or the next one.
@@ -149,10 +152,11 @@ impl Parking {
         &self,
         mut connection: Box<Connection>,
         phase: Phase,
+        timeouts: &Timeouts,
         now: Instant,
     ) -> Parked {
         connection.enter(phase, now);
-        let deadline = self.millis(connection.deadline(&self.timeouts));
+        let deadline = self.millis(connection.deadline(timeouts));
         let Some(token) = connection.token else { return self.register(connection, deadline) };
         if let Err(error) = self.watch_write(&mut connection, token) {
             return Parked::Failed(connection, error);
@@ -211,18 +215,19 @@ impl Parking {
     pub(crate) fn postpone(
         &self,
         connection: Box<Connection>,
+        timeouts: &Timeouts,
         now: Instant,
     ) -> Result<(), (Box<Connection>, io::Error)> {
         let Some(token) = connection.token else {
             let phase = connection.phase;
-            return match self.park(connection, phase, now) {
+            return match self.park(connection, phase, timeouts, now) {
                 Parked::Failed(connection, error) => Err((connection, error)),
                 _ => Ok(()),
             };
         };
         let data = epoll::EventData::new_u64(token.to_bits());
         let flags = interest(connection.watches_write);
-        let deadline = self.millis(connection.deadline(&self.timeouts));
+        let deadline = self.millis(connection.deadline(timeouts));
         let mut slot = self.slots.lock(token.index);
         if let Err(errno) = epoll::modify(&self.epoll, &connection.stream, data, flags) {
             return Err((connection, errno.into()));

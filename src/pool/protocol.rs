@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::close::CloseReason;
+use crate::config::Config;
 use crate::pool::Mill;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::overload::Refusal;
@@ -55,13 +56,14 @@ pub struct Turn<'a> {
     /// The time at which the turn began.
     pub now: Instant,
     pub(crate) mill: &'a Arc<Mill>,
+    config: &'a Arc<Config>,
     /// Requests served in this turn.
     pub(crate) requests: u32,
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(mill: &'a Arc<Mill>, now: Instant) -> Self {
-        Self { now, mill, requests: 0 }
+    pub(crate) fn new(mill: &'a Arc<Mill>, config: &'a Arc<Config>, now: Instant) -> Self {
+        Self { now, mill, config, requests: 0 }
     }
 
     /// Whether others wait for a worker, so that this connection's next request should queue too.
@@ -76,10 +78,11 @@ impl<'a> Turn<'a> {
         self.mill.is_draining()
     }
 
-    /// The server's settings.
+    /// The server's settings, as they are for this turn. They may be others in the next one: a seat
+    /// that keeps what it made from them compares by [`Arc::ptr_eq`].
     #[must_use]
-    pub fn config(&self) -> &'a crate::Config {
-        &self.mill.config
+    pub fn config(&self) -> &'a Arc<Config> {
+        self.config
     }
 
     /// Counts a request that was answered.

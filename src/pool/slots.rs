@@ -79,13 +79,17 @@ impl Slots {
         }
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
     /// A vacant slot's index; `None` when all are taken.
     pub(crate) fn allot(&self) -> Option<u32> {
         let mut free = lock(&self.free);
         if let Some(index) = free.vacant.pop() {
             return Some(index);
         }
-        if free.next as usize >= self.chunks.len() * CHUNK {
+        if free.next as usize >= self.capacity() {
             return None;
         }
         free.next += 1;

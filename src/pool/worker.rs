@@ -99,7 +99,8 @@ impl Worker {
         let mill = Arc::clone(&self.mill);
         loop {
             let protocol = connection.protocol as usize;
-            let mut turn = Turn::new(&mill, now);
+            let config = mill.config.load();
+            let mut turn = Turn::new(&mill, &config, now);
             let seat = &mut self.seats[protocol];
             let token = connection.token;
             connection.set_reason(CloseReason::HandlerPanicked);
@@ -150,7 +151,7 @@ impl Mill {
         phase: crate::pool::connection::Phase,
         now: Instant,
     ) -> Option<Box<Connection>> {
-        match self.parking.park(connection, phase, now) {
+        match self.parking.park(connection, phase, &self.config.load().timeouts, now) {
             Parked::Waits { sooner } => {
                 if sooner {
                     self.reschedule();

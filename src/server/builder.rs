@@ -242,7 +242,7 @@ fn listen(place: Place, backlog: u32) -> Result<Listener, Error> {
 }
 
 /// Lowers the limit on connections to what `RLIMIT_NOFILE` allows.
-fn fit_descriptors(config: &mut Config) {
+pub(super) fn fit_descriptors(config: &mut Config) {
     let Some(allowed) = getrlimit(Resource::Nofile).current else { return };
     let room = allowed.saturating_sub(SPARE_DESCRIPTORS).max(allowed / 2).max(1);
     let asked = config.limits.connections;

@@ -16,5 +16,6 @@ mod net_datagram;
 mod net_listener;
 mod net_raw;
 mod net_stream;
+mod reconfigure;
 mod serving;
 mod tidy;
