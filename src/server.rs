@@ -17,7 +17,7 @@ use crate::pool::acceptor::{Acceptor, Source};
 use crate::pool::monitor::Monitor;
 use crate::pool::slots::lock;
 use crate::pool::worker::Worker;
-use crate::pool::{Mill, Stats};
+use crate::pool::{Mill, Stats, WorkerState};
 pub use builder::{Bind, Builder, Service};
 
 /// A bound server that does not run yet.
@@ -193,6 +193,12 @@ impl Handle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.mill)
+    }
+
+    /// What each worker is doing at this moment, and for how long.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerState> {
+        self.0.mill.counters.activities(Instant::now())
     }
 
     /// Stops gracefully: accepts what the backlog holds, stops listening, closes idle connections,

@@ -11,7 +11,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode, Version};
 
@@ -201,7 +201,7 @@ impl HttpSeat {
             if turn.requests > 0 && turn.handlers_are_slow() && exchange.flush().is_err() {
                 return Some(abandon(&mut exchange));
             }
-            request(head, &self.link, &exchange)?
+            request(head, &self.link, &exchange, turn)?
         };
         let (response, panicked) = self.call(&mut request, turn);
         let number = self.link.lock().number;
@@ -270,7 +270,7 @@ impl HttpSeat {
 }
 
 /// The request, its body tied to the connection. `None` cannot happen while a connection is there.
-fn request(head: Head, link: &Arc<Link>, exchange: &Exchange) -> Option<Request> {
+fn request(head: Head, link: &Arc<Link>, exchange: &Exchange, turn: &Turn<'_>) -> Option<Request> {
     let connection = exchange.connection.as_ref()?;
     let body = match head.framing {
         Framing::None => Body::empty(),
@@ -279,7 +279,9 @@ fn request(head: Head, link: &Arc<Link>, exchange: &Exchange) -> Option<Request>
         }
     };
     let peer = connection.peer.clone();
-    let client = Client { link: Arc::clone(link), number: exchange.number, peer };
+    // The requests behind the first one of a turn were only waiting for that one.
+    let waited = if turn.requests == 0 { turn.waited } else { Duration::ZERO };
+    let client = Client { link: Arc::clone(link), number: exchange.number, peer, waited };
     let mut request = http::Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;

@@ -275,6 +275,8 @@ pub(crate) struct Client {
     pub(crate) link: Arc<Link>,
     pub(crate) number: u64,
     pub(crate) peer: Addr,
+    /// How long the request waited in the queue.
+    pub(crate) waited: Duration,
 }
 
 impl Client {

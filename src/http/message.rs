@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, UPGRADE};
@@ -65,6 +66,15 @@ impl Request {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.client.as_ref().is_some_and(Client::is_connected)
+    }
+
+    /// How long the request waited in the queue for a worker, as the pool measured it: from its entry
+    /// to the moment at which a worker took it. Zero for a request that an idle worker found ready,
+    /// which passes the queue by, for one that came together with another (pipelining), and for one
+    /// that was made by hand.
+    #[must_use]
+    pub fn queue_wait(&self) -> Duration {
+        self.client.as_ref().map_or(Duration::ZERO, |client| client.waited)
     }
 
     /// Takes the body out of the request, so that it can become an answer's, or move to another

@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
+use crate::net::Addr;
 use crate::pool::Mill;
+use crate::pool::activity::{Activity, WorkerState};
 use crate::pool::histogram::Histogram;
 use crate::pool::overload::Refusal;
 
 /// The counters that are shared. Those that a worker touches at every turn are its own.
 #[derive(Debug)]
 pub(crate) struct Counters {
+    epoch: Instant,
     workers: Box<[WorkerCounters]>,
     pub(crate) wait: Histogram,
     pub(crate) service: Histogram,
@@ -26,6 +29,7 @@ pub(crate) struct Counters {
 struct WorkerCounters {
     turns: AtomicU64,
     requests: AtomicU64,
+    activity: Activity,
 }
 
 /// What the acceptor meets.
@@ -44,8 +48,9 @@ pub(crate) struct AcceptCounters {
 }
 
 impl Counters {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, epoch: Instant) -> Self {
         Self {
+            epoch,
             workers: (0..workers).map(|_| WorkerCounters::default()).collect(),
             wait: Histogram::default(),
             service: Histogram::default(),
@@ -64,6 +69,31 @@ impl Counters {
     pub(crate) fn requests(&self, worker: usize, count: u32, each: Duration) {
         bump(&self.workers[worker].requests, count.into());
         self.service.record(each);
+    }
+
+    /// A worker has the connection of this peer in hand.
+    pub(crate) fn serving(&self, worker: usize, peer: &Addr, now: Instant) {
+        self.workers[worker].activity.serve(peer, self.epoch, now);
+    }
+
+    /// A worker has nothing in hand any more.
+    pub(crate) fn resting(&self, worker: usize, now: Instant) {
+        self.workers[worker].activity.rest(self.epoch, now);
+    }
+
+    /// A worker waits on epoll, or no longer does.
+    pub(crate) fn leading(&self, worker: usize, leads: bool) {
+        self.workers[worker].activity.lead(leads);
+    }
+
+    /// What each worker is doing.
+    pub(crate) fn activities(&self, now: Instant) -> Vec<WorkerState> {
+        let state = |(index, worker): (usize, &WorkerCounters)| {
+            let (doing, since, peer) = worker.activity.read(self.epoch, now);
+            let served = worker.requests.load(Ordering::Relaxed);
+            WorkerState { index, doing, since, peer, served }
+        };
+        self.workers.iter().enumerate().map(state).collect()
     }
 
     /// Turns of all workers so far.
@@ -106,6 +136,8 @@ pub struct Stats {
     pub parked: usize,
     /// Connections in the work queue.
     pub queued: usize,
+    /// How much the work queue holds.
+    pub queue_capacity: usize,
     /// Worker threads.
     pub workers: usize,
     /// Worker threads that are serving now.
@@ -157,6 +189,7 @@ impl Stats {
             closed: mill.ledger.closed(),
             parked: mill.parking.count(),
             queued: mill.queue.len(),
+            queue_capacity: mill.config.load().pool.queue_capacity(),
             workers,
             busy: mill.dispatch.awake(),
             served: counters.served(),

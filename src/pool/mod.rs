@@ -12,6 +12,7 @@
 //! ```
 
 pub(crate) mod acceptor;
+pub(crate) mod activity;
 pub(crate) mod budget;
 pub(crate) mod connection;
 pub(crate) mod counters;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, getrlimit};
 
+pub use activity::{Doing, WorkerState};
 pub use connection::{Connection, Phase};
 pub use counters::Stats;
 pub use output::Segment;
@@ -103,7 +105,7 @@ impl Mill {
             queue: Queue::new(capacity, controller),
             parking: Parking::new(most_connections(limits.connections), epoch)?,
             dispatch: Dispatch::new(pool.workers),
-            counters: Counters::new(pool.workers),
+            counters: Counters::new(pool.workers, epoch),
             pending: PendingPool::new(limits.pending_total),
             upgrades: Upgrades::new(pool.upgrades),
             stopping: Waker::new()?,

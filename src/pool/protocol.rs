@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::config::Config;
@@ -57,13 +57,16 @@ pub struct Turn<'a> {
     pub now: Instant,
     pub(crate) mill: &'a Arc<Mill>,
     config: &'a Arc<Config>,
+    /// How long the connection waited in the queue for this turn; zero for one that an idle worker
+    /// found ready.
+    pub waited: Duration,
     /// Requests served in this turn.
     pub(crate) requests: u32,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(mill: &'a Arc<Mill>, config: &'a Arc<Config>, now: Instant) -> Self {
-        Self { now, mill, config, requests: 0 }
+        Self { now, mill, config, waited: Duration::ZERO, requests: 0 }
     }
 
     /// Whether others wait for a worker, so that this connection's next request should queue too.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::Connection;
@@ -51,7 +51,7 @@ impl Worker {
                 let seat = &mut self.seats[connection.protocol as usize];
                 refuse(&self.mill, seat.as_mut(), connection, refusal, now);
             }
-            Verdict::Keep => self.serve(connection, now),
+            Verdict::Keep => self.serve(connection, now, waited),
         }
     }
 
@@ -67,6 +67,7 @@ impl Worker {
         let mut first = None;
         let mut rest = Vec::new();
         // What the queue has no room for stays with the kernel, which is the cheapest place to wait.
+        mill.counters.leading(self.index, true);
         let found = mill.parking.wait((mill.queue.room() + 1).min(BATCH), None, |connection| {
             if first.is_none() {
                 first = Some(connection);
@@ -75,6 +76,7 @@ impl Worker {
             }
         });
         mill.dispatch.resign();
+        mill.counters.leading(self.index, false);
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -90,17 +92,32 @@ impl Worker {
         if let Some(connection) = first {
             mill.dispatch.share(found);
             mill.counters.turn(self.index);
-            self.serve(connection, now);
+            self.serve(connection, now, Duration::ZERO);
         }
     }
 
-    /// Serves a connection until it has nothing more to say, or others are to have their turn.
-    fn serve(&mut self, mut connection: Box<Connection>, mut now: Instant) {
+    /// Serves a connection, which `waited` in the queue, until it has nothing more to say, or others
+    /// are to have their turn.
+    fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let mill = Arc::clone(&self.mill);
+        mill.counters.serving(self.index, &connection.peer, now);
+        let end = self.serve_turns(&mill, connection, now, waited);
+        mill.counters.resting(self.index, end);
+    }
+
+    /// The time at which it is done.
+    fn serve_turns(
+        &mut self,
+        mill: &Arc<Mill>,
+        mut connection: Box<Connection>,
+        mut now: Instant,
+        mut waited: Duration,
+    ) -> Instant {
         loop {
             let protocol = connection.protocol as usize;
             let config = mill.config.load();
-            let mut turn = Turn::new(&mill, &config, now);
+            let mut turn = Turn::new(mill, &config, now);
+            turn.waited = std::mem::take(&mut waited);
             let seat = &mut self.seats[protocol];
             let token = connection.token;
             connection.set_reason(CloseReason::HandlerPanicked);
@@ -131,13 +148,13 @@ impl Worker {
                     None
                 }
             };
-            let Some(ready) = again else { return };
+            let Some(ready) = again else { return now };
             connection = ready;
             if !mill.queue.is_empty() {
                 // It has more to say, but newcomers waited longer.
                 let seat = &mut self.seats[protocol];
                 mill.bring(Work::of(connection), now, seat.as_mut());
-                return;
+                return now;
             }
         }
     }

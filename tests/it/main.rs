@@ -19,3 +19,4 @@ mod net_stream;
 mod reconfigure;
 mod serving;
 mod tidy;
+mod workers;

@@ -24,6 +24,8 @@ pub(crate) struct Asked {
     version: Version,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
+    /// How long it waited in the queue.
+    waited: Duration,
 }
 
 impl Asked {
@@ -35,6 +37,7 @@ impl Asked {
             version: request.version(),
             referer: request.headers().get(REFERER).cloned(),
             agent: request.headers().get(USER_AGENT).cloned(),
+            waited: request.queue_wait(),
         }
     }
 
@@ -106,7 +109,8 @@ impl Asked {
         if let Some(bytes) = bytes {
             let _ = write!(line, ",\"bytes\":{bytes}");
         }
-        let _ = write!(line, ",\"service_us\":{}", service.as_micros());
+        let (wait, service) = (self.waited.as_micros(), service.as_micros());
+        let _ = write!(line, ",\"wait_us\":{wait},\"service_us\":{service}");
         text(&mut line, "referer", self.referer.as_ref().map(HeaderValue::as_bytes));
         text(&mut line, "user_agent", self.agent.as_ref().map(HeaderValue::as_bytes));
         line.extend_from_slice(b"}\n");
@@ -180,7 +184,7 @@ mod tests {
         assert_eq!(
             line(Format::Json, b"quern"),
             "{\"time\":\"2026-11-24T09:08:07.006Z\",\"method\":\"GET\",\"target\":\"/a\\\"b?c\",\
-             \"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":3,\"service_us\":1500,\
+             \"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":3,\"wait_us\":0,\"service_us\":1500,\
              \"user_agent\":\"quern\"}\n"
         );
     }

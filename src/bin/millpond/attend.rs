@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
-use millpond::{CloseReason, Handle, Refusal};
+use millpond::Handle;
 
 use crate::access_log::AccessLog;
 use crate::door::Door;
@@ -15,6 +15,7 @@ use crate::serve;
 use crate::settings::table::{ROWS, Row};
 use crate::settings::{Flags, Loaded};
 use crate::signals::{Event, Listener};
+use crate::state;
 use crate::systemd::Notifier;
 
 /// How often the service manager is told how things are.
@@ -110,26 +111,10 @@ impl Daemon {
 
     /// The state in lines of the log.
     fn dump(&self) {
-        let stats = self.handle.stats();
         info!("state: {}", self.status());
-        let closed = CloseReason::ALL.iter().zip(stats.closed).filter(|(_, count)| *count > 0);
-        for (reason, count) in closed {
-            info!("state: closed {count}: {reason}");
+        for line in state::lines(&self.handle) {
+            info!("state: {line}");
         }
-        let refused = Refusal::ALL.iter().zip(stats.refused).filter(|(_, count)| *count > 0);
-        for (refusal, count) in refused {
-            info!("state: refused {count}: {}", refusal.explain());
-        }
-        info!(
-            "state: accept interrupted {}, skipped {}, paused for want of descriptors {}, at the \
-             limit {}, for the cost of refusing {}; panics {}",
-            stats.accept_interrupted,
-            stats.accept_skipped,
-            stats.accept_exhausted,
-            stats.accept_full,
-            stats.accept_over_budget,
-            stats.panics,
-        );
     }
 
     fn reopen(&self) {

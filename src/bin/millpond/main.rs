@@ -13,6 +13,7 @@ mod manual;
 mod serve;
 mod settings;
 mod signals;
+mod state;
 mod systemd;
 
 use std::process::ExitCode;

@@ -1,0 +1,66 @@
+//! What can be seen of the workers from outside, and what a request knows of its wait.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use millpond::Server;
+use millpond::http::{Request, Response};
+use millpond::pool::Doing;
+
+use crate::support::{addr, connect, read_answer, until};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+/// Handlers that wait for `()` before they answer with the time that they waited in the queue.
+fn held() -> (millpond::Handle, std::sync::mpsc::Sender<()>) {
+    let (release, gate) = channel();
+    let gate = Mutex::new(gate);
+    let mut config = millpond::Config::default();
+    config.pool.workers = 1;
+    config.overload.shed = false;
+    config.overload.deadline = Duration::from_secs(600);
+    let handler = move |req: &mut Request| {
+        gate.lock().unwrap().recv().unwrap();
+        Response::text(req.queue_wait().as_micros().to_string())
+    };
+    let server = Server::builder().config(config).bind("tcp://127.0.0.1:0").http(handler).unwrap();
+    (server.spawn().unwrap(), release)
+}
+
+#[test]
+fn a_worker_shows_whom_it_serves_and_since_when() {
+    let (handle, release) = held();
+    let mut client = connect(addr(&handle));
+    client.write_all(GET).unwrap();
+    until("the worker serves", || handle.workers()[0].doing == Doing::Serving);
+    let first = &handle.workers()[0];
+    assert_eq!(first.peer, client.local_addr().ok());
+    assert!(first.to_string().starts_with(&format!("worker-0: serving {}", first.peer.unwrap())));
+    until("time passes", || handle.workers()[0].since > first.since);
+    release.send(()).unwrap();
+    read_answer(&mut client);
+    until("the worker rests", || handle.workers()[0].doing != Doing::Serving);
+    let then = &handle.workers()[0];
+    assert_eq!((then.served, then.peer), (1, None));
+    handle.stop_now();
+}
+
+#[test]
+fn a_request_knows_how_long_it_waited_in_the_queue() {
+    let (handle, release) = held();
+    let mut clients = [connect(addr(&handle)), connect(addr(&handle))];
+    clients[0].write_all(GET).unwrap();
+    until("the worker serves", || handle.workers()[0].doing == Doing::Serving);
+    clients[1].write_all(GET).unwrap();
+    until("the second one waits", || handle.stats().queued == 1);
+    let before = handle.workers()[0].since;
+    until("time passes", || handle.workers()[0].since > before + Duration::from_millis(20));
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    read_answer(&mut clients[0]);
+    let (_, waited) = read_answer(&mut clients[1]);
+    assert!(waited.parse::<u64>().unwrap() >= 20_000, "{waited} µs");
+    handle.stop_now();
+}
