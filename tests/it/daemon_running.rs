@@ -67,7 +67,7 @@ fn a_reload_takes_on_what_it_can_and_says_what_it_cannot() {
     let mut daemon = Daemon::serve(&["-c", &file, "--no-confine"]);
     let addr = daemon.addr();
     let log = dir.path().join("access");
-    let text = "[pool]\nworkers = 4\n[log]\nlevel = \"debug\"\n\
+    let text = "[pool]\nworkers = 4\n[log]\nlevel = \"debug\"\n[limits]\ntarget = 128\n\
                 [access_log]\nformat = \"clf\"\nfile = ";
     settings(dir.path(), &format!("{text}{log:?}\n"));
     daemon.signal(Signal::HUP);
@@ -75,6 +75,8 @@ fn a_reload_takes_on_what_it_can_and_says_what_it_cannot() {
     daemon.wait_for("settings read again");
     assert!(get(addr, "/").contains("Hello"));
     daemon.wait_for("[DEBUG]");
+    let long = format!("/{}", "a".repeat(200));
+    assert!(get(addr, &long).starts_with("HTTP/1.1 414"));
     until("a line of the access log", || fs::read_to_string(&log).unwrap().contains("GET / "));
 }
 

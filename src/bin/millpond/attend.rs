@@ -150,8 +150,11 @@ impl Daemon {
         if let Some(access) = &mut access {
             access.start()?;
         }
+        let room = serve::room(&loaded.settings, access.as_ref())?;
+        // Nothing fails from here on, so that settings are taken on as a whole or not at all.
+        self.handle.reconfigure(loaded.settings.config.clone())?;
         if let Some(door) = &self.door {
-            door.swap(serve::room(&loaded.settings, access.as_ref())?);
+            door.swap(room);
         }
         // Requests in hand may still write to the old log: what comes too late is dropped.
         if let Some(old) = std::mem::replace(&mut self.access, access) {
@@ -172,8 +175,8 @@ impl Daemon {
 
 /// Whether a new value takes effect while running.
 fn takes_effect(row: &Row) -> bool {
-    let keys = ["root", "log.level", "timeouts.drain"];
-    keys.contains(&row.key) || row.key.starts_with("access_log.") || row.key.starts_with("files.")
+    let fixed = ["bind", "echo", "log.color", "user", "confine"];
+    !fixed.contains(&row.key) && !row.key.starts_with("pool.")
 }
 
 /// Whether the queue gets on: the watchdog is to restart a server that does not.
