@@ -68,10 +68,11 @@ pub struct Limits {
     /// Bytes of a body left unread by the handler that are read and thrown away to keep the
     /// connection. Default: 64 KiB. Exceeded: the connection closes.
     pub drain: u64,
-    /// Bytes of an answer kept in memory for a slow reader, for one connection. Default: 256 KiB.
-    /// A longer answer's rest occupies its worker.
+    /// Bytes of an answer kept in memory for a slow reader, for one connection. Default: 16 MiB.
+    /// A longer rest occupies its worker until it is no longer than that; a file takes no memory.
     pub pending: usize,
-    /// Bytes of answers kept in memory for slow readers, for all connections. Default: 64 MiB.
+    /// Bytes of answers kept in memory for slow readers, for all connections. Default: 64 MiB. When
+    /// they are used up, the next slow reader occupies its worker.
     pub pending_total: usize,
     /// Requests on one connection. Default: `None`, any number.
     pub requests: Option<u64>,
@@ -98,10 +99,10 @@ pub struct Timeouts {
     pub drain: Duration,
     /// Of a connection, after which its next answer is the last. Default: `None`, any age.
     pub age: Option<Duration>,
-    /// Bytes per second below which a body is too slow, once `rate_grace` is over. Default: 240.
-    /// 0 turns it off.
+    /// Bytes per second below which a body is too slow, once `rate_grace` is over; and so is the reader
+    /// of an answer that occupies a worker. Default: 240. 0 turns it off.
     pub min_rate: u32,
-    /// How long a body may be slower than `min_rate`. Default: 5 s.
+    /// How long a body, or such a reader, may be slower than `min_rate`. Default: 5 s.
     pub rate_grace: Duration,
 }
 
@@ -174,7 +175,7 @@ impl Default for Limits {
             body: 1 << 30,
             trailers: 16 * 1024,
             drain: 64 * 1024,
-            pending: 256 * 1024,
+            pending: 16 << 20,
             pending_total: 64 << 20,
             requests: None,
             pipeline: 32,

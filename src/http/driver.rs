@@ -13,27 +13,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode};
 
-use super::answer::{Answer, Asked};
+use super::answer::Answer;
+use super::asked::Asked;
 use super::body::check_length;
+use super::closing::{abandon, linger, part, peer_ended, send_output};
 use super::date::DateCache;
-use super::exchange::{Client, Exchange, Incoming, Link};
+use super::departure;
+use super::exchange::{Client, Discarded, Exchange, Incoming, Link};
 use super::handler::Handler;
 use super::message::{Body, Kind, Request, Response};
 use super::refusal::Refusals;
 use super::reject::Reject;
 use super::request::{Framing, Head, HeadParser};
+use super::response::{HeadLine, Payload, Transfer, declared, encode_head, transfer};
 use crate::close::CloseReason;
 use crate::config::Config;
-use crate::pool::output::Sent;
 use crate::pool::{Connection, Phase, Protocol, Refusal, Seat, Served, Turn};
-
-/// How much of an answer is sent in one turn before others have theirs.
-const TURN_BYTES: u64 = 2 << 20;
-
-/// How many bytes a lingering close reads and throws away in all.
-const LINGER_BYTES: u64 = 1 << 20;
 
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
@@ -84,7 +81,7 @@ impl Seat for HttpSeat {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
         self.keep_up(turn);
         if connection.phase == Phase::Linger {
-            return linger(connection);
+            return linger(connection, turn);
         }
         if !connection.output.is_empty() {
             match send_output(connection, turn) {
@@ -92,11 +89,7 @@ impl Seat for HttpSeat {
                 Err(served) => return served,
             }
         }
-        {
-            let mut exchange = self.link.lock();
-            exchange.input.load(&std::mem::take(&mut connection.input));
-            exchange.connection = Some(connection);
-        }
+        self.link.lock().take_up(connection);
         loop {
             let step = {
                 let mut exchange = self.link.lock();
@@ -120,6 +113,9 @@ impl Seat for HttpSeat {
         _refusal: Refusal,
     ) -> Served {
         self.keep_up(turn);
+        if connection.is_continuing() {
+            return Served::Close(connection, CloseReason::Overloaded);
+        }
         let mut exchange = self.link.lock();
         exchange.input.load(&std::mem::take(&mut connection.input));
         let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
@@ -153,15 +149,17 @@ impl Seat for HttpSeat {
         connection.input = exchange.input.unload();
         drop(exchange);
         let (is_head, keep_alive) = (asked.0, asked.1 && !turn.is_draining());
-        self.refusals.send(connection, is_head, keep_alive)
+        self.refusals.send(connection, turn, is_head, keep_alive)
     }
 
     fn expire(&mut self, connection: &mut Connection, _turn: &mut Turn<'_>) -> CloseReason {
         match connection.phase {
             Phase::Head if connection.input.is_empty() => CloseReason::HeadTimeout,
             Phase::Head => {
+                let asked = Asked::of_bytes(&connection.input);
+                let answer = self.timed_out(&asked);
                 // One try: a client this slow may not even read it.
-                let _ = connection.stream.try_write(REQUEST_TIMEOUT);
+                let _ = connection.stream.try_write(&answer);
                 CloseReason::HeadTimeout
             }
             Phase::Idle => CloseReason::IdleTimeout,
@@ -171,9 +169,6 @@ impl Seat for HttpSeat {
         }
     }
 }
-
-const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\
-    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 20\r\n\r\n408 Request Timeout\n";
 
 impl HttpSeat {
     /// Goes by the settings in force, if they are others than at the last turn.
@@ -195,28 +190,31 @@ impl HttpSeat {
     /// Calls the handler and answers. `Some`: the connection leaves the worker.
     fn exchange(&mut self, head: Head, turn: &mut Turn<'_>) -> Option<Served> {
         let asked = Asked::of(&head);
-        let mut request = {
+        let head_framing = head.framing;
+        let (mut request, number) = {
             let mut exchange = self.link.lock();
             exchange.begin(&head.framing, head.expects_continue);
             if turn.requests > 0 && turn.handlers_are_slow() && exchange.flush().is_err() {
                 return Some(abandon(&mut exchange));
             }
-            request(head, &self.link, &exchange, turn)?
+            (request(head, &self.link, &exchange, turn)?, exchange.number)
         };
         let (response, panicked) = self.call(&mut request, turn);
-        let number = self.link.lock().number;
-        let mut answer = Answer::new(asked, response, panicked);
+        let has_body = !matches!(head_framing, Framing::None);
+        let body_taken = has_body && !matches!(request.body().0, Kind::Incoming(_));
+        let mut answer = Answer::new(asked, response, body_taken);
         if let Kind::Incoming(incoming) = answer.body_mut()
             && !incoming.belongs_to(&self.link, number)
         {
             *answer.body_mut() = Kind::Empty;
         }
+        if panicked {
+            answer.close_because(CloseReason::HandlerPanicked);
+        }
         self.recycle(request);
         turn.count_request();
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let mut exchange = self.link.lock();
-        let outcome = answer.send(&mut exchange, turn, self.date.at(seconds));
-        exchange.end();
+        let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
+        self.link.lock().end();
         outcome
     }
 
@@ -252,21 +250,50 @@ impl HttpSeat {
 
     /// Answers what is no acceptable request, and closes.
     fn reject(&mut self, reject: Reject, turn: &mut Turn<'_>) -> Served {
-        let mut exchange = self.link.lock();
-        let status = reject.status();
-        if let Some(connection) = &exchange.connection {
-            log::debug!("{}: {status}: {}", connection.peer, reject.explain());
-        }
-        let text = format!("{status}: {}\n", reject.explain());
-        let asked = Asked { method: Method::GET, version: Version::HTTP_11, keep_alive: false };
-        let mut answer = Answer::new(asked, Response::text(text).with_status(status), false);
+        let asked = {
+            let mut exchange = self.link.lock();
+            if let Some(connection) = &exchange.connection {
+                log::debug!("{}: {}: {}", connection.peer, reject.status(), reject.explain());
+            }
+            let asked = Asked::of_bytes(exchange.input.filled());
+            exchange.begin(&Framing::None, false);
+            asked
+        };
+        let mut answer = Answer::new(asked, reject.into(), false);
         answer.close_because(reject.close_reason());
-        exchange.begin(&Framing::None, false);
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let outcome = answer.send(&mut exchange, turn, self.date.at(seconds));
+        let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
+        let mut exchange = self.link.lock();
         exchange.end();
         outcome.unwrap_or_else(|| abandon(&mut exchange))
     }
+
+    /// The 408 to a head that has not come whole.
+    fn timed_out(&mut self, asked: &Asked) -> Vec<u8> {
+        let (parts, body, _) = Response::error(StatusCode::REQUEST_TIMEOUT).into_split();
+        let payload = Payload::Known(body.length().unwrap_or(0));
+        let transfer = transfer(&asked.method, asked.version, parts.status, payload);
+        let mut out = Vec::new();
+        encode_head(
+            &mut out,
+            &HeadLine {
+                version: asked.version,
+                status: parts.status,
+                headers: &parts.headers,
+                transfer: &transfer,
+                declared: declared(&asked.method, parts.status, payload, &parts.headers),
+                keep_alive: false,
+                date: self.date.at(unix_seconds()),
+            },
+        );
+        if let (Transfer::Length(_), Kind::Bytes(bytes)) = (transfer, &body.0) {
+            out.extend_from_slice(bytes);
+        }
+        out
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// The request, its body tied to the connection. `None` cannot happen while a connection is there.
@@ -290,16 +317,6 @@ fn request(head: Head, link: &Arc<Link>, exchange: &Exchange, turn: &Turn<'_>) -
     Some(Request::new(request, client))
 }
 
-/// Takes the connection out and closes it, as its exchange cannot go on.
-pub(super) fn abandon(exchange: &mut Exchange) -> Served {
-    let reason = exchange.failure.unwrap_or(CloseReason::ClientGone);
-    exchange.output.clear();
-    match exchange.connection.take() {
-        Some(connection) => Served::Close(connection, reason),
-        None => Served::Gone,
-    }
-}
-
 /// Finds the next request's head, reading what is there; without one, says where the connection goes.
 fn next_head(
     parser: &mut HeadParser,
@@ -308,124 +325,47 @@ fn next_head(
 ) -> Result<Step, Reject> {
     let limits = &turn.config().limits;
     loop {
-        if !exchange.body.is_done() && !discard(exchange, limits.drain)? {
-            // More of the unwanted body is to come.
-        } else if !exchange.input.is_empty() {
-            if turn.requests as usize >= limits.pipeline && turn.others_wait() {
-                return Ok(Step::Leave(super::answer::requeue(exchange)));
+        match exchange.discard() {
+            Ok(Discarded::All) if exchange.input.is_empty() => {}
+            Ok(Discarded::All) => {
+                if turn.requests as usize >= limits.pipeline && turn.others_wait() {
+                    return Ok(Step::Leave(departure::requeue(exchange)));
+                }
+                let Some(connection) = exchange.connection.as_mut() else {
+                    return Ok(Step::Leave(Served::Gone));
+                };
+                let parsed = parser.parse(exchange.input.filled(), &mut connection.scanned)?;
+                if let Some((used, head)) = parsed {
+                    check_length(&head.framing, limits)?;
+                    exchange.input.consume(used);
+                    return Ok(Step::Handle(head));
+                }
             }
-            let Some(connection) = exchange.connection.as_mut() else {
-                return Ok(Step::Leave(Served::Gone));
-            };
-            let parsed = parser.parse(exchange.input.filled(), &mut connection.scanned)?;
-            if let Some((used, head)) = parsed {
-                exchange.input.consume(used);
-                check_length(&head.framing, limits)?;
-                return Ok(Step::Handle(head));
+            Ok(Discarded::Some) => {}
+            // Its answer was sent: there is nothing more to say.
+            Ok(Discarded::TooMuch) => {
+                return Ok(Step::Leave(part(exchange, turn, CloseReason::Finished)));
             }
+            Err(reject) => return Ok(Step::Leave(part(exchange, turn, reject.close_reason()))),
         }
         let Some(connection) = exchange.connection.as_mut() else {
             return Ok(Step::Leave(Served::Gone));
         };
         if !connection.unread {
-            return Ok(Step::Leave(super::answer::park(exchange, turn)));
+            return Ok(Step::Leave(departure::park(exchange, turn)));
         }
         match exchange.input.fill(&connection.stream, limits.head + 1) {
-            Ok((0, _)) => return Ok(Step::Leave(peer_ended(exchange))),
+            Ok((0, _)) => {
+                return match exchange.is_within_head() {
+                    true => Err(Reject::HeadCutShort),
+                    false => Ok(Step::Leave(peer_ended(exchange))),
+                };
+            }
             Ok((_, all)) => connection.note_read(all),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 connection.unread = false;
             }
             Err(_) => return Ok(Step::Leave(abandon(exchange))),
-        }
-    }
-}
-
-/// Throws away what has come of a body that nobody wants. `true`: it has ended.
-fn discard(exchange: &mut Exchange, limit: u64) -> Result<bool, Reject> {
-    loop {
-        let (used, _) = exchange.body.decode(exchange.input.filled())?;
-        exchange.input.consume(used);
-        exchange.discarded += used as u64;
-        if exchange.discarded > limit {
-            return Err(Reject::BodyTooLarge);
-        }
-        if exchange.body.is_done() {
-            return Ok(true);
-        }
-        if used == 0 {
-            return Ok(false);
-        }
-    }
-}
-
-/// The client has shut down its side: what was answered is sent, then it is over.
-fn peer_ended(exchange: &mut Exchange) -> Served {
-    let between = exchange.input.is_empty() && exchange.body.is_done();
-    if exchange.flush().is_err() {
-        return abandon(exchange);
-    }
-    exchange.failure =
-        Some(if between { CloseReason::ClientClosed } else { CloseReason::ClientGone });
-    abandon(exchange)
-}
-
-/// Sends what a connection still has to send. `Err`: it leaves the worker.
-fn send_output(
-    mut connection: Box<Connection>,
-    turn: &Turn<'_>,
-) -> Result<Box<Connection>, Served> {
-    loop {
-        match connection.output.send(&connection.stream, TURN_BYTES) {
-            Ok(Sent::All) => break,
-            Ok(Sent::Blocked) => return Err(Served::Park(connection, Phase::Write)),
-            Ok(Sent::Turn) if turn.others_wait() => return Err(Served::Requeue(connection)),
-            Ok(Sent::Turn) => {}
-            Err(error) => return Err(Served::Close(connection, send_failure(&error))),
-        }
-    }
-    match connection.closing {
-        Some(reason) => Err(close(connection, reason)),
-        None => Ok(connection),
-    }
-}
-
-/// Why sending failed.
-pub(super) fn send_failure(error: &std::io::Error) -> CloseReason {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => CloseReason::HandlerFailed,
-        _ => CloseReason::ClientGone,
-    }
-}
-
-/// Closes a connection whose last answer is with the kernel. With input unread, closing at once would
-/// reset the connection and might cost the client the answer: then only this side is shut down, and
-/// the client's end is waited for, off the workers.
-pub(super) fn close(mut connection: Box<Connection>, reason: CloseReason) -> Served {
-    if !connection.unread && connection.input.is_empty() {
-        return Served::Close(connection, reason);
-    }
-    connection.closing = Some(reason);
-    connection.input = Vec::new();
-    if connection.stream.shutdown_write().is_err() {
-        return Served::Close(connection, reason);
-    }
-    linger(connection)
-}
-
-/// Reads and throws away what still comes, until the client has ended too.
-fn linger(mut connection: Box<Connection>) -> Served {
-    let reason = connection.closing.unwrap_or(CloseReason::Finished);
-    let mut scratch = [0; 4096];
-    let mut read = 0;
-    loop {
-        match connection.stream.try_read(&mut scratch) {
-            Ok(count) if count > 0 && read < LINGER_BYTES => read += count as u64,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                connection.unread = false;
-                return Served::Park(connection, Phase::Linger);
-            }
-            _ => return Served::Close(connection, reason),
         }
     }
 }
@@ -436,7 +376,7 @@ impl Turn<'_> {
         self.mill.dispatch.is_eager()
     }
 
-    fn count_panic(&self) {
+    pub(super) fn count_panic(&self) {
         self.mill.counters.panicked();
     }
 

@@ -19,7 +19,7 @@ use super::reject::Reject;
 use super::request::Framing;
 use super::response::CONTINUE;
 use crate::close::CloseReason;
-use crate::config::Config;
+use crate::config::{Config, Timeouts};
 use crate::net::{Addr, Interest};
 use crate::pool::Connection;
 use crate::pool::slots::lock;
@@ -47,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) input: Buffer,
     /// Answers that are encoded and not yet sent.
     pub(crate) output: Vec<u8>,
+    /// Whether anything was sent since this was last set to false.
+    pub(crate) flushed: bool,
     pub(crate) body: BodyDecoder,
     /// What `Content-Length` said.
     length: Option<u64>,
@@ -58,7 +60,7 @@ pub(crate) struct Exchange {
     /// Bytes of the body that were thrown away after the answer.
     pub(crate) discarded: u64,
     pace: Pace,
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
 }
 
 /// How fast a body comes.
@@ -68,6 +70,24 @@ struct Pace {
     bytes: u64,
 }
 
+/// What is left of a body that nobody wants: kept with a connection that waits for it.
+#[derive(Debug)]
+struct Unwanted {
+    rest: BodyDecoder,
+    discarded: u64,
+}
+
+/// How far throwing a body away has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discarded {
+    /// It has ended.
+    All,
+    /// More is to come.
+    Some,
+    /// It is longer than what is thrown away to keep a connection.
+    TooMuch,
+}
+
 impl Exchange {
     fn new(config: &Arc<Config>) -> Self {
         Self {
@@ -75,6 +95,7 @@ impl Exchange {
             connection: None,
             input: Buffer::new(),
             output: Vec::with_capacity(4096),
+            flushed: false,
             body: BodyDecoder::new(&Framing::None, &config.limits),
             length: None,
             expects_continue: false,
@@ -89,6 +110,35 @@ impl Exchange {
     /// Goes by other settings from the next exchange on.
     pub(crate) fn reconfigure(&mut self, config: &Arc<Config>) {
         self.config = Arc::clone(config);
+    }
+
+    /// Takes a connection up where the last worker left it.
+    pub(crate) fn take_up(&mut self, mut connection: Box<Connection>) {
+        self.input.load(&std::mem::take(&mut connection.input));
+        let unwanted = connection.unfinished.take().and_then(|left| left.downcast().ok());
+        (self.body, self.discarded) = match unwanted.map(|unwanted| *unwanted) {
+            Some(Unwanted { rest, discarded }) => (rest, discarded),
+            None => (BodyDecoder::new(&Framing::None, &self.config.limits), 0),
+        };
+        self.failure = None;
+        self.connection = Some(connection);
+    }
+
+    /// Gives the connection back with everything that belongs to it.
+    pub(crate) fn put_down(&mut self) -> Option<Box<Connection>> {
+        let mut connection = self.connection.take()?;
+        connection.input = self.input.unload();
+        if !self.body.is_done() {
+            let none = BodyDecoder::new(&Framing::None, &self.config.limits);
+            let rest = std::mem::replace(&mut self.body, none);
+            connection.unfinished = Some(Box::new(Unwanted { rest, discarded: self.discarded }));
+        }
+        Some(connection)
+    }
+
+    /// Whether a head has begun to come. An empty line alone is none.
+    pub(crate) fn is_within_head(&self) -> bool {
+        self.body.is_done() && !matches!(self.input.filled(), b"" | b"\r" | b"\r\n")
     }
 
     /// Begins an exchange whose head was read: what comes next is its body.
@@ -110,6 +160,15 @@ impl Exchange {
     /// Ends the exchange: handles are stale from now on.
     pub(crate) fn end(&mut self) {
         self.number += 1;
+    }
+
+    /// How much of the body is still to be read, if that is known.
+    pub(crate) fn unread_length(&self) -> Option<u64> {
+        match self.length {
+            _ if self.body.is_done() => Some(0),
+            Some(_) => Some(self.body.direct()),
+            None => None,
+        }
     }
 
     /// Reads a piece of the body, waiting for the client if need be. 0 is the end.
@@ -184,26 +243,40 @@ impl Exchange {
                 Err(_) => return Err(self.fail(CloseReason::ClientGone)),
             }
         }
-        let lasted = began.elapsed();
-        if self.is_too_slow(lasted) {
+        let so_far = self.pace.bytes + self.input.filled().len() as u64;
+        if is_too_slow(&self.config.timeouts, so_far, began.elapsed()) {
             return Err(self.fail(CloseReason::BodyTimeout));
         }
         Ok(())
     }
 
-    fn is_too_slow(&self, lasted: Duration) -> bool {
-        let (rate, grace) = (self.config.timeouts.min_rate, self.config.timeouts.rate_grace);
-        let so_far = self.pace.bytes + self.input.filled().len() as u64;
-        rate > 0 && lasted > grace && (so_far as f64) < f64::from(rate) * lasted.as_secs_f64()
-    }
-
-    /// Tells a client that waits for it to send the body.
-    fn send_continue(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.expects_continue) {
+    /// Tells a client that waits for it to send the body; one that has begun needs no telling
+    /// (RFC 9110 §10.1.1).
+    pub(crate) fn send_continue(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.expects_continue) && self.input.is_empty() {
             self.output.extend_from_slice(CONTINUE);
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Throws away what has come of the body, `drain` bytes of it in all.
+    ///
+    /// # Errors
+    /// A [`Reject`] if it is malformed.
+    pub(crate) fn discard(&mut self) -> Result<Discarded, Reject> {
+        while !self.body.is_done() {
+            if self.discarded > self.config.limits.drain {
+                return Ok(Discarded::TooMuch);
+            }
+            let (used, _) = self.body.decode(self.input.filled())?;
+            if used == 0 {
+                return Ok(Discarded::Some);
+            }
+            self.input.consume(used);
+            self.discarded += used as u64;
+        }
+        Ok(Discarded::All)
     }
 
     /// Sends the encoded output, waiting for the client within the write timeout.
@@ -211,13 +284,20 @@ impl Exchange {
         let Some(connection) = self.connection.as_ref() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
+        self.flushed |= !self.output.is_empty();
         let mut sent = 0;
+        let mut began = None;
         while sent < self.output.len() {
             match connection.stream.try_write(&self.output[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let deadline = Instant::now() + self.config.timeouts.write;
-                    if !connection.stream.wait(Interest::Write, Some(deadline))? {
+                    let now = Instant::now();
+                    let lasted = now.saturating_duration_since(*began.get_or_insert(now));
+                    let ready = !is_too_slow(&self.config.timeouts, sent as u64, lasted)
+                        && connection
+                            .stream
+                            .wait(Interest::Write, Some(now + self.config.timeouts.write))?;
+                    if !ready {
                         return Err(self.fail(CloseReason::WriteTimeout));
                     }
                 }
@@ -231,19 +311,25 @@ impl Exchange {
     /// Whether what is left of the body is little enough to be read and thrown away, so that the
     /// connection can be kept. A client that still waits for its `100 Continue` may or may not send
     /// it: then it is not.
-    pub(crate) fn can_discard(&self, limit: u64) -> bool {
+    pub(crate) fn can_discard(&self) -> bool {
+        let known = self.discarded.saturating_add(self.body.direct());
         self.body.is_done()
-            || (!self.expects_continue && self.failure.is_none() && self.body.direct() <= limit)
+            || (!self.expects_continue
+                && self.failure.is_none()
+                && known <= self.config.limits.drain)
     }
 
     fn fail_decoding(&mut self, reject: Reject) -> io::Error {
         let reason = reject.close_reason();
+        if let Some(connection) = &self.connection {
+            log::debug!("{}: {}: {}", connection.peer, reject.status(), reject.explain());
+        }
         self.failure = Some(reason);
         let kind = match reason {
             CloseReason::TooLarge => io::ErrorKind::FileTooLarge,
             _ => io::ErrorKind::InvalidData,
         };
-        io::Error::new(kind, reject.explain())
+        io::Error::new(kind, reject)
     }
 
     /// Notes why the exchange cannot go on.
@@ -255,6 +341,12 @@ impl Exchange {
         };
         io::Error::new(kind, reason.explain())
     }
+}
+
+/// Whether `bytes` in that time are fewer than the minimum rate asks, once its grace is over.
+pub(super) fn is_too_slow(timeouts: &Timeouts, bytes: u64, lasted: Duration) -> bool {
+    let (rate, grace) = (timeouts.min_rate, timeouts.rate_grace);
+    rate > 0 && lasted > grace && (bytes as f64) < f64::from(rate) * lasted.as_secs_f64()
 }
 
 /// Takes the framing before the next bytes that are body: how many.

@@ -17,6 +17,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 
 use super::exchange::Client;
 pub use super::exchange::Incoming;
+use super::reject::Reject;
 pub use super::upgraded::Upgraded;
 pub use crate::pool::Segment;
 
@@ -267,9 +268,13 @@ impl From<Response> for http::Response<Body> {
 }
 
 /// What an error that came of reading the request's body should be answered with: 413 where the body
-/// was too large, 408 where it was too slow, 400 where it was malformed or cut short, otherwise 500.
+/// was too large, 431 where its trailers were, 408 where it was too slow, 400 where it was malformed or
+/// cut short, otherwise 500.
 impl From<io::Error> for Response {
     fn from(error: io::Error) -> Self {
+        if let Some(reject) = error.get_ref().and_then(|source| source.downcast_ref::<Reject>()) {
+            return Self::from(*reject);
+        }
         let status = match error.kind() {
             io::ErrorKind::FileTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
@@ -277,6 +282,14 @@ impl From<io::Error> for Response {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::error(status)
+    }
+}
+
+/// A short text that names the rule.
+impl From<Reject> for Response {
+    fn from(reject: Reject) -> Self {
+        let status = reject.status();
+        Self::text(format!("{status}: {}\n", reject.explain())).with_status(status)
     }
 }
 

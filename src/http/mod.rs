@@ -19,11 +19,15 @@ mod upgraded;
 
 // The driver.
 mod answer;
+mod asked;
 mod buffer;
+mod closing;
+mod departure;
 mod driver;
 mod exchange;
 mod refusal;
 mod sink;
+mod switch;
 
 pub(crate) use driver::Http;
 pub use handler::Handler;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::close::CloseReason;
-use crate::pool::{Connection, Phase, Served};
+use crate::pool::{Connection, Phase, Served, Turn};
 
 /// The pre-rendered refusals: one for each `Retry-After`, kept alive or closed, with a body or for
 /// HEAD.
@@ -42,11 +42,12 @@ impl Refusals {
     pub(crate) fn send(
         &self,
         mut connection: Box<Connection>,
+        turn: &Turn<'_>,
         is_head: bool,
         keep_alive: bool,
     ) -> Served {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.rendered.len();
-        let rendered = &self.rendered[turn];
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.rendered.len();
+        let rendered = &self.rendered[next];
         let (bytes, head) = match keep_alive {
             true => (&rendered.keep, rendered.keep_head),
             false => (&rendered.close, rendered.close_head),
@@ -62,7 +63,7 @@ impl Refusals {
             return Served::Park(connection, Phase::Idle);
         }
         connection.closing = Some(CloseReason::Overloaded);
-        super::driver::close(connection, CloseReason::Overloaded)
+        super::closing::close(connection, CloseReason::Overloaded, turn)
     }
 }
 

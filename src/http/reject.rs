@@ -1,5 +1,8 @@
 //! [`Reject`]: why bytes are no acceptable request.
 
+use std::error::Error;
+use std::fmt;
+
 use http::StatusCode;
 
 use crate::close::CloseReason;
@@ -30,6 +33,7 @@ pub(crate) enum Reject {
     FieldValue,
     TooManyFields,
     HeadTooLarge,
+    HeadCutShort,
     HostMissing,
     HostRepeated,
     HostInvalid,
@@ -92,6 +96,7 @@ impl Reject {
             Self::FieldValue => "a field value has control bytes (RFC 9110 §5.5)",
             Self::TooManyFields => "too many fields (RFC 6585 §5)",
             Self::HeadTooLarge => "the head of the request is too large (RFC 6585 §5)",
+            Self::HeadCutShort => "the bytes end in the middle of a head (RFC 9112 §8)",
             Self::HostMissing => "an HTTP/1.1 request without Host (RFC 9112 §3.2)",
             Self::HostRepeated => "more than one Host (RFC 9112 §3.2)",
             Self::HostInvalid => "Host is no host with an optional port (RFC 9112 §3.2)",
@@ -124,10 +129,20 @@ impl Reject {
             | Self::HeadTooLarge
             | Self::TooManyFields
             | Self::TrailersTooLarge => CloseReason::TooLarge,
+            Self::HeadCutShort => CloseReason::ClientGone,
             _ => CloseReason::BadRequest,
         }
     }
 }
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())
+    }
+}
+
+/// Carried by the error that reading a malformed body gives.
+impl Error for Reject {}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use http::HeaderMap;
 
-use super::exchange::Exchange;
+use super::exchange::Link;
 use super::response::{Transfer, encode_chunk_size, encode_last_chunk};
 use crate::close::CloseReason;
 
@@ -12,8 +12,11 @@ use crate::close::CloseReason;
 const GATHERED: usize = 16 * 1024;
 
 /// Frames what is written, gathers it, and sends it, waiting for the client.
+///
+/// It takes the exchange out of its link for each piece only: what makes the pieces may be reading the
+/// request's body from the same link.
 pub(super) struct Sink<'a> {
-    exchange: &'a mut Exchange,
+    link: &'a Link,
     chunked: bool,
     /// How much may still be written, if the length was announced.
     left: Option<u64>,
@@ -21,19 +24,13 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(exchange: &'a mut Exchange, transfer: &Transfer) -> Self {
+    pub(super) fn new(link: &'a Link, transfer: &Transfer) -> Self {
         let left = match transfer {
             Transfer::Length(length) => Some(*length),
             _ => None,
         };
         let chunked = matches!(transfer, Transfer::Chunked);
-        Self { exchange, chunked, left, gathered: Vec::new() }
-    }
-
-    /// Frames and sends one piece at once, without counting it against the length.
-    pub(super) fn pass(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.frame(piece);
-        self.exchange.flush()
+        Self { link, chunked, left, gathered: Vec::new() }
     }
 
     /// Ends the body.
@@ -41,42 +38,37 @@ impl<'a> Sink<'a> {
     /// # Errors
     /// `InvalidData` if it has another length than was announced.
     pub(super) fn finish(mut self, trailers: Option<&HeaderMap>) -> io::Result<()> {
-        self.emit();
         if self.left.is_some_and(|left| left > 0) {
             return Err(self.wrong_length());
         }
+        self.emit(false)?;
         if self.chunked {
-            encode_last_chunk(&mut self.exchange.output, trailers);
+            encode_last_chunk(&mut self.link.lock().output, trailers);
         }
         Ok(())
     }
 
     fn wrong_length(&mut self) -> io::Error {
         log::error!("a body had another length than was announced; the connection is closed");
-        self.exchange.failure = Some(CloseReason::HandlerFailed);
+        self.link.lock().failure = Some(CloseReason::HandlerFailed);
         io::ErrorKind::InvalidData.into()
     }
 
-    /// Moves what was gathered behind what is encoded.
-    fn emit(&mut self) {
-        let gathered = std::mem::take(&mut self.gathered);
-        self.frame(&gathered);
-        self.gathered = gathered;
-        self.gathered.clear();
-    }
-
-    fn frame(&mut self, piece: &[u8]) {
-        if piece.is_empty() {
-            return;
+    /// Frames what was gathered behind what is encoded, and perhaps sends it.
+    fn emit(&mut self, send: bool) -> io::Result<()> {
+        let mut exchange = self.link.lock();
+        let output = &mut exchange.output;
+        if !self.gathered.is_empty() {
+            if self.chunked {
+                encode_chunk_size(output, self.gathered.len());
+            }
+            output.extend_from_slice(&self.gathered);
+            if self.chunked {
+                output.extend_from_slice(b"\r\n");
+            }
+            self.gathered.clear();
         }
-        let output = &mut self.exchange.output;
-        if self.chunked {
-            encode_chunk_size(output, piece.len());
-        }
-        output.extend_from_slice(piece);
-        if self.chunked {
-            output.extend_from_slice(b"\r\n");
-        }
+        if send { exchange.flush() } else { Ok(()) }
     }
 }
 
@@ -91,14 +83,12 @@ impl Write for Sink<'_> {
         let count = buf.len();
         self.gathered.extend_from_slice(buf);
         if self.gathered.len() >= GATHERED {
-            self.emit();
-            self.exchange.flush()?;
+            self.emit(true)?;
         }
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.emit();
-        self.exchange.flush()
+        self.emit(true)
     }
 }

@@ -1,5 +1,6 @@
 //! [`Connection`]: a socket with its buffers, phase and deadline. It moves whole from owner to owner.
 
+use std::any::Any;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
@@ -50,6 +51,9 @@ pub struct Connection {
     /// How far the input was searched for the end of a head.
     pub(crate) scanned: usize,
     pub(crate) output: Output,
+    /// What its protocol has to remember while it is on its way: of a body that is to be thrown away,
+    /// how much has come. It is not for another request then, and not judged as one.
+    pub(crate) unfinished: Option<Box<dyn Any + Send>>,
     pub(crate) phase: Phase,
     /// When the phase began: the deadline is counted from here.
     pub(crate) since: Instant,
@@ -89,6 +93,7 @@ impl Connection {
             input: Vec::new(),
             scanned: 0,
             output: Output::default(),
+            unfinished: None,
             phase: Phase::Head,
             since: now,
             opened: now,
@@ -115,6 +120,11 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> &Addr {
         &self.peer
+    }
+
+    /// Whether it is in the middle of something that was admitted before, rather than at a new request.
+    pub(crate) fn is_continuing(&self) -> bool {
+        !self.output.is_empty() || self.unfinished.is_some() || self.closing.is_some()
     }
 
     /// Enters a phase. A phase that goes on keeps the time it began, so that a client cannot

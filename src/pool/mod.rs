@@ -260,7 +260,10 @@ fn settle(
     loop {
         let again = match served {
             Served::Park(connection, phase) => mill.park(connection, phase, now),
-            Served::Requeue(connection) => Some(connection),
+            Served::Requeue(connection) => {
+                leave_to_workers(mill, connection, now);
+                None
+            }
             Served::Close(connection, reason) => {
                 mill.close(connection, reason);
                 None
@@ -268,16 +271,19 @@ fn settle(
             Served::Gone => None,
         };
         let Some(connection) = again else { return };
-        if connection.phase == Phase::Linger {
-            // No handler is called for it.
-            served = seat.serve(connection, &mut Turn::new(mill, config, now));
-        } else {
-            match mill.queue.push(Work::of(connection), now) {
-                Ok(()) => mill.call(),
-                Err((work, _)) => mill.close(work.into_connection(), CloseReason::Overloaded),
-            }
+        if connection.phase != Phase::Linger {
+            leave_to_workers(mill, connection, now);
             return;
         }
+        // No handler is called for it.
+        served = seat.serve(connection, &mut Turn::new(mill, config, now));
+    }
+}
+
+fn leave_to_workers(mill: &Arc<Mill>, connection: Box<Connection>, now: Instant) {
+    match mill.queue.push(Work::of(connection), now) {
+        Ok(()) => mill.call(),
+        Err((work, _)) => mill.close(work.into_connection(), CloseReason::Overloaded),
     }
 }
 

@@ -68,6 +68,11 @@ impl Output {
         self.segments.is_empty()
     }
 
+    /// How many bytes are left.
+    pub(crate) fn left(&self) -> u64 {
+        self.segments.iter().map(Segment::len).sum()
+    }
+
     pub(crate) fn push(&mut self, segment: Segment) {
         if !segment.is_empty() {
             self.segments.push_back(segment);

@@ -28,10 +28,10 @@ pub(crate) enum Work {
 impl Work {
     /// A connection that is ready: what was begun is gone on with, what is new is judged.
     pub(crate) fn of(connection: Box<Connection>) -> Self {
-        if connection.output.is_empty() {
-            Self::Connection(connection)
-        } else {
+        if connection.is_continuing() {
             Self::Continuation(connection)
+        } else {
+            Self::Connection(connection)
         }
     }
 
