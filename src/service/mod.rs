@@ -1,7 +1,11 @@
 //! Handlers and protocols that ship with millpond.
 
 mod echo;
+#[cfg(feature = "files")]
+mod files;
 mod hello;
 
 pub use echo::Echo;
+#[cfg(feature = "files")]
+pub use files::{BasicAuth, Cors, FieldRule, FileCache, Files, FilesOptions};
 pub use hello::Hello;

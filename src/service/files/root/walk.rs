@@ -1,0 +1,75 @@
+//! Resolving a path below a directory name by name, for kernels without openat2(2).
+//!
+//! Each name is opened with `O_PATH | O_NOFOLLOW` below the directory before it, which is held open.
+//! So no name is ever resolved by the kernel together with another, and a rename in the meantime
+//! changes nothing about what is held. A symbolic link's target takes the place of its name; `..` goes
+//! back to the directory that was come from, and never above the first.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat, readlinkat};
+use rustix::io::Errno;
+
+/// As many links as the kernel follows (path_resolution(7)).
+const LINKS: usize = 40;
+/// As many names as a path of the greatest length can have, all links expanded.
+const NAMES: usize = 4096;
+
+/// Opens what is at `path` below `root` for reading; as openat2(2) with `RESOLVE_BENEATH` and
+/// `RESOLVE_NO_MAGICLINKS` does it.
+pub(super) fn open(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let mut names = split(path);
+    let mut above: Vec<OwnedFd> = Vec::new();
+    let (mut links, mut steps) = (0, 0);
+    while let Some(name) = names.pop_front() {
+        steps += 1;
+        if steps > NAMES {
+            return Err(Errno::NAMETOOLONG);
+        }
+        if name == b"." {
+            continue;
+        }
+        if name == b".." {
+            // Above the root there is nothing.
+            above.pop().ok_or(Errno::XDEV)?;
+            continue;
+        }
+        let here = last(root, &above);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(here, name.as_slice(), flags, Mode::empty())?;
+        match FileType::from_raw_mode(fstat(&found)?.st_mode) {
+            FileType::Symlink => {
+                links += 1;
+                if links > LINKS {
+                    return Err(Errno::LOOP);
+                }
+                let target = readlinkat(&found, c"", Vec::new())?.into_bytes();
+                if target.starts_with(b"/") {
+                    return Err(Errno::XDEV);
+                }
+                for name in split(&target).into_iter().rev() {
+                    names.push_front(name);
+                }
+            }
+            FileType::Directory => above.push(found),
+            _ if names.is_empty() => {
+                let flags = super::READ | OFlags::NOFOLLOW;
+                return openat(here, name.as_slice(), flags, Mode::empty());
+            }
+            _ => return Err(Errno::NOTDIR),
+        }
+    }
+    openat(last(root, &above), c".", super::READ, Mode::empty())
+}
+
+/// The names of a path. A slash at its end asks for a directory, as a dot after it would.
+fn split(path: &[u8]) -> VecDeque<Vec<u8>> {
+    let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+    let end = path.ends_with(b"/").then_some(&b"."[..]);
+    names.chain(end).map(<[u8]>::to_vec).collect()
+}
+
+fn last<'a>(root: &'a OwnedFd, above: &'a [OwnedFd]) -> BorrowedFd<'a> {
+    above.last().unwrap_or(root).as_fd()
+}
