@@ -1,21 +1,47 @@
 //! [`Files`]: serves the files below a directory.
+//!
+//! ```text
+//! request ─► method ─► credentials ─► path below the root ─► cache ──fresh──► file ─► conditions ─► range ─► answer
+//!                                                              │                ▲
+//!                                                     unknown, or a second old  │
+//!                                                              └─► open, stat ──┘
+//! ```
 
+mod accept;
+mod answer;
+mod auth;
+mod cache;
+mod conditional;
+mod cors;
+mod listing;
 mod options;
 mod path;
+mod range;
+mod resource;
 mod root;
+mod rules;
+mod shelf;
+mod types;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::FileType;
-use rustix::io::Errno;
+use http::{HeaderMap, HeaderValue, header};
 
 pub use options::{BasicAuth, Cors, FieldRule, FileCache, FilesOptions};
 
-use crate::error::Error;
-use crate::http::{Body, Handler, Method, Request, Response, StatusCode};
+use crate::error::{Error, ErrorKind};
+use crate::http::{Handler, Method, Request, Response, StatusCode};
+use auth::{Access, Guard};
+use cache::{Entry, Place};
+use cors::Sharing;
+use listing::View;
 use path::{Nowhere, encode, relative};
 use root::Root;
+use shelf::{Shelf, status_of};
+
+/// The methods that are answered.
+const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Serves the files below a directory; see docs/files.md.
 ///
@@ -33,8 +59,10 @@ use root::Root;
 /// ```
 #[derive(Debug)]
 pub struct Files {
-    root: Root,
+    shelf: Shelf,
     options: FilesOptions,
+    sharing: Option<Sharing>,
+    guard: Option<Guard>,
 }
 
 impl Files {
@@ -47,48 +75,205 @@ impl Files {
     /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint: the directory is missing,
     /// unreadable, or none; an option is malformed; the file of users cannot be read or understood.
     pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
-        Ok(Self { root: Root::open(root.as_ref())?, options })
+        let sharing = options.cors.as_ref().map(Sharing::new).transpose()?;
+        let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
+        let secret = guard.as_ref().map(Guard::file);
+        let shelf = Shelf::new(Root::open(root.as_ref())?, &options, secret)?;
+        let files = Self { shelf, options, sharing, guard };
+        files.check()?;
+        Ok(files)
     }
 
     /// The directory that is served, as it was given.
     #[must_use]
     pub fn root(&self) -> &Path {
-        self.root.path()
+        self.shelf.root().path()
+    }
+
+    /// Checks that the files which options name are there.
+    fn check(&self) -> Result<(), Error> {
+        let pages = self.options.error_pages.iter();
+        if let Some((status, _)) = pages.clone().find(|(status, _)| !(400..600).contains(*status)) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("an error page for status {status}"),
+            )
+            .with_hint("an error has a status from 400 to 599"));
+        }
+        for path in self.options.fallback.iter().chain(pages.map(|(_, path)| path)) {
+            if !matches!(self.named(path).as_deref(), Ok(Entry { place: Place::File(_), .. })) {
+                let root = self.root().display();
+                return Err(Error::new(ErrorKind::Config, format!("no file {path} in {root}"))
+                    .with_hint("paths of pages are relative to the root"));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return self.tell_options(request),
+            _ => {
+                let mut answer = self.error(request, StatusCode::METHOD_NOT_ALLOWED, None);
+                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+                return answer;
+            }
+        }
+        if let Some(guard) = &self.guard {
+            match guard.check(request.headers()) {
+                Access::Granted => {}
+                Access::Denied => {
+                    let mut answer = self.error(request, StatusCode::UNAUTHORIZED, None);
+                    answer.headers_mut().insert(header::WWW_AUTHENTICATE, guard.challenge());
+                    return answer;
+                }
+                Access::Busy => return self.unavailable(request),
+            }
+        }
+        let path = match relative(request.uri().path(), self.options.dotfiles) {
+            Ok(path) => path,
+            Err(Nowhere::Malformed) => return self.error(request, StatusCode::BAD_REQUEST, None),
+            Err(Nowhere::Absent) => return self.error(request, StatusCode::NOT_FOUND, None),
+        };
+        match self.shelf.find(&path) {
+            Ok(entry) => match &entry.place {
+                Place::File(resource) => {
+                    let most = self.options.ranges;
+                    answer::answer(resource, request.method(), request.headers(), most)
+                        .unwrap_or_else(|(status, fields)| {
+                            let mut answer = self.error(request, status, Some(&path));
+                            answer.headers_mut().extend(fields);
+                            answer
+                        })
+                }
+                Place::Directory if !asks_for_directory(&path) => self.redirect(request, &path),
+                Place::Directory if self.options.listing => self.list(request, &path),
+                Place::Directory => self.missing(request, &path),
+            },
+            Err(StatusCode::NOT_FOUND) => self.missing(request, &path),
+            Err(StatusCode::SERVICE_UNAVAILABLE) => self.unavailable(request),
+            Err(status) => self.error(request, status, Some(&path)),
+        }
+    }
+
+    /// 204 with the methods that are answered, and what a preflight asks for.
+    fn tell_options(&self, request: &Request) -> Response {
+        let mut answer = Response::empty(StatusCode::NO_CONTENT);
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+        if let Some(sharing) = &self.sharing {
+            sharing.answer_preflight(request.headers(), answer.headers_mut());
+        }
+        answer
+    }
+
+    /// 301 to the same path with a slash at its end. The location is made from the decoded path, every
+    /// odd byte of it escaped again: it has one slash at its start, and cannot become another host's.
+    fn redirect(&self, request: &Request, path: &[u8]) -> Response {
+        let mut location = String::from("/");
+        encode(path, &mut location);
+        location.push('/');
+        if let Some(query) = request.uri().query() {
+            location.push('?');
+            location.push_str(query);
+        }
+        let mut answer = Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY);
+        self.shelf.rules().apply(path, answer.headers_mut());
+        answer
+    }
+
+    fn list(&self, request: &Request, path: &[u8]) -> Response {
+        let view = View { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
+        match listing::list(self.shelf.root(), path, view, request.headers()) {
+            Ok(mut answer) => {
+                if self.options.nosniff {
+                    let value = HeaderValue::from_static("nosniff");
+                    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+                }
+                self.shelf.rules().apply(path, answer.headers_mut());
+                answer
+            }
+            Err(errno) => self.error(request, status_of(errno), Some(path)),
+        }
+    }
+
+    /// 404, or the page that stands in for it.
+    fn missing(&self, request: &Request, path: &[u8]) -> Response {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        if let Some(fallback) = &self.options.fallback
+            && !name.contains(&b'.')
+        {
+            let page = accept::names_html(request.headers()).then(|| self.named(fallback));
+            let mut answer = match page.as_ref().map(|page| page.as_deref()) {
+                Some(Ok(Entry { place: Place::File(resource), .. })) => {
+                    let (method, asked) = (request.method(), request.headers());
+                    answer::answer(resource, method, asked, self.options.ranges)
+                        .unwrap_or_else(|(status, _)| self.error(request, status, Some(path)))
+                }
+                _ => self.error(request, StatusCode::NOT_FOUND, Some(path)),
+            };
+            answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+            return answer;
+        }
+        self.error(request, StatusCode::NOT_FOUND, Some(path))
+    }
+
+    /// 503: not now, but soon.
+    fn unavailable(&self, request: &Request) -> Response {
+        let mut answer = self.error(request, StatusCode::SERVICE_UNAVAILABLE, None);
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        answer
+    }
+
+    /// An answer with this status: its page, or a line of text.
+    fn error(&self, request: &Request, status: StatusCode, path: Option<&[u8]>) -> Response {
+        let page = self.options.error_pages.get(&status.as_u16()).map(|page| self.named(page));
+        let mut answer = match page.as_ref().map(|page| page.as_deref()) {
+            Some(Ok(Entry { place: Place::File(resource), .. })) => {
+                let mut answer =
+                    answer::whole(resource.choose(request.headers())).with_status(status);
+                // They are the page's own, not the error's.
+                for name in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
+                    answer.headers_mut().remove(name);
+                }
+                strip_lifetimes(answer.headers_mut());
+                answer
+            }
+            _ => Response::error(status),
+        };
+        if let Some(path) = path.filter(|_| !self.shelf.rules().is_empty()) {
+            let mut fields = HeaderMap::new();
+            self.shelf.rules().apply(path, &mut fields);
+            strip_lifetimes(&mut fields);
+            answer.headers_mut().extend(fields);
+        }
+        answer
+    }
+
+    /// The file that an option names.
+    fn named(&self, path: &str) -> Result<Arc<Entry>, StatusCode> {
+        self.shelf.find(path.trim_start_matches('/').as_bytes())
     }
 }
 
 impl Handler for Files {
     fn handle(&self, request: &mut Request) -> Response {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Response::method_not_allowed(&[Method::GET, Method::HEAD]);
+        let mut answer = self.answer(request);
+        if let Some(sharing) = &self.sharing {
+            sharing.decorate(request.headers(), answer.headers_mut());
         }
-        let path = match relative(request.uri().path(), self.options.dotfiles) {
-            Ok(path) => path,
-            Err(Nowhere::Malformed) => return Response::error(StatusCode::BAD_REQUEST),
-            Err(Nowhere::Absent) => return Response::error(StatusCode::NOT_FOUND),
-        };
-        match self.root.beneath(&path) {
-            Ok(opened) if opened.kind() == FileType::Directory && !is_directory(&path) => {
-                let mut location = String::from("/");
-                encode(&path, &mut location);
-                location.push('/');
-                if let Some(query) = request.uri().query() {
-                    location.push('?');
-                    location.push_str(query);
-                }
-                Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY)
-            }
-            Ok(opened) if opened.kind() == FileType::RegularFile && !path.ends_with(b"/") => {
-                let length = u64::try_from(opened.stat.st_size).unwrap_or(0);
-                Response::new(Body::from_file(Arc::new(opened.file), 0, length))
-            }
-            Err(Errno::ACCESS) => Response::error(StatusCode::FORBIDDEN),
-            _ => Response::error(StatusCode::NOT_FOUND),
-        }
+        answer
     }
 }
 
+/// How long an error may be kept is not said by what is said of files: else one that is missing for a
+/// moment would be for a year.
+fn strip_lifetimes(fields: &mut HeaderMap) {
+    fields.remove(header::CACHE_CONTROL);
+    fields.remove(header::EXPIRES);
+}
+
 /// Whether a path asks for a directory.
-fn is_directory(path: &[u8]) -> bool {
+fn asks_for_directory(path: &[u8]) -> bool {
     path.is_empty() || path.ends_with(b"/")
 }

@@ -10,6 +10,7 @@ mod daemon_running;
 mod daemon_signals;
 mod daemon_start;
 mod daemon_systemd;
+mod files;
 mod http_answer;
 mod http_bodies;
 mod http_running;

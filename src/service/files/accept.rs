@@ -1,0 +1,199 @@
+//! What a client accepts: lists with weights (RFC 9110 §12.4.2, §12.5). Pure.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// A weight in thousandths: 1000 is the most, 0 is "not acceptable".
+pub(super) type Weight = u16;
+
+/// The members of a field's lists, each with its weight. One whose weight is malformed counts as not
+/// acceptable.
+fn weighted<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = (&'a str, Weight)> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|member| {
+        let mut parts = member.split(';').map(str::trim);
+        let token = parts.next().filter(|token| !token.is_empty())?;
+        let mut weight = 1000;
+        for part in parts {
+            if let Some((name, value)) = part.split_once('=')
+                && name.trim().eq_ignore_ascii_case("q")
+            {
+                weight = qvalue(value.trim()).unwrap_or(0);
+            }
+        }
+        Some((token, weight))
+    })
+}
+
+/// `0.5` in thousandths: up to three digits after the point, and no more than 1.
+fn qvalue(text: &str) -> Option<Weight> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    match whole {
+        "1" if digits && fraction.bytes().all(|byte| byte == b'0') => Some(1000),
+        "0" if digits => format!("{fraction:0<3}").parse().ok(),
+        _ => None,
+    }
+}
+
+/// A content coding under which files may lie beside the plain ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Zstd,
+    Brotli,
+    Gzip,
+}
+
+impl Coding {
+    pub(super) const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
+
+    /// Its name in Accept-Encoding and Content-Encoding.
+    pub(super) fn token(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What is appended to a file's name.
+    pub(super) fn suffix(self) -> &'static [u8] {
+        match self {
+            Self::Zstd => b".zst",
+            Self::Brotli => b".br",
+            Self::Gzip => b".gz",
+        }
+    }
+}
+
+/// How welcome each coding is (RFC 9110 §12.5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Codings {
+    identity: Weight,
+    coded: [Weight; Coding::ALL.len()],
+}
+
+impl Codings {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let (mut identity, mut any) = (None, None);
+        let mut coded = [None; Coding::ALL.len()];
+        for (token, weight) in weighted(headers, &header::ACCEPT_ENCODING) {
+            let is = |name: &str| token.eq_ignore_ascii_case(name);
+            if is("identity") {
+                identity = Some(weight);
+            } else if is("*") {
+                any = Some(weight);
+            } else if let Some(place) = Coding::ALL
+                .iter()
+                .position(|coding| is(coding.token()) || (*coding == Coding::Gzip && is("x-gzip")))
+            {
+                coded[place] = Some(weight);
+            }
+        }
+        // Without a word on it, identity is acceptable, but anything asked for goes before it.
+        let identity = identity.unwrap_or(if any == Some(0) { 0 } else { 1 });
+        Self { identity, coded: coded.map(|weight| weight.or(any).unwrap_or(0)) }
+    }
+
+    pub(super) fn weight(&self, coding: Option<Coding>) -> Weight {
+        match coding {
+            None => self.identity,
+            Some(coding) => self.coded[coding as usize],
+        }
+    }
+}
+
+/// Whether the client names HTML among what it accepts, as a browser does when it opens a page, and
+/// not when a page loads a picture or data.
+pub(super) fn names_html(headers: &HeaderMap) -> bool {
+    weighted(headers, &header::ACCEPT)
+        .any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case("text/html"))
+}
+
+/// Whether the client would rather have JSON than HTML.
+pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
+    media(headers, "application", "json") > media(headers, "text", "html")
+}
+
+/// The weight of a media type: that of the most specific range that it is in (RFC 9110 §12.5.1).
+fn media(headers: &HeaderMap, kind: &str, subtype: &str) -> Weight {
+    let mut best = (0, 0);
+    for (range, weight) in weighted(headers, &header::ACCEPT) {
+        let Some((left, right)) = range.split_once('/') else { continue };
+        let rank = match (left.eq_ignore_ascii_case(kind), right.eq_ignore_ascii_case(subtype)) {
+            (true, true) => 3,
+            (true, _) if right == "*" => 2,
+            _ if range == "*/*" => 1,
+            _ => continue,
+        };
+        best = best.max((rank, weight));
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn codings_are_weighed_as_rfc_9110_12_5_3_says() {
+        // Identity, zstd, br, gzip.
+        let table: &[(&[&str], [Weight; 4])] = &[
+            (&[], [1, 0, 0, 0]),
+            (&[""], [1, 0, 0, 0]),
+            (&["gzip, deflate, br, zstd"], [1, 1000, 1000, 1000]),
+            (&["gzip;q=0.5, br;q=0.25"], [1, 0, 250, 500]),
+            (&["gzip", "br;q=0.1"], [1, 0, 100, 1000]),
+            (&["*"], [1, 1000, 1000, 1000]),
+            (&["*;q=0"], [0, 0, 0, 0]),
+            (&["gzip, *;q=0"], [0, 0, 0, 1000]),
+            (&["identity;q=0.5, gzip;q=0.2"], [500, 0, 0, 200]),
+            (&["identity;q=0, br"], [0, 0, 1000, 0]),
+            (&["GZIP ; Q=0.001"], [1, 0, 0, 1]),
+            (&["x-gzip"], [1, 0, 0, 1000]),
+            (&["gzip;q=2, br;q=x, zstd;q=0.1234"], [1, 0, 0, 0]),
+            (&[", ,gzip;q=1.000,"], [1, 0, 0, 1000]),
+        ];
+        for (values, [identity, coded @ ..]) in table {
+            let codings = Codings::of(&headers(&header::ACCEPT_ENCODING, values));
+            assert_eq!(codings, Codings { identity: *identity, coded: *coded }, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_for_those_who_prefer_it() {
+        let table = [
+            ("", false),
+            ("*/*", false),
+            ("application/json", true),
+            ("application/*", true),
+            ("text/html, application/json;q=0.9", false),
+            ("text/html;q=0.5, application/json", true),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", false),
+            ("application/json, */*", false),
+            ("application/json, */*;q=0.1", true),
+        ];
+        for (value, expected) in table {
+            assert_eq!(prefers_json(&headers(&header::ACCEPT, &[value])), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_asked_for_by_name() {
+        for (value, expected) in
+            [("text/html,*/*;q=0.8", true), ("*/*", false), ("text/html;q=0", false), ("", false)]
+        {
+            assert_eq!(names_html(&headers(&header::ACCEPT, &[value])), expected, "{value}");
+        }
+    }
+}

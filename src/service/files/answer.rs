@@ -1,0 +1,113 @@
+//! From a file and a request to an answer: 200, 206, 304, 412 or 416.
+
+use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::conditional::{Verdict, evaluate, range_counts};
+use super::range::{Ranges, ranges};
+use super::resource::{Resource, Version};
+use crate::http::{Body, Response};
+use crate::pool::Segment;
+
+/// Answers with a file. `Err`: the status of an answer whose body is not the file's, and its fields.
+pub(super) fn answer(
+    resource: &Resource,
+    method: &Method,
+    asked: &HeaderMap,
+    most: usize,
+) -> Result<Response, (StatusCode, HeaderMap)> {
+    let version = resource.choose(asked);
+    match evaluate(asked, &version.validators()) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => {
+            let mut answer = Response::empty(StatusCode::NOT_MODIFIED);
+            *answer.headers_mut() = version.brief.clone();
+            return Ok(answer);
+        }
+        Verdict::Failed => return Err((StatusCode::PRECONDITION_FAILED, HeaderMap::new())),
+    }
+    // Range is for GET alone (RFC 9110 §14.2).
+    if let Some(value) = asked.get(header::RANGE)
+        && *method == Method::GET
+        && range_counts(asked, &version.validators())
+    {
+        match ranges(value.as_bytes(), version.length, most) {
+            Ranges::Whole => {}
+            Ranges::Unsatisfiable => {
+                let mut fields = HeaderMap::new();
+                let range = format!("bytes */{}", version.length);
+                fields.extend(HeaderValue::try_from(range).map(|v| (header::CONTENT_RANGE, v)));
+                return Err((StatusCode::RANGE_NOT_SATISFIABLE, fields));
+            }
+            Ranges::Parts(parts) => return Ok(partial(version, &parts)),
+        }
+    }
+    Ok(whole(version))
+}
+
+/// 200 with the whole file.
+pub(super) fn whole(version: &Version) -> Response {
+    let mut answer = Response::new(version.body());
+    *answer.headers_mut() = version.fields.clone();
+    answer
+}
+
+/// 206 with one part, or with several as multipart/byteranges (RFC 9110 §15.3.7).
+fn partial(version: &Version, parts: &[Range<u64>]) -> Response {
+    let mut fields = version.fields.clone();
+    let segments = if let [part] = parts {
+        let range = HeaderValue::try_from(content_range(part, version.length));
+        fields.extend(range.map(|range| (header::CONTENT_RANGE, range)));
+        vec![version.slice(part)]
+    } else {
+        let boundary = boundary();
+        let kind = format!("multipart/byteranges; boundary={boundary}");
+        let inner = HeaderValue::try_from(kind)
+            .ok()
+            .and_then(|kind| fields.insert(header::CONTENT_TYPE, kind));
+        multipart(version, parts, &boundary, inner.as_ref())
+    };
+    let mut answer =
+        Response::new(Body::from_segments(segments)).with_status(StatusCode::PARTIAL_CONTENT);
+    *answer.headers_mut() = fields;
+    answer
+}
+
+fn multipart(
+    version: &Version,
+    parts: &[Range<u64>],
+    boundary: &str,
+    kind: Option<&HeaderValue>,
+) -> Vec<Segment> {
+    let mut segments = Vec::with_capacity(parts.len() * 2 + 1);
+    for (index, part) in parts.iter().enumerate() {
+        let mut head = String::new();
+        let line_end = if index == 0 { "" } else { "\r\n" };
+        let _ = write!(head, "{line_end}--{boundary}\r\n");
+        if let Some(kind) = kind.and_then(|kind| kind.to_str().ok()) {
+            let _ = write!(head, "Content-Type: {kind}\r\n");
+        }
+        let range = content_range(part, version.length);
+        let _ = write!(head, "Content-Range: {range}\r\n\r\n");
+        segments.push(Segment::Bytes(head.into()));
+        segments.push(version.slice(part));
+    }
+    segments.push(Segment::Bytes(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+    segments
+}
+
+/// `bytes 0-499/1234`.
+fn content_range(part: &Range<u64>, length: u64) -> String {
+    format!("bytes {}-{}/{length}", part.start, part.end - 1)
+}
+
+/// A line that no file has in it: nobody can foresee it. The keys of hashes are the system's random
+/// numbers.
+fn boundary() -> String {
+    let [high, low] = [0, 1].map(|n| RandomState::new().hash_one(n));
+    format!("{high:016x}{low:016x}")
+}

@@ -1,0 +1,226 @@
+//! Conditional requests: preconditions in their order (RFC 9110 §13.2.2). Pure.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderName, header};
+
+/// What tells one version of a file from another (RFC 9110 §8.8).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validators<'a> {
+    /// The entity tag with its quotes, and `W/` before it if it is weak.
+    pub(super) etag: &'a [u8],
+    /// Last-Modified in seconds since 1970, if there is one.
+    pub(super) modified: Option<u64>,
+}
+
+/// What the preconditions come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Answer as if there had been none.
+    Proceed,
+    /// 304: the client has this version.
+    NotModified,
+    /// 412: it is not the version that the client thought.
+    Failed,
+}
+
+/// Evaluates the preconditions of a GET or HEAD whose answer would be 200.
+pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>) -> Verdict {
+    if headers.contains_key(header::IF_MATCH) {
+        if !lists(headers, &header::IF_MATCH, validators.etag, strong) {
+            return Verdict::Failed;
+        }
+    } else if let (Some(date), Some(modified)) =
+        (date(headers, &header::IF_UNMODIFIED_SINCE), validators.modified)
+        && modified > date
+    {
+        return Verdict::Failed;
+    }
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        if lists(headers, &header::IF_NONE_MATCH, validators.etag, weak) {
+            return Verdict::NotModified;
+        }
+    } else if let (Some(date), Some(modified)) =
+        (date(headers, &header::IF_MODIFIED_SINCE), validators.modified)
+        && modified <= date
+    {
+        return Verdict::NotModified;
+    }
+    Verdict::Proceed
+}
+
+/// Whether a Range field counts: there is no If-Range, or it names this very version (RFC 9110
+/// §13.1.5).
+pub(super) fn range_counts(headers: &HeaderMap, validators: &Validators<'_>) -> bool {
+    let Some(value) = headers.get(header::IF_RANGE) else { return true };
+    let value = value.as_bytes();
+    if value.starts_with(b"\"") || value.starts_with(b"W/") {
+        return strong(value, validators.etag);
+    }
+    // A date is as good as a strong tag only if the file cannot have changed twice within its second
+    // (§8.8.2.2): which is just what makes the tag strong.
+    let is_strong = !validators.etag.starts_with(b"W/");
+    is_strong && validators.modified.is_some() && seconds(value) == validators.modified
+}
+
+/// Strong comparison (RFC 9110 §8.8.3.2): equal, and neither is weak.
+fn strong(one: &[u8], other: &[u8]) -> bool {
+    one == other && !one.starts_with(b"W/")
+}
+
+/// Weak comparison: equal, weak or not.
+fn weak(one: &[u8], other: &[u8]) -> bool {
+    let opaque = |tag| <[u8]>::strip_prefix(tag, b"W/".as_slice()).unwrap_or(tag).to_vec();
+    opaque(one) == opaque(other)
+}
+
+/// Whether a list of tags, or `*`, has this tag in it. What follows a malformed member is not read.
+fn lists(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    etag: &[u8],
+    same: fn(&[u8], &[u8]) -> bool,
+) -> bool {
+    headers.get_all(name).into_iter().any(|value| {
+        let value = value.as_bytes();
+        value.trim_ascii() == b"*" || tags(value).any(|tag| same(tag, etag))
+    })
+}
+
+/// The entity tags of a list. A comma may stand within a tag.
+fn tags(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        while let [b' ' | b'\t' | b',', after @ ..] = rest {
+            rest = after;
+        }
+        let opening = if rest.starts_with(b"W/") { 2 } else { 0 };
+        if rest.get(opening) != Some(&b'"') {
+            return None;
+        }
+        let closing = rest[opening + 1..].iter().position(|&byte| byte == b'"')?;
+        let (tag, after) = rest.split_at(opening + closing + 2);
+        rest = after;
+        Some(tag)
+    })
+}
+
+/// The date of a field that has exactly one; a malformed one is ignored (RFC 9110 §13.1.3).
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    let mut values = headers.get_all(name).into_iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    seconds(value.as_bytes())
+}
+
+fn seconds(value: &[u8]) -> Option<u64> {
+    let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
+    date.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs())
+}
+
+/// A date for Last-Modified.
+pub(super) fn http_date(seconds: u64) -> String {
+    // The last second of the year 9999 is the last that the format can tell.
+    let time: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
+    httpdate::fmt_http_date(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+    const SECONDS: u64 = 784_111_777;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn preconditions_are_evaluated_in_the_order_of_rfc_9110_13_2_2() {
+        use Verdict::{Failed, NotModified, Proceed};
+        let table: &[(&[(&str, &str)], Verdict)] = &[
+            (&[], Proceed),
+            // §13.1.2
+            (&[("if-none-match", "\"a\"")], NotModified),
+            (&[("if-none-match", "W/\"a\"")], NotModified),
+            (&[("if-none-match", "*")], NotModified),
+            (&[("if-none-match", "\"b\"")], Proceed),
+            (&[("if-none-match", "\"b\", \"a\"")], NotModified),
+            (&[("if-none-match", "\"b\""), ("if-none-match", "\"a\"")], NotModified),
+            (&[("if-none-match", ",\"b,\" ,W/\"a\"")], NotModified),
+            (&[("if-none-match", "a")], Proceed),
+            (&[("if-none-match", "\"b\" a \"a\"")], Proceed),
+            (&[("if-none-match", "\"a")], Proceed),
+            (&[("if-none-match", "")], Proceed),
+            // §13.1.3: ignored beside If-None-Match, or if it is no date.
+            (&[("if-modified-since", DATE)], NotModified),
+            (&[("if-modified-since", LATER)], NotModified),
+            (&[("if-modified-since", EARLIER)], Proceed),
+            (&[("if-modified-since", "Sunday, 06-Nov-94 08:49:37 GMT")], NotModified),
+            (&[("if-modified-since", "Sun Nov  6 08:49:37 1994")], NotModified),
+            (&[("if-modified-since", "yesterday")], Proceed),
+            (&[("if-modified-since", DATE), ("if-modified-since", DATE)], Proceed),
+            (&[("if-none-match", "\"b\""), ("if-modified-since", DATE)], Proceed),
+            (&[("if-none-match", "\"a\""), ("if-modified-since", EARLIER)], NotModified),
+            // §13.1.1: strong comparison.
+            (&[("if-match", "\"a\"")], Proceed),
+            (&[("if-match", "*")], Proceed),
+            (&[("if-match", "\"b\", \"a\"")], Proceed),
+            (&[("if-match", "W/\"a\"")], Failed),
+            (&[("if-match", "\"b\"")], Failed),
+            (&[("if-match", "junk")], Failed),
+            // §13.1.4: ignored beside If-Match.
+            (&[("if-unmodified-since", DATE)], Proceed),
+            (&[("if-unmodified-since", LATER)], Proceed),
+            (&[("if-unmodified-since", EARLIER)], Failed),
+            (&[("if-unmodified-since", "junk")], Proceed),
+            (&[("if-match", "\"a\""), ("if-unmodified-since", EARLIER)], Proceed),
+            (&[("if-match", "\"b\""), ("if-unmodified-since", LATER)], Failed),
+            // The first two go before the last two.
+            (&[("if-match", "\"b\""), ("if-none-match", "\"a\"")], Failed),
+            (&[("if-match", "\"a\""), ("if-none-match", "\"a\"")], NotModified),
+            (&[("if-unmodified-since", EARLIER), ("if-modified-since", DATE)], Failed),
+            (&[("if-unmodified-since", DATE), ("if-modified-since", DATE)], NotModified),
+        ];
+        for (fields, expected) in table {
+            let validators = Validators { etag: b"\"a\"", modified: Some(SECONDS) };
+            assert_eq!(evaluate(&headers(fields), &validators), *expected, "{fields:?}");
+        }
+        let weak = Validators { etag: b"W/\"a\"", modified: None };
+        assert_eq!(evaluate(&headers(&[("if-match", "W/\"a\"")]), &weak), Failed);
+        assert_eq!(evaluate(&headers(&[("if-none-match", "\"a\"")]), &weak), NotModified);
+        assert_eq!(evaluate(&headers(&[("if-modified-since", DATE)]), &weak), Proceed);
+    }
+
+    #[test]
+    fn if_range_compares_strongly() {
+        let strong = Validators { etag: b"\"a\"", modified: Some(SECONDS) };
+        let weak = Validators { etag: b"W/\"a\"", modified: Some(SECONDS) };
+        for (value, with_strong, with_weak) in [
+            ("\"a\"", true, false),
+            ("W/\"a\"", false, false),
+            ("\"b\"", false, false),
+            (DATE, true, false),
+            (LATER, false, false),
+            (EARLIER, false, false),
+            ("junk", false, false),
+        ] {
+            let headers = headers(&[("if-range", value)]);
+            assert_eq!(range_counts(&headers, &strong), with_strong, "{value}");
+            assert_eq!(range_counts(&headers, &weak), with_weak, "{value}");
+        }
+        assert!(range_counts(&HeaderMap::new(), &weak));
+    }
+
+    #[test]
+    fn a_date_is_written_as_it_is_read() {
+        assert_eq!(http_date(SECONDS), DATE);
+        assert_eq!(http_date(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+}

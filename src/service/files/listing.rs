@@ -1,0 +1,296 @@
+//! What is in a directory, as HTML for people and as JSON for programs.
+
+use std::cmp::Ordering;
+use std::fmt::Write;
+use std::os::fd::OwnedFd;
+
+use http::{HeaderValue, header};
+use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
+
+use super::accept::prefers_json;
+use super::conditional::http_date;
+use super::path::{encode, is_hidden};
+use super::root::Root;
+use crate::http::{HeaderMap, Response};
+
+/// One name in a directory.
+#[derive(Debug)]
+struct Item {
+    name: Vec<u8>,
+    is_dir: bool,
+    /// In bytes.
+    size: u64,
+    /// Seconds since 1970.
+    modified: u64,
+}
+
+/// What of a directory is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) dotfiles: bool,
+    pub(super) most: usize,
+}
+
+/// Lists the directory at `path`, which is empty or ends with a slash.
+///
+/// # Errors
+/// Those of openat2(2) and getdents64(2).
+pub(super) fn list(
+    root: &Root,
+    path: &[u8],
+    view: View,
+    asked: &HeaderMap,
+) -> rustix::io::Result<Response> {
+    let (items, more) = read(root, path, view)?;
+    let answer = if prefers_json(asked) {
+        Response::json(json(&items))
+    } else {
+        let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+        Response::html(html(path, &items, more))
+            .with_header(header::CONTENT_SECURITY_POLICY, policy)
+    };
+    Ok(answer
+        .with_header(header::VARY, HeaderValue::from_static("Accept"))
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+}
+
+/// What is in the directory, sorted; and whether there is more than is shown.
+fn read(root: &Root, path: &[u8], view: View) -> rustix::io::Result<(Vec<Item>, bool)> {
+    let fd = OwnedFd::from(root.beneath(path)?.file);
+    let mut dir = Dir::read_from(&fd)?;
+    let mut items = Vec::new();
+    while let Some(entry) = dir.next().transpose()? {
+        let name = entry.file_name().to_bytes();
+        if matches!(name, b"." | b"..") || is_hidden(name, view.dotfiles) {
+            continue;
+        }
+        if items.len() == view.most {
+            return Ok((sorted(items), true));
+        }
+        let stat = match statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // What a link leads to is shown only if it would be served, too.
+            Ok(stat) if kind(&stat) == FileType::Symlink => {
+                root.beneath(&[path, name].concat()).map(|opened| opened.stat)
+            }
+            outcome => outcome,
+        };
+        let Ok(stat) = stat else { continue };
+        let is_dir = kind(&stat) == FileType::Directory;
+        if is_dir || kind(&stat) == FileType::RegularFile {
+            let size = u64::try_from(stat.st_size).unwrap_or(0);
+            let modified = u64::try_from(stat.st_mtime).unwrap_or(0);
+            items.push(Item { name: name.to_vec(), is_dir, size, modified });
+        }
+    }
+    Ok((sorted(items), false))
+}
+
+fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Directories first, then by name without regard to case.
+fn sorted(mut items: Vec<Item>) -> Vec<Item> {
+    items.sort_by(|one, other| {
+        let folded = |item: &Item| String::from_utf8_lossy(&item.name).to_lowercase();
+        let kinds = other.is_dir.cmp(&one.is_dir);
+        kinds.then_with(|| folded(one).cmp(&folded(other))).then_with(|| {
+            match one.name < other.name {
+                true => Ordering::Less,
+                false => Ordering::Greater,
+            }
+        })
+    });
+    items
+}
+
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:1rem/1.5 system-ui,sans-serif;max-width:56rem;margin:0 auto;padding:1rem}\
+h1{font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}\
+table{width:100%;border-collapse:collapse}\
+th{text-align:left;font-weight:600}\
+th,td{padding:.35rem .5rem;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)}\
+td:first-child{overflow-wrap:anywhere}\
+.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
+a{text-decoration:none}a:hover,a:focus{text-decoration:underline}\
+@media(max-width:32rem){.d{display:none}}";
+
+fn html(path: &[u8], items: &[Item], more: bool) -> String {
+    let mut title = String::from("/");
+    escape(&String::from_utf8_lossy(path), &mut title);
+    let mut page = String::with_capacity(1024 + items.len() * 160);
+    let _ = write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
+         <table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\" class=\"n\">Size</th>\
+         <th scope=\"col\" class=\"n d\">Modified (UTC)</th></tr></thead>\n<tbody>\n"
+    );
+    if !path.is_empty() {
+        page.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td class=\"d\"></td></tr>\n");
+    }
+    for item in items {
+        row(item, &mut page);
+    }
+    page.push_str("</tbody>\n</table>\n");
+    if more {
+        let _ = writeln!(page, "<p>Only the first {} names found are shown.</p>", items.len());
+    } else if items.is_empty() {
+        page.push_str("<p>This directory is empty.</p>\n");
+    }
+    page.push_str("</body>\n</html>\n");
+    page
+}
+
+fn row(item: &Item, page: &mut String) {
+    let slash = if item.is_dir { "/" } else { "" };
+    // A name with a colon in it would be a scheme without the dot before it.
+    page.push_str("<tr><td><a href=\"./");
+    encode(&item.name, page);
+    let _ = write!(page, "{slash}\">");
+    escape(&String::from_utf8_lossy(&item.name), page);
+    let _ = write!(page, "{slash}</a></td><td class=\"n\">");
+    if !item.is_dir {
+        let _ = write!(page, "<span title=\"{} bytes\">{}</span>", item.size, rounded(item.size));
+    }
+    let time = timestamp(item.modified);
+    let _ = writeln!(
+        page,
+        "</td><td class=\"n d\"><time datetime=\"{time}\">{}</time></td></tr>",
+        time[..16].replace('T', " ")
+    );
+}
+
+/// Appends text with what HTML gives a meaning to as references.
+fn escape(text: &str, page: &mut String) {
+    for char in text.chars() {
+        match char {
+            '&' => page.push_str("&amp;"),
+            '<' => page.push_str("&lt;"),
+            '>' => page.push_str("&gt;"),
+            '"' => page.push_str("&quot;"),
+            '\'' => page.push_str("&#39;"),
+            // Marks that change the direction could make a name look like another.
+            char if char.is_control() || is_direction_mark(char) => page.push('\u{fffd}'),
+            char => page.push(char),
+        }
+    }
+}
+
+fn is_direction_mark(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `1.5 MiB`.
+fn rounded(size: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    let mut value = size as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(value < 9.95);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// `1994-11-06T08:49:37Z` (RFC 3339), made from the date that HTTP has.
+fn timestamp(seconds: u64) -> String {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let date = http_date(seconds);
+    let month = MONTHS.find(&date[8..11]).unwrap_or(0) / 3 + 1;
+    format!("{}-{month:02}-{}T{}Z", &date[12..16], &date[5..7], &date[17..25])
+}
+
+fn json(items: &[Item]) -> String {
+    let mut text = String::from("[");
+    for (index, item) in items.iter().enumerate() {
+        text.push_str(if index == 0 { "\n" } else { ",\n" });
+        text.push_str("{\"name\":\"");
+        quote(&String::from_utf8_lossy(&item.name), &mut text);
+        text.push_str("\",\"href\":\"./");
+        encode(&item.name, &mut text);
+        let (slash, kind) = if item.is_dir { ("/", "directory") } else { ("", "file") };
+        let _ = write!(text, "{slash}\",\"type\":\"{kind}\"");
+        if !item.is_dir {
+            let _ = write!(text, ",\"size\":{}", item.size);
+        }
+        let _ = write!(text, ",\"modified\":\"{}\"}}", timestamp(item.modified));
+    }
+    text.push_str("\n]\n");
+    text
+}
+
+/// Appends text as the inside of a JSON string (RFC 8259 §7).
+fn quote(text: &str, out: &mut String) {
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => out.extend(['\\', char]),
+            char if char < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(char));
+            }
+            char => out.push(char),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(name: &str, is_dir: bool) -> Item {
+        Item { name: name.into(), is_dir, size: 1536, modified: 784_111_777 }
+    }
+
+    #[test]
+    fn names_are_escaped_wherever_they_stand() {
+        let items =
+            [item("<b>\"&'", false), item("javascript:alert(1)", false), item("\u{202e}x", true)];
+        let page = html(b"a<b>/", &items, false);
+        assert!(page.contains("<title>/a&lt;b&gt;/</title>"), "{page}");
+        assert!(
+            page.contains("href=\"./%3Cb%3E%22%26%27\">&lt;b&gt;&quot;&amp;&#39;</a>"),
+            "{page}"
+        );
+        assert!(page.contains("href=\"./javascript%3Aalert%281%29\""), "{page}");
+        assert!(page.contains("href=\"./%E2%80%AEx/\">\u{fffd}x/</a>"), "{page}");
+        let text = json(&[item("a\"\\\n", false), item("b", true)]);
+        assert_eq!(
+            text,
+            "[\n{\"name\":\"a\\\"\\\\\\u000a\",\"href\":\"./a%22%5C%0A\",\"type\":\"file\",\
+             \"size\":1536,\"modified\":\"1994-11-06T08:49:37Z\"},\n\
+             {\"name\":\"b\",\"href\":\"./b/\",\"type\":\"directory\",\
+             \"modified\":\"1994-11-06T08:49:37Z\"}\n]\n"
+        );
+    }
+
+    #[test]
+    fn directories_come_first_and_case_does_not_count() {
+        let items = ["b", "A", "a", "C"].map(|name| item(name, false));
+        let mut items = Vec::from(items);
+        items.push(item("z", true));
+        let names = sorted(items).into_iter().map(|item| String::from_utf8(item.name).unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), ["z", "A", "a", "b", "C"]);
+    }
+
+    #[test]
+    fn sizes_are_rounded_for_people() {
+        for (size, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (10 * 1024, "10 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(rounded(size), text);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Which bytes of a file are asked for: the Range field (RFC 9110 §14). Pure.
+
+use std::ops::Range;
+
+/// What a Range field comes to for a file of some length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ranges {
+    /// The field is to be ignored: it is malformed, of another unit, or asks for too much.
+    Whole,
+    /// None of what it asks for is there: 416.
+    Unsatisfiable,
+    /// These bytes, at least one range, none empty, none overlapping another.
+    Parts(Vec<Range<u64>>),
+}
+
+/// Ranges nearer to each other than this become one: a part's head takes more than the bytes between.
+const GAP: u64 = 100;
+
+/// Reads the value of a Range field for a file of `length` bytes. `most` ranges are answered.
+///
+/// Ranges that overlap or nearly touch are joined (RFC 9110 §15.3.7.2), so that no request can make
+/// more than one file's length out of a file (§14.2). Otherwise their order is kept.
+pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
+    let Some(set) = value
+        .split_at_checked(6)
+        .filter(|(unit, _)| unit.eq_ignore_ascii_case(b"bytes="))
+        .and_then(|(_, set)| std::str::from_utf8(set).ok())
+    else {
+        return Ranges::Whole;
+    };
+    let mut parts: Vec<Range<u64>> = Vec::new();
+    let mut count = 0;
+    for spec in set.split(',').map(|spec| spec.trim_matches([' ', '\t'])) {
+        // Empty members are allowed in a list (RFC 9110 §5.6.1.2).
+        if spec.is_empty() {
+            continue;
+        }
+        count += 1;
+        let Some(range) = range(spec, length) else { return Ranges::Whole };
+        if count > most {
+            return Ranges::Whole;
+        }
+        if !range.is_empty() {
+            join(&mut parts, range);
+        }
+    }
+    match (count, parts.is_empty()) {
+        (0, _) => Ranges::Whole,
+        (_, true) => Ranges::Unsatisfiable,
+        (_, false) => Ranges::Parts(parts),
+    }
+}
+
+/// One range; empty if it lies beyond the end, `None` if it is malformed.
+fn range(spec: &str, length: u64) -> Option<Range<u64>> {
+    let (first, last) = spec.split_once('-')?;
+    if first.is_empty() {
+        let suffix = number(last)?;
+        return Some(length.saturating_sub(suffix)..length);
+    }
+    let first = number(first)?;
+    if last.is_empty() {
+        return Some(first.min(length)..length);
+    }
+    let last = number(last)?;
+    if last < first {
+        return None;
+    }
+    Some(first.min(length)..last.saturating_add(1).min(length))
+}
+
+/// Digits, and nothing else. A number above 64 bits lies beyond any file.
+fn number(digits: &str) -> Option<u64> {
+    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    valid.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+/// Adds a range, in the place of the first that it overlaps or nearly touches.
+fn join(parts: &mut Vec<Range<u64>>, range: Range<u64>) {
+    let near = |other: &Range<u64>, range: &Range<u64>| {
+        range.start <= other.end.saturating_add(GAP) && other.start <= range.end.saturating_add(GAP)
+    };
+    let Some(place) = parts.iter().position(|other| near(other, &range)) else {
+        parts.push(range);
+        return;
+    };
+    // Grown, it may have come near others, before and after it.
+    let mut joined = range;
+    let mut first = place;
+    while let Some(at) = parts.iter().position(|other| near(other, &joined)) {
+        let other = parts.remove(at);
+        joined = joined.start.min(other.start)..joined.end.max(other.end);
+        first = first.min(at);
+    }
+    parts.insert(first, joined);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ranges_are_read_as_rfc_9110_14_1_2_says() {
+        use Ranges::{Unsatisfiable, Whole};
+        let parts = |list: &[Range<u64>]| Ranges::Parts(list.to_vec());
+        let one = |range: Range<u64>| parts(&[range]);
+        let table = [
+            ("bytes=0-499", one(0..500)),
+            ("bytes=500-999", one(500..1000)),
+            ("bytes=-500", one(9500..10000)),
+            ("bytes=9500-", one(9500..10000)),
+            ("bytes=0-0,-1", parts(&[0..1, 9999..10000])),
+            ("Bytes=1-1", one(1..2)),
+            ("bytes= 0-1 ,\t5000-5001", parts(&[0..2, 5000..5002])),
+            ("bytes=,0-1,,", one(0..2)),
+            ("bytes=0-99999", one(0..10000)),
+            ("bytes=-99999", one(0..10000)),
+            ("bytes=0-18446744073709551615", one(0..10000)),
+            ("bytes=0-99999999999999999999999", one(0..10000)),
+            ("bytes=10000-", Unsatisfiable),
+            ("bytes=10000-,20000-30000", Unsatisfiable),
+            ("bytes=-0", Unsatisfiable),
+            ("bytes=99999999999999999999999-", Unsatisfiable),
+            ("bytes=10000-,0-0", one(0..1)),
+            ("bytes=5-4", Whole),
+            ("bytes=0-0,5-4", Whole),
+            ("bytes=", Whole),
+            ("bytes=,", Whole),
+            ("bytes=-", Whole),
+            ("bytes=a-b", Whole),
+            ("bytes=+1-2", Whole),
+            ("bytes=1 -2", Whole),
+            ("bytes=0x1-2", Whole),
+            ("bytes:0-1", Whole),
+            ("bytes 0-1", Whole),
+            ("items=0-1", Whole),
+            ("", Whole),
+            // Coalescing, §15.3.7.2.
+            ("bytes=500-600,601-999", one(500..1000)),
+            ("bytes=500-700,601-999", one(500..1000)),
+            ("bytes=0-,0-,0-", one(0..10000)),
+            ("bytes=0-0,60-60", one(0..61)),
+            ("bytes=5000-5009,0-9", parts(&[5000..5010, 0..10])),
+            ("bytes=0-9,5000-5009,5-5004", one(0..5010)),
+            ("bytes=1000-1009,0-9,5000-5009,0-1100", parts(&[0..1101, 5000..5010])),
+            // Five are more than the four that are allowed here, §14.2.
+            ("bytes=0-0,1000-1000,2000-2000,3000-3000,4000-4000", Whole),
+        ];
+        for (value, expected) in table {
+            assert_eq!(ranges(value.as_bytes(), 10_000, 4), expected, "{value}");
+        }
+        assert_eq!(ranges(b"bytes=0-", 0, 4), Unsatisfiable);
+        assert_eq!(ranges(b"bytes=0-0", 100, 0), Whole);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_is_never_more_than_the_file(
+            set in "bytes=([0-9]{0,4}-[0-9]{0,4},?){0,20}",
+            length in 0..3000_u64,
+        ) {
+            if let Ranges::Parts(parts) = ranges(set.as_bytes(), length, 16) {
+                prop_assert!(!parts.is_empty() && parts.len() <= 16);
+                let total: u64 = parts.iter().map(|part| part.end - part.start).sum();
+                prop_assert!(total <= length);
+                for (index, part) in parts.iter().enumerate() {
+                    prop_assert!(part.start < part.end && part.end <= length);
+                    for other in &parts[index + 1..] {
+                        prop_assert!(part.end <= other.start || other.end <= part.start);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(value in prop::collection::vec(any::<u8>(), 0..40), length: u64) {
+            let _ = ranges(&value, length, 16);
+            let _ = ranges(&[b"bytes=", &value[..]].concat(), length, 16);
+        }
+    }
+}

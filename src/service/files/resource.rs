@@ -1,0 +1,243 @@
+//! A file as it is served: its representations, each with the fields of its answers made beforehand.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use rustix::fs::{FileType, Stat};
+
+use super::accept::{Coding, Codings};
+use super::conditional::{Validators, http_date};
+use super::root::Opened;
+use crate::http::Body;
+use crate::pool::Segment;
+
+/// A file modified less than this many seconds before it was looked at may be modified once more
+/// without getting another time: file systems keep time in steps of up to two seconds.
+const STEP: i64 = 2;
+
+/// A file as it is served: the plain one, and those beside it that are compressed.
+#[derive(Debug)]
+pub(super) struct Resource {
+    /// The plain one first.
+    pub(super) versions: Vec<Version>,
+}
+
+/// One representation (RFC 9110 §8).
+#[derive(Debug)]
+pub(super) struct Version {
+    coding: Option<Coding>,
+    stamp: Stamp,
+    pub(super) length: u64,
+    content: Content,
+    etag: HeaderValue,
+    modified: Option<u64>,
+    /// The fields of a 200.
+    pub(super) fields: HeaderMap,
+    /// The fields of a 304 (RFC 9110 §15.4.5).
+    pub(super) brief: HeaderMap,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+enum Content {
+    Memory(Bytes),
+    File(Arc<File>),
+}
+
+/// What tells whether a file is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+    /// It was modified so recently that it may change without its times changing.
+    young: bool,
+}
+
+impl Stamp {
+    fn new(stat: &Stat, now: i64) -> Self {
+        let modified = (stat.st_mtime, stat.st_mtime_nsec);
+        Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified,
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+            young: (now - modified.0).abs() < STEP,
+        }
+    }
+
+    /// The entity tag: another for each file, size and time of modification, and weak as long as that
+    /// might not be enough (RFC 9110 §8.8.1).
+    fn etag(&self) -> String {
+        let weak = if self.young { "W/" } else { "" };
+        let (seconds, nanoseconds) = self.modified;
+        format!("{weak}\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}\"", self.ino, self.size)
+    }
+}
+
+/// A file that was opened, and the compressed ones beside it.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Where it is below the root: for a directory, its index.
+    pub(super) path: Vec<u8>,
+    pub(super) plain: Opened,
+    pub(super) coded: Vec<(Coding, Opened)>,
+}
+
+impl Found {
+    fn stamps(&self) -> impl Iterator<Item = Stamp> {
+        let now = now();
+        let all = std::iter::once(&self.plain).chain(self.coded.iter().map(|(_, opened)| opened));
+        all.map(move |opened| Stamp::new(&opened.stat, now))
+    }
+
+    /// Reads what is small, and makes the fields.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) fn load(
+        self,
+        kind: &HeaderValue,
+        base: &HeaderMap,
+        small: u64,
+    ) -> io::Result<Resource> {
+        let varies = !self.coded.is_empty();
+        let stamps: Vec<_> = self.stamps().collect();
+        let coded = self.coded.into_iter().map(|(coding, opened)| (Some(coding), opened));
+        let all = std::iter::once((None, self.plain)).chain(coded);
+        let mut versions = Vec::with_capacity(stamps.len());
+        for ((coding, opened), stamp) in all.zip(stamps) {
+            let content = read(opened.file, stamp.size, small)?;
+            versions.push(Version::new(coding, stamp, content, kind, base, varies)?);
+        }
+        Ok(Resource { versions })
+    }
+}
+
+/// The contents of a small file, or the file.
+fn read(mut file: File, size: u64, small: u64) -> io::Result<Content> {
+    if size > small {
+        return Ok(Content::File(Arc::new(file)));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    (&mut file).take(size).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == size {
+        return Ok(Content::Memory(bytes.into()));
+    }
+    // It has just been cut short: sending will notice if it stays so.
+    Ok(Content::File(Arc::new(file)))
+}
+
+impl Resource {
+    /// Whether these are the same files as were loaded, unchanged.
+    pub(super) fn is(&self, found: &Found) -> bool {
+        let mine = self.versions.iter().map(|version| (version.coding, version.stamp));
+        let codings = std::iter::once(None).chain(found.coded.iter().map(|(c, _)| Some(*c)));
+        mine.eq(codings.zip(found.stamps())) && !self.versions.iter().any(|v| v.stamp.young)
+    }
+
+    /// The representation that the client likes best; of those it likes the same, the smallest.
+    pub(super) fn choose(&self, asked: &HeaderMap) -> &Version {
+        let plain = &self.versions[0];
+        if self.versions.len() == 1 {
+            return plain;
+        }
+        let codings = Codings::of(asked);
+        let rank = |version: &&Version| {
+            (codings.weight(version.coding), std::cmp::Reverse(version.length))
+        };
+        // The plain one goes out even to a client that refuses it, when nothing else would do: RFC
+        // 9110 §12.5.3 allows it, and a 406 helps nobody.
+        let acceptable = self.versions.iter().filter(|version| rank(version).0 > 0);
+        acceptable.rev().max_by_key(rank).unwrap_or(plain)
+    }
+
+    /// What keeping it costs: bytes in memory, and open descriptors.
+    pub(super) fn weight(&self) -> (usize, usize) {
+        self.versions.iter().fold((0, 0), |(bytes, files), version| match &version.content {
+            Content::Memory(content) => (bytes + content.len(), files),
+            Content::File(_) => (bytes, files + 1),
+        })
+    }
+}
+
+impl Version {
+    fn new(
+        coding: Option<Coding>,
+        stamp: Stamp,
+        content: Content,
+        kind: &HeaderValue,
+        base: &HeaderMap,
+        varies: bool,
+    ) -> io::Result<Self> {
+        let etag = HeaderValue::try_from(stamp.etag()).map_err(io::Error::other)?;
+        // A time to come would be a lie (RFC 9110 §8.8.2.1), and one before 1970 cannot be told.
+        let modified = (stamp.modified.0 <= now()).then_some(stamp.modified.0);
+        let modified = modified.and_then(|seconds| u64::try_from(seconds).ok());
+        let mut brief = HeaderMap::new();
+        brief.insert(header::ETAG, etag.clone());
+        if let Some(seconds) = modified {
+            let date = HeaderValue::try_from(http_date(seconds)).map_err(io::Error::other)?;
+            brief.insert(header::LAST_MODIFIED, date);
+        }
+        if varies {
+            brief.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        let mut fields = HeaderMap::new();
+        fields.insert(header::CONTENT_TYPE, kind.clone());
+        if let Some(coding) = coding {
+            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+        }
+        fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        brief.extend(base.iter().map(|(name, value)| (name.clone(), value.clone())));
+        fields.extend(brief.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Ok(Self { coding, stamp, length: stamp.size, content, etag, modified, fields, brief })
+    }
+
+    pub(super) fn validators(&self) -> Validators<'_> {
+        Validators { etag: self.etag.as_bytes(), modified: self.modified }
+    }
+
+    /// All of its bytes.
+    pub(super) fn body(&self) -> Body {
+        match &self.content {
+            Content::Memory(bytes) => Body::from(bytes.clone()),
+            Content::File(file) => Body::from_file(Arc::clone(file), 0, self.length),
+        }
+    }
+
+    /// Some of its bytes; the range lies within its length.
+    pub(super) fn slice(&self, range: &std::ops::Range<u64>) -> Segment {
+        match &self.content {
+            // A length in memory fits.
+            Content::Memory(bytes) => {
+                Segment::Bytes(bytes.slice(range.start as usize..range.end as usize))
+            }
+            Content::File(file) => Segment::File {
+                file: Arc::clone(file),
+                offset: range.start,
+                length: range.end - range.start,
+            },
+        }
+    }
+}
+
+/// Whether a compressed file counts beside the plain one: it is a file, has something in it, and is no
+/// older.
+pub(super) fn stands_in(coded: &Opened, plain: &Opened) -> bool {
+    let time = |opened: &Opened| (opened.stat.st_mtime, opened.stat.st_mtime_nsec);
+    coded.kind() == FileType::RegularFile && coded.stat.st_size > 0 && time(coded) >= time(plain)
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.ok().and_then(|time| i64::try_from(time.as_secs()).ok()).unwrap_or(0)
+}

@@ -1,0 +1,184 @@
+//! Content types by a file's name.
+
+use std::collections::HashMap;
+
+use http::HeaderValue;
+
+use super::options::FilesOptions;
+use crate::error::{Error, ErrorKind};
+
+/// Where the table of `mime_guess` is behind the registrations with IANA, or tells browsers something
+/// that they do not understand. XML says by itself how it is encoded, and a charset in the type would
+/// go before that (RFC 7303 §3).
+const CORRECTED: [(&str, &str); 27] = [
+    ("avif", "image/avif"),
+    ("cjs", "text/javascript"),
+    ("cfg", "text/plain"),
+    ("conf", "text/plain"),
+    ("geojson", "application/geo+json"),
+    ("ini", "text/plain"),
+    ("js", "text/javascript"),
+    ("jsonld", "application/ld+json"),
+    ("jxl", "image/jxl"),
+    ("log", "text/plain"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("map", "application/json"),
+    ("markdown", "text/markdown"),
+    ("md", "text/markdown"),
+    ("mjs", "text/javascript"),
+    ("mts", "video/mp2t"),
+    ("opus", "audio/ogg"),
+    ("otf", "font/otf"),
+    ("ts", "video/mp2t"),
+    ("ttf", "font/ttf"),
+    ("wasm", "application/wasm"),
+    ("webmanifest", "application/manifest+json"),
+    ("woff", "font/woff"),
+    ("woff2", "font/woff2"),
+    ("xml", "application/xml"),
+    ("xsl", "application/xslt+xml"),
+    ("zst", "application/zstd"),
+];
+
+/// Content types by extension.
+#[derive(Debug)]
+pub(super) struct Types {
+    given: HashMap<String, HeaderValue>,
+    default: HeaderValue,
+    charset: Option<String>,
+}
+
+impl Types {
+    pub(super) fn new(options: &FilesOptions) -> Result<Self, Error> {
+        let charset = options.charset.clone();
+        if charset.as_deref().is_some_and(|charset| !is_token(charset)) {
+            return Err(malformed("charset", charset.as_deref().unwrap_or_default())
+                .with_hint("it is a name such as utf-8"));
+        }
+        let mut types =
+            Self { given: HashMap::new(), default: HeaderValue::from_static(""), charset };
+        types.default = types.value(&options.default_type)?;
+        for (extension, name) in &options.types {
+            let extension = extension.trim_start_matches('.').to_ascii_lowercase();
+            if extension.is_empty() || extension.contains(['.', '/']) {
+                return Err(malformed("extension", &extension)
+                    .with_hint("it is what follows the last dot of a name: md"));
+            }
+            let value = types.value(name)?;
+            types.given.insert(extension, value);
+        }
+        Ok(types)
+    }
+
+    /// The content type of a file, by the last extension of its name.
+    pub(super) fn of(&self, path: &[u8]) -> HeaderValue {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let extension = name.iter().rposition(|&byte| byte == b'.').map(|dot| &name[dot + 1..]);
+        let extension = extension.and_then(|extension| std::str::from_utf8(extension).ok());
+        let Some(extension) = extension.map(str::to_ascii_lowercase) else {
+            return self.default.clone();
+        };
+        if let Some(given) = self.given.get(&extension) {
+            return given.clone();
+        }
+        let corrected = CORRECTED.iter().find(|(known, _)| *known == extension);
+        let known = match corrected {
+            Some((_, name)) => Some(*name),
+            None => mime_guess::from_ext(&extension).first_raw(),
+        };
+        known.and_then(|name| self.value(name).ok()).unwrap_or_else(|| self.default.clone())
+    }
+
+    /// A content type as a field's value, text with its charset.
+    fn value(&self, name: &str) -> Result<HeaderValue, Error> {
+        let essence = name.split(';').next().unwrap_or_default().trim();
+        let valid =
+            essence.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+        let hint = "it has two parts: text/plain";
+        if !valid {
+            return Err(malformed("content type", name).with_hint(hint));
+        }
+        let is_text = essence.len() > 5 && essence[..5].eq_ignore_ascii_case("text/");
+        let value = match &self.charset {
+            Some(charset) if is_text && !name.to_ascii_lowercase().contains("charset") => {
+                HeaderValue::try_from(format!("{name}; charset={charset}"))
+            }
+            _ => HeaderValue::try_from(name),
+        };
+        value.map_err(|_| malformed("content type", name).with_hint(hint))
+    }
+}
+
+/// Whether it is a token of RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+fn malformed(what: &str, text: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("{text:?} is no {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_what_browsers_need() {
+        let types = Types::new(&FilesOptions::default()).unwrap();
+        for (name, expected) in [
+            ("index.html", "text/html; charset=utf-8"),
+            ("a/b.CSS", "text/css; charset=utf-8"),
+            ("app.js", "text/javascript; charset=utf-8"),
+            ("app.mjs", "text/javascript; charset=utf-8"),
+            ("app.js.map", "application/json"),
+            ("data.json", "application/json"),
+            ("feed.xml", "application/xml"),
+            ("site.webmanifest", "application/manifest+json"),
+            ("logo.svg", "image/svg+xml"),
+            ("photo.jpg", "image/jpeg"),
+            ("photo.png", "image/png"),
+            ("photo.webp", "image/webp"),
+            ("photo.avif", "image/avif"),
+            ("favicon.ico", "image/x-icon"),
+            ("font.woff2", "font/woff2"),
+            ("code.wasm", "application/wasm"),
+            ("film.mp4", "video/mp4"),
+            ("song.mp3", "audio/mpeg"),
+            ("paper.pdf", "application/pdf"),
+            ("notes.txt", "text/plain; charset=utf-8"),
+            ("notes.md", "text/markdown; charset=utf-8"),
+            ("table.csv", "text/csv; charset=utf-8"),
+            ("archive.tar.gz", "application/gzip"),
+            ("archive.zip", "application/zip"),
+            ("README", "application/octet-stream"),
+            ("dir.html/README", "application/octet-stream"),
+            ("strange.qqq", "application/octet-stream"),
+            ("dot.", "application/octet-stream"),
+        ] {
+            assert_eq!(types.of(name.as_bytes()), expected, "{name}");
+        }
+        assert_eq!(types.of(b"bad.\xff"), "application/octet-stream");
+    }
+
+    #[test]
+    fn types_can_be_given() {
+        let options = FilesOptions {
+            types: [(".Foo", "text/foo"), ("html", "text/html;charset=latin1"), ("md", "a/b")]
+                .map(|(extension, name)| (extension.to_owned(), name.to_owned()))
+                .into(),
+            default_type: "text/plain".to_owned(),
+            ..FilesOptions::default()
+        };
+        let types = Types::new(&options).unwrap();
+        assert_eq!(types.of(b"x.foo"), "text/foo; charset=utf-8");
+        assert_eq!(types.of(b"x.html"), "text/html;charset=latin1");
+        assert_eq!(types.of(b"x.md"), "a/b");
+        assert_eq!(types.of(b"x"), "text/plain; charset=utf-8");
+        for bad in ["html", "text/", "/", "a b/c", "text/html\r\nX: y"] {
+            let types = [("x".to_owned(), bad.to_owned())].into();
+            let options = FilesOptions { types, ..FilesOptions::default() };
+            assert!(Types::new(&options).unwrap_err().hint().is_some(), "{bad}");
+        }
+    }
+}
