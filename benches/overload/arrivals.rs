@@ -65,7 +65,7 @@ fn pick(weights: &[f64], point: f64) -> u16 {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same load for the same seed, everywhere.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -77,7 +77,7 @@ impl Random {
     }
 
     /// From 0 up to, but not including, 1.
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// How many buckets there are.
 const BUCKETS: usize = 1024;
-/// Bits of an entry of `attempts` that count; the rest hold the number of the interval.
-const COUNT_BITS: u32 = 24;
-const COUNT_MASK: u32 = (1 << COUNT_BITS) - 1;
+/// The bit of an entry of `attempts` that says: it asked for more than its share in the last interval.
+const GREEDY: u32 = 1 << 31;
 
 /// What tells clients apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,13 +52,8 @@ pub(crate) struct Fairness {
     in_queue: Box<[AtomicU32]>,
     /// How many buckets have work in the queue.
     waiting: AtomicU32,
-    /// Attempts to enter since the interval began, by bucket; tagged with the interval's number, so
-    /// that a new interval clears the table without touching it.
+    /// Attempts to enter since the interval began, by bucket, and the bit [`GREEDY`].
     attempts: Box<[AtomicU32]>,
-    /// The number of the interval, already shifted to where the tag is.
-    interval: AtomicU32,
-    /// How many buckets have attempts in this interval.
-    active: AtomicU32,
     /// Attempts in an interval up to which a client asks for no more than its share.
     share: AtomicU32,
 }
@@ -72,8 +66,6 @@ impl Fairness {
             in_queue: table(),
             waiting: AtomicU32::new(0),
             attempts: table(),
-            interval: AtomicU32::new(1 << COUNT_BITS),
-            active: AtomicU32::new(0),
             share: AtomicU32::new(0),
         }
     }
@@ -98,21 +90,15 @@ impl Fairness {
     /// Counts an attempt to enter.
     pub(crate) fn attempt(&self, bucket: Bucket) {
         let entry = &self.attempts[usize::from(bucket.0)];
-        let (tag, seen) = (self.interval.load(Relaxed), entry.load(Relaxed));
-        if seen & !COUNT_MASK != tag {
-            entry.store(tag | 1, Relaxed);
-            self.active.fetch_add(1, Relaxed);
-        } else if seen & COUNT_MASK != COUNT_MASK {
+        let seen = entry.load(Relaxed);
+        if seen & !GREEDY < GREEDY - 1 {
             entry.store(seen + 1, Relaxed);
         }
     }
 
-    /// Whether the client asks for more than its share: more often in this interval than an equal
-    /// part of what the workers did in the last one.
+    /// Whether the client asks for more than its share, or did so in the last interval.
     pub(crate) fn is_greedy(&self, bucket: Bucket) -> bool {
-        let seen = self.attempts[usize::from(bucket.0)].load(Relaxed);
-        seen & !COUNT_MASK == self.interval.load(Relaxed)
-            && seen & COUNT_MASK > self.share.load(Relaxed)
+        self.attempts[usize::from(bucket.0)].load(Relaxed) > self.share.load(Relaxed)
     }
 
     /// Whether the client already holds its part of a queue of `room`, shared by those who wait.
@@ -122,14 +108,36 @@ impl Fairness {
         u64::from(mine) >= (room / (others + 1)).max(1)
     }
 
-    /// Begins an interval, the last one having had room for `done` pieces of work.
-    pub(crate) fn begin(&self, done: u32) {
-        let active = self.active.swap(0, Relaxed).max(1);
-        self.share.store(done / active, Relaxed);
-        // Wraps within the tag, and past zero, which is the tag of entries never used.
-        let next = self.interval.load(Relaxed).wrapping_add(1 << COUNT_BITS);
-        self.interval.store(next.max(1 << COUNT_BITS), Relaxed);
+    /// Begins an interval which has room for `room` pieces of work.
+    pub(crate) fn begin(&self, room: u32) {
+        let counts = self.attempts.iter().map(|entry| entry.load(Relaxed) & !GREEDY);
+        let mut active: Vec<u32> = counts.filter(|count| *count > 0).collect();
+        let share = share(&mut active, room).min(GREEDY - 1);
+        self.share.store(share, Relaxed);
+        for entry in &self.attempts {
+            let seen = entry.load(Relaxed);
+            if seen > 0 {
+                entry.store(if seen & !GREEDY > share { GREEDY } else { 0 }, Relaxed);
+            }
+        }
     }
+}
+
+/// The max-min fair share: what those who ask for more than an equal part are each left with, once
+/// those who ask for less have got what they asked for.
+fn share(demands: &mut [u32], mut room: u32) -> u32 {
+    demands.sort_unstable();
+    let (mut most, mut others) = (0, demands.len() as u32);
+    for &mut demand in demands {
+        if demand > room / others {
+            return room / others;
+        }
+        room -= demand;
+        others -= 1;
+        most = demand;
+    }
+    // There was room for all that was asked; who asks for all that was left over asks for too much.
+    most.saturating_add(room)
 }
 
 #[cfg(test)]
@@ -171,18 +179,36 @@ mod tests {
     }
 
     #[test]
-    fn greedy_is_who_attempts_more_than_an_equal_part_of_what_was_done() {
+    fn greedy_is_who_attempts_more_than_what_the_modest_leave_over() {
         let fairness = Fairness::new();
         let (heavy, light) = (Bucket(1), Bucket(2));
-        for _ in 0..300 {
-            (0..20).for_each(|_| fairness.attempt(heavy));
-            (0..5).for_each(|_| fairness.attempt(light));
-            fairness.begin(20);
-            (0..11).for_each(|_| fairness.attempt(heavy));
-            (0..10).for_each(|_| fairness.attempt(light));
-            assert!(fairness.is_greedy(heavy) && !fairness.is_greedy(light));
-            fairness.begin(20);
-            assert!(!fairness.is_greedy(heavy), "a new interval begins at zero");
+        (0..20).for_each(|_| fairness.attempt(heavy));
+        (0..5).for_each(|_| fairness.attempt(light));
+        fairness.begin(20);
+        assert!(fairness.is_greedy(heavy), "what it did in the last interval is not forgotten");
+        (0..15).for_each(|_| fairness.attempt(light));
+        assert!(!fairness.is_greedy(light));
+        fairness.attempt(light);
+        assert!(fairness.is_greedy(light));
+        fairness.begin(20);
+        assert!(!fairness.is_greedy(heavy) && !fairness.is_greedy(light), "16 of 20 is no greed");
+    }
+
+    #[test]
+    fn shares_are_max_min_fair() {
+        let table: [(&[u32], u32, u32); 7] = [
+            (&[], 80, 80),
+            (&[100], 80, 80),
+            (&[50; 16], 80, 5),
+            (&[4, 4, 4, 720], 80, 68),
+            (&[10, 30, 50], 60, 25),
+            (&[1, 2, 3], 10, 7),
+            (&[1; 100], 50, 0),
+        ];
+        for (demands, room, expected) in table {
+            let mut demands = demands.to_vec();
+            demands.reverse();
+            assert_eq!(share(&mut demands, room), expected, "{demands:?} of {room}");
         }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Interval {
 struct Entrance {
     entered: AtomicU32,
     refused: AtomicU32,
+    /// When work last asked to enter, while overloaded; in nanoseconds since the epoch.
+    attempted: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,19 @@ impl Interval {
 
     pub(crate) fn refused(&self) {
         self.entrance.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Work asks to enter; told only while overloaded.
+    pub(crate) fn attempt(&self, now: u64) {
+        self.entrance.attempted.store(now, Relaxed);
+    }
+
+    pub(crate) fn last_attempt(&self) -> u64 {
+        self.entrance.attempted.load(Relaxed)
+    }
+
+    pub(crate) fn refused_so_far(&self) -> u32 {
+        self.entrance.refused.load(Relaxed)
     }
 
     /// A worker took something that had waited so long.

@@ -29,6 +29,7 @@ pub(crate) mod protocol;
 pub(crate) mod queue;
 #[cfg(feature = "bench")]
 pub(crate) mod queue_bench;
+pub(crate) mod refusal;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod slots;
@@ -48,8 +49,8 @@ pub use activity::{Doing, WorkerState};
 pub use connection::{Connection, Phase};
 pub use counters::Stats;
 pub use output::Segment;
-pub use overload::Refusal;
 pub use protocol::{Protocol, Seat, Served, Turn};
+pub use refusal::Refusal;
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};

@@ -6,13 +6,18 @@
 //! that, the wait allowed shrinks to what keeps the workers busy at the load measured, and to no less
 //! than the target: the higher the load, the shorter the queue that is needed for always having work.
 //!
+//! Once an interval the load is measured anew; and sooner, when the entrance has turned away as much
+//! as an interval has room for. What a flood has put into the queue by then would make all that comes
+//! later wait for it, and is refused too, as long as fresh work comes to take its place.
+//!
 //! Invariant: no socket, no thread, no lock, and no clock. Instants come in as arguments.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-pub(crate) use super::fairness::{Bucket, ClientKey, Fairness};
+use super::fairness::{Bucket, ClientKey, Fairness};
 use super::load::{Interval, Seen, Service};
+pub(crate) use super::refusal::Refusal;
 use crate::config::Overload;
 
 /// The share of their time for which workers may lack work while more is offered than they can do.
@@ -20,65 +25,10 @@ const IDLE: f64 = 0.05;
 /// When a piece of work leaves the queue so soon after the one before it, serving is cheaper than
 /// refusing (which costs 20 to 50 µs of CPU time), and a long queue is short. In nanoseconds.
 const CHEAP: f64 = 30_000.0;
-/// Work already taken is refused past so many times the wait at which it would not have been let in.
+/// From this load on it is a flood: what had entered the queue before is refused as well.
+const FLOOD: f64 = 3.0;
+/// In a flood, work already taken is refused past so many times the wait that is allowed.
 const STALE: u64 = 3;
-
-/// Why work was refused. Each has a counter of its own in the statistics.
-///
-/// # Examples
-/// ```
-/// use millpond::Refusal;
-///
-/// assert_eq!(Refusal::QueueFull.name(), "queue_full");
-/// assert!(Refusal::ALL.iter().all(|refusal| !refusal.explain().is_empty()));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The queue was full.
-    QueueFull,
-    /// It would have waited for longer than is allowed at the load of the moment.
-    WaitTooLong,
-    /// It could not have been answered by its deadline: the server's, or one that the client gave.
-    Deadline,
-    /// Its client had its share of the queue already, while others waited too.
-    Unfair,
-    /// It had waited for too long by the time a worker took it.
-    Stale,
-}
-
-impl Refusal {
-    /// How many reasons there are.
-    pub const COUNT: usize = Self::ALL.len();
-
-    /// Every reason, in the order of declaration: the index is `refusal as usize`.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::Unfair, Self::Stale];
-
-    /// The name of the counter, in `snake_case`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::WaitTooLong => "wait_too_long",
-            Self::Deadline => "deadline",
-            Self::Unfair => "unfair",
-            Self::Stale => "stale",
-        }
-    }
-
-    /// One sentence for people, without a full stop.
-    #[must_use]
-    pub const fn explain(self) -> &'static str {
-        match self {
-            Self::QueueFull => "the queue was full",
-            Self::WaitTooLong => "the wait in the queue would have been too long",
-            Self::Deadline => "the deadline could not have been met",
-            Self::Unfair => "the client had its share of the queue already",
-            Self::Stale => "the wait in the queue had been too long",
-        }
-    }
-}
 
 /// What is to be done with work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +66,8 @@ struct Settings {
 struct State {
     /// The wait allowed while overloaded, in nanoseconds; `u64::MAX` while not.
     limit: AtomicU64,
+    /// The wait past which work that was taken is refused, in nanoseconds; `u64::MAX` but in a flood.
+    stale: AtomicU64,
     /// The time between two pieces of work leaving the queue, measured while the workers were never
     /// without work. Nanoseconds as the bits of an `f64`; zero: not measured.
     drain: AtomicU64,
@@ -139,6 +91,7 @@ impl Controller {
         };
         let state = State {
             limit: AtomicU64::new(u64::MAX),
+            stale: AtomicU64::new(u64::MAX),
             drain: AtomicU64::new(0),
             load: AtomicU64::new(0),
         };
@@ -169,8 +122,7 @@ impl Controller {
 
     /// Judges work where it enters a queue that now has `length` pieces of work.
     ///
-    /// `deadline` is one that the client gave. `urgent` work is refused by the length and by its
-    /// deadline only. What is kept is reported by [`entered`](Self::entered), or by
+    /// `urgent` work is refused by the length and by the deadline only. What is kept is reported by [`entered`](Self::entered), or by
     /// [`gated`](Self::gated) if the queue would not take it after all.
     pub(crate) fn admit(
         &self,
@@ -178,36 +130,27 @@ impl Controller {
         length: usize,
         bucket: Bucket,
         urgent: bool,
-        deadline: Option<Instant>,
     ) -> Verdict {
         self.settle(now, length);
-        if self.is_overloaded() && self.config.fairness.load(Relaxed) {
-            self.fairness.attempt(bucket);
-        }
-        match self.reason(now, length, bucket, urgent, deadline) {
-            None => Verdict::Keep,
-            Some(refusal) => {
-                // A full queue may yet be waited out, see `holds_back`.
-                if refusal != Refusal::QueueFull {
-                    self.gated();
-                }
-                Verdict::Refuse(refusal)
+        if self.is_overloaded() {
+            self.interval.attempt(self.since_epoch(now));
+            if self.is_fair() {
+                self.fairness.attempt(bucket);
             }
         }
+        let Some(refusal) = self.reason(length, bucket, urgent) else { return Verdict::Keep };
+        self.gated();
+        if !self.is_overloaded() && self.sheds() {
+            self.hasten(now);
+        }
+        Verdict::Refuse(refusal)
     }
 
-    fn reason(
-        &self,
-        now: Instant,
-        length: usize,
-        bucket: Bucket,
-        urgent: bool,
-        deadline: Option<Instant>,
-    ) -> Option<Refusal> {
+    fn reason(&self, length: usize, bucket: Bucket, urgent: bool) -> Option<Refusal> {
         if length >= self.config.capacity {
             return Some(Refusal::QueueFull);
         }
-        if !self.config.shed.load(Relaxed) {
+        if !self.sheds() {
             return None;
         }
         let drain = self.drain();
@@ -216,30 +159,25 @@ impl Controller {
         if wait > self.longest_wait(service) {
             return Some(Refusal::Deadline);
         }
-        // Behind an empty queue the service estimate is not held against anyone: were it ever too
-        // high, nothing would be served that could lower it.
-        let needs = if length == 0 { 0 } else { wait + service };
-        if deadline.is_some_and(|at| nanos(at.saturating_duration_since(now)) <= needs) {
-            return Some(Refusal::Deadline);
-        }
         if urgent {
             return None;
         }
         let limit = self.state.limit.load(Relaxed);
-        if limit == u64::MAX {
-            return (wait > self.interval_length()).then_some(Refusal::WaitTooLong);
-        }
-        if !self.config.fairness.load(Relaxed) {
+        let overloaded = limit != u64::MAX;
+        let limit = limit.min(self.interval_length());
+        if !self.is_fair() {
             return (wait > limit).then_some(Refusal::WaitTooLong);
         }
-        if !self.fairness.is_greedy(bucket) {
-            return (wait > 2 * limit).then_some(Refusal::WaitTooLong);
-        }
+        let holds_its_part =
+            || self.fairness.holds_its_part(bucket, (limit as f64 / drain) as u64 + 1);
         if wait > limit {
-            return Some(Refusal::WaitTooLong);
+            // Those whose clients ask for little come in all the same, within bounds.
+            let modest = wait <= 3 * limit
+                && if overloaded { !self.fairness.is_greedy(bucket) } else { !holds_its_part() };
+            return (!modest).then_some(Refusal::WaitTooLong);
         }
-        let room = (limit as f64 / drain) as u64 + 1;
-        self.fairness.holds_its_part(bucket, room).then_some(Refusal::Unfair)
+        let unfair = overloaded && self.fairness.is_greedy(bucket) && holds_its_part();
+        unfair.then_some(Refusal::Unfair)
     }
 
     /// The queue took what was kept.
@@ -259,25 +197,17 @@ impl Controller {
     }
 
     /// Judges work where a worker takes it, `entered` being when it entered the queue.
-    pub(crate) fn judge(
-        &self,
-        now: Instant,
-        entered: Instant,
-        bucket: Bucket,
-        deadline: Option<Instant>,
-    ) -> Verdict {
+    pub(crate) fn judge(&self, now: Instant, entered: Instant, bucket: Bucket) -> Verdict {
         self.fairness.leave(bucket);
         let waited = nanos(now.saturating_duration_since(entered));
         self.interval.taken(waited);
         self.roll(self.since_epoch(now));
-        if self.config.shed.load(Relaxed) {
+        if self.sheds() {
             let service = self.service.nanos() as u64;
-            if waited > self.longest_wait(service)
-                || deadline.is_some_and(|at| self.misses(at, now, service))
-            {
+            if waited > self.longest_wait(service) {
                 return Verdict::Refuse(Refusal::Deadline);
             }
-            if waited > self.state.limit.load(Relaxed).saturating_mul(STALE) {
+            if self.is_stale(waited, bucket) && self.comes_fresh(now) {
                 return Verdict::Refuse(Refusal::Stale);
             }
         }
@@ -334,6 +264,14 @@ impl Controller {
         if measured > 0.0 { measured } else { self.service.nanos() / self.config.workers }
     }
 
+    fn sheds(&self) -> bool {
+        self.config.shed.load(Relaxed)
+    }
+
+    fn is_fair(&self) -> bool {
+        self.config.fairness.load(Relaxed)
+    }
+
     /// The target, and at least half a service: with slow handlers few can wait within the target,
     /// too few to keep the workers busy.
     fn target(&self) -> u64 {
@@ -350,9 +288,20 @@ impl Controller {
         self.config.deadline.load(Relaxed).saturating_sub(service).max(self.target())
     }
 
-    fn misses(&self, deadline: Instant, now: Instant, service: u64) -> bool {
-        let needs = if self.is_overloaded() { service } else { 0 };
-        nanos(deadline.saturating_duration_since(now)) <= needs
+    /// Whether work has waited for longer than in a flood it may. Clients that ask for little were let
+    /// in behind a longer queue, and may wait for longer.
+    fn is_stale(&self, waited: u64, bucket: Bucket) -> bool {
+        let stale = self.state.stale.load(Relaxed);
+        waited > stale
+            && (waited > stale.saturating_mul(2)
+                || !self.is_fair()
+                || self.fairness.is_greedy(bucket))
+    }
+
+    /// Whether something has come of late that can take the place of what has waited for too long.
+    fn comes_fresh(&self, now: Instant) -> bool {
+        let age = self.since_epoch(now).saturating_sub(self.interval.last_attempt());
+        age <= 2 * self.state.limit.load(Relaxed).min(self.interval_length())
     }
 
     fn since_epoch(&self, now: Instant) -> u64 {
@@ -362,6 +311,16 @@ impl Controller {
     /// Ends the interval if it is over, and learns from it.
     fn roll(&self, now: u64) {
         if let Some(seen) = self.interval.end(now, self.interval_length()) {
+            self.learn(seen);
+        }
+    }
+
+    /// Ends the interval before its time if as much was refused in it as it has room for.
+    fn hasten(&self, now: Instant) {
+        let length = self.interval_length();
+        if f64::from(self.interval.refused_so_far()) * self.drain() >= length as f64
+            && let Some(seen) = self.interval.end(self.since_epoch(now), length / 20)
+        {
             self.learn(seen);
         }
     }
@@ -385,8 +344,12 @@ impl Controller {
         let limit = limit(load.min(smooth), drain, self.target(), length);
         let drain = if limit == u64::MAX && !saturated { 0.0 } else { drain };
         self.state.drain.store(drain.to_bits(), Relaxed);
+        let flood = limit != u64::MAX && load >= FLOOD;
+        let stale = if flood { limit * STALE } else { u64::MAX };
+        self.state.stale.store(stale, Relaxed);
         self.state.limit.store(limit, Relaxed);
-        self.fairness.begin(seen.kept);
+        let room = f64::from(seen.kept) * length as f64 / seen.elapsed.max(1) as f64;
+        self.fairness.begin(room as u32);
     }
 
     /// The time between two pieces of work leaving the queue, as this interval has it: measured if
@@ -424,3 +387,6 @@ fn limit(load: f64, drain: f64, target: u64, interval: u64) -> u64 {
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

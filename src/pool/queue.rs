@@ -10,10 +10,22 @@ use crate::pool::overload::{Controller, Refusal, Verdict};
 
 /// Work, and when it came.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    pub(crate) work: Work,
+pub(crate) struct Ticket<W = Work> {
+    pub(crate) work: W,
     pub(crate) entered: Instant,
     bucket: Bucket,
+}
+
+/// What the queue has to know of work. (In the simulation, work is no connection.)
+pub(crate) trait Queued {
+    /// Whose it is.
+    fn bucket(&self) -> Bucket;
+
+    /// Whether it is taken before all other work.
+    fn is_urgent(&self) -> bool;
+
+    /// Whether it was admitted before, and is not judged again.
+    fn is_admitted(&self) -> bool;
 }
 
 /// What a worker can be asked to do.
@@ -48,26 +60,39 @@ impl Work {
     }
 }
 
+impl Queued for Work {
+    fn bucket(&self) -> Bucket {
+        self.connection().bucket
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.connection().urgent
+    }
+
+    fn is_admitted(&self) -> bool {
+        matches!(self, Self::Continuation(_))
+    }
+}
+
 /// Two bounded channels, urgent work first, and the [`Controller`] that keeps the wait short.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    normal: (Sender<Ticket>, Receiver<Ticket>),
-    urgent: (Sender<Ticket>, Receiver<Ticket>),
+pub(crate) struct Queue<W = Work> {
+    normal: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
+    urgent: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
     pub(crate) controller: Controller,
 }
 
-impl Queue {
+impl<W: Queued> Queue<W> {
     pub(crate) fn new(capacity: usize, controller: Controller) -> Self {
         Self { normal: bounded(capacity), urgent: bounded(capacity), controller }
     }
 
     /// Puts work in, or gives it back with the reason. Never waits.
-    pub(crate) fn push(&self, work: Work, now: Instant) -> Result<(), (Work, Refusal)> {
-        let connection = work.connection();
-        let (bucket, urgent) = (connection.bucket, connection.urgent);
+    pub(crate) fn push(&self, work: W, now: Instant) -> Result<(), (W, Refusal)> {
+        let (bucket, urgent) = (work.bucket(), work.is_urgent());
         let (sender, _) = if urgent { &self.urgent } else { &self.normal };
-        if matches!(work, Work::Connection(_)) {
-            let verdict = self.controller.admit(now, sender.len(), bucket, urgent, None);
+        if !work.is_admitted() {
+            let verdict = self.controller.admit(now, sender.len(), bucket, urgent);
             if let Verdict::Refuse(refusal) = verdict {
                 return Err((work, refusal));
             }
@@ -83,18 +108,15 @@ impl Queue {
         }
     }
 
-    /// Takes the next work, and judges whether it is still worth serving. Never waits.
-    pub(crate) fn take(&self) -> Option<Ticket> {
+    /// Takes the next work. Never waits.
+    pub(crate) fn take(&self) -> Option<Ticket<W>> {
         self.urgent.1.try_recv().or_else(|_| self.normal.1.try_recv()).ok()
     }
 
     /// Whether the work that was taken is still worth serving.
-    pub(crate) fn judge(&self, ticket: &Ticket, now: Instant) -> Verdict {
-        let verdict = self.controller.judge(now, ticket.entered, ticket.bucket, None);
-        match ticket.work {
-            Work::Connection(_) => verdict,
-            Work::Continuation(_) => Verdict::Keep,
-        }
+    pub(crate) fn judge(&self, ticket: &Ticket<W>, now: Instant) -> Verdict {
+        let verdict = self.controller.judge(now, ticket.entered, ticket.bucket);
+        if ticket.work.is_admitted() { Verdict::Keep } else { verdict }
     }
 
     pub(crate) fn len(&self) -> usize {

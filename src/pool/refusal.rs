@@ -1,0 +1,58 @@
+//! [`Refusal`]: why work was turned away.
+
+/// Why work was refused. Each has a counter of its own in the statistics.
+///
+/// # Examples
+/// ```
+/// use millpond::Refusal;
+///
+/// assert_eq!(Refusal::QueueFull.name(), "queue_full");
+/// assert!(Refusal::ALL.iter().all(|refusal| !refusal.explain().is_empty()));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The queue was full.
+    QueueFull,
+    /// It would have waited for longer than is allowed at the load of the moment.
+    WaitTooLong,
+    /// It could not have been answered by its deadline: the server's, or one that the client gave.
+    Deadline,
+    /// Its client had its share of the queue already, while others waited too.
+    Unfair,
+    /// It had waited for too long by the time a worker took it.
+    Stale,
+}
+
+impl Refusal {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Every reason, in the order of declaration: the index is `refusal as usize`.
+    pub const ALL: [Self; 5] =
+        [Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::Unfair, Self::Stale];
+
+    /// The name of the counter, in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::WaitTooLong => "wait_too_long",
+            Self::Deadline => "deadline",
+            Self::Unfair => "unfair",
+            Self::Stale => "stale",
+        }
+    }
+
+    /// One sentence for people, without a full stop.
+    #[must_use]
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::QueueFull => "the queue was full",
+            Self::WaitTooLong => "the wait in the queue would have been too long",
+            Self::Deadline => "the deadline could not have been met",
+            Self::Unfair => "the client had its share of the queue already",
+            Self::Stale => "the wait in the queue had been too long",
+        }
+    }
+}
