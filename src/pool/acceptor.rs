@@ -130,18 +130,24 @@ impl Acceptor {
             count(&mill.counters.accept.over_budget);
             return Some(Some(pause));
         }
-        if mill.queue.room() == 0 && mill.queue.controller.holds_back() {
-            // A burst that the workers will soon have dealt with: the backlog is its place.
+        if self.is_held_back() {
             return Some(Some(mill.pool.tick));
         }
         None
+    }
+
+    /// Whether the queue is full of a burst that the workers will soon have dealt with, as requests
+    /// are quick: the backlog is its place.
+    fn is_held_back(&self) -> bool {
+        let mill = &self.mill;
+        mill.queue.room() == 0 && mill.queue.controller.holds_back() && !mill.is_draining()
     }
 
     /// Accepts from one listener. `true`: there may be more.
     fn accept_round(&mut self, index: usize) -> bool {
         let mill = Arc::clone(&self.mill);
         for _ in 0..ROUND {
-            if mill.ledger.is_full() {
+            if mill.ledger.is_full() || self.is_held_back() {
                 return false;
             }
             match self.accept(index) {

@@ -9,7 +9,7 @@ use crate::net::Addr;
 use crate::pool::Mill;
 use crate::pool::activity::{Activity, WorkerState};
 use crate::pool::histogram::Histogram;
-use crate::pool::overload::Refusal;
+use crate::pool::refusal::Refusal;
 
 /// The counters that are shared. Those that a worker touches at every turn are its own.
 #[derive(Debug)]

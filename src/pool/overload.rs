@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::fairness::{Bucket, ClientKey, Fairness};
 use super::load::{Interval, Seen, Service};
-pub(crate) use super::refusal::Refusal;
+use super::refusal::Refusal;
 use crate::config::Overload;
 
 /// The share of their time for which workers may lack work while more is offered than they can do.
@@ -122,8 +122,9 @@ impl Controller {
 
     /// Judges work where it enters a queue that now has `length` pieces of work.
     ///
-    /// `urgent` work is refused by the length and by the deadline only. What is kept is reported by [`entered`](Self::entered), or by
-    /// [`gated`](Self::gated) if the queue would not take it after all.
+    /// `urgent` work is refused by the length and by the deadline only. What is kept is reported by
+    /// [`entered`](Self::entered), or by [`gated`](Self::gated) if the queue would not take it after
+    /// all.
     pub(crate) fn admit(
         &self,
         now: Instant,

@@ -8,7 +8,7 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::pool::Mill;
 use crate::pool::connection::{Connection, Phase};
-use crate::pool::overload::Refusal;
+use crate::pool::refusal::Refusal;
 
 /// What is spoken on a connection.
 ///

@@ -6,7 +6,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::pool::connection::Connection;
 use crate::pool::fairness::Bucket;
-use crate::pool::overload::{Controller, Refusal, Verdict};
+use crate::pool::overload::{Controller, Verdict};
+use crate::pool::refusal::Refusal;
 
 /// Work, and when it came.
 #[derive(Debug)]

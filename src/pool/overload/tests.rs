@@ -1,1 +1,185 @@
+//! The verdicts, from tables. What they lead to under load is shown by the simulation.
 
+use super::*;
+
+const MILLIS: Duration = Duration::from_millis(1);
+
+/// A controller of four workers and a queue of 100, which has served a hundred requests.
+struct Bench {
+    controller: Controller,
+    epoch: Instant,
+    /// Milliseconds since the epoch.
+    now: u32,
+}
+
+impl Bench {
+    fn new(service: Duration, change: impl FnOnce(&mut Overload)) -> Self {
+        let epoch = Instant::now();
+        let mut config = Overload::default();
+        change(&mut config);
+        let controller = Controller::new(&config, 4, 100, epoch);
+        (0..100).for_each(|_| controller.served(service));
+        Self { controller, epoch, now: 0 }
+    }
+
+    fn client(&self, uid: u32) -> Bucket {
+        self.controller.bucket(ClientKey::Uid(uid))
+    }
+
+    fn time(&self) -> Instant {
+        self.epoch + MILLIS * self.now
+    }
+
+    fn admit(&self, length: usize) -> Verdict {
+        self.controller.admit(self.time(), length, self.client(1), false)
+    }
+
+    /// The verdict on work that has waited so long.
+    fn judge(&self, waited: Duration) -> Verdict {
+        self.controller.entered(self.client(1));
+        self.controller.judge(self.time(), self.time() - waited, self.client(1))
+    }
+
+    /// A load of so many times the capacity, for as many milliseconds: in each, one piece of work has
+    /// its turn behind `length` others, and the rest finds the queue full.
+    fn load(&mut self, multiple: u32, length: usize, millis: u32) {
+        for _ in 0..millis {
+            self.now += 1;
+            let bucket = self.client(0);
+            for client in 1..multiple {
+                let bucket = self.client(client);
+                self.controller.admit(self.time(), 100, bucket, false);
+            }
+            self.controller.admit(self.time(), length, bucket, false);
+            self.controller.entered(bucket);
+            let entered = self.time() - MILLIS * (length as u32).min(self.now);
+            self.controller.judge(self.time(), entered, bucket);
+            self.controller.served(4 * MILLIS);
+        }
+    }
+}
+
+fn refuse(refusal: Refusal) -> Verdict {
+    Verdict::Refuse(refusal)
+}
+
+#[test]
+fn within_capacity_only_a_wait_of_an_interval_refuses() {
+    // Four workers of 4 ms: one piece of work leaves the queue each millisecond.
+    let bench = Bench::new(4 * MILLIS, |_| {});
+    for (length, expected) in [
+        (0, Verdict::Keep),
+        (50, Verdict::Keep),
+        (99, Verdict::Keep),
+        (100, refuse(Refusal::QueueFull)),
+    ] {
+        assert_eq!(bench.admit(length), expected, "{length}");
+    }
+    let short = Bench::new(4 * MILLIS, |config| config.interval = 50 * MILLIS);
+    // Twenty targets are the least that an interval can be.
+    assert_eq!(short.admit(99), Verdict::Keep);
+    let short = Bench::new(4 * MILLIS, |config| {
+        (config.target, config.interval) = (2 * MILLIS, 50 * MILLIS);
+    });
+    assert_eq!(short.admit(50), Verdict::Keep);
+    // A client that holds nothing of the queue comes in behind a longer one.
+    assert_eq!(short.admit(99), Verdict::Keep);
+    (0..60).for_each(|_| short.controller.entered(short.client(1)));
+    assert_eq!(short.admit(51), refuse(Refusal::WaitTooLong));
+}
+
+#[test]
+fn before_anything_was_served_only_a_full_queue_refuses() {
+    let bench = Bench::new(Duration::ZERO, |_| {});
+    assert_eq!(bench.admit(99), Verdict::Keep);
+    assert_eq!(bench.admit(100), refuse(Refusal::QueueFull));
+    assert_eq!(bench.controller.capacity_estimate(), 0.0);
+}
+
+#[test]
+fn without_shedding_only_a_full_queue_refuses() {
+    let bench = Bench::new(4000 * MILLIS, |config| config.shed = false);
+    assert_eq!(bench.admit(99), Verdict::Keep);
+    assert_eq!(bench.judge(3600 * 1000 * MILLIS), Verdict::Keep);
+    assert_eq!(bench.admit(100), refuse(Refusal::QueueFull));
+}
+
+#[test]
+fn what_cannot_be_done_by_the_deadline_is_refused_at_both_ends() {
+    // 25 ms between two that leave, 900 ms left to wait in.
+    let bench = Bench::new(100 * MILLIS, |_| {});
+    assert_eq!(bench.admit(36), Verdict::Keep);
+    assert_eq!(bench.admit(37), refuse(Refusal::Deadline));
+    assert_eq!(bench.judge(900 * MILLIS), Verdict::Keep);
+    assert_eq!(bench.judge(901 * MILLIS), refuse(Refusal::Deadline));
+}
+
+#[test]
+fn handlers_slower_than_the_deadline_are_served_all_the_same() {
+    let bench = Bench::new(5000 * MILLIS, |_| {});
+    assert_eq!(bench.admit(0), Verdict::Keep);
+    assert_eq!(bench.admit(1), Verdict::Keep);
+    assert_eq!(bench.judge(2000 * MILLIS), Verdict::Keep);
+}
+
+#[test]
+fn past_capacity_the_wait_that_is_allowed_shrinks_and_afterwards_grows_again() {
+    let mut bench = Bench::new(4 * MILLIS, |_| {});
+    bench.load(1, 2, 500);
+    assert!(!bench.controller.is_overloaded());
+    assert_eq!(bench.controller.wait_limit(), 100 * MILLIS);
+    bench.load(10, 4, 1000);
+    assert!(bench.controller.is_overloaded());
+    assert_eq!(bench.controller.wait_limit(), 5 * MILLIS);
+    let capacity = bench.controller.capacity_estimate();
+    assert!((900.0..1100.0).contains(&capacity), "{capacity}");
+    bench.now += 101;
+    bench.controller.settle(bench.time(), 0);
+    bench.now += 101;
+    bench.controller.settle(bench.time(), 0);
+    assert!(!bench.controller.is_overloaded());
+}
+
+#[test]
+fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
+    let mut bench = Bench::new(4 * MILLIS, |_| {});
+    bench.load(10, 4, 1000);
+    let client = bench.client(1);
+    let admit = |length, urgent| bench.controller.admit(bench.time(), length, client, urgent);
+    assert_eq!(admit(50, false), refuse(Refusal::WaitTooLong));
+    assert_eq!(admit(50, true), Verdict::Keep);
+    assert_eq!(admit(100, true), refuse(Refusal::QueueFull));
+}
+
+#[test]
+fn in_a_flood_what_has_waited_for_too_long_makes_room_for_what_is_fresh() {
+    let mut bench = Bench::new(4 * MILLIS, |_| {});
+    bench.load(10, 4, 1000);
+    assert_eq!(bench.judge(10 * MILLIS), Verdict::Keep);
+    assert_eq!(bench.judge(40 * MILLIS), refuse(Refusal::Stale));
+    // Nothing fresh has come for a while: serving what is stale is better than doing nothing.
+    bench.now += 20;
+    assert_eq!(bench.judge(40 * MILLIS), Verdict::Keep);
+}
+
+#[test]
+fn a_flood_is_noticed_before_the_interval_is_over() {
+    let mut bench = Bench::new(4 * MILLIS, |config| config.fairness = false);
+    bench.load(1, 2, 200);
+    for _ in 0..30 {
+        bench.now += 1;
+        (0..10).for_each(|_| {
+            bench.admit(101);
+        });
+    }
+    assert!(bench.controller.is_overloaded());
+}
+
+#[test]
+fn settings_can_be_changed_while_running() {
+    let bench = Bench::new(4 * MILLIS, |_| {});
+    assert_eq!(bench.judge(1500 * MILLIS), refuse(Refusal::Deadline));
+    let changed = Overload { deadline: 2000 * MILLIS, ..Overload::default() };
+    bench.controller.reconfigure(&changed);
+    assert_eq!(bench.judge(1500 * MILLIS), Verdict::Keep);
+}
