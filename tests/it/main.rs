@@ -6,8 +6,10 @@ mod support;
 
 mod acceptor;
 mod daemon;
+mod daemon_files;
 mod daemon_running;
 mod daemon_signals;
+mod daemon_sites;
 mod daemon_start;
 mod daemon_systemd;
 mod files;

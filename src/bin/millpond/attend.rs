@@ -8,12 +8,9 @@ use log::{error, info, warn};
 use millpond::Handle;
 
 use crate::access_log::AccessLog;
-use crate::door::Door;
 use crate::failure::code;
-use crate::logging;
-use crate::serve;
-use crate::settings::table::{ROWS, Row};
-use crate::settings::{Flags, Loaded};
+use crate::serve::Doors;
+use crate::settings::{Flags, Loaded, Settings};
 use crate::signals::{Event, Listener};
 use crate::state;
 use crate::systemd::Notifier;
@@ -26,9 +23,12 @@ pub(crate) struct Daemon {
     pub(crate) handle: Arc<Handle>,
     pub(crate) notifier: Notifier,
     pub(crate) flags: Flags,
+    /// The settings at the start, of which some stay.
+    pub(crate) started: Settings,
+    /// Those that are in effect.
     pub(crate) loaded: Loaded,
-    /// Where the handler can be put another; none where there is no handler (echo).
-    pub(crate) door: Option<Door>,
+    /// Where the handlers can be exchanged.
+    pub(crate) doors: Doors,
     pub(crate) access: Option<AccessLog>,
     /// Whether the last reload was refused.
     pub(crate) stale: bool,
@@ -126,57 +126,6 @@ impl Daemon {
             None => info!("there is no log file to open anew"),
         }
     }
-
-    /// Takes on new settings, as far as that goes while running. Wrong ones change nothing.
-    fn reload(&mut self) {
-        self.notifier.reloading();
-        match self.take_on() {
-            Ok(()) => {
-                self.stale = false;
-                info!("settings read again");
-            }
-            Err(failure) => {
-                self.stale = true;
-                let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-                error!("keeping the old settings: {}{hint}", failure.message());
-            }
-        }
-        self.notifier.ready(&self.status());
-    }
-
-    fn take_on(&mut self) -> Result<(), crate::failure::Failure> {
-        let loaded = serve::load(&self.flags)?;
-        let mut access = serve::access_log(&loaded.settings)?;
-        if let Some(access) = &mut access {
-            access.start()?;
-        }
-        let room = serve::room(&loaded.settings, access.as_ref())?;
-        // Nothing fails from here on, so that settings are taken on as a whole or not at all.
-        self.handle.reconfigure(loaded.settings.config.clone())?;
-        if let Some(door) = &self.door {
-            door.swap(room);
-        }
-        // Requests in hand may still write to the old log: what comes too late is dropped.
-        if let Some(old) = std::mem::replace(&mut self.access, access) {
-            old.finish();
-        }
-        logging::set_level(loaded.settings.log.level);
-        for row in ROWS.iter().filter(|row| !takes_effect(row)) {
-            let (old, new) = ((row.get)(&self.loaded.settings), (row.get)(&loaded.settings));
-            if old != new {
-                warn!("{} = {} takes effect at the next start", row.key, new.join(" "));
-            }
-        }
-        loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-        self.loaded = loaded;
-        Ok(())
-    }
-}
-
-/// Whether a new value takes effect while running.
-fn takes_effect(row: &Row) -> bool {
-    let fixed = ["bind", "echo", "log.color", "user", "confine"];
-    !fixed.contains(&row.key) && !row.key.starts_with("pool.")
 }
 
 /// Whether the queue gets on: the watchdog is to restart a server that does not.

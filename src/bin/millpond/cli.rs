@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use crate::connect::ConnectArgs;
 use crate::failure::{Failure, code};
 use crate::manual::Manual;
-use crate::settings::table::{self, ROWS, Row};
+use crate::settings::table::{self, Row, rows};
 use crate::settings::{DEFAULT_BIND, Flags, Settings};
 
 /// What the program was asked to do.
@@ -53,6 +53,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Err(error) => return explain(&error),
     };
     Ok(match matches.subcommand() {
+        Some(("serve", sub)) if sub.get_flag("check") => {
+            Invocation::Check { flags: flags(sub), print: prints(sub) }
+        }
         Some(("serve", sub)) => Invocation::Serve { flags: flags(sub), print: prints(sub) },
         Some(("check", sub)) => Invocation::Check { flags: flags(sub), print: prints(sub) },
         Some(("connect", sub)) => Invocation::Connect(connect_args(sub)?),
@@ -81,6 +84,11 @@ pub(crate) fn command() -> Command {
         .after_long_help(after_help());
     let check =
         Command::new("check").about("Check settings and file without binding anything").hide(false);
+    let checks = Arg::new("check")
+        .long("check-config")
+        .action(ArgAction::SetTrue)
+        .hide_short_help(true)
+        .help("Only check settings and file, as `millpond check` does");
     let connect = ConnectArgs::augment_args(
         Command::new("connect").about("Connect, send, print what comes back"),
     );
@@ -92,7 +100,7 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommand(with_settings(serve))
+        .subcommand(with_settings(serve).arg(checks))
         .subcommand(with_settings(check))
         .subcommand(connect)
         .subcommand(Command::new("man").hide(true).about("Write the man page"))
@@ -142,7 +150,7 @@ fn with_settings(command: Command) -> Command {
     let defaults = Settings::default();
     command
         .arg(root)
-        .args(ROWS.iter().filter(|row| !row.flag.is_empty()).map(|row| arg(row, &defaults)))
+        .args(rows().filter(|row| !row.flag.is_empty()).map(|row| arg(row, &defaults)))
         .args([port, file, print, more, less])
 }
 
@@ -198,7 +206,7 @@ fn prints(matches: &ArgMatches) -> bool {
 
 fn flags(matches: &ArgMatches) -> Flags {
     let mut values = Vec::new();
-    for row in ROWS {
+    for row in rows() {
         // `root` has no flag: it stands by itself.
         let flag = if row.flag.is_empty() { "ROOT".to_owned() } else { format!("--{}", row.flag) };
         let given = match row.on {
@@ -324,7 +332,7 @@ mod tests {
     fn long_help_names_every_setting_with_file_key_and_variable() {
         let Ok(Invocation::Text(text)) = parsed(&["serve", "--help"]) else { panic!() };
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        for row in ROWS.iter().filter(|row| !row.flag.is_empty()) {
+        for row in rows().filter(|row| !row.flag.is_empty()) {
             assert!(text.contains(&format!("File: {}.", row.key)), "{}", row.key);
             assert!(text.contains(&table::variable(row)), "{}", row.key);
         }

@@ -17,8 +17,9 @@ use crate::settings::Format;
 pub(crate) struct Door(Arc<RwLock<Arc<Room>>>);
 
 /// What is behind the door.
+#[derive(Clone)]
 pub(crate) struct Room {
-    pub(crate) handler: Box<dyn Handler>,
+    pub(crate) handler: Arc<dyn Handler>,
     /// Where a line for each request goes, and what it looks like.
     pub(crate) access: Option<(Recorder, Format)>,
 }
@@ -33,15 +34,20 @@ impl Door {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(room);
     }
 
-    /// What is behind it now. The lock is not held while a handler works.
-    fn room(&self) -> Arc<Room> {
+    /// What is behind it now.
+    pub(crate) fn room(&self) -> Room {
+        self.enter().as_ref().clone()
+    }
+
+    /// The lock is not held while a handler works.
+    fn enter(&self) -> Arc<Room> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Handler for Door {
     fn handle(&self, request: &mut Request) -> Response {
-        let room = self.room();
+        let room = self.enter();
         let Some((recorder, format)) = &room.access else { return room.handler.handle(request) };
         let asked = Asked::new(request);
         let began = Instant::now();
@@ -57,10 +63,10 @@ impl Handler for Door {
     }
 
     fn expect_continue(&self, request: &Request) -> Option<Response> {
-        self.room().handler.expect_continue(request)
+        self.enter().handler.expect_continue(request)
     }
 
     fn refusal(&self) -> Option<String> {
-        self.room().handler.refusal()
+        self.enter().handler.refusal()
     }
 }

@@ -46,6 +46,12 @@ impl Failure {
         self
     }
 
+    /// The same failure, its message begun with its place.
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        self.message.insert_str(0, place);
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> u8 {
         self.code

@@ -80,7 +80,7 @@ mod tests {
         let mut out = Vec::new();
         super::page(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap().replace("\\-", "-");
-        for row in crate::settings::table::ROWS.iter().filter(|row| !row.flag.is_empty()) {
+        for row in crate::settings::table::rows().filter(|row| !row.flag.is_empty()) {
             assert!(text.contains(&format!("--{}", row.flag)), "{}", row.flag);
         }
     }

@@ -6,19 +6,22 @@ use std::sync::Arc;
 use std::thread;
 
 use log::{info, warn};
+use millpond::http::Handler;
 use millpond::net::{self, Endpoint};
-use millpond::service::{Echo, Hello};
-use millpond::{Builder, Handle, Server};
+use millpond::service::{Echo, Files, Hello};
+use millpond::{Bind, Error, Handle, Server, Service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Recorder};
 use crate::attend::Daemon;
 use crate::confine::{Reach, User, confine};
 use crate::door::{Door, Room};
 use crate::failure::{Failure, code};
+use crate::hosts::Hosts;
 use crate::logging;
 use crate::manual;
-use crate::settings::{self, DEFAULT_BIND, Flags, Format, Loaded, Origin, Settings};
+use crate::places::{self, Place, places};
+use crate::settings::{self, Flags, Format, Loaded, Origin, Settings, Site};
 use crate::signals::{Listener, Signals};
 use crate::systemd::{Notifier, Passed};
 
@@ -32,16 +35,16 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     let loaded = load(flags)?;
     let settings = &loaded.settings;
     logging::start(&settings.log);
-    if let Some(file) = &loaded.file {
-        info!("settings from {}", file.display());
-    }
-    loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     raise_descriptor_limit();
     let user = settings.user.as_deref().map(User::find).transpose()?;
     let mut access = access_log(settings)?;
     let notifier = Notifier::from_env();
 
-    let (server, door) = build(settings, access.as_ref(), &mut Passed::from_env()?)?;
+    let (server, doors) = build(&loaded, access.as_ref(), &mut Passed::from_env()?)?;
+    if let Some(file) = &loaded.file {
+        info!("settings from {}", file.display());
+    }
+    loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     if let Some(user) = user {
         user.assume()?;
     }
@@ -60,8 +63,9 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     }
     stop_on_quit(&signals, &handle);
 
-    let flags = flags.clone();
-    let mut daemon = Daemon { handle, notifier, flags, loaded, door, access, stale: false };
+    let (flags, started) = (flags.clone(), loaded.settings.clone());
+    let mut daemon =
+        Daemon { handle, notifier, flags, started, loaded, doors, access, stale: false };
     daemon.notifier.ready(&daemon.status());
     daemon.attend(&signals);
     Ok(daemon.drain(&signals))
@@ -83,6 +87,10 @@ fn stop_on_quit(signals: &Listener, handle: &Arc<Handle>) {
 /// Checks everything that can be checked without binding.
 pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     let loaded = load(flags)?;
+    if let Some(user) = &loaded.settings.user {
+        User::find(user)?;
+    }
+    rooms(&loaded, &places(&loaded, false)?, None)?;
     if print {
         return manual::say(&settings::print(&loaded));
     }
@@ -97,24 +105,31 @@ pub(crate) fn load(flags: &Flags) -> Result<Loaded, Failure> {
         .filter(|(name, _)| name.starts_with("MILLPOND_"))
         .collect();
     let loaded = Loaded::new(flags, &variables)?;
-    for endpoint in loaded.settings.bind.iter().filter(|text| passed_name(text).is_none()) {
-        endpoint.parse::<Endpoint>().map_err(|error| {
-            let hint = error.hint().unwrap_or_default().to_owned();
-            let (code, place) = match loaded.origin("bind") {
-                Origin::File(path, line) => (code::CONFIG, format!("{}:{line}: ", path.display())),
-                Origin::Variable(name) => (code::CONFIG, format!("{name}: ")),
-                _ => (code::USAGE, String::new()),
-            };
-            Failure::new(code, format!("{place}{error}")).with_hint(hint)
-        })?;
+    for text in &loaded.settings.bind {
+        check_endpoint(text, &loaded.origin("bind"))?;
     }
-    if let Some(root) = &loaded.settings.root {
-        std::fs::read_dir(root).map_err(|error| {
-            Failure::io(code::CONFIG, format!("cannot serve {}", root.display()), error)
-                .with_hint("ROOT is a directory that this user may read")
-        })?;
+    for (index, site) in loaded.settings.sites.iter().enumerate() {
+        for text in &site.bind {
+            check_endpoint(text, &loaded.site_origin(index, "bind"))?;
+        }
     }
     Ok(loaded)
+}
+
+/// Checks what can be known of an endpoint by its text.
+fn check_endpoint(text: &str, origin: &Origin) -> Result<(), Failure> {
+    if passed_name(text).is_some() {
+        return Ok(());
+    }
+    text.parse::<Endpoint>().map(drop).map_err(|error| {
+        let hint = error.hint().unwrap_or_default().to_owned();
+        let (code, place) = match origin {
+            Origin::File(path, line) => (code::CONFIG, format!("{}:{line}: ", path.display())),
+            Origin::Variable(name) => (code::CONFIG, format!("{name}: ")),
+            _ => (code::USAGE, String::new()),
+        };
+        Failure::new(code, format!("{place}{error}")).with_hint(hint)
+    })
 }
 
 /// `NAME` of `fd:NAME`.
@@ -131,61 +146,131 @@ pub(crate) fn access_log(settings: &Settings) -> Result<Option<AccessLog>, Failu
     }
 }
 
-/// What answers requests, by the settings.
-pub(crate) fn room(settings: &Settings, access: Option<&AccessLog>) -> Result<Room, Failure> {
-    let access = access.map(|access| (access.recorder(), settings.access.format));
-    Ok(Room { handler: Box::new(Hello), access })
+/// What answers at each place, by the settings. Roots and files of users are opened, and nothing is
+/// bound.
+pub(crate) fn rooms(
+    loaded: &Loaded,
+    places: &[Place],
+    access: Option<&AccessLog>,
+) -> Result<Vec<Room>, Failure> {
+    let settings = &loaded.settings;
+    let used = |number: &usize| places.iter().any(|place| place.sites.contains(number));
+    let mut sites: Vec<Arc<dyn Handler>> = Vec::new();
+    for number in 0..places::count(settings) {
+        sites.push(match used(&number) {
+            true => answerer(places::site(settings, number))
+                .map_err(|error| Failure::from(error).within(&places::describe(loaded, number)))?,
+            false => Arc::new(Hello),
+        });
+    }
+    let room = |place: &Place| {
+        let handler = match place.sites.as_slice() {
+            [only] if places::site(settings, *only).is_default() => Arc::clone(&sites[*only]),
+            several => {
+                let mut hosts = Hosts::default();
+                for &number in several {
+                    hosts.add(&places::site(settings, number).hosts, &sites[number]);
+                }
+                Arc::new(hosts)
+            }
+        };
+        Room { handler, access: line_log(loaded, access) }
+    };
+    Ok(places.iter().map(room).collect())
+}
+
+/// Where the lines of requests go, and what they look like.
+pub(crate) fn line_log(loaded: &Loaded, access: Option<&AccessLog>) -> Option<(Recorder, Format)> {
+    access.map(|access| (access.recorder(), loaded.settings.access.format))
+}
+
+fn answerer(site: &Site) -> Result<Arc<dyn Handler>, Error> {
+    Ok(match &site.root {
+        Some(root) => Arc::new(Files::open(root, site.options())?),
+        None => Arc::new(Hello),
+    })
 }
 
 /// The files that are still needed once everything is bound and open.
 fn reach(loaded: &Loaded) -> Reach {
     let settings = &loaded.settings;
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let sockets = settings.bind.iter().filter_map(|endpoint| endpoint.strip_prefix("unix:"));
+    let sites = || std::iter::once(&settings.site).chain(&settings.sites);
+    let roots = sites().filter_map(|site| site.root.clone());
+    let again = sites().filter_map(|site| site.users.as_deref()).chain(loaded.file.as_deref());
+    let more = settings.reach.iter().map(PathBuf::from);
+    let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
+    let sockets = endpoints.filter_map(|endpoint| endpoint.strip_prefix("unix:"));
     let sockets = sockets.filter(|path| !path.starts_with('@')).map(Path::new);
     Reach {
-        read: settings.root.iter().cloned().chain(loaded.file.as_deref().map(parent)).collect(),
+        read: roots.chain(again.map(home)).chain(more).collect(),
         write: settings.access.file.as_deref().into_iter().chain(sockets).map(parent).collect(),
     }
 }
 
-/// Binds, or takes what was passed; and the door to the handler, if there is one.
+/// The directory that a path is in.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// What has to stay in reach for a file to be read again: the directory that it is in, since editors
+/// put a new file in the old one's place. Not so if that is one at the top, such as /etc, in which
+/// there is more that is nobody's business.
+fn home(path: &Path) -> PathBuf {
+    let parent = parent(path);
+    let depth = std::fs::canonicalize(&parent).map_or(0, |real| real.components().count());
+    if depth > 2 { parent } else { path.to_owned() }
+}
+
+/// The handlers that the server knows, each with its endpoint. None for a server without handlers
+/// (echo).
+pub(crate) type Doors = Vec<(Option<String>, Door)>;
+
+/// Opens what is served; then binds, or takes what was passed.
 fn build(
-    settings: &Settings,
+    loaded: &Loaded,
     access: Option<&AccessLog>,
     passed: &mut Passed,
-) -> Result<(Server, Option<Door>), Failure> {
+) -> Result<(Server, Doors), Failure> {
+    let settings = &loaded.settings;
+    let places = places(loaded, passed.len() > 0)?;
     let mut builder = Server::builder().config(settings.config.clone());
-    if settings.bind.is_empty() && passed.len() > 0 {
-        builder = listen(builder, passed.take_all())?;
-    } else if settings.bind.is_empty() {
-        builder = builder.bind(DEFAULT_BIND);
-    }
-    for endpoint in &settings.bind {
-        builder = match passed_name(endpoint) {
-            Some(name) => listen(builder, passed.take(name)?)?,
-            None => builder.bind(endpoint),
-        };
+    let mut doors = Vec::new();
+    let echo = Service::protocol(Echo);
+    // Those who are named go before the one that takes all that is left.
+    let (named, rest): (Vec<_>, Vec<_>) = places
+        .iter()
+        .zip(rooms(loaded, &places, access)?)
+        .partition(|(place, _)| place.endpoint.is_some());
+    for (place, room) in named.into_iter().chain(rest) {
+        let door = Door::new(room);
+        let service = if settings.echo { echo.clone() } else { Service::http(door.clone()) };
+        for bind in binds(place.endpoint.as_deref(), passed)? {
+            builder = builder.bind(bind.with(service.clone()));
+        }
+        doors.push((place.endpoint.clone(), door));
     }
     let unused = passed.take_all().len();
     if unused > 0 {
         warn!("{unused} of the passed sockets are not used, as no endpoint names them");
     }
     if settings.echo {
-        return Ok((builder.protocol(Echo)?, None));
+        doors.clear();
     }
-    let door = Door::new(room(settings, access)?);
-    Ok((builder.http(door.clone())?, Some(door)))
+    // Every endpoint has its own service; this one is never asked.
+    Ok((builder.serve(&echo)?, doors))
 }
 
-fn listen(mut builder: Builder, fds: Vec<std::os::fd::OwnedFd>) -> Result<Builder, Failure> {
-    for fd in fds {
-        builder = builder.bind(net::Listener::from_fd(fd)?);
-    }
-    Ok(builder)
+/// What an endpoint stands for. `None`: everything that was passed.
+fn binds(endpoint: Option<&str>, passed: &mut Passed) -> Result<Vec<Bind>, Failure> {
+    let fds = match endpoint.map(|text| (text, passed_name(text))) {
+        None => passed.take_all(),
+        Some((_, Some(name))) => passed.take(name)?,
+        Some((text, None)) => return Ok(vec![Bind::to(text)]),
+    };
+    fds.into_iter().map(|fd| Ok(Bind::listener(net::Listener::from_fd(fd)?))).collect()
 }
 
 /// Raises the soft limit of descriptors to the hard one: each connection takes one, and the soft

@@ -5,6 +5,7 @@
 
 mod file;
 mod print;
+pub(crate) mod site;
 pub(crate) mod table;
 mod value;
 
@@ -15,9 +16,10 @@ use log::LevelFilter;
 use millpond::Config;
 
 use crate::failure::{Failure, code};
-use table::{ROWS, Row};
+use table::{Row, rows};
 
 pub(crate) use print::print;
+pub(crate) use site::Site;
 
 /// What is listened on unless it is said otherwise: every address, IPv4 and IPv6.
 pub(crate) const DEFAULT_BIND: &str = "tcp://[::]:8888";
@@ -29,8 +31,10 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     /// Endpoints. Empty: what was passed by the service manager, or else [`DEFAULT_BIND`].
     pub(crate) bind: Vec<String>,
-    /// The directory that is served. `None`: every answer is a greeting.
-    pub(crate) root: Option<PathBuf>,
+    /// What answers where no other site does, and what the other sites begin with.
+    pub(crate) site: Site,
+    /// The `[[site]]`s of the file.
+    pub(crate) sites: Vec<Site>,
     /// Whether bytes are sent back instead.
     pub(crate) echo: bool,
     pub(crate) log: Log,
@@ -39,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) user: Option<String>,
     /// Whether the process shuts itself in with the files that it serves.
     pub(crate) confine: bool,
+    /// What stays readable besides, for a reload to move to.
+    pub(crate) reach: Vec<String>,
 }
 
 /// What is logged, and how it looks.
@@ -102,12 +108,14 @@ impl Default for Settings {
         Self {
             config: Config::default(),
             bind: Vec::new(),
-            root: None,
+            site: Site::default(),
+            sites: Vec::new(),
             echo: false,
             log: Log { level: LevelFilter::Info, color: Color::Auto },
             access: Access { format: Format::Off, file: None, buffer: 8192 },
             user: None,
             confine: true,
+            reach: Vec::new(),
         }
     }
 }
@@ -131,12 +139,17 @@ pub(crate) enum Origin {
     Flag(String),
 }
 
+/// Where the values come from, by key; those that are not there, from the default.
+type Origins = BTreeMap<&'static str, Origin>;
+
 /// Settings with where they come from.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub(crate) settings: Settings,
     pub(crate) file: Option<PathBuf>,
-    origins: BTreeMap<&'static str, Origin>,
+    origins: Origins,
+    /// For each of the sites, where it begins and what it sets.
+    site_origins: Vec<(usize, Origins)>,
     /// What should be said once there is a log.
     pub(crate) warnings: Vec<String>,
 }
@@ -153,10 +166,12 @@ impl Loaded {
         let mut loaded = Self::from_layers(file, variables, &flags.values)?;
         loaded.shift_level(flags.verbosity);
         loaded.settings.config.check()?;
-        if loaded.settings.echo && loaded.settings.root.is_some() {
-            return Err(Failure::new(code::USAGE, "a root and echo exclude each other")
+        let settings = &loaded.settings;
+        if settings.echo && (settings.site.root.is_some() || !settings.sites.is_empty()) {
+            return Err(Failure::new(code::USAGE, "files and echo exclude each other")
                 .with_hint("leave out one of them: echo sends back bytes, a root serves files"));
         }
+        loaded.check_hosts()?;
         Ok(loaded)
     }
 
@@ -169,21 +184,26 @@ impl Loaded {
             settings: Settings::default(),
             file: file.map(|(path, _)| path.to_owned()),
             origins: BTreeMap::new(),
+            site_origins: Vec::new(),
             warnings: Vec::new(),
         };
+        let mut sites = Vec::new();
         if let Some((path, text)) = file {
-            for entry in file::entries(path, text)? {
+            let parsed = file::parse(path, text)?;
+            for entry in parsed.entries {
                 loaded.set(entry.row, &entry.values, Origin::File(path.to_owned(), entry.line))?;
             }
+            sites = parsed.sites;
         }
         for (name, value) in variables {
-            let Some(row) = ROWS.iter().find(|row| table::variable(row) == *name) else {
+            let Some(row) = rows().find(|row| table::variable(row) == *name) else {
                 loaded.warn_of_variable(name);
                 continue;
             };
-            let values = match row.many {
-                true => value.split_whitespace().map(ToOwned::to_owned).collect(),
-                false => vec![value.clone()],
+            let values = match (row.many, row.lines) {
+                (true, true) => value.lines().map(ToOwned::to_owned).collect(),
+                (true, false) => value.split_whitespace().map(ToOwned::to_owned).collect(),
+                (false, _) => vec![value.clone()],
             };
             loaded.set(row, &values, Origin::Variable(name.clone()))?;
         }
@@ -191,26 +211,46 @@ impl Loaded {
             let row = table::find(key).expect("flags are made from the table");
             loaded.set(row, values, Origin::Flag(flag.clone()))?;
         }
+        for site in sites {
+            let path = file.map(|(path, _)| path).expect("sites come from a file");
+            loaded.add_site(path, site)?;
+        }
         Ok(loaded)
     }
 
+    /// A site begins with the settings of files at the top, wherever those come from.
+    fn add_site(&mut self, path: &Path, parsed: file::SiteEntries) -> Result<(), Failure> {
+        let top = &self.settings.site;
+        let site = Site { hosts: Vec::new(), bind: Vec::new(), root: None, ..top.clone() };
+        let origins = self.origins.iter().filter(|(key, _)| key.starts_with("files."));
+        let mut origins: Origins = origins.map(|(key, origin)| (*key, origin.clone())).collect();
+        // A row works on whole settings: these have no other use.
+        let mut scratch = Settings { site, ..Settings::default() };
+        for entry in parsed.entries {
+            let origin = Origin::File(path.to_owned(), entry.line);
+            assign(&mut scratch, entry.row, &entry.values, &origin)?;
+            origins.insert(entry.row.key, origin);
+        }
+        self.settings.sites.push(scratch.site);
+        self.site_origins.push((parsed.line, origins));
+        Ok(())
+    }
+
+    /// Checks that the sites' names are names.
+    fn check_hosts(&self) -> Result<(), Failure> {
+        for (index, site) in self.settings.sites.iter().enumerate() {
+            for host in &site.hosts {
+                let Some(why) = site::wrong_host(host) else { continue };
+                let place = origin_text(&self.site_origin(index, "hosts"));
+                let message = format!("{place}: {host:?} is no host");
+                return Err(Failure::new(code::CONFIG, message).with_hint(why));
+            }
+        }
+        Ok(())
+    }
+
     fn set(&mut self, row: &'static Row, values: &[String], origin: Origin) -> Result<(), Failure> {
-        (row.set)(&mut self.settings, values).map_err(|expected| {
-            let value = values.join(" ");
-            let (code, place) = match &origin {
-                Origin::Flag(flag) => (code::USAGE, flag.clone()),
-                Origin::Variable(name) => (code::CONFIG, name.clone()),
-                Origin::File(path, line) => {
-                    (code::CONFIG, format!("{}:{line}: {}", path.display(), row.key))
-                }
-                Origin::Default => (code::RUNTIME, row.key.to_owned()),
-            };
-            Failure::new(code, format!("{place}: {value:?} is no {expected}")).with_hint(format!(
-                "{}: {}",
-                row.key,
-                row.help.to_lowercase()
-            ))
-        })?;
+        assign(&mut self.settings, row, values, &origin)?;
         self.origins.insert(row.key, origin);
         Ok(())
     }
@@ -220,13 +260,23 @@ impl Loaded {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
+    /// Where the value of a site's setting comes from.
+    pub(crate) fn site_origin(&self, index: usize, key: &str) -> Origin {
+        self.site_origins[index].1.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// The file and line where a site begins.
+    pub(crate) fn site_line(&self, index: usize) -> Option<(&Path, usize)> {
+        Some((self.file.as_deref()?, self.site_origins.get(index)?.0))
+    }
+
     /// An unknown variable is no error, as the environment may be written by others (a container
     /// platform announces a service of the same name by `MILLPOND_PORT` and the like).
     fn warn_of_variable(&mut self, name: &str) {
         if name == "MILLPOND_CONFIG" {
             return;
         }
-        let known: Vec<_> = ROWS.iter().map(table::variable).collect();
+        let known: Vec<_> = rows().map(table::variable).collect();
         let near = file::nearest(name, known.iter().map(String::as_str));
         self.warnings.push(match near {
             Some(near) => format!("the variable {name} is unknown; did you mean {near}?"),
@@ -245,6 +295,41 @@ impl Loaded {
         let flag = if steps > 0 { "-v" } else { "-q" };
         self.origins.insert("log.level", Origin::Flag(flag.to_owned()));
     }
+}
+
+/// An origin as `--print-config` shows it.
+fn origin_text(origin: &Origin) -> String {
+    match origin {
+        Origin::Default => "default".to_owned(),
+        Origin::File(path, line) => format!("{}:{line}", path.display()),
+        Origin::Variable(name) => name.clone(),
+        Origin::Flag(flag) => flag.clone(),
+    }
+}
+
+/// Sets what a row says to the value that the text says.
+fn assign(
+    settings: &mut Settings,
+    row: &Row,
+    values: &[String],
+    origin: &Origin,
+) -> Result<(), Failure> {
+    (row.set)(settings, values).map_err(|expected| {
+        let value = values.join(" ");
+        let (code, place) = match origin {
+            Origin::Flag(flag) => (code::USAGE, flag.clone()),
+            Origin::Variable(name) => (code::CONFIG, name.clone()),
+            Origin::File(path, line) => {
+                (code::CONFIG, format!("{}:{line}: {}", path.display(), row.key))
+            }
+            Origin::Default => (code::RUNTIME, row.key.to_owned()),
+        };
+        Failure::new(code, format!("{place}: {value:?} is no {expected}")).with_hint(format!(
+            "{}: {}",
+            row.key,
+            row.help.to_lowercase()
+        ))
+    })
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

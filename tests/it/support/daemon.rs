@@ -142,6 +142,29 @@ impl Drop for Daemon {
 
 /// Sends a GET for `path` on a connection of its own; the whole answer.
 pub(crate) fn get(addr: SocketAddr, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+    get_from(addr, "a.test", path)
+}
+
+/// The same with another host.
+pub(crate) fn get_from(addr: SocketAddr, host: &str, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     exchange(addr, request.as_bytes())
+}
+
+/// A directory that every user may read, with these files in it.
+pub(crate) fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+/// A path as text.
+pub(crate) fn text(path: &std::path::Path) -> &str {
+    path.to_str().unwrap()
 }

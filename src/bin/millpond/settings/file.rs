@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::table::{self, ROWS, Row};
+use super::table::{Row, rows, site_rows};
 use crate::failure::{Failure, code};
 
 /// A setting that the file gives.
@@ -16,58 +16,149 @@ pub(crate) struct Entry {
     pub(crate) line: usize,
 }
 
-/// What the file sets, in the order of its lines.
-pub(crate) fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, Failure> {
+/// What the file says.
+pub(crate) struct Parsed {
+    /// What it sets, in the order of its lines.
+    pub(crate) entries: Vec<Entry>,
+    /// What each `[[site]]` sets.
+    pub(crate) sites: Vec<SiteEntries>,
+}
+
+/// What a `[[site]]` sets.
+pub(crate) struct SiteEntries {
+    pub(crate) entries: Vec<Entry>,
+    /// Where it begins, from 1.
+    pub(crate) line: usize,
+}
+
+/// Which settings there are.
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    /// At the top of the file.
+    Top,
+    /// In a `[[site]]`.
+    Site,
+}
+
+impl Scope {
+    fn rows(self) -> Vec<&'static Row> {
+        match self {
+            Self::Top => rows().collect(),
+            Self::Site => site_rows().collect(),
+        }
+    }
+}
+
+/// Understands the file.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Parsed, Failure> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = line_of(text, error.span().map_or(0, |span| span.start));
         let message = error.message().lines().next().unwrap_or_default().to_owned();
         wrong(path, line, message).with_hint("the file is TOML: tables, keys, and quoted strings")
     })?;
-    let mut found = Vec::new();
-    collect("", table.get_ref(), path, text, &mut found)?;
-    found.sort_by_key(|entry| entry.line);
-    Ok(found)
+    let file = Source { path, text };
+    let (mut entries, mut sites) = (Vec::new(), Vec::new());
+    file.collect(Scope::Top, "", table.get_ref(), &mut entries)?;
+    if let Some((key, value)) = table.get_ref().get_key_value("site") {
+        let DeValue::Array(tables) = value.get_ref() else {
+            let line = line_of(text, key.span().start);
+            return Err(wrong(path, line, "site is not a list of tables").with_hint(SITE_FORM));
+        };
+        for table in tables {
+            let line = line_of(text, table.span().start);
+            let DeValue::Table(inner) = table.get_ref() else {
+                return Err(wrong(path, line, "a site is not a table").with_hint(SITE_FORM));
+            };
+            let mut entries = Vec::new();
+            file.collect(Scope::Site, "", inner, &mut entries)?;
+            entries.sort_by_key(|entry| entry.line);
+            sites.push(SiteEntries { entries, line });
+        }
+    }
+    entries.sort_by_key(|entry| entry.line);
+    Ok(Parsed { entries, sites })
 }
 
-fn collect(
-    prefix: &str,
-    table: &DeTable<'_>,
-    path: &Path,
-    text: &str,
-    found: &mut Vec<Entry>,
-) -> Result<(), Failure> {
-    for (key, value) in table {
-        let line = line_of(text, key.span().start);
-        let name = match prefix {
-            "" => key.get_ref().to_string(),
-            prefix => format!("{prefix}.{}", key.get_ref()),
-        };
-        if let DeValue::Table(inner) = value.get_ref()
-            && is_table(&name)
-        {
-            collect(&name, inner, path, text, found)?;
-            continue;
+const SITE_FORM: &str = "begin each site with a line `[[site]]`";
+
+/// The file, by which an error names its place.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn collect(
+        &self,
+        scope: Scope,
+        prefix: &str,
+        table: &DeTable<'_>,
+        found: &mut Vec<Entry>,
+    ) -> Result<(), Failure> {
+        let rows = scope.rows();
+        for (key, value) in table {
+            let line = line_of(self.text, key.span().start);
+            let name = match prefix {
+                "" => key.get_ref().to_string(),
+                prefix => format!("{prefix}.{}", key.get_ref()),
+            };
+            if scope == Scope::Top && name == "site" {
+                continue;
+            }
+            if let DeValue::Table(inner) = value.get_ref()
+                && is_table(&rows, &name)
+            {
+                self.collect(scope, &name, inner, found)?;
+                continue;
+            }
+            let row = rows.iter().find(|row| row.key == name);
+            let row = row.ok_or_else(|| self.unknown(scope, line, &name))?;
+            let values = texts(value, row).ok_or_else(|| {
+                let form = match (row.many, row.table) {
+                    (true, true) => "a list of strings or a table",
+                    (true, false) => "a list of strings",
+                    (false, _) => "one value",
+                };
+                wrong(self.path, line, format!("{name} is not {form}"))
+                    .with_hint(format!("{name}: {}", row.help.to_lowercase()))
+            })?;
+            found.push(Entry { row, values, line });
         }
-        let row = table::find(&name).ok_or_else(|| unknown(path, line, &name))?;
-        let values = texts(value, row).ok_or_else(|| {
-            let form = if row.many { "a list of strings" } else { "one value" };
-            wrong(path, line, format!("{name} is not {form}"))
-                .with_hint(format!("{name}: {}", row.help.to_lowercase()))
-        })?;
-        found.push(Entry { row, values, line });
+        Ok(())
     }
-    Ok(())
+
+    fn unknown(&self, scope: Scope, line: usize, name: &str) -> Failure {
+        let place = if scope == Scope::Site { " of a site" } else { "" };
+        let failure = wrong(self.path, line, format!("unknown key {name:?}{place}"));
+        let near = nearest(name, scope.rows().into_iter().map(|row| row.key));
+        let below = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let elsewhere = rows().any(|row| row.key == name || below(row.key));
+        match near {
+            Some(near) => failure.with_hint(format!("did you mean {near:?}?")),
+            None if elsewhere => {
+                failure.with_hint(format!("{name} is the same for all sites: put it before them"))
+            }
+            None if name.starts_with("site") => failure.with_hint(SITE_FORM),
+            None => failure.with_hint("`millpond serve --print-config` prints every key"),
+        }
+    }
 }
 
 /// Whether some setting's key begins with this table's name.
-fn is_table(name: &str) -> bool {
-    ROWS.iter().any(|row| row.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+fn is_table(rows: &[&Row], name: &str) -> bool {
+    rows.iter().any(|row| row.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The text of a value, or of a list's values.
 fn texts(value: &Spanned<DeValue<'_>>, row: &Row) -> Option<Vec<String>> {
     match value.get_ref() {
         DeValue::Array(items) if row.many => items.iter().map(scalar).collect(),
+        DeValue::Table(entries) if row.table => {
+            let pair = |(key, value): (&Spanned<_>, _)| {
+                Some(format!("{}={}", key.get_ref(), scalar(value)?))
+            };
+            entries.iter().map(pair).collect()
+        }
         _ => scalar(value).map(|text| vec![text]),
     }
 }
@@ -81,14 +172,6 @@ fn scalar(value: &Spanned<DeValue<'_>>) -> Option<String> {
         }
         DeValue::Float(number) => Some(number.as_str().to_owned()),
         _ => None,
-    }
-}
-
-fn unknown(path: &Path, line: usize, name: &str) -> Failure {
-    let failure = wrong(path, line, format!("unknown key {name:?}"));
-    match nearest(name, ROWS.iter().map(|row| row.key)) {
-        Some(near) => failure.with_hint(format!("did you mean {near:?}?")),
-        None => failure.with_hint("`millpond serve --print-config` prints every key"),
     }
 }
 
@@ -137,8 +220,8 @@ mod tests {
     type Read = (&'static str, Vec<String>, usize);
 
     fn read(text: &str) -> Result<Vec<Read>, Failure> {
-        let entries = entries(Path::new("a.toml"), text)?;
-        Ok(entries.into_iter().map(|e| (e.row.key, e.values, e.line)).collect())
+        let parsed = parse(Path::new("a.toml"), text)?;
+        Ok(parsed.entries.into_iter().map(|e| (e.row.key, e.values, e.line)).collect())
     }
 
     #[test]
@@ -152,6 +235,46 @@ mod tests {
             ("overload.refuse_budget", vec!["0.5".to_owned()], 7),
         ];
         assert_eq!(read(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_table_becomes_pairs() {
+        let text = "[files.error_pages]\n404 = \"404.html\"\n";
+        let expected = vec!["404=404.html".to_owned()];
+        assert_eq!(read(text).unwrap(), [("files.error_pages", expected, 1)]);
+    }
+
+    #[test]
+    fn sites_have_keys_of_their_own_with_their_lines() {
+        let text = "bind = \"[::]:1\"\n[[site]]\nhosts = [\"a.test\"]\nroot = \"/a\"\n\
+                    [site.files]\nlisting = true\n\n[[site]]\nbind = \"[::]:2\"\n";
+        let parsed = parse(Path::new("a.toml"), text).unwrap();
+        assert_eq!(parsed.entries.len(), 1);
+        let found: Vec<Vec<_>> = parsed
+            .sites
+            .iter()
+            .map(|site| site.entries.iter().map(|e| (e.row.key, e.line)).collect())
+            .collect();
+        assert_eq!(found[0], [("hosts", 3), ("root", 4), ("files.listing", 6)]);
+        assert_eq!(found[1], [("bind", 9)]);
+        assert_eq!(parsed.sites.iter().map(|site| site.line).collect::<Vec<_>>(), [2, 8]);
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_site_is_refused_with_its_line_and_the_nearest() {
+        let table = [
+            ("[[site]]\nhost = \"a\"", "a.toml:2: unknown key \"host\" of a site", "\"hosts\""),
+            ("[[site]]\n[site.files]\nlistnig = true", "a.toml:3: unknown key", "files.listing"),
+            ("[[site]]\nlimits.head = 1", "a.toml:2: unknown key", "same for all sites"),
+            ("[site]\nroot = \"a\"", "a.toml:1: site is not a list of tables", "[[site]]"),
+            ("[[sites]]\nroot = \"a\"", "a.toml:1: unknown key \"sites\"", "[[site]]"),
+            ("site = [1]", "a.toml:1: a site is not a table", "[[site]]"),
+        ];
+        for (text, message, hint) in table {
+            let Err(failure) = parse(Path::new("a.toml"), text) else { panic!("{text}") };
+            assert!(failure.message().starts_with(message), "{}", failure.message());
+            assert!(failure.hint().unwrap().contains(hint), "{:?} {hint}", failure.hint());
+        }
     }
 
     #[test]

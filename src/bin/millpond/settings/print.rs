@@ -2,39 +2,52 @@
 
 use std::fmt::Write as _;
 
-use super::table::{ROWS, Row};
-use super::{Loaded, Origin};
+use super::table::{Row, rows, site_rows};
+use super::{Loaded, Origin, Settings, origin_text};
 
 /// The effective settings in TOML, each with where it comes from.
 pub(crate) fn print(loaded: &Loaded) -> String {
     let mut out = String::new();
+    write(&mut out, "", rows(), &loaded.settings, |key| loaded.origin(key));
+    for (index, site) in loaded.settings.sites.iter().enumerate() {
+        let _ = writeln!(out, "\n[[site]]");
+        let settings = Settings { site: site.clone(), ..Settings::default() };
+        write(&mut out, "site.", site_rows(), &settings, |key| loaded.site_origin(index, key));
+    }
+    out
+}
+
+/// The settings of some rows, those at the top before those in tables, as TOML wants it.
+fn write<'a>(
+    out: &mut String,
+    within: &str,
+    rows: impl Iterator<Item = &'a Row>,
+    settings: &Settings,
+    origin: impl Fn(&str) -> Origin,
+) {
     let mut table = "";
-    // Keys at the top must come before the first table.
-    let (top, inner): (Vec<_>, Vec<&Row>) = ROWS.iter().partition(|row| !row.key.contains('.'));
+    let (top, inner): (Vec<_>, Vec<&Row>) = rows.partition(|row| !row.key.contains('.'));
     for row in top.into_iter().chain(inner) {
         let (of, key) = row.key.rsplit_once('.').unwrap_or(("", row.key));
         if of != table {
             table = of;
-            let _ = writeln!(out, "\n[{table}]");
+            let _ = writeln!(out, "\n[{within}{table}]");
         }
-        let values = (row.get)(&loaded.settings);
-        let value = match row.many {
-            true => format!(
-                "[{}]",
-                values.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
-            ),
-            false => values.first().map(|text| literal(text)).unwrap_or_default(),
-        };
-        let origin = match loaded.origin(row.key) {
-            Origin::Default => "default".to_owned(),
-            Origin::File(path, line) => format!("{}:{line}", path.display()),
-            Origin::Variable(name) => name,
-            Origin::Flag(flag) => flag,
-        };
-        let line = format!("{key} = {value}");
-        let _ = writeln!(out, "{line:<40} # {origin}");
+        let line = format!("{key} = {}", value(row, settings));
+        let _ = writeln!(out, "{line:<40} # {}", origin_text(&origin(row.key)));
     }
-    out
+}
+
+/// The value of a setting as TOML.
+pub(crate) fn value(row: &Row, settings: &Settings) -> String {
+    let values = (row.get)(settings);
+    match row.many {
+        true => {
+            let quoted: Vec<_> = values.iter().map(|text| self::quoted(text)).collect();
+            format!("[{}]", quoted.join(", "))
+        }
+        false => values.first().map(|text| literal(text)).unwrap_or_default(),
+    }
 }
 
 /// A number or a switch as it is, any other text in quotes.
@@ -60,7 +73,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Flags, Settings};
+    use super::super::Flags;
     use super::*;
 
     #[test]
@@ -80,5 +93,22 @@ mod tests {
         let again = Loaded::from_layers(Some((path, &text)), &[], &[]).unwrap();
         assert_eq!(again.settings, loaded.settings, "{text}");
         assert!(text.contains("# --queue"), "{text}");
+    }
+
+    #[test]
+    fn sites_are_printed_with_what_they_take_from_the_top() {
+        let path = std::path::Path::new("a.toml");
+        let text = "[files]\nlisting = true\nheaders = [\"X-A: b\"]\n\
+                    [[site]]\nhosts = [\"a.test\"]\nroot = \"/srv/a\"\nfiles.index = [\"a.html\"]\n\
+                    [[site]]\nbind = [\"unix:/b\"]\nfiles.error_pages = { 404 = \"404.html\" }\n";
+        let loaded = Loaded::from_layers(Some((path, text)), &[], &[]).unwrap();
+        assert!(loaded.settings.sites[0].files.listing);
+        let printed = print(&loaded);
+        let site = &printed[printed.find("[[site]]").unwrap()..];
+        for expected in ["listing = true", "a.toml:2", "a.toml:7", "# default"] {
+            assert!(site.contains(expected), "{expected} is not in {printed}");
+        }
+        let again = Loaded::from_layers(Some((path, &printed)), &[], &[]).unwrap();
+        assert_eq!(again.settings, loaded.settings, "{printed}");
     }
 }

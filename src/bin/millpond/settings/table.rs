@@ -20,8 +20,13 @@ pub(crate) struct Row {
     pub(crate) value: &'static str,
     /// For a flag that takes no value: the text it stands for.
     pub(crate) on: Option<&'static str>,
-    /// Whether it is a list, and its flag may be repeated.
+    /// Whether it is a list, and its flag may be repeated. Its variable holds the items with spaces
+    /// between them.
     pub(crate) many: bool,
+    /// Whether the list may stand in the file as a table, whose entries become `KEY=VALUE`.
+    pub(crate) table: bool,
+    /// Whether the items may have spaces in them, so that the variable holds one a line.
+    pub(crate) lines: bool,
     /// Whether `-h` shows it.
     pub(crate) common: bool,
     /// One line for `-h`.
@@ -40,6 +45,8 @@ const ROW: Row = Row {
     value: "N",
     on: None,
     many: false,
+    table: false,
+    lines: false,
     common: false,
     help: "",
     more: "",
@@ -70,7 +77,7 @@ macro_rules! field {
 }
 
 macro_rules! row {
-    ($key:literal, $flag:literal, $value:literal, $help:literal, $more:literal) => {
+    ($key:literal, $flag:literal, $value:literal, $help:literal, $more:literal $(,)?) => {
         Row { key: $key, flag: $flag, value: $value, help: $help, more: $more, ..ROW }
     };
 }
@@ -134,6 +141,25 @@ macro_rules! maybe {
     }};
 }
 
+/// A list of texts.
+macro_rules! many {
+    ($($field:ident).+, $($row:tt)+) => {{
+        const R: Row = Row { many: true, ..row!($($row)+) };
+        Row {
+            get: |s| s.$($field).+.clone(),
+            set: |s, v| {
+                s.$($field).+ = v.to_vec();
+                Ok(())
+            },
+            ..R
+        }
+    }};
+}
+
+mod daemon;
+mod files;
+mod server;
+
 /// Shown by `-h`.
 const fn common(row: Row) -> Row {
     Row { common: true, ..row }
@@ -152,8 +178,8 @@ fn path_text(path: &std::path::PathBuf) -> String {
     path.display().to_string()
 }
 
-/// Every setting, in the order of `--help` and `--print-config`.
-pub(crate) static ROWS: &[Row] = &[
+/// Where, and what in general.
+static FIRST: &[Row] = &[
     Row {
         key: "bind",
         flag: "bind",
@@ -176,7 +202,6 @@ pub(crate) static ROWS: &[Row] = &[
         },
         ..ROW
     },
-    maybe!(path, path_text, root, "root", "", "PATH", "The directory to serve", ""),
     common(switch!(
         "true",
         echo,
@@ -186,353 +211,42 @@ pub(crate) static ROWS: &[Row] = &[
         "Send back what comes, instead of HTTP",
         "RFC 862."
     )),
-    // The pool.
-    Row {
-        alias: Some("workers"),
-        ..short(
-            't',
-            number!(
-                config.pool.workers,
-                "pool.workers",
-                "threads",
-                "N",
-                "Worker threads: requests served at once",
-                "Handlers block, so more than one per core: eight by default."
-            ),
-        )
-    },
-    common(number!(
-        config.pool.backlog,
-        "pool.backlog",
-        "backlog",
-        "N",
-        "Connections that the kernel holds before they are accepted",
-        "Clipped by the kernel to net.core.somaxconn, which is warned of."
-    )),
-    common(maybe!(
-        value::number,
-        value::text,
-        config.pool.queue,
-        "pool.queue",
-        "queue",
-        "N",
-        "Work that waits for a worker",
-        "None: as many as the backlog, but at most 4096."
-    )),
-    time!(
-        config.pool.tick,
-        "pool.tick",
-        "tick",
-        "TIME",
-        "How soon another worker is woken when handlers block",
-        ""
-    ),
-    number!(
-        config.pool.upgrades,
-        "pool.upgrades",
-        "max-upgrades",
-        "N",
-        "Upgraded connections at once",
-        "Each takes a thread."
-    ),
-    // Limits.
-    common(number!(
-        config.limits.connections,
-        "limits.connections",
-        "max-connections",
-        "N",
-        "Connections open at once",
-        "Past it the kernel's backlog holds the newcomers. Lowered at start to what RLIMIT_NOFILE \
-         allows."
-    )),
-    size!(
-        config.limits.head,
-        "limits.head",
-        "max-head",
-        "SIZE",
-        "Bytes of a request's head",
-        "Exceeded: 431."
-    ),
-    size!(
-        config.limits.target,
-        "limits.target",
-        "max-target",
-        "SIZE",
-        "Bytes of a request's target",
-        "Exceeded: 414."
-    ),
-    number!(
-        config.limits.fields,
-        "limits.fields",
-        "max-fields",
-        "N",
-        "Field lines of a request's head",
-        "Exceeded: 431."
-    ),
-    size!(
-        config.limits.body,
-        "limits.body",
-        "max-body",
-        "SIZE",
-        "Bytes of a request's body",
-        "Exceeded: 413."
-    ),
-    size!(
-        config.limits.trailers,
-        "limits.trailers",
-        "max-trailers",
-        "SIZE",
-        "Bytes of a trailer section, and of a chunk's extensions",
-        ""
-    ),
-    size!(
-        config.limits.drain,
-        "limits.drain",
-        "max-unread",
-        "SIZE",
-        "Bytes of an unread body that are thrown away to keep a connection",
-        ""
-    ),
-    size!(
-        config.limits.pending,
-        "limits.pending",
-        "max-pending",
-        "SIZE",
-        "Bytes of an answer kept in memory for a slow reader",
-        ""
-    ),
-    size!(
-        config.limits.pending_total,
-        "limits.pending_total",
-        "max-pending-total",
-        "SIZE",
-        "Bytes of answers kept in memory for all slow readers",
-        ""
-    ),
-    maybe!(
-        value::number,
-        value::text,
-        config.limits.requests,
-        "limits.requests",
-        "max-requests",
-        "N",
-        "Requests on one connection",
-        ""
-    ),
-    number!(
-        config.limits.pipeline,
-        "limits.pipeline",
-        "max-pipeline",
-        "N",
-        "Pipelined requests served before the connection queues again",
-        ""
-    ),
-    // Timeouts.
-    time!(
-        config.timeouts.head,
-        "timeouts.head",
-        "head-timeout",
-        "TIME",
-        "For the whole head of a request",
-        ""
-    ),
-    time!(
-        config.timeouts.idle,
-        "timeouts.idle",
-        "idle-timeout",
-        "TIME",
-        "Between two requests of a connection",
-        ""
-    ),
-    time!(
-        config.timeouts.body,
-        "timeouts.body",
-        "body-timeout",
-        "TIME",
-        "Between two pieces of a request's body",
-        ""
-    ),
-    time!(
-        config.timeouts.write,
-        "timeouts.write",
-        "write-timeout",
-        "TIME",
-        "Between two pieces of an answer that the client takes",
-        ""
-    ),
-    time!(
-        config.timeouts.linger,
-        "timeouts.linger",
-        "linger-timeout",
-        "TIME",
-        "For the client to close after the server has",
-        ""
-    ),
-    common(time!(
-        config.timeouts.drain,
-        "timeouts.drain",
-        "drain",
-        "TIME",
-        "For everything in hand to end when told to stop",
-        "What is still open then is cut off, and the exit code is 75."
-    )),
-    maybe!(
-        value::time,
-        |t| value::time_text(*t),
-        config.timeouts.age,
-        "timeouts.age",
-        "max-connection-age",
-        "TIME",
-        "Age after which a connection's next answer is its last",
-        ""
-    ),
-    number!(
-        config.timeouts.min_rate,
-        "timeouts.min_rate",
-        "min-rate",
-        "N",
-        "Bytes a second below which a body is too slow",
-        "0 turns it off."
-    ),
-    time!(
-        config.timeouts.rate_grace,
-        "timeouts.rate_grace",
-        "rate-grace",
-        "TIME",
-        "How long a body may be slower than that",
-        ""
-    ),
-    // Overload.
-    common(time!(
-        config.overload.target,
-        "overload.target",
-        "target",
-        "TIME",
-        "The wait for a worker that is aimed at",
-        ""
-    )),
-    time!(
-        config.overload.interval,
-        "overload.interval",
-        "interval",
-        "TIME",
-        "How long waits may exceed the target before work is refused",
-        ""
-    ),
-    common(time!(
-        config.overload.deadline,
-        "overload.deadline",
-        "deadline",
-        "TIME",
-        "The time a request may take, wait included",
-        "Work that cannot be done by then is refused with 503."
-    )),
-    common(switch!(
-        "false",
-        config.overload.shed,
-        "overload.shed",
-        "no-shed",
+];
+
+/// What only a `[[site]]` of the file has, besides the settings of its files.
+static SITE: &[Row] = &[
+    many!(
+        site.hosts,
+        "hosts",
         "",
-        "Refuse work only when the queue is full",
-        ""
-    )),
-    switch!(
-        "false",
-        config.overload.fairness,
-        "overload.fairness",
-        "no-fairness",
+        "HOST",
+        "The names of the site, as in Host",
+        "`*.example.org` is every name below example.org. Without hosts, or with `*`, the site \
+         answers for every name that no other one has."
+    ),
+    many!(
+        site.bind,
+        "bind",
         "",
-        "Do not share out the queue by client address while overloaded",
-        ""
-    ),
-    number!(
-        config.overload.refuse_budget,
-        "overload.refuse_budget",
-        "refuse-budget",
-        "SHARE",
-        "Share of the CPU time that refusing may take, from 0 to 1",
-        ""
-    ),
-    {
-        const R: Row = row!(
-            "overload.retry_after",
-            "retry-after",
-            "LOW-HIGH",
-            "Range of the Retry-After of a refusal, in seconds",
-            ""
-        );
-        field!(R, config.overload.retry_after, value::range, |(a, b)| format!("{a}-{b}"))
-    },
-    // The daemon.
-    word!(
-        LEVELS,
-        log.level,
-        "log.level",
-        "log-level",
-        "LEVEL",
-        "How much is logged: off, error, warn, info, debug, trace",
-        "-v and -q go one step up and down from it."
-    ),
-    word!(
-        COLORS,
-        log.color,
-        "log.color",
-        "color",
-        "WHEN",
-        "Colours in the log: auto, always, never",
-        "auto: on a terminal, unless NO_COLOR is set."
-    ),
-    common(word!(
-        FORMATS,
-        access.format,
-        "access_log.format",
-        "access-log",
-        "FORMAT",
-        "A line for each request: off, clf, combined, json",
-        ""
-    )),
-    maybe!(
-        path,
-        path_text,
-        access.file,
-        "access_log.file",
-        "access-log-file",
-        "PATH",
-        "Where those lines go",
-        "None: standard error. SIGUSR1 opens the file anew."
-    ),
-    number!(
-        access.buffer,
-        "access_log.buffer",
-        "access-log-buffer",
-        "N",
-        "Lines that wait to be written",
-        "Past it lines are dropped, and counted, rather than keep a worker waiting."
-    ),
-    maybe!(
-        |text| Ok(text.to_owned()),
-        Clone::clone,
-        user,
-        "user",
-        "user",
-        "NAME",
-        "The user to become once everything is bound",
-        ""
-    ),
-    switch!(
-        "false",
-        confine,
-        "confine",
-        "no-confine",
-        "",
-        "Do not confine the process to the files that it serves (Landlock)",
+        "ENDPOINT",
+        "Where the site is served, if elsewhere than the others",
         ""
     ),
 ];
 
+/// Every setting, in the order of `--help` and `--print-config`.
+pub(crate) fn rows() -> impl Iterator<Item = &'static Row> + Clone {
+    [FIRST, files::ROWS, server::ROWS, daemon::ROWS].into_iter().flatten()
+}
+
+/// The settings that each `[[site]]` has.
+pub(crate) fn site_rows() -> impl Iterator<Item = &'static Row> + Clone {
+    [SITE, files::ROWS].into_iter().flatten()
+}
+
 /// The row with this key.
 pub(crate) fn find(key: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.key == key)
+    rows().find(|row| row.key == key)
 }
 
 /// The variable of a setting: `MILLPOND_LIMITS_HEAD`.
@@ -548,7 +262,7 @@ mod tests {
     #[test]
     fn no_two_settings_share_a_key_a_flag_or_a_variable() {
         let mut seen = HashSet::new();
-        for row in ROWS {
+        for row in rows() {
             assert!(seen.insert(row.key.to_owned()), "{}", row.key);
             assert!(seen.insert(variable(row)), "{}", row.key);
             assert!(row.flag.is_empty() || seen.insert(format!("--{}", row.flag)), "{}", row.flag);
@@ -557,7 +271,7 @@ mod tests {
 
     #[test]
     fn every_setting_reads_what_it_writes() {
-        for row in ROWS {
+        for row in rows() {
             let mut settings = Settings::default();
             let values = (row.get)(&settings);
             (row.set)(&mut settings, &values).unwrap();
@@ -567,7 +281,7 @@ mod tests {
 
     #[test]
     fn every_setting_explains_itself() {
-        for row in ROWS {
+        for row in rows() {
             assert!(!row.help.is_empty() && !row.help.ends_with('.'), "{}", row.key);
             assert!(row.more.is_empty() || row.more.ends_with('.'), "{}", row.key);
         }

@@ -1,8 +1,11 @@
 //! Values as text: times, sizes, switches, and what may be left out.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
+
+use millpond::service::FieldRule;
 
 /// What a value is that was not understood: made to follow `"…" is no `.
 pub(crate) type Expected = String;
@@ -143,6 +146,35 @@ pub(crate) fn word_text<T: PartialEq>(value: &T, words: &[(&str, T)]) -> String 
     words.iter().find(|(_, v)| v == value).map_or_else(String::new, |(word, _)| (*word).to_owned())
 }
 
+/// Entries of a table, each as `KEY=VALUE`.
+pub(crate) fn pairs<K: FromStr + Ord>(
+    texts: &[String],
+    expected: &str,
+) -> Result<BTreeMap<K, String>, Expected> {
+    let pair = |text: &String| {
+        let (key, value) = text.split_once('=')?;
+        Some((key.trim().parse().ok()?, value.trim().to_owned()))
+    };
+    texts.iter().map(|text| pair(text).ok_or_else(|| expected.to_owned())).collect()
+}
+
+/// A field for some paths: `[PATTERN ]NAME: VALUE`; without a pattern, for all.
+pub(crate) fn rule(text: &str) -> Result<FieldRule, Expected> {
+    let wrong = || "rule, such as \"/assets/** Cache-Control: max-age=3600\"".to_owned();
+    let (left, value) = text.split_once(':').ok_or_else(wrong)?;
+    let (pattern, name) = left.trim().rsplit_once(char::is_whitespace).unwrap_or(("**", left));
+    let (pattern, name) = (pattern.trim().to_owned(), name.trim().to_owned());
+    if name.is_empty() || pattern.is_empty() {
+        return Err(wrong());
+    }
+    Ok(FieldRule { pattern, name, value: value.trim().to_owned() })
+}
+
+/// The text that [`rule`] reads as this rule.
+pub(crate) fn rule_text(rule: &FieldRule) -> String {
+    format!("{} {}: {}", rule.pattern, rule.name, rule.value)
+}
+
 /// A value's own text.
 pub(crate) fn text(value: &impl Display) -> String {
     value.to_string()
@@ -195,6 +227,32 @@ mod tests {
         }
         assert_eq!(time_text(Duration::from_secs(90)), "90s");
         assert_eq!(size_text(65_536), "64KiB");
+    }
+
+    #[test]
+    fn pairs_have_a_key_and_a_value() {
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let map = pairs::<u16>(&texts(&["404=a=b", "500 = c"]), "pair").unwrap();
+        assert_eq!(map, BTreeMap::from([(404, "a=b".to_owned()), (500, "c".to_owned())]));
+        assert!(pairs::<u16>(&texts(&["404"]), "pair").is_err());
+        assert!(pairs::<u16>(&texts(&["four=a"]), "pair").is_err());
+    }
+
+    #[test]
+    fn a_rule_has_a_pattern_or_is_for_all_paths() {
+        let table = [
+            ("X-A: b: c", ("**", "X-A", "b: c")),
+            ("/a b/** X-A:", ("/a b/**", "X-A", "")),
+            ("*.html  Cache-Control: no-cache", ("*.html", "Cache-Control", "no-cache")),
+        ];
+        for (text, (pattern, name, value)) in table {
+            let read = rule(text).unwrap();
+            let parts = (read.pattern.as_str(), read.name.as_str(), read.value.as_str());
+            assert_eq!(parts, (pattern, name, value));
+            assert_eq!(rule(&rule_text(&read)), Ok(read));
+        }
+        assert!(rule("X-A").is_err());
+        assert!(rule(": b").is_err());
     }
 
     #[test]

@@ -1,0 +1,283 @@
+//! The server's own settings: pool, limits, timeouts, overload control.
+
+use super::{ROW, Row, common, one, short, value};
+
+pub(super) static ROWS: &[Row] = &[
+    // The pool.
+    Row {
+        alias: Some("workers"),
+        ..short(
+            't',
+            number!(
+                config.pool.workers,
+                "pool.workers",
+                "threads",
+                "N",
+                "Worker threads: requests served at once",
+                "Handlers block, so more than one per core: eight by default."
+            ),
+        )
+    },
+    common(number!(
+        config.pool.backlog,
+        "pool.backlog",
+        "backlog",
+        "N",
+        "Connections that the kernel holds before they are accepted",
+        "Clipped by the kernel to net.core.somaxconn, which is warned of."
+    )),
+    common(maybe!(
+        value::number,
+        value::text,
+        config.pool.queue,
+        "pool.queue",
+        "queue",
+        "N",
+        "Work that waits for a worker",
+        "None: as many as the backlog, but at most 4096."
+    )),
+    time!(
+        config.pool.tick,
+        "pool.tick",
+        "tick",
+        "TIME",
+        "How soon another worker is woken when handlers block",
+        ""
+    ),
+    number!(
+        config.pool.upgrades,
+        "pool.upgrades",
+        "max-upgrades",
+        "N",
+        "Upgraded connections at once",
+        "Each takes a thread."
+    ),
+    // Limits.
+    common(number!(
+        config.limits.connections,
+        "limits.connections",
+        "max-connections",
+        "N",
+        "Connections open at once",
+        "Past it the kernel's backlog holds the newcomers. Lowered at start to what RLIMIT_NOFILE \
+         allows."
+    )),
+    size!(
+        config.limits.head,
+        "limits.head",
+        "max-head",
+        "SIZE",
+        "Bytes of a request's head",
+        "Exceeded: 431."
+    ),
+    size!(
+        config.limits.target,
+        "limits.target",
+        "max-target",
+        "SIZE",
+        "Bytes of a request's target",
+        "Exceeded: 414."
+    ),
+    number!(
+        config.limits.fields,
+        "limits.fields",
+        "max-fields",
+        "N",
+        "Field lines of a request's head",
+        "Exceeded: 431."
+    ),
+    size!(
+        config.limits.body,
+        "limits.body",
+        "max-body",
+        "SIZE",
+        "Bytes of a request's body",
+        "Exceeded: 413."
+    ),
+    size!(
+        config.limits.trailers,
+        "limits.trailers",
+        "max-trailers",
+        "SIZE",
+        "Bytes of a trailer section, and of a chunk's extensions",
+        ""
+    ),
+    size!(
+        config.limits.drain,
+        "limits.drain",
+        "max-unread",
+        "SIZE",
+        "Bytes of an unread body that are thrown away to keep a connection",
+        ""
+    ),
+    size!(
+        config.limits.pending,
+        "limits.pending",
+        "max-pending",
+        "SIZE",
+        "Bytes of an answer kept in memory for a slow reader",
+        ""
+    ),
+    size!(
+        config.limits.pending_total,
+        "limits.pending_total",
+        "max-pending-total",
+        "SIZE",
+        "Bytes of answers kept in memory for all slow readers",
+        ""
+    ),
+    maybe!(
+        value::number,
+        value::text,
+        config.limits.requests,
+        "limits.requests",
+        "max-requests",
+        "N",
+        "Requests on one connection",
+        ""
+    ),
+    number!(
+        config.limits.pipeline,
+        "limits.pipeline",
+        "max-pipeline",
+        "N",
+        "Pipelined requests served before the connection queues again",
+        ""
+    ),
+    // Timeouts.
+    time!(
+        config.timeouts.head,
+        "timeouts.head",
+        "head-timeout",
+        "TIME",
+        "For the whole head of a request",
+        ""
+    ),
+    time!(
+        config.timeouts.idle,
+        "timeouts.idle",
+        "idle-timeout",
+        "TIME",
+        "Between two requests of a connection",
+        ""
+    ),
+    time!(
+        config.timeouts.body,
+        "timeouts.body",
+        "body-timeout",
+        "TIME",
+        "Between two pieces of a request's body",
+        ""
+    ),
+    time!(
+        config.timeouts.write,
+        "timeouts.write",
+        "write-timeout",
+        "TIME",
+        "Between two pieces of an answer that the client takes",
+        ""
+    ),
+    time!(
+        config.timeouts.linger,
+        "timeouts.linger",
+        "linger-timeout",
+        "TIME",
+        "For the client to close after the server has",
+        ""
+    ),
+    common(time!(
+        config.timeouts.drain,
+        "timeouts.drain",
+        "drain",
+        "TIME",
+        "For everything in hand to end when told to stop",
+        "What is still open then is cut off, and the exit code is 75."
+    )),
+    maybe!(
+        value::time,
+        |t| value::time_text(*t),
+        config.timeouts.age,
+        "timeouts.age",
+        "max-connection-age",
+        "TIME",
+        "Age after which a connection's next answer is its last",
+        ""
+    ),
+    number!(
+        config.timeouts.min_rate,
+        "timeouts.min_rate",
+        "min-rate",
+        "N",
+        "Bytes a second below which a body is too slow",
+        "0 turns it off."
+    ),
+    time!(
+        config.timeouts.rate_grace,
+        "timeouts.rate_grace",
+        "rate-grace",
+        "TIME",
+        "How long a body may be slower than that",
+        ""
+    ),
+    // Overload.
+    common(time!(
+        config.overload.target,
+        "overload.target",
+        "target",
+        "TIME",
+        "The wait for a worker that is aimed at",
+        ""
+    )),
+    time!(
+        config.overload.interval,
+        "overload.interval",
+        "interval",
+        "TIME",
+        "How long waits may exceed the target before work is refused",
+        ""
+    ),
+    common(time!(
+        config.overload.deadline,
+        "overload.deadline",
+        "deadline",
+        "TIME",
+        "The time a request may take, wait included",
+        "Work that cannot be done by then is refused with 503."
+    )),
+    common(switch!(
+        "false",
+        config.overload.shed,
+        "overload.shed",
+        "no-shed",
+        "",
+        "Refuse work only when the queue is full",
+        ""
+    )),
+    switch!(
+        "false",
+        config.overload.fairness,
+        "overload.fairness",
+        "no-fairness",
+        "",
+        "Do not share out the queue by client address while overloaded",
+        ""
+    ),
+    number!(
+        config.overload.refuse_budget,
+        "overload.refuse_budget",
+        "refuse-budget",
+        "SHARE",
+        "Share of the CPU time that refusing may take, from 0 to 1",
+        ""
+    ),
+    {
+        const R: Row = row!(
+            "overload.retry_after",
+            "retry-after",
+            "LOW-HIGH",
+            "Range of the Retry-After of a refusal, in seconds",
+            ""
+        );
+        field!(R, config.overload.retry_after, value::range, |(a, b)| format!("{a}-{b}"))
+    },
+];

@@ -1,0 +1,104 @@
+//! `millpond serve ROOT`: what is served, how it is reloaded, and what stays out of reach.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::support::daemon::{Daemon, get, root, run, text};
+
+#[test]
+fn a_root_is_served() {
+    let www = root(&[("a.txt", "flour"), ("index.html", "<p>mill</p>"), ("in/b.css", "p {}")]);
+    let mut daemon = Daemon::serve(&[text(www.path())]);
+    let addr = daemon.addr();
+    assert!(get(addr, "/a.txt").ends_with("\r\n\r\nflour"));
+    assert!(get(addr, "/in/b.css").ends_with("\r\n\r\np {}"));
+    assert!(get(addr, "/none").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn a_root_that_cannot_be_served_stops_the_start_before_anything_is_bound() {
+    let www = root(&[("file", "")]);
+    let (missing, file) = (www.path().join("missing"), www.path().join("file"));
+    // Were anything bound before, it would be this, and the error another.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("tcp://{}", taken.local_addr().unwrap());
+    for path in [missing, file] {
+        for command in ["serve", "check"] {
+            let ran = run(&[command, text(&path), "--bind", &taken]);
+            assert_eq!(ran.code, Some(78), "{ran:?}");
+            let lines: Vec<_> = ran.stderr.lines().collect();
+            assert_eq!(lines.len(), 2, "{ran:?}");
+            assert!(lines[0].starts_with("error: ") && lines[0].contains(text(&path)), "{ran:?}");
+            assert!(lines[1].starts_with("hint: "), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_moves_to_another_root_within_reach() {
+    let www = root(&[("one/a", "one"), ("two/a", "two")]);
+    let file = www.path().join("millpond.toml");
+    let set = |name: &str| {
+        let path = www.path().join(name);
+        fs::write(&file, format!("root = {path:?}\nreach = [{:?}]\n", www.path())).unwrap();
+    };
+    set("one");
+    let mut daemon = Daemon::serve(&["-c", text(&file)]);
+    let addr = daemon.addr();
+    assert!(get(addr, "/a").ends_with("\r\n\r\none"));
+    set("two");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("settings read again");
+    assert!(get(addr, "/a").ends_with("\r\n\r\ntwo"));
+    set("three");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("keeping the old settings");
+    assert!(get(addr, "/a").ends_with("\r\n\r\ntwo"));
+}
+
+#[test]
+fn no_file_outside_the_root_is_readable_after_the_start() {
+    let (www, elsewhere) = (root(&[("a", "in")]), root(&[("a", "out")]));
+    std::os::unix::fs::symlink(elsewhere.path(), www.path().join("link")).unwrap();
+    let settings = root(&[]);
+    let file = settings.path().join("millpond.toml");
+    fs::write(&file, format!("root = {:?}\n", www.path())).unwrap();
+    let mut daemon = Daemon::serve(&["-c", text(&file)]);
+    daemon.wait_for("confined");
+    let confined = !daemon.log.last().unwrap().contains("not confined");
+    let addr = daemon.addr();
+    assert!(get(addr, "/a").ends_with("\r\n\r\nin"));
+    let up = elsewhere.path().file_name().unwrap().to_str().unwrap();
+    for path in ["/link/a", &format!("/../{up}/a"), &format!("/%2e%2e/{up}/a")] {
+        let answer = get(addr, path);
+        assert!(answer.starts_with("HTTP/1.1 4") && !answer.contains("out"), "{path}: {answer}");
+    }
+    if !confined {
+        println!("skipped the rest: {}", daemon.log.last().unwrap());
+        return;
+    }
+    // Told to serve it, the process cannot: the kernel keeps it from doing so.
+    fs::write(&file, format!("root = {:?}\n", elsewhere.path())).unwrap();
+    daemon.signal(Signal::HUP);
+    let line = daemon.wait_for("keeping the old settings");
+    assert!(line.contains("permission denied"), "{line}");
+    assert!(get(addr, "/a").ends_with("\r\n\r\nin"));
+}
+
+#[test]
+fn another_user_reads_only_what_it_may() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let www = root(&[("open", "bran"), ("secret", "gold")]);
+    let secret = www.path().join("secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut daemon = Daemon::serve(&[text(www.path()), "--user", "65534:65534"]);
+    let addr = daemon.addr();
+    assert!(get(addr, "/open").ends_with("bran"));
+    let answer = get(addr, "/secret");
+    assert!(answer.starts_with("HTTP/1.1 403") && !answer.contains("gold"), "{answer}");
+}

@@ -1,0 +1,127 @@
+//! Several sites in one daemon, by listener and Host.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::support::daemon::{Daemon, command, get_from, ran, root, run, text};
+
+/// The file of settings in a directory that also has the roots.
+fn settings(www: &tempfile::TempDir, lines: &str) -> PathBuf {
+    let file = www.path().join("millpond.toml");
+    let reach = format!("reach = [{:?}]\n", www.path());
+    fs::write(&file, reach + &lines.replace("WWW", text(www.path()))).unwrap();
+    file
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").unwrap().1
+}
+
+#[test]
+fn a_request_goes_to_the_site_that_has_its_host() {
+    let www = root(&[("a/f", "a"), ("b/f", "b"), ("rest/f", "rest")]);
+    let file = settings(
+        &www,
+        "[[site]]\nhosts = [\"a.test\"]\nroot = \"WWW/a\"\n\
+         [[site]]\nhosts = [\"*.b.test\", \"b.test\"]\nroot = \"WWW/b\"\n\
+         [[site]]\nroot = \"WWW/rest\"\n",
+    );
+    let mut daemon = Daemon::serve(&["-c", text(&file)]);
+    let addr = daemon.addr();
+    for (host, expected) in [
+        ("a.test", "a"),
+        ("A.TEST:8888", "a"),
+        ("x.a.test", "rest"),
+        ("b.test.", "b"),
+        ("x.y.b.test", "b"),
+        ("127.0.0.1", "rest"),
+    ] {
+        assert_eq!(body(&get_from(addr, host, "/f")), expected, "{host}");
+    }
+    // The host of an absolute target goes before the field.
+    assert_eq!(body(&get_from(addr, "b.test", "http://a.test/f")), "a");
+}
+
+#[test]
+fn a_host_that_no_site_has_is_misdirected() {
+    let www = root(&[("a/f", "a")]);
+    let file = settings(&www, "[[site]]\nhosts = [\"a.test\"]\nroot = \"WWW/a\"\n");
+    let mut daemon = Daemon::serve(&["-c", text(&file)]);
+    let addr = daemon.addr();
+    assert_eq!(body(&get_from(addr, "a.test", "/f")), "a");
+    assert!(get_from(addr, "b.test", "/f").starts_with("HTTP/1.1 421"));
+}
+
+#[test]
+fn a_site_has_an_endpoint_of_its_own() {
+    let www = root(&[("a/f", "a")]);
+    let file = settings(&www, "[[site]]\nbind = [\"tcp://127.0.0.2:0\"]\nroot = \"WWW/a\"\n");
+    let mut daemon = Daemon::serve(&["-c", text(&file)]);
+    let first = daemon.addr();
+    let second = daemon.addr();
+    assert!(body(&get_from(first, "a.test", "/f")).contains("Hello"));
+    assert_eq!(body(&get_from(second, "a.test", "/f")), "a");
+}
+
+#[test]
+fn a_reload_exchanges_the_sites() {
+    let www = root(&[("a/f", "a"), ("b/f", "b")]);
+    let file = settings(&www, "[[site]]\nhosts = [\"a.test\"]\nroot = \"WWW/a\"\n");
+    let mut daemon = Daemon::serve(&["-c", text(&file)]);
+    let addr = daemon.addr();
+    settings(
+        &www,
+        "[[site]]\nhosts = [\"b.test\"]\nroot = \"WWW/b\"\n\
+         [[site]]\nbind = \"tcp://127.0.0.2:0\"\n",
+    );
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("tcp://127.0.0.2:0 is served from the next start on");
+    daemon.wait_for("settings read again");
+    assert_eq!(body(&get_from(addr, "b.test", "/f")), "b");
+    assert!(get_from(addr, "a.test", "/f").starts_with("HTTP/1.1 421"));
+}
+
+#[test]
+fn mistakes_in_sites_are_named_with_their_line() {
+    let www = root(&[("a/f", "")]);
+    for (lines, message, hint) in [
+        ("[[site]]\nhots = \"a\"\n", "millpond.toml:3: unknown key \"hots\"", "\"hosts\""),
+        ("[[site]]\nroot = \"WWW/none\"\n", "millpond.toml:2: cannot serve", "directory"),
+        ("[[site]]\nhosts = \"a:80\"\n", "millpond.toml:3: \"a:80\" is no host", "port"),
+        ("[[site]]\nbind = \"gopher://x\"\n", "millpond.toml:3: ", "tcp"),
+        ("[[site]]\n[[site]]\n", "millpond.toml:3: a second site for \"*\"", "toml:2"),
+        ("echo = true\n[[site]]\n", "files and echo exclude each other", "leave out"),
+    ] {
+        let file = settings(&www, lines);
+        for command in ["check", "serve"] {
+            let ran = run(&[command, "-c", text(&file)]);
+            assert!(matches!(ran.code, Some(78 | 2)), "{lines} {ran:?}");
+            let lines: Vec<_> = ran.stderr.lines().collect();
+            assert_eq!(lines.len(), 2, "{ran:?}");
+            assert!(lines[0].contains(message) && lines[1].contains(hint), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn printed_sites_are_settings_that_mean_the_same() {
+    let www = root(&[("a/f", "")]);
+    let file = settings(
+        &www,
+        "[files]\nlisting = true\n[[site]]\nhosts = [\"a.test\"]\nroot = \"WWW/a\"\n",
+    );
+    let once = run(&["serve", "--print-config", "-c", text(&file)]);
+    assert_eq!(once.code, Some(0), "{once:?}");
+    assert!(once.stdout.contains("[[site]]") && once.stdout.contains("millpond.toml:5"));
+    let again = www.path().join("again.toml");
+    fs::write(&again, &once.stdout).unwrap();
+    let mut command = command(&["serve", "--print-config"]);
+    command.env("MILLPOND_CONFIG", &again);
+    let values = |text: &str| {
+        let value = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
+        text.lines().map(value).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&ran(command).stdout), values(&once.stdout));
+}
