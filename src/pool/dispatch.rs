@@ -200,8 +200,9 @@ impl Dispatch {
         true
     }
 
-    /// Work was put into the queue by somebody who will not serve it. `true`: nobody else could be
-    /// woken but the leader, who has to be nudged.
+    /// Work was put into the queue by somebody who will not serve it. `true`: whoever leads has to be
+    /// nudged. A worker that leads, as nobody else could be woken; the monitor, as it waits with
+    /// nothing in the queue to look after.
     #[must_use]
     pub(crate) fn call(&self) -> bool {
         fence(Ordering::SeqCst);
@@ -210,7 +211,14 @@ impl Dispatch {
             return true;
         }
         self.rouse_monitor();
-        false
+        self.monitor_leads()
+    }
+
+    /// Wakes somebody for work that nobody has taken for a while. `true`: only the leader is left,
+    /// who has to be nudged.
+    #[must_use]
+    pub(crate) fn call_again(&self) -> bool {
+        !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER
     }
 
     /// The leader has found `count` connections, keeps the first and has put the others into the

@@ -13,7 +13,7 @@ use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::Work;
-use crate::pool::{Mill, refuse};
+use crate::pool::{Mill, Refusal, refuse};
 
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.
 const FRUITLESS: u32 = 8;
@@ -34,13 +34,16 @@ pub(crate) struct Monitor {
     turns: u64,
     /// When the workers were last seen to take something.
     moved: Instant,
+    /// When there may be something in the queue that has waited for too long.
+    shed_next: Instant,
     fruitless: u32,
     quiet: u32,
 }
 
 impl Monitor {
     pub(crate) fn new(mill: Arc<Mill>, seats: Vec<Box<dyn Seat>>) -> Self {
-        Self { mill, seats, looks: 0, turns: 0, moved: Instant::now(), fruitless: 0, quiet: 0 }
+        let now = Instant::now();
+        Self { mill, seats, looks: 0, turns: 0, moved: now, shed_next: now, fruitless: 0, quiet: 0 }
     }
 
     /// Watches until the server has stopped; then cuts off what is still parked.
@@ -98,11 +101,14 @@ impl Monitor {
             if !mill.dispatch.wake_one() {
                 self.lead();
             }
-        } else if !moved && !mill.queue.is_empty() {
-            mill.dispatch.wake_one();
+        } else if !moved && !mill.queue.is_empty() && mill.dispatch.call_again() {
+            mill.parking.nudge();
         }
         let stuck = now.saturating_duration_since(self.moved);
-        if !mill.queue.is_empty() && stuck > mill.config.load().overload.deadline {
+        if now >= self.shed_next
+            && !mill.queue.is_empty()
+            && stuck > mill.config.load().overload.deadline
+        {
             self.shed(now);
         }
     }
@@ -133,26 +139,29 @@ impl Monitor {
         }
     }
 
-    /// Every worker has been in the same handler for longer than a request may take: what waits can
-    /// only come too late, and is told so.
+    /// Every worker has been in the same handler for longer than a request may take: what has waited
+    /// as long can only come too late, and is told so. What came later keeps its place.
     fn shed(&mut self, now: Instant) {
         let mill = Arc::clone(&self.mill);
+        let deadline = mill.config.load().overload.deadline;
+        let mut oldest = now;
         for _ in 0..mill.queue.len() {
-            let Some(ticket) = mill.queue.take() else { return };
-            let verdict = mill.queue.judge(&ticket, now);
+            let Some(ticket) = mill.queue.take() else { break };
+            let (ticket, refusal) = if mill.queue.is_overdue(&ticket, now) {
+                (ticket, Refusal::Deadline)
+            } else {
+                oldest = oldest.min(ticket.entered);
+                let Err(ticket) = mill.queue.put_back(ticket) else { continue };
+                (ticket, Refusal::QueueFull)
+            };
+            // Its verdict is clear, but it has to be counted as taken.
+            let _ = mill.queue.judge(&ticket, now);
             let connection = ticket.work.into_connection();
             let seat = &mut self.seats[connection.protocol as usize];
-            match verdict {
-                crate::pool::overload::Verdict::Refuse(refusal) => {
-                    refuse(&mill, seat.as_mut(), connection, refusal, now);
-                }
-                crate::pool::overload::Verdict::Keep => {
-                    // It came later than those before it: the end of the queue is its place still.
-                    mill.bring(Work::of(connection), now, seat.as_mut());
-                    return;
-                }
-            }
+            refuse(&mill, seat.as_mut(), connection, refusal, now);
         }
+        // A look costs as much as the queue is long: a few within a deadline are enough.
+        self.shed_next = (oldest + deadline).max(now + deadline / 16);
     }
 
     /// Closes the idle connections while the server stops. One that has just sent a request is still

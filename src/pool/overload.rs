@@ -216,6 +216,12 @@ impl Controller {
         Verdict::Keep
     }
 
+    /// Whether work that has waited so long can no longer be done within the server's deadline.
+    pub(crate) fn is_overdue(&self, waited: Duration) -> bool {
+        let service = self.service.nanos() as u64;
+        self.config.shed.load(Relaxed) && nanos(waited) > self.longest_wait(service)
+    }
+
     /// A request was served, which took `service`.
     pub(crate) fn served(&self, service: Duration) {
         let nanos = nanos(service);

@@ -120,6 +120,23 @@ impl<W: Queued> Queue<W> {
         if ticket.work.is_admitted() { Verdict::Keep } else { verdict }
     }
 
+    /// Whether work is refused for its wait alone, whatever the load: it can no longer be done in
+    /// time.
+    pub(crate) fn is_overdue(&self, ticket: &Ticket<W>, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(ticket.entered);
+        !ticket.work.is_admitted() && self.controller.is_overdue(waited)
+    }
+
+    /// Puts work back at the end as if it had never been taken: it keeps its time. Whoever does so
+    /// with all there is leaves the order as it was.
+    ///
+    /// # Errors
+    /// The work, if others have taken its place meanwhile.
+    pub(crate) fn put_back(&self, ticket: Ticket<W>) -> Result<(), Ticket<W>> {
+        let (sender, _) = if ticket.work.is_urgent() { &self.urgent } else { &self.normal };
+        sender.try_send(ticket).map_err(TrySendError::into_inner)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.normal.1.len() + self.urgent.1.len()
     }

@@ -12,6 +12,7 @@ mod daemon_signals;
 mod daemon_sites;
 mod daemon_start;
 mod daemon_systemd;
+mod dispatch;
 mod files;
 mod http_answer;
 mod http_bodies;

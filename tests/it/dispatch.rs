@@ -1,0 +1,129 @@
+//! Who is woken for work: nobody waits while a worker is free.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use millpond::http::{Request, Response};
+use millpond::{Config, Handle, Server};
+
+use crate::support::{addr, connect, read_answer, until};
+
+/// Handlers of `/block` wait at it until it is opened.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+    waiting: AtomicUsize,
+}
+
+impl Gate {
+    fn wait(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let open = self.open.lock().unwrap();
+        drop(self.opened.wait_while(open, |open| !*open).unwrap());
+    }
+
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+fn gated(workers: usize) -> (Handle, Arc<Gate>) {
+    gated_with(workers, Config::default())
+}
+
+fn gated_with(workers: usize, config: Config) -> (Handle, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let handler = {
+        let gate = Arc::clone(&gate);
+        move |req: &mut Request| {
+            if req.uri().path() == "/block" {
+                gate.wait();
+            }
+            Response::text("done")
+        }
+    };
+    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(workers);
+    (builder.http(handler).unwrap().spawn().unwrap(), gate)
+}
+
+fn send(client: &mut TcpStream, path: &str) {
+    write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+}
+
+/// All workers but one are in their first slow handlers, so that nothing of late was slow: the last
+/// one still gets what comes, over fresh connections and over kept ones.
+#[test]
+fn the_last_free_worker_serves_while_all_others_are_blocked() {
+    for workers in [2, 4, 16] {
+        let (server, gate) = gated(workers);
+        let mut kept = connect(addr(&server));
+        send(&mut kept, "/");
+        assert_eq!(read_answer(&mut kept).1, "done");
+        let mut blocked = Vec::new();
+        for count in 1..workers {
+            let mut client = connect(addr(&server));
+            send(&mut client, "/block");
+            blocked.push(client);
+            until("it blocks", || gate.waiting.load(Ordering::SeqCst) == count);
+        }
+        for _ in 0..20 {
+            let mut fresh = connect(addr(&server));
+            send(&mut fresh, "/");
+            assert_eq!(read_answer(&mut fresh).1, "done", "{workers} workers, fresh");
+            send(&mut kept, "/");
+            assert_eq!(read_answer(&mut kept).1, "done", "{workers} workers, kept");
+        }
+        gate.open();
+        for client in &mut blocked {
+            assert_eq!(read_answer(client).1, "done");
+        }
+        server.stop_now();
+    }
+}
+
+/// With every worker blocked for longer than a request may take, newcomers are told so.
+#[test]
+fn what_cannot_be_served_in_time_is_refused_though_no_worker_is_free() {
+    let mut config = Config::default();
+    config.overload.deadline = Duration::from_millis(150);
+    let (server, gate) = gated_with(2, config);
+    let mut blocked = [connect(addr(&server)), connect(addr(&server))];
+    for client in &mut blocked {
+        send(client, "/block");
+    }
+    until("both block", || gate.waiting.load(Ordering::SeqCst) == 2);
+    for _ in 0..3 {
+        // Time for the monitor to see that nothing moves, and to wait: a newcomer has to wake it.
+        thread::sleep(Duration::from_millis(30));
+        let mut fresh = connect(addr(&server));
+        send(&mut fresh, "/");
+        assert!(read_answer(&mut fresh).0.starts_with("HTTP/1.1 503 "));
+    }
+    gate.open();
+    server.stop_now();
+}
+
+/// With every worker blocked, what comes waits, and goes on once one is free.
+#[test]
+fn what_comes_while_all_are_blocked_is_served_afterwards() {
+    let (server, gate) = gated(3);
+    let mut clients: Vec<_> = (0..6).map(|_| connect(addr(&server))).collect();
+    for client in &mut clients {
+        send(client, "/block");
+    }
+    until("all block", || gate.waiting.load(Ordering::SeqCst) == 3);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(read_answer(client).1, "done");
+    }
+    let mut byte = [0];
+    clients[0].set_nonblocking(true).unwrap();
+    assert!(clients[0].read(&mut byte).is_err(), "the connection is kept");
+    server.stop_now();
+}
