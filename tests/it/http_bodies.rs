@@ -76,7 +76,8 @@ fn a_body_that_is_too_much_to_throw_away_costs_the_connection_and_nothing_else()
         stream.shutdown(Shutdown::Write).unwrap();
         let answers = rest(&mut stream);
         assert_eq!(statuses(&answers), [200], "{framing}");
-        assert!(answers[0].connection_says("close"), "{framing}");
+        // A chunked body may turn out too long only after the answer has gone.
+        assert!(!announced || answers[0].connection_says("close"), "{framing}");
     }
 }
 
