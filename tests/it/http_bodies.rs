@@ -358,8 +358,7 @@ fn what_the_server_says_of_the_framing_is_not_the_handlers_to_set() {
 fn a_tunnel_that_nobody_digs_ends_the_connection() {
     let server = serve(|_: &mut Request| Response::text("as you wish"));
     let mut stream = connect(addr(&server));
-    stream.write_all(b"CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n").unwrap();
-    stream.write_all(GET).unwrap();
+    stream.write_all(&[b"CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", GET].concat()).unwrap();
     let mut came = String::new();
     stream.read_to_string(&mut came).unwrap();
     assert!(came.starts_with("HTTP/1.1 200 OK\r\n") && came.ends_with("\r\n\r\n"), "{came}");
