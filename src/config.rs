@@ -123,6 +123,10 @@ pub struct Overload {
     /// Whether the room in the queue is shared out by client address while overloaded. Default:
     /// true.
     pub fairness: bool,
+    /// Whether a request is dropped, unserved, if its client has reset the connection (or closed it, on
+    /// a Unix socket) by the time a worker takes it. A client that has only ended its sending side is
+    /// there still. Default: true.
+    pub drop_gone: bool,
     /// The share of the machine's CPU time that refusing may take, from 0 to 1; past it the kernel's
     /// backlog holds what comes. Default: 0.25.
     pub refuse_budget: f64,
@@ -207,6 +211,7 @@ impl Default for Overload {
             interval: Duration::from_millis(100),
             deadline: Duration::from_secs(1),
             fairness: true,
+            drop_gone: true,
             refuse_budget: 0.25,
             retry_after: (1, 3),
         }

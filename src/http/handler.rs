@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::message::{Request, Response};
+use super::middleware::{Next, With};
+use crate::error::Error;
 
 /// Answers requests. It is called on a worker thread and may block.
 ///
 /// Every `Fn(&mut Request) -> Response` is a handler. A panic costs the one request: the client gets
-/// a 500, the connection is closed, the worker goes on.
+/// a 500, the connection is closed, the worker goes on. A [`Router`](super::Router) is a handler made
+/// of others; [`with`](Self::with) puts a function around one.
 ///
 /// # Examples
 /// ```
@@ -37,6 +40,23 @@ pub trait Handler: Send + Sync + 'static {
     fn refusal(&self) -> Option<String> {
         None
     }
+
+    /// Asked once, before the server starts. Default: all is well.
+    ///
+    /// # Errors
+    /// What is wrong with the handler, which stops the server from starting.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// This handler with `middleware` around it: see [`Next`].
+    fn with<M>(self, middleware: M) -> With<M, Self>
+    where
+        Self: Sized,
+        M: Fn(&mut Request, Next<'_>) -> Response + Send + Sync + 'static,
+    {
+        With::new(middleware, self)
+    }
 }
 
 impl<F> Handler for F
@@ -48,16 +68,27 @@ where
     }
 }
 
-impl Handler for Arc<dyn Handler> {
-    fn handle(&self, request: &mut Request) -> Response {
-        (**self).handle(request)
-    }
+/// A handler behind a pointer is one.
+macro_rules! behind {
+    ($($pointer:ty),*) => {$(
+        impl Handler for $pointer {
+            fn handle(&self, request: &mut Request) -> Response {
+                (**self).handle(request)
+            }
 
-    fn expect_continue(&self, request: &Request) -> Option<Response> {
-        (**self).expect_continue(request)
-    }
+            fn expect_continue(&self, request: &Request) -> Option<Response> {
+                (**self).expect_continue(request)
+            }
 
-    fn refusal(&self) -> Option<String> {
-        (**self).refusal()
-    }
+            fn refusal(&self) -> Option<String> {
+                (**self).refusal()
+            }
+
+            fn check(&self) -> Result<(), Error> {
+                (**self).check()
+            }
+        }
+    )*};
 }
+
+behind!(Arc<dyn Handler>, Box<dyn Handler>);

@@ -15,6 +15,9 @@ mod response;
 // What handlers see.
 mod handler;
 mod message;
+mod middleware;
+mod params;
+mod router;
 mod upgraded;
 
 // The driver.
@@ -33,3 +36,5 @@ pub(crate) use driver::Http;
 pub use handler::Handler;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 pub use message::{Body, BodyWriter, Incoming, Request, Response, Segment, Upgraded};
+pub use middleware::{Next, With};
+pub use router::Router;

@@ -12,6 +12,9 @@ use crate::pool::protocol::{Seat, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::{Mill, refuse};
 
+/// A client that has waited for less than this is taken to be there still.
+const PATIENT: Duration = Duration::from_millis(1);
+
 /// One of the fixed pool of threads that serve.
 pub(crate) struct Worker {
     pub(crate) index: usize,
@@ -51,8 +54,20 @@ impl Worker {
                 let seat = &mut self.seats[connection.protocol as usize];
                 refuse(&self.mill, seat.as_mut(), connection, refusal, now);
             }
+            Verdict::Keep if self.is_in_vain(&connection, waited) => {
+                self.mill.close(connection, CloseReason::ClientGoneInQueue);
+            }
             Verdict::Keep => self.serve(connection, now, waited),
         }
+    }
+
+    /// Whether nobody is left to take the answer. To know costs a system call, which is spared for
+    /// work that hardly waited.
+    fn is_in_vain(&self, connection: &Connection, waited: Duration) -> bool {
+        waited >= PATIENT
+            && !connection.is_continuing()
+            && self.mill.config.load().overload.drop_gone
+            && connection.stream.is_gone()
     }
 
     /// Waits on epoll; keeps the first connection that becomes ready, queues the others.

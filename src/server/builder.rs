@@ -65,6 +65,13 @@ impl Service {
         }
     }
 
+    fn check(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Http(handler) => handler.check(),
+            Kind::Protocol(_) => Ok(()),
+        }
+    }
+
     fn start(&self, config: &Config) -> Arc<dyn Protocol> {
         match &self.0 {
             Kind::Http(handler) => Arc::new(Http::new(Arc::clone(handler), config)),
@@ -217,6 +224,7 @@ impl Builder {
             let listener = listen(bind.place, self.config.pool.backlog)?;
             sources.push(Source { listener, protocol, urgent: bind.urgent });
         }
+        services.iter().try_for_each(Service::check)?;
         let protocols = services.iter().map(|service| service.start(&self.config)).collect();
         let mill = Mill::new(self.config, protocols)
             .map_err(|error| system("cannot make the server's descriptors", error))?;

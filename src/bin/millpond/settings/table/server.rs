@@ -262,6 +262,15 @@ pub(super) static ROWS: &[Row] = &[
         "Do not share out the queue by client address while overloaded",
         ""
     ),
+    switch!(
+        "false",
+        config.overload.drop_gone,
+        "overload.drop_gone",
+        "serve-gone",
+        "",
+        "Serve requests whose clients went away while they waited, too",
+        ""
+    ),
     number!(
         config.overload.refuse_budget,
         "overload.refuse_budget",

@@ -1,0 +1,17 @@
+//! The smallest server: every request is answered with the same text.
+//!
+//! ```sh
+//! cargo run --example hello
+//! curl http://localhost:8888/
+//! ```
+
+use millpond::Server;
+use millpond::http::{Request, Response};
+
+fn main() -> Result<(), millpond::Error> {
+    Server::builder()
+        .bind("tcp://[::]:8888")
+        .http(|_req: &mut Request| Response::text("Hello, world!\n"))?
+        .run()?;
+    Ok(())
+}

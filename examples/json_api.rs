@@ -1,0 +1,126 @@
+//! A JSON interface over a database: blocking queries, in plain functions, behind a router and a
+//! middleware.
+//!
+//! ```sh
+//! cargo run --example json_api
+//! curl -d 'Rye, 25 kg' http://localhost:8888/sacks         # 201, {"id":1,"label":"Rye, 25 kg"}
+//! curl http://localhost:8888/sacks                         # all of them
+//! curl http://localhost:8888/sacks/1
+//! curl -X DELETE http://localhost:8888/sacks/1 -i          # 204
+//! curl -X PUT http://localhost:8888/sacks/1 -i             # 405, Allow: DELETE, GET, HEAD, OPTIONS
+//! ```
+//!
+//! SQLite allows one writer at a time, so that a lock around the one connection costs nothing here; with
+//! a database that serves many, each worker would have its own.
+
+#![allow(clippy::print_stderr, reason = "a program may say what goes wrong")]
+
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use millpond::Server;
+use millpond::http::{Handler, HeaderValue, Next, Request, Response, Router, StatusCode, header};
+use rusqlite::{Connection, OptionalExtension};
+
+/// Bytes of a label.
+const LABEL_MAX: u64 = 1000;
+
+type Answer = Result<Response, rusqlite::Error>;
+
+#[derive(Clone)]
+struct Sacks(Arc<Mutex<Connection>>);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let database = Connection::open_in_memory()?;
+    database.execute("CREATE TABLE sacks (id INTEGER PRIMARY KEY, label TEXT NOT NULL)", ())?;
+    let sacks = Sacks(Arc::new(Mutex::new(database)));
+    let router = Router::new()
+        .get("/sacks", sacks.handler(Sacks::list))
+        .post("/sacks", sacks.handler(Sacks::add))
+        .get("/sacks/{id}", sacks.handler(Sacks::show))
+        .delete("/sacks/{id}", sacks.handler(Sacks::remove));
+    Server::builder().bind("tcp://[::]:8888").http(router.with(timed))?.run()?;
+    Ok(())
+}
+
+/// Tells the client how long the answer took to make.
+fn timed(request: &mut Request, next: Next<'_>) -> Response {
+    let began = Instant::now();
+    let answer = next.run(request);
+    let took = format!("handler;dur={:.3}", began.elapsed().as_secs_f64() * 1e3);
+    match HeaderValue::try_from(took) {
+        Ok(took) => answer.with_header("server-timing".parse().expect("a token"), took),
+        Err(_) => answer,
+    }
+}
+
+impl Sacks {
+    /// A handler of one of the functions below; what the database cannot do is a 500.
+    fn handler(&self, answer: fn(&Connection, &mut Request) -> Answer) -> impl Handler + use<> {
+        let Self(database) = self.clone();
+        move |request: &mut Request| {
+            let database = database.lock().unwrap_or_else(PoisonError::into_inner);
+            answer(&database, request).unwrap_or_else(|error| {
+                eprintln!("{} {}: {error}", request.method(), request.uri());
+                Response::error(StatusCode::INTERNAL_SERVER_ERROR)
+            })
+        }
+    }
+
+    fn list(database: &Connection, _: &mut Request) -> Answer {
+        let mut query = database.prepare("SELECT id, label FROM sacks ORDER BY id")?;
+        let sacks = query.query_map((), |row| Ok(sack(row.get(0)?, &row.get::<_, String>(1)?)))?;
+        let sacks = sacks.collect::<Result<Vec<_>, _>>()?;
+        Ok(Response::json(format!("[{}]\n", sacks.join(","))))
+    }
+
+    fn add(database: &Connection, request: &mut Request) -> Answer {
+        let mut label = String::new();
+        if let Err(error) = request.body_mut().take(LABEL_MAX + 1).read_to_string(&mut label) {
+            return Ok(Response::from(error));
+        }
+        if label.len() as u64 > LABEL_MAX {
+            return Ok(Response::error(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        database.execute("INSERT INTO sacks (label) VALUES (?1)", [&label])?;
+        let id = database.last_insert_rowid();
+        let place = HeaderValue::try_from(format!("/sacks/{id}"));
+        let answer = Response::json(sack(id, &label) + "\n").with_status(StatusCode::CREATED);
+        Ok(match place {
+            Ok(place) => answer.with_header(header::LOCATION, place),
+            Err(_) => answer,
+        })
+    }
+
+    fn show(database: &Connection, request: &mut Request) -> Answer {
+        let id = request.param("id").unwrap_or_default();
+        let label = database
+            .query_row("SELECT id, label FROM sacks WHERE id = ?1", [id], |row| {
+                Ok(sack(row.get(0)?, &row.get::<_, String>(1)?))
+            })
+            .optional()?;
+        Ok(label.map_or(Response::error(StatusCode::NOT_FOUND), |sack| Response::json(sack + "\n")))
+    }
+
+    fn remove(database: &Connection, request: &mut Request) -> Answer {
+        let id = request.param("id").unwrap_or_default();
+        Ok(match database.execute("DELETE FROM sacks WHERE id = ?1", [id])? {
+            0 => Response::error(StatusCode::NOT_FOUND),
+            _ => Response::empty(StatusCode::NO_CONTENT),
+        })
+    }
+}
+
+/// A sack as JSON. With more than two fields, take a crate for it.
+fn sack(id: i64, label: &str) -> String {
+    let mut text = format!("{{\"id\":{id},\"label\":\"");
+    for character in label.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            '\0'..='\x1f' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => text.push(character),
+        }
+    }
+    text + "\"}"
+}

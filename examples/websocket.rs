@@ -1,0 +1,74 @@
+//! A WebSocket echo (RFC 6455): millpond answers the upgrade, tungstenite speaks the protocol.
+//!
+//! ```sh
+//! cargo run --example websocket -- 127.0.0.1:8888
+//! websocat ws://127.0.0.1:8888/echo                # what is typed comes back
+//! curl -i http://127.0.0.1:8888/echo               # 426: this is no place for plain HTTP
+//! ```
+//!
+//! An upgraded connection has a thread of its own, one of at most `pool.upgrades`; the workers are not
+//! occupied by it.
+
+#![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
+
+use std::time::Duration;
+
+use millpond::Server;
+use millpond::http::{HeaderValue, Request, Response, Router, StatusCode, Upgraded, header};
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Error, WebSocket, handshake::derive_accept_key};
+
+fn main() -> Result<(), millpond::Error> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "[::]:8888".to_owned());
+    let router = Router::new().get("/echo", upgrade);
+    let handle = Server::builder().bind(format!("tcp://{address}")).http(router)?.spawn()?;
+    for endpoint in handle.endpoints() {
+        println!("listening on {endpoint}");
+    }
+    handle.wait();
+    Ok(())
+}
+
+/// The opening handshake (RFC 6455 §4.2). That the client offered `websocket` is checked by the
+/// server, which answers 426 if not.
+pub(crate) fn upgrade(request: &mut Request) -> Response {
+    let field = |name: &str| request.headers().get(name);
+    let version = HeaderValue::from_static("13");
+    if field("upgrade").is_some() && field("sec-websocket-version") != Some(&version) {
+        return Response::error(StatusCode::UPGRADE_REQUIRED)
+            .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+            .with_header(header::SEC_WEBSOCKET_VERSION, version);
+    }
+    let key = field("sec-websocket-key").map_or(&b""[..], HeaderValue::as_bytes);
+    let Ok(accept) = HeaderValue::try_from(derive_accept_key(key)) else {
+        return Response::error(StatusCode::BAD_REQUEST);
+    };
+    Response::upgrade(HeaderValue::from_static("websocket"), echo)
+        .with_header(header::SEC_WEBSOCKET_ACCEPT, accept)
+}
+
+/// Runs until the client says goodbye, is silent for a minute, or the server stops.
+fn echo(mut stream: Upgraded) {
+    stream.set_read_timeout(Some(Duration::from_secs(60)));
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(1 << 20))
+        .max_frame_size(Some(1 << 20))
+        .max_write_buffer_size(2 << 20);
+    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, Some(limits));
+    loop {
+        let outcome = match socket.read() {
+            Ok(message) if message.is_text() || message.is_binary() => socket.send(message),
+            // Pings and the closing handshake are answered by `read` itself.
+            Ok(_) => socket.flush(),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Error::ConnectionClosed) => return,
+            Err(_) => {
+                let _ = socket.close(None);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! [`Params`]: what the names in a route's path stood for.
+
+/// What the names in a route's path stood for, decoded.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(Box<str>, Box<str>)>);
+
+impl Params {
+    /// Decodes values as they were sent. `None` if one is not UTF-8 then.
+    pub(crate) fn decode<'a>(found: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let decoded = found.map(|(name, value)| Some((name.into(), decode(value)?)));
+        decoded.collect::<Option<_>>().map(Self)
+    }
+
+    /// Adds those of a router within a router; of two with one name the inner one counts.
+    pub(crate) fn extend(&mut self, inner: Self) {
+        self.0.extend(inner.0);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().rfind(|(other, _)| **other == *name).map(|(_, value)| &**value)
+    }
+}
+
+/// Undoes the percent escapes of a path (RFC 3986 §2.1). A percent sign that starts no escape stands
+/// for itself.
+fn decode(text: &str) -> Option<Box<str>> {
+    if !text.contains('%') {
+        return Some(text.into());
+    }
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match escape.and_then(|digits| hex(digits[0]).zip(hex(digits[1]))) {
+            Some((high, low)) => {
+                decoded.push(high << 4 | low);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).ok().map(String::into_boxed_str)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|digit| digit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_undone_and_what_is_none_stays() {
+        for (sent, meant) in [
+            ("", Some("")),
+            ("a+b", Some("a+b")),
+            ("%41%7a", Some("Az")),
+            ("%2F%25", Some("/%")),
+            ("%", Some("%")),
+            ("%4", Some("%4")),
+            ("%g0%41", Some("%g0A")),
+            ("%e2%82%ac", Some("€")),
+            ("%e2%82", None),
+            ("%00", Some("\0")),
+        ] {
+            assert_eq!(decode(sent).as_deref(), meant, "{sent}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Upgrades: offered or not, bounded, with what was read ahead, and a whole protocol on top.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use millpond::http::{HeaderValue, Request, Response, Upgraded};
+use millpond::{CloseReason, Config, Handle, Server};
+use tungstenite::Message;
+
+use crate::support::{PATIENCE, addr, connect, read_all, until};
+
+#[path = "../../examples/websocket.rs"]
+#[allow(dead_code, unreachable_pub, reason = "an example is a program of its own")]
+mod websocket;
+
+/// Hands each connection to a thread that sends back what it reads, with `>` before it.
+fn serve(upgrades: usize) -> Handle {
+    let mut config = Config::default();
+    config.pool.workers = 1;
+    config.pool.upgrades = upgrades;
+    Server::builder()
+        .config(config)
+        .bind("tcp://127.0.0.1:0")
+        .http(|_: &mut Request| Response::upgrade(HeaderValue::from_static("mirror"), mirror))
+        .unwrap()
+        .spawn()
+        .unwrap()
+}
+
+fn mirror(mut stream: Upgraded) {
+    let mut piece = [0; 1024];
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        stream.write_all(&[b">", &piece[..count]].concat()).unwrap();
+    }
+}
+
+fn ask(server: &Handle, fields: &str, ahead: &str) -> TcpStream {
+    let mut stream = connect(addr(server));
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n{ahead}");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+const OFFER: &str = "Connection: Upgrade\r\nUpgrade: other, Mirror\r\n";
+
+#[test]
+fn the_handler_gets_the_stream_with_what_was_read_ahead() {
+    let server = serve(1);
+    let mut stream = ask(&server, OFFER, "early");
+    let answer = head(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
+    assert!(answer.contains("\r\nConnection: upgrade\r\n"), "{answer}");
+    assert!(answer.contains("\r\nupgrade: mirror\r\n"), "{answer}");
+    let mut came = [0; 6];
+    stream.read_exact(&mut came).unwrap();
+    assert_eq!(&came, b">early");
+    stream.write_all(b"late").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), ">late");
+    until("its end is counted", || server.stats().closed_for(CloseReason::Upgraded) == 1);
+}
+
+#[test]
+fn nobody_is_switched_who_did_not_offer_to() {
+    let server = serve(1);
+    for fields in [
+        "Connection: close\r\n",
+        "Upgrade: mirror\r\nConnection: close\r\n",
+        "Connection: upgrade, close\r\nUpgrade: mirrors\r\n",
+    ] {
+        let answer = read_all(&mut ask(&server, fields, ""));
+        assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
+        assert!(answer.contains("\r\nConnection: upgrade, close\r\n"), "{answer}");
+        assert!(answer.contains("\r\nupgrade: mirror\r\n"), "{answer}");
+    }
+    let mut old = connect(addr(&server));
+    old.write_all(format!("GET / HTTP/1.0\r\n{OFFER}\r\n").as_bytes()).unwrap();
+    assert!(read_all(&mut old).starts_with("HTTP/1.1 426 "));
+}
+
+#[test]
+fn beyond_the_bound_an_upgrade_is_a_503_and_the_workers_go_on() {
+    let server = serve(1);
+    let mut held = ask(&server, OFFER, "");
+    head(&mut held);
+    let answer = read_all(&mut ask(&server, OFFER, ""));
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: "), "{answer}");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    drop(held);
+    until("the place is free again", || {
+        head(&mut ask(&server, OFFER, "")).starts_with("HTTP/1.1 101 ")
+    });
+}
+
+#[test]
+fn the_body_of_the_request_ends_before_the_new_protocol_begins() {
+    let server = serve(1);
+    let mut stream = ask(&server, &format!("{OFFER}Content-Length: 4\r\n"), "bodynext");
+    assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
+    let mut came = [0; 5];
+    stream.read_exact(&mut came).unwrap();
+    assert_eq!(&came, b">next");
+    // A client that waits to send is told to, before it is told to switch (RFC 9110 §7.8).
+    drop(stream);
+    until("its place is free", || server.stats().closed_for(CloseReason::Upgraded) == 1);
+    let fields = format!("{OFFER}Content-Length: 4\r\nExpect: 100-continue\r\n");
+    let mut stream = ask(&server, &fields, "");
+    assert!(head(&mut stream).starts_with("HTTP/1.1 100 "));
+    stream.write_all(b"bodynext").unwrap();
+    assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn a_websocket_client_gets_back_what_it_says() {
+    let server = Server::builder()
+        .bind("tcp://127.0.0.1:0")
+        .workers(1)
+        .http(websocket::upgrade)
+        .unwrap()
+        .spawn()
+        .unwrap();
+    let url = format!("ws://{}/echo", addr(&server));
+    let stream = connect(addr(&server));
+    let (mut socket, answer) = tungstenite::client(url, stream).unwrap();
+    assert_eq!(answer.status(), 101);
+    for message in
+        [Message::text("over the weir"), Message::binary(vec![7; 100_000]), Message::text("")]
+    {
+        socket.send(message.clone()).unwrap();
+        assert_eq!(socket.read().unwrap(), message);
+    }
+    socket.send(Message::Ping(vec![1, 2].into())).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::Pong(vec![1, 2].into()));
+    socket.close(None).unwrap();
+    while socket.read().is_ok() {}
+    until("its end is counted", || server.stats().closed_for(CloseReason::Upgraded) == 1);
+    // A stop ends those that are left, with a word to the client.
+    let stream = connect(addr(&server));
+    let (mut socket, _) = tungstenite::client(format!("ws://{}/", addr(&server)), stream).unwrap();
+    let stopper = std::thread::spawn(move || server.drain(PATIENCE));
+    assert!(matches!(socket.read(), Ok(Message::Close(_))));
+    let _ = socket.flush();
+    drop(socket);
+    let report = stopper.join().unwrap();
+    assert_eq!(report.cut_off, 0);
+    assert!(report.elapsed < Duration::from_secs(20), "{report}");
+}
