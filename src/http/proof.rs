@@ -1,16 +1,22 @@
 //! The core against the table of requests, and against what nobody thought of.
 
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::body::{BodyDecoder, check_length};
 use super::reject::Reject;
 use super::request::{Framing, Head, HeadParser};
-use super::response::{HeadLine, Transfer, encode_chunk_size, encode_head, encode_last_chunk};
+use super::response::{
+    HeadLine, Payload, Transfer, declared, encode_chunk_size, encode_head, encode_last_chunk,
+    transfer,
+};
 use crate::config::Limits;
 use table::{Accept, CASES, Case, Expected};
 
+#[path = "../../tests/it/http_answer.rs"]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod answer;
 #[path = "../../tests/it/http_table.rs"]
 mod table;
 
@@ -103,7 +109,7 @@ fn every_request_of_the_table_has_its_outcome() {
         check(case, &read(&bytes, [].into_iter(), &Limits::default()));
         count += 1;
     }
-    assert!(count >= 150, "{count}");
+    assert!(count >= 330, "{count}");
 }
 
 #[test]
@@ -217,6 +223,71 @@ proptest! {
         let message = read(&out, 0..out.len(), &Limits::default()).unwrap().unwrap();
         prop_assert_eq!(message.body, chunks.concat());
         prop_assert_eq!(message.used, out.len());
+    }
+
+    #[test]
+    fn an_answer_decodes_to_what_was_encoded(
+        status in (200_u16..600),
+        fields in vec(("x-[a-z]{1,8}", "([!-~]([ -~\u{80}-\u{ff}]{0,20}[!-~])?)?"), 0..10),
+        pieces in vec(vec(any::<u8>(), 1..40), 0..6),
+        known in any::<bool>(),
+        old in any::<bool>(),
+        head_only in any::<bool>(),
+        keep_alive in any::<bool>(),
+    ) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &fields {
+            let name: http::HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let body = pieces.concat();
+        let method = if head_only { Method::HEAD } else { Method::GET };
+        let version = if old { Version::HTTP_10 } else { Version::HTTP_11 };
+        let status = StatusCode::from_u16(status).unwrap();
+        let payload = if known { Payload::Known(body.len() as u64) } else { Payload::Unknown };
+        let transfer = transfer(&method, version, status, payload);
+        let mut out = Vec::new();
+        encode_head(&mut out, &HeadLine {
+            version,
+            status,
+            headers: &headers,
+            transfer: &transfer,
+            declared: declared(&method, status, payload, &headers),
+            keep_alive,
+            date: b"Thu, 01 Jan 1970 00:00:00 GMT",
+        });
+        match transfer {
+            Transfer::None => {}
+            Transfer::Length(_) | Transfer::UntilClose => out.extend_from_slice(&body),
+            Transfer::Chunked => {
+                for piece in &pieces {
+                    encode_chunk_size(&mut out, piece.len());
+                    out.extend_from_slice(piece);
+                    out.extend_from_slice(b"\r\n");
+                }
+                encode_last_chunk(&mut out, Some(&headers));
+            }
+        }
+        let mut rest = &out[..];
+        let read = answer::take(&mut rest, head_only).unwrap();
+        prop_assert!(rest.is_empty(), "{:?}", rest);
+        prop_assert_eq!(read.status, status.as_u16());
+        prop_assert_eq!(read.reason.as_str(), status.canonical_reason().unwrap_or_default());
+        let bodiless = head_only || matches!(status.as_u16(), 204 | 205 | 304);
+        prop_assert_eq!(&read.body, if bodiless { &[][..] } else { &body[..] });
+        let sent = |(name, value): (&http::HeaderName, &HeaderValue)| {
+            (name.to_string(), value.as_bytes().to_vec())
+        };
+        let all: Vec<_> = headers.iter().map(sent).collect();
+        let own: Vec<_> =
+            read.fields.iter().filter(|(name, _)| name.starts_with("x-")).cloned().collect();
+        prop_assert_eq!(&own, &all);
+        if transfer == Transfer::Chunked {
+            prop_assert_eq!(&read.trailers, &all);
+        }
+        let stays = keep_alive && transfer != Transfer::UntilClose;
+        prop_assert_eq!(read.connection_says("close"), !stays);
+        prop_assert_eq!(read.connection_says("keep-alive"), stays && old);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod files;
 mod http_answer;
 mod http_bodies;
 mod http_gone;
+mod http_random;
 mod http_running;
 mod http_table;
 mod http_upgrade;

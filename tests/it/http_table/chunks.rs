@@ -69,7 +69,17 @@ pub(crate) static CASES: &[Case] = &[
     refuse(400, "RFC 9112 §2.2", "LF after the last size", chunked!("0\n\r\n")),
     refuse(400, "RFC 9112 §2.2", "LF at the end", chunked!("0\r\n\n")),
     refuse(400, "RFC 9112 §2.2", "CR at the end", chunked!("0\r\n\rX")),
+    refuse(400, CHUNK, "a quoted size", chunked!("\"1\"\r\na\r\n0\r\n\r\n")),
+    refuse(400, CHUNK, "a size in brackets", chunked!("[1]\r\na\r\n0\r\n\r\n")),
+    refuse(400, CHUNK, "a vertical tab before", chunked!("\x0b1\r\na\r\n0\r\n\r\n")),
+    refuse(400, CHUNK, "digits beyond ASCII", chunked!("１\r\na\r\n0\r\n\r\n")),
+    refuse(400, CHUNK, "less data than announced", chunked!("5\r\na\r\n0\r\n\r\nxx")),
+    refuse(400, CHUNK, "two line ends after the data", chunked!("1\r\na\r\n\r\n0\r\n\r\n")),
     // Extensions.
+    accept(EXTENSION, "an empty quoted value", chunked!("1;b=\"\"\r\na\r\n0\r\n\r\n"), body(b"a")),
+    accept(EXTENSION, "one with the last size", chunked!("0;b=c\r\n\r\n"), POST),
+    refuse(400, EXTENSION, "two values", chunked!("1;b=c=d\r\na\r\n0\r\n\r\n")),
+    refuse(400, EXTENSION, "bytes after a quote", chunked!("1;b=\"c\"d\r\na\r\n0\r\n\r\n")),
     accept(EXTENSION, "a name", chunked!("1;b\r\na\r\n0\r\n\r\n"), body(b"a")),
     accept(EXTENSION, "a value", chunked!("1;b=c\r\na\r\n0;d=e\r\n\r\n"), body(b"a")),
     accept(EXTENSION, "several", chunked!("1;b;c=d;e\r\na\r\n0\r\n\r\n"), body(b"a")),
@@ -111,6 +121,15 @@ pub(crate) static CASES: &[Case] = &[
     },
     // Trailers.
     accept(TRAILER, "a trailer", chunked!("1\r\na\r\n0\r\nX: y\r\n\r\n"), body(b"a")),
+    accept(TRAILER, "two trailers", chunked!("0\r\nX: y\r\nX: z\r\n\r\n"), POST),
+    refuse(400, "RFC 9112 §2.2", "CR in a trailer", chunked!("0\r\nX: y\rz\r\n\r\n")),
+    refuse(400, "RFC 9110 §5.1", "a bad name of a trailer", chunked!("0\r\nX Y: z\r\n\r\n")),
+    refuse(
+        400,
+        "RFC 9112 §5.2",
+        "a space before the first trailer",
+        chunked!("0\r\n X: y\r\n\r\n"),
+    ),
     accept(
         "RFC 9110 §6.5.1",
         "trailers about framing are dropped",
