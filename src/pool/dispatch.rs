@@ -273,7 +273,15 @@ impl Dispatch {
 
     /// Wakes everybody who sleeps, to see that the server stops. The leader has to be nudged.
     pub(crate) fn wake_all(&self) {
-        while self.wake_one() {}
+        // Each once: those who find nothing to do lie down again at once.
+        let idle = {
+            let mut idle = lock(&self.idle);
+            self.idle_count.store(0, Ordering::SeqCst);
+            std::mem::take(&mut *idle)
+        };
+        for worker in idle {
+            self.sleepers[worker].wake();
+        }
         self.monitor_asleep.store(false, Ordering::SeqCst);
         self.monitor.wake();
     }
