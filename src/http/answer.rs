@@ -97,11 +97,20 @@ impl Answer {
         }
         // What was kept alive in hope of the rest of the body may have failed meanwhile.
         keep_alive &= exchange.failure.is_none() && exchange.can_discard();
-        let reason = self.reason.or(exchange.failure).unwrap_or(match turn.is_draining() {
+        if keep_alive {
+            return depart(&mut exchange, turn, None);
+        }
+        let reason = self.reason.or(exchange.failure);
+        if let Some(connection) = exchange.connection.as_mut() {
+            // The client did not ask for the end, and may have sent more without waiting: what has not
+            // been looked for counts as unread.
+            connection.unread |= reason.is_some() || self.is_tunnel();
+        }
+        let reason = reason.unwrap_or(match turn.is_draining() {
             true => CloseReason::Draining,
             false => CloseReason::Finished,
         });
-        depart(&mut exchange, turn, if keep_alive { None } else { Some(reason) })
+        depart(&mut exchange, turn, Some(reason))
     }
 
     /// Sees to a request's body that is still unread. If the answer's is made of it, the client may
@@ -145,6 +154,11 @@ impl Answer {
         transfer(&self.asked.method, self.asked.version, self.parts.status, payload)
     }
 
+    /// Whether what follows belongs to a tunnel (RFC 9110 §9.3.6), which nobody has dug.
+    fn is_tunnel(&self) -> bool {
+        self.asked.method == Method::CONNECT && self.parts.status.is_success()
+    }
+
     /// Encodes the head: how the body goes out, and whether the connection is kept. `first` bytes of
     /// a body that is the request's were already read.
     fn encode(
@@ -167,11 +181,9 @@ impl Answer {
                 Kind::Reader { .. } | Kind::Writer(_) => self.body_taken,
                 _ => false,
             };
-        // What follows a 2xx to CONNECT belongs to a tunnel, which nobody has dug (RFC 9110 §9.3.6).
-        let tunnel = *method == Method::CONNECT && self.parts.status.is_success();
         let keep_alive = self.asked.keep_alive
             && self.reason.is_none()
-            && !tunnel
+            && !self.is_tunnel()
             && !turn.is_draining()
             && !matches!(transfer, Transfer::UntilClose)
             && (streams_back || exchange.can_discard());

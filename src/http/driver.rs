@@ -190,17 +190,17 @@ impl HttpSeat {
     /// Calls the handler and answers. `Some`: the connection leaves the worker.
     fn exchange(&mut self, head: Head, turn: &mut Turn<'_>) -> Option<Served> {
         let asked = Asked::of(&head);
-        let head_framing = head.framing;
-        let (mut request, number) = {
+        let has_body = !matches!(head.framing, Framing::None);
+        let (mut request, number, expects) = {
             let mut exchange = self.link.lock();
             exchange.begin(&head.framing, head.expects_continue);
             if turn.requests > 0 && turn.handlers_are_slow() && exchange.flush().is_err() {
                 return Some(abandon(&mut exchange));
             }
-            (request(head, &self.link, &exchange, turn)?, exchange.number)
+            let (number, expects) = (exchange.number, exchange.expects_continue);
+            (request(head, &self.link, &exchange, turn)?, number, expects)
         };
-        let (response, panicked) = self.call(&mut request, turn);
-        let has_body = !matches!(head_framing, Framing::None);
+        let (response, panicked) = self.call(&mut request, expects, turn);
         let body_taken = has_body && !matches!(request.body().0, Kind::Incoming(_));
         let mut answer = Answer::new(asked, response, body_taken);
         if let Kind::Incoming(incoming) = answer.body_mut()
@@ -219,8 +219,7 @@ impl HttpSeat {
     }
 
     /// Calls the handler; a panic makes it a 500.
-    fn call(&self, request: &mut Request, turn: &Turn<'_>) -> (Response, bool) {
-        let expects = self.link.lock().expects_continue;
+    fn call(&self, request: &mut Request, expects: bool, turn: &Turn<'_>) -> (Response, bool) {
         let called = catch_unwind(AssertUnwindSafe(|| {
             if expects && let Some(response) = self.handler.expect_continue(request) {
                 return response;

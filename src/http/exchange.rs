@@ -116,10 +116,11 @@ impl Exchange {
     pub(crate) fn take_up(&mut self, mut connection: Box<Connection>) {
         self.input.load(&std::mem::take(&mut connection.input));
         let unwanted = connection.unfinished.take().and_then(|left| left.downcast().ok());
-        (self.body, self.discarded) = match unwanted.map(|unwanted| *unwanted) {
-            Some(Unwanted { rest, discarded }) => (rest, discarded),
-            None => (BodyDecoder::new(&Framing::None, &self.config.limits), 0),
-        };
+        if let Some(unwanted) = unwanted {
+            Unwanted { rest: self.body, discarded: self.discarded } = *unwanted;
+        } else if !self.body.is_done() {
+            self.body = BodyDecoder::new(&Framing::None, &self.config.limits);
+        }
         self.failure = None;
         self.connection = Some(connection);
     }

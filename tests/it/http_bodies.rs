@@ -365,6 +365,31 @@ fn a_tunnel_that_nobody_digs_ends_the_connection() {
 }
 
 #[test]
+fn an_answer_that_ends_the_connection_reaches_a_client_that_sends_on() {
+    let mut config = Config::default();
+    config.limits.requests = Some(1);
+    let server = serve_with(config, Hello);
+    let last = GET.to_vec();
+    let bad = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+    for (request, status) in [(last, 200), (bad, 400)] {
+        let mut stream = connect(addr(&server));
+        stream.write_all(&request).unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        // The server has said its last word. Were it gone, this would be answered by a reset, and the
+        // rest of the answer be lost.
+        for _ in 0..20 {
+            stream.write_all(GET).unwrap();
+        }
+        let mut came = first.to_vec();
+        stream.read_to_end(&mut came).unwrap();
+        let answers = take_all(&came).unwrap();
+        assert_eq!(statuses(&answers), [status]);
+        assert!(answers[0].connection_says("close"));
+    }
+}
+
+#[test]
 fn hello_answers_each_method_as_it_should_be() {
     let server = serve(Hello);
     for (method, status) in [
