@@ -280,7 +280,11 @@ impl Parking {
         let millis = now.saturating_duration_since(self.epoch).as_millis() as u64;
         while self.earliest.load(Ordering::Relaxed) <= millis {
             let mut deadlines = lock(&self.deadlines);
-            let Some((due, index)) = deadlines.pop_first() else { break };
+            let Some((due, index)) = deadlines.pop_first() else {
+                // The last one went with its connection: nobody has to wake for it any more.
+                self.publish(&deadlines);
+                break;
+            };
             self.publish(&deadlines);
             drop(deadlines);
             let mut slot = self.slots.lock(index);
@@ -357,4 +361,26 @@ impl Parking {
 fn interest(write: bool) -> epoll::EventFlags {
     let read = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
     if write { read | epoll::EventFlags::OUT } else { read }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_went_with_its_connection_wakes_nobody_for_ever() {
+        let epoch = Instant::now();
+        let parking = Parking::new(8, epoch).unwrap();
+        let index = parking.slots.allot().unwrap();
+        let generation = {
+            let mut slot = parking.slots.lock(index);
+            slot.scheduled = Some(5);
+            slot.generation
+        };
+        assert!(parking.schedule(index, None, 5));
+        parking.forget(Some(Token { index, generation }));
+        let later = epoch + Duration::from_millis(10);
+        parking.expire(later, |_| unreachable!("nothing is parked"));
+        assert_eq!(parking.until_deadline(later), None);
+    }
 }
