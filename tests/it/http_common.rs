@@ -1,0 +1,53 @@
+//! What the tests of HTTP share: a server with one worker, and what a client gets to read of it.
+
+use std::io::{self, Read};
+use std::net::TcpStream;
+
+use millpond::http::{Body, Handler, Request, Response};
+use millpond::{Config, Handle, Server};
+
+use crate::http_answer::{Answer, take_all};
+
+pub(crate) fn serve(handler: impl Handler) -> Handle {
+    serve_with(Config::default(), handler)
+}
+
+/// With one worker, so that what it keeps of one connection would be seen in the next.
+pub(crate) fn serve_with(mut config: Config, handler: impl Handler) -> Handle {
+    config.pool.workers = 1;
+    Server::builder()
+        .config(config)
+        .bind("tcp://127.0.0.1:0")
+        .http(handler)
+        .unwrap()
+        .spawn()
+        .unwrap()
+}
+
+pub(crate) fn rest(stream: &mut TcpStream) -> Vec<Answer> {
+    let mut came = Vec::new();
+    stream.read_to_end(&mut came).unwrap();
+    take_all(&came).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&came)))
+}
+
+pub(crate) fn statuses(answers: &[Answer]) -> Vec<u16> {
+    answers.iter().map(|answer| answer.status).collect()
+}
+
+pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Sends the body back as it comes, in each of the ways that there are.
+pub(crate) fn stream_back(request: &mut Request) -> Response {
+    let mut body = request.take_body();
+    Response::new(match request.uri().path() {
+        "/body" => body,
+        "/reader" => Body::from_reader(body, None),
+        "/writer" => Body::from_writer(move |out| io::copy(&mut body, out).map(drop)),
+        "/rest" => {
+            let mut first = [0; 2];
+            body.read_exact(&mut first).unwrap();
+            body
+        }
+        _ => Body::empty(),
+    })
+}
