@@ -54,16 +54,21 @@ impl Process {
         Ok(process)
     }
 
-    /// CPU time, memory and threads now; zeros when the process has died.
+    /// CPU time, memory and threads now, of the process and its children; zeros when it has died.
     pub(crate) fn usage(&self) -> Usage {
         let pid = self.child.id();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        Usage {
-            cpu_us: cpu_ticks(&stat) * TICK_US,
-            rss_kib: status_field(&status, "VmRSS:"),
-            threads: status_field(&status, "Threads:"),
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        let mut usage = Usage::default();
+        for pid in children.split_whitespace().chain([pid.to_string().as_str()]) {
+            let read = |file| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
+            let (stat, status) = (read("stat"), read("status"));
+            let status = status.unwrap_or_default();
+            usage.cpu_us += cpu_ticks(&stat.unwrap_or_default()) * TICK_US;
+            usage.rss_kib += status_field(&status, "VmRSS:");
+            usage.threads += status_field(&status, "Threads:");
         }
+        usage
     }
 
     /// Open descriptors now.

@@ -65,7 +65,10 @@ fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Served> {
     let (limits, timeouts) = (&turn.config().limits, &turn.config().timeouts);
     let mut waiting = None;
     loop {
-        match connection.output.send(&connection.stream, FIRST_BYTES) {
+        let began = Instant::now();
+        let sent = connection.output.send(&connection.stream, FIRST_BYTES);
+        turn.sending.set(turn.sending.get() + began.elapsed());
+        match sent {
             Ok(Sent::All) => return None,
             Ok(Sent::Turn) if !turn.others_wait() => {}
             Ok(Sent::Turn) => return Some(requeue(exchange)),
@@ -74,8 +77,8 @@ fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Served> {
                     return Some(leave(exchange, Phase::Write));
                 }
                 let (now, left) = (Instant::now(), connection.output.left());
-                let (began, all) = *waiting.get_or_insert((now, left));
-                let lasted = now.saturating_duration_since(began);
+                let (since, all) = *waiting.get_or_insert((now, left));
+                let lasted = now.saturating_duration_since(since);
                 let deadline = Some(now + timeouts.write);
                 match connection.stream.wait(Interest::Write, deadline) {
                     Ok(true) if !is_too_slow(timeouts, all - left, lasted) => {}

@@ -2,13 +2,19 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Buf, Bytes};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use crate::net::Stream;
+
+/// How many pieces in memory one call sends.
+const PIECES: usize = 16;
 
 /// A piece of an answer whose bytes are known: in memory, or in a file (sent by sendfile(2)).
 #[derive(Clone, Debug)]
@@ -103,7 +109,7 @@ impl Output {
     /// Sends what the socket takes, at most about `budget` bytes.
     ///
     /// # Errors
-    /// Those of send(2) and sendfile(2), except `WouldBlock`; `UnexpectedEof` if a file has become
+    /// Those of sendmsg(2) and sendfile(2), except `WouldBlock`; `UnexpectedEof` if a file has become
     /// shorter than was announced.
     pub(crate) fn send(&mut self, stream: &Stream, budget: u64) -> io::Result<Sent> {
         let mut left = budget;
@@ -111,31 +117,85 @@ impl Output {
             if left == 0 {
                 return Ok(Sent::Turn);
             }
-            let sent = match segment {
-                Segment::Bytes(bytes) => stream.try_write(bytes).inspect(|n| bytes.advance(*n)),
+            let attempt = match segment {
+                Segment::Bytes(_) => self.send_memory(stream),
                 Segment::File { file, offset, length } => {
                     let most = (*length).min(left).min(1 << 30) as usize;
                     let sent = stream.try_send_file(&**file, offset, most);
                     if matches!(sent, Ok(0)) {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    sent.inspect(|n| *length -= *n as u64)
+                    sent.inspect(|n| *length -= *n as u64).map(|n| (n, n < most))
                 }
             };
-            match sent {
-                Ok(n) => left = left.saturating_sub(n as u64),
+            let (sent, short) = match attempt {
+                Ok(attempt) => attempt,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Sent::Blocked);
                 }
                 Err(error) => return Err(error),
-            }
-            if segment.is_empty() {
+            };
+            left = left.saturating_sub(sent as u64);
+            if self.segments.front().is_some_and(Segment::is_empty) {
                 self.segments.pop_front();
+            }
+            // A peer that reads meanwhile would have the rest sent to it crumb by crumb: the socket
+            // counts as writable again only when a third of its buffer is free.
+            if short && !self.is_empty() && !is_writable(stream) {
+                return Ok(Sent::Blocked);
             }
         }
         *self = Self::default();
         Ok(Sent::All)
     }
+
+    /// Sends the pieces in memory up to the next file, all in one call. Before a file they wait in the
+    /// kernel for its first bytes (`MSG_MORE`, send(2)), so that a head does not travel alone.
+    ///
+    /// Returns how many bytes went, and whether more of them were to go.
+    fn send_memory(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let (mut count, mut bytes) = (0, 0);
+        let mut more = false;
+        for segment in &self.segments {
+            match segment {
+                Segment::Bytes(piece) if count < PIECES => {
+                    pieces[count] = IoSlice::new(piece);
+                    count += 1;
+                    bytes += piece.len();
+                }
+                _ => {
+                    more = true;
+                    break;
+                }
+            }
+        }
+        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        flags.set(SendFlags::MORE, more);
+        let mut none = SendAncillaryBuffer::default();
+        let sent = retry_on_intr(|| sendmsg(stream, &pieces[..count], &mut none, flags))?;
+        let mut left = sent;
+        while left > 0
+            && let Some(Segment::Bytes(bytes)) = self.segments.front_mut()
+        {
+            let taken = left.min(bytes.len());
+            bytes.advance(taken);
+            left -= taken;
+            if bytes.is_empty() && left > 0 {
+                self.segments.pop_front();
+            }
+        }
+        Ok((sent, sent < bytes))
+    }
+}
+
+/// Whether there is room again worth filling: poll(2) without waiting. If there is not, the kernel
+/// notes that somebody waits for it.
+fn is_writable(stream: &Stream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // If it cannot be told, the next attempt to send will.
+    poll(&mut fds, Some(&now)).is_err() || !fds[0].revents().is_empty()
 }
 
 /// The memory that all connections together may use for what slow readers have not yet taken.
@@ -177,6 +237,51 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use std::io::{Read, Write};
+
+    #[test]
+    fn pieces_arrive_whole_and_in_order_however_little_the_socket_takes() {
+        let (one, other) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let (stream, mut peer) = (Stream::from(one), File::from(other));
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[b'f'; 500_000]).unwrap();
+        let file = Arc::new(file);
+        let mut output = Output::default();
+        let mut expected = Vec::new();
+        for n in 0..40_u8 {
+            let bytes = vec![n; 20_000 * usize::from(n % 3)];
+            expected.extend_from_slice(&bytes);
+            output.push(Segment::Bytes(bytes.into()));
+            if n % 13 == 0 {
+                let (offset, length) = (u64::from(n), 200_000);
+                expected.resize(expected.len() + length as usize, b'f');
+                output.push(Segment::File { file: Arc::clone(&file), offset, length });
+            }
+        }
+        let mut received = Vec::new();
+        let mut piece = vec![0; 30_000];
+        while output.send(&stream, 100_000).unwrap() != Sent::All {
+            let count = peer.read(&mut piece).unwrap();
+            received.extend_from_slice(&piece[..count]);
+        }
+        drop(stream);
+        peer.read_to_end(&mut received).unwrap();
+        assert!(received == expected);
+        let file = Segment::File { file, offset: 500_000, length: 1 };
+        output.push(file);
+        let (one, _peer) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None)
+                .unwrap();
+        let error = output.send(&Stream::from(one), 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
 
     #[test]
     fn memory_for_slow_readers_is_bounded_for_each_and_for_all() {

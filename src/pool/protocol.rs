@@ -1,5 +1,6 @@
 //! [`Protocol`]: what is spoken on a connection. The pool knows no more of it than this.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,11 +63,14 @@ pub struct Turn<'a> {
     pub waited: Duration,
     /// Requests served in this turn.
     pub(crate) requests: u32,
+    /// How much of the turn went into sending long answers: the kernel's work, not a handler that
+    /// blocks.
+    pub(crate) sending: Cell<Duration>,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(mill: &'a Arc<Mill>, config: &'a Arc<Config>, now: Instant) -> Self {
-        Self { now, mill, config, waited: Duration::ZERO, requests: 0 }
+        Self { now, mill, config, waited: Duration::ZERO, requests: 0, sending: Cell::default() }
     }
 
     /// Whether others wait for a worker, so that this connection's next request should queue too.

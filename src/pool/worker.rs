@@ -137,12 +137,13 @@ impl Worker {
             let token = connection.token;
             connection.set_reason(CloseReason::HandlerPanicked);
             let served = catch_unwind(AssertUnwindSafe(|| seat.serve(connection, &mut turn)));
-            let requests = turn.requests;
+            let (requests, sending) = (turn.requests, turn.sending.get());
             let end = Instant::now();
             if requests > 0 {
-                let each = end.saturating_duration_since(now) / requests;
+                let whole = end.saturating_duration_since(now);
+                let each = whole / requests;
                 mill.queue.controller.served(each);
-                mill.dispatch.served(each);
+                mill.dispatch.served(whole.saturating_sub(sending) / requests);
                 mill.counters.requests(self.index, requests, each);
             }
             now = end;

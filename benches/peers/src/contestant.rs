@@ -16,19 +16,31 @@ pub(crate) const NAMES: [&str; 7] =
 pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// What is asked for, without the slash before it.
+    path: String,
 }
 
 impl Running {
+    pub(crate) fn of(process: Process, address: SocketAddr) -> Self {
+        Self { process, address, path: String::new() }
+    }
+
+    /// The same server, asked for another path.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
     pub(crate) fn start(name: &str, args: &RunArgs) -> Result<Self, String> {
         let port = free_port()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let command =
             if name == "millpond" { millpond(port, args)? } else { peer(name, port, args)? };
-        Ok(Self { process: Process::start(command, address)?, address })
+        Ok(Self::of(Process::start(command, address)?, address))
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("http://{}/{}", self.address, self.path)
     }
 }
 

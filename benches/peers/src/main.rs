@@ -4,6 +4,7 @@
 //! work, so that what differs is the server.
 
 mod contestant;
+mod files;
 mod floor;
 mod hyper_server;
 mod idle;
@@ -57,6 +58,8 @@ enum Command {
     Floor(ServeArgs),
     /// Start each server in turn beside millpond, drive it with wrk, print medians side by side.
     Run(runner::RunArgs),
+    /// Serve files with millpond, nginx and static-web-server in turn, and compare.
+    Files(files::FilesArgs),
 }
 
 /// What every hello server understands.
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Command::Rouille(args) => threaded::rouille(&args),
         Command::Floor(args) => floor::serve(&args),
         Command::Run(args) => runner::run(&args),
+        Command::Files(args) => files::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

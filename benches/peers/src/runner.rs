@@ -69,6 +69,13 @@ pub(crate) struct Sample {
     usage: Usage,
 }
 
+impl Sample {
+    /// The server's own CPU time, in microseconds.
+    pub(crate) fn cpu_per_request(&self) -> f64 {
+        self.cpu_us as f64 / self.figures.requests.max(1) as f64
+    }
+}
+
 /// The medians of all rounds of one server at one number of connections.
 struct Medians {
     name: &'static str,
@@ -131,7 +138,7 @@ impl Medians {
             per_second: middle(|s| s.figures.per_second),
             p50: middle(|s| s.figures.p50_us),
             p99: middle(|s| s.figures.p99_us),
-            cpu: middle(|s| s.cpu_us as f64 / s.figures.requests.max(1) as f64),
+            cpu: middle(Sample::cpu_per_request),
             rss_mib: middle(|s| s.usage.rss_kib as f64 / 1024.0),
             threads: middle(|s| s.usage.threads as f64),
             errors: samples.iter().map(|s| s.figures.errors).sum(),
