@@ -79,6 +79,14 @@ impl Files {
         let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
         let secret = guard.as_ref().map(Guard::file);
         let shelf = Shelf::new(Root::open(root.as_ref())?, &options, secret)?;
+        if let Some(auth) = &options.basic_auth
+            && lies_below(&auth.users, root.as_ref())
+        {
+            log::warn!(
+                "the users in {} lie below the root: keep them elsewhere, as a copy would be served",
+                auth.users.display()
+            );
+        }
         let files = Self { shelf, options, sharing, guard };
         files.check()?;
         Ok(files)
@@ -271,6 +279,11 @@ impl Handler for Files {
 fn strip_lifetimes(fields: &mut HeaderMap) {
     fields.remove(header::CACHE_CONTROL);
     fields.remove(header::EXPIRES);
+}
+
+/// Whether a file lies below a directory, all links followed.
+fn lies_below(file: &Path, dir: &Path) -> bool {
+    matches!((file.canonicalize(), dir.canonicalize()), (Ok(file), Ok(dir)) if file.starts_with(&dir))
 }
 
 /// Whether a path asks for a directory.

@@ -112,15 +112,15 @@ pub struct BasicAuth {
 /// paths lead nowhere. The bounds are for all together, and the least recently used goes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileCache {
-    /// Paths remembered; as many again, a quarter of them, for paths that lead nowhere. Default: 1024.
-    /// 0 turns the cache off.
+    /// Paths remembered, and a quarter as many that lead nowhere. Default: 1024. 0 turns the cache
+    /// off.
     pub entries: usize,
     /// Descriptors kept open. Default: 256.
     pub descriptors: usize,
     /// Bytes of contents kept in memory. Default: 16 MiB.
     pub bytes: usize,
     /// The size in bytes up to which a file's contents are kept in memory, and leave together with the
-    /// head of the answer. Default: 16 KiB.
+    /// head of the answer. Default: 16 KiB. At most 64 KiB: sendfile(2) is better for more.
     pub file_bytes: usize,
     /// How long what is remembered is believed before the file is looked at again. Default: 1 s.
     pub revalidate: Duration,

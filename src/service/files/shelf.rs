@@ -15,6 +15,9 @@ use super::rules::Rules;
 use super::types::Types;
 use crate::error::{Error, ErrorKind};
 
+/// The highest setting for the size of files that are kept in memory.
+const SMALL_MAX: usize = 64 << 10;
+
 /// The files, and what is remembered of them.
 #[derive(Debug)]
 pub(super) struct Shelf {
@@ -51,7 +54,7 @@ impl Shelf {
             rules: Rules::new(options)?,
             index: index(options)?,
             precompressed: options.precompressed,
-            small: options.cache.file_bytes as u64,
+            small: small(options)?,
             base: base(options)?,
             secret,
         })
@@ -193,6 +196,19 @@ fn index(options: &FilesOptions) -> Result<Vec<Vec<u8>>, Error> {
             .with_hint("it is the name of a file in each directory: index.html"));
     }
     Ok(options.index.iter().map(|name| name.clone().into_bytes()).collect())
+}
+
+/// Up to which size a file is read into memory.
+fn small(options: &FilesOptions) -> Result<u64, Error> {
+    let small = options.cache.file_bytes;
+    if small > SMALL_MAX {
+        // More would count as memory that a slow reader occupies, and could hold its worker.
+        return Err(Error::new(ErrorKind::Config, format!("cache.file_bytes is {small}"))
+            .with_hint(format!("it is at most {SMALL_MAX}; larger files go by sendfile")));
+    }
+    // One that the cache has no room for would be read for each request.
+    let room = if options.cache.entries == 0 { SMALL_MAX } else { options.cache.bytes / 32 };
+    Ok(small.min(room) as u64)
 }
 
 /// The fields of every file that do not depend on which it is.

@@ -183,6 +183,7 @@ fn what_cannot_work_is_refused_before_anything_is_bound() {
         with(|o, _| o.types = [("a".to_owned(), "b".to_owned())].into()),
         with(|o, _| o.default_type = String::new()),
         with(|o, _| o.charset = Some("a b".to_owned())),
+        with(|o, _| o.cache.file_bytes = 1 << 20),
         with(|o, _| o.cors = Some(Cors { origins: vec![], ..Cors::default() })),
         with(|o, _| {
             o.cors = Some(Cors { origins: vec!["a.example/".to_owned()], ..Cors::default() });

@@ -8,7 +8,7 @@ use millpond::CloseReason;
 use millpond::service::FilesOptions;
 
 use super::{Site, receive, send};
-use crate::support::until;
+use crate::support::{Daemon, connect, exchange, until};
 
 /// A file of this many bytes that takes no room on the disk.
 fn sparse(site: &Site, name: &str, bytes: u64) {
@@ -40,6 +40,30 @@ fn a_hundred_slow_readers_of_a_large_file_hold_no_worker() {
     assert_eq!(site.get("/small", &[]).text(), "quick");
     drop(slow);
     until("all of them are gone", || site.server().stats().live == 0);
+}
+
+#[test]
+fn a_hundred_slow_downloads_take_neither_workers_nor_memory_from_a_daemon() {
+    let site = Site::new();
+    sparse(&site, "large", 1 << 30);
+    site.write("small", "quick");
+    let root = site.path("");
+    let daemon = Daemon::start(&[root.to_str().unwrap(), "-b", "tcp://127.0.0.1:0", "-t", "2"]);
+    let mut slow: Vec<_> = (0..100).map(|_| connect(daemon.addr())).collect();
+    for stream in &mut slow {
+        send(stream, "GET", "/large", &[]);
+    }
+    for _ in 0..3 {
+        for stream in &mut slow {
+            sip(stream, 10_000);
+        }
+        let quick = b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        assert!(exchange(daemon.addr(), quick).ends_with("quick"));
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kib < 64 << 10, "{kib} KiB");
 }
 
 #[test]
