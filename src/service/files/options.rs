@@ -25,8 +25,10 @@ pub struct FilesOptions {
     /// Whether a directory without an index is answered with a list of what is in it, as HTML, or as
     /// JSON to clients that prefer it. Default: false, and the answer is 404.
     pub listing: bool,
-    /// How many names of a directory are listed at most. Default: 10,000. A longer list ends with a
-    /// note.
+    /// How many names of a directory are listed at most. Default: 1000. A longer list ends with a
+    /// note. A thousand names of usual length stay below
+    /// [`Limits::pending`](crate::config::Limits::pending); with more, a slow reader of a list can hold
+    /// a worker.
     pub listing_entries: usize,
     /// A file that is served, with status 200, in place of a 404 to clients that ask for a page: to
     /// GET and HEAD whose Accept names `text/html`, for a path whose last name has no dot (what
@@ -131,7 +133,7 @@ impl Default for FilesOptions {
         Self {
             index: vec!["index.html".to_owned()],
             listing: false,
-            listing_entries: 10_000,
+            listing_entries: 1000,
             fallback: None,
             error_pages: BTreeMap::new(),
             headers: Vec::new(),
