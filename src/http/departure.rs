@@ -16,8 +16,10 @@ use crate::pool::{Phase, Segment, Served, Turn};
 /// A body in memory up to this many bytes is copied behind its head, and both are sent at once.
 pub(super) const COPIED: usize = 16 * 1024;
 
-/// How much of a large answer is sent before it is looked whether others wait.
-const FIRST_BYTES: u64 = 2 << 20;
+/// How much of a large answer is sent before it is looked whether others wait. Little enough that a
+/// hundred who ask for large files at once all have their head within milliseconds, and nobody is
+/// refused for it.
+const FIRST_BYTES: u64 = 256 << 10;
 
 /// Sends what is encoded, unless the next request is already there and may be answered along with it.
 /// `None`: the next request can follow.

@@ -48,7 +48,8 @@ fn a_hundred_slow_downloads_take_neither_workers_nor_memory_from_a_daemon() {
     sparse(&site, "large", 1 << 30);
     site.write("small", "quick");
     let root = site.path("");
-    let daemon = Daemon::start(&[root.to_str().unwrap(), "-b", "tcp://127.0.0.1:0", "-t", "2"]);
+    let endpoint = ["-b", "tcp://127.0.0.1:0", "-t", "2", "--no-shed"];
+    let daemon = Daemon::start(&[&[root.to_str().unwrap()], &endpoint[..]].concat());
     let mut slow: Vec<_> = (0..100).map(|_| connect(daemon.addr())).collect();
     for stream in &mut slow {
         send(stream, "GET", "/large", &[]);
