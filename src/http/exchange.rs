@@ -6,8 +6,7 @@
 //! handle finds another exchange's number in the link, and reads nothing more. So the connection has
 //! one owner at any moment: the worker.
 
-use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use super::request::Framing;
 use super::response::CONTINUE;
 use crate::close::CloseReason;
 use crate::config::{Config, Timeouts};
-use crate::net::{Addr, Interest};
+use crate::net::Interest;
 use crate::pool::Connection;
 use crate::pool::slots::lock;
 
@@ -51,12 +50,12 @@ pub(crate) struct Exchange {
     pub(crate) flushed: bool,
     pub(crate) body: BodyDecoder,
     /// What `Content-Length` said.
-    length: Option<u64>,
+    pub(crate) length: Option<u64>,
     /// Whether the client waits for a `100 Continue` before it sends the body.
     pub(crate) expects_continue: bool,
     /// Why the body could not be read to its end.
     pub(crate) failure: Option<CloseReason>,
-    trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<HeaderMap>,
     /// Bytes of the body that were thrown away after the answer.
     pub(crate) discarded: u64,
     pace: Pace,
@@ -361,78 +360,4 @@ fn take_framing(body: &mut BodyDecoder, input: &[u8]) -> Result<usize, Reject> {
         }
     }
     Ok(used)
-}
-
-/// The client behind a request.
-pub(crate) struct Client {
-    pub(crate) link: Arc<Link>,
-    pub(crate) number: u64,
-    pub(crate) peer: Addr,
-    /// How long the request waited in the queue.
-    pub(crate) waited: Duration,
-}
-
-impl Client {
-    pub(crate) fn peer(&self) -> &Addr {
-        &self.peer
-    }
-
-    pub(crate) fn local(&self) -> Option<Addr> {
-        self.look(|connection| connection.stream.local_addr().ok()).flatten()
-    }
-
-    pub(crate) fn is_connected(&self) -> bool {
-        self.look(|connection| !connection.stream.is_gone()).unwrap_or(false)
-    }
-
-    fn look<T>(&self, look: impl FnOnce(&Connection) -> T) -> Option<T> {
-        let exchange = self.link.lock();
-        match (&exchange.connection, exchange.number == self.number) {
-            (Some(connection), true) => Some(look(connection)),
-            _ => None,
-        }
-    }
-}
-
-/// A request's body, read from the connection; see [`Body`](super::Body).
-pub struct Incoming {
-    link: Arc<Link>,
-    number: u64,
-    length: Option<u64>,
-}
-
-impl Incoming {
-    pub(crate) fn new(link: &Arc<Link>, exchange: &Exchange) -> Self {
-        Self { link: Arc::clone(link), number: exchange.number, length: exchange.length }
-    }
-
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.length
-    }
-
-    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
-        let exchange = self.link.lock();
-        if exchange.number == self.number { exchange.trailers.clone() } else { None }
-    }
-
-    /// Whether it is the body of this exchange.
-    pub(crate) fn belongs_to(&self, link: &Arc<Link>, number: u64) -> bool {
-        Arc::ptr_eq(&self.link, link) && self.number == number
-    }
-}
-
-impl Read for Incoming {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut exchange = self.link.lock();
-        if exchange.number != self.number {
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the exchange is over"));
-        }
-        exchange.read_body(buf)
-    }
-}
-
-impl fmt::Debug for Incoming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("length", &self.length).finish_non_exhaustive()
-    }
 }

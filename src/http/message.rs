@@ -5,7 +5,7 @@ mod body;
 mod request;
 mod response;
 
-pub use super::exchange::Incoming;
+pub use super::incoming::Incoming;
 pub use super::upgraded::Upgraded;
 pub use crate::pool::Segment;
 pub(crate) use body::Kind;

@@ -28,6 +28,8 @@ mod closing;
 mod departure;
 mod driver;
 mod exchange;
+mod incoming;
+mod intake;
 mod refusal;
 mod sink;
 mod switch;

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::Body;
-use crate::http::exchange::Client;
+use crate::http::incoming::Client;
 use crate::http::params::Params;
 
 /// A request: an [`http::Request`] whose body is read from the connection, and the client behind it.
