@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::conditional::{Verdict, evaluate, range_counts};
 use super::range::{Ranges, ranges};
-use super::resource::{Resource, Version};
+use super::resource::{Resource, Version, now};
 use crate::http::{Body, Response};
 use crate::pool::Segment;
 
@@ -21,7 +21,7 @@ pub(super) fn answer(
     most: usize,
 ) -> Result<Response, (StatusCode, HeaderMap)> {
     let version = resource.choose(asked);
-    match evaluate(asked, &version.validators()) {
+    match evaluate(asked, &version.validators(), now().unsigned_abs()) {
         Verdict::Proceed => {}
         Verdict::NotModified => {
             let mut answer = Response::empty(StatusCode::NOT_MODIFIED);

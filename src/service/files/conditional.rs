@@ -24,8 +24,8 @@ pub(super) enum Verdict {
     Failed,
 }
 
-/// Evaluates the preconditions of a GET or HEAD whose answer would be 200.
-pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>) -> Verdict {
+/// Evaluates the preconditions of a GET or HEAD whose answer would be 200, `now` in seconds since 1970.
+pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>, now: u64) -> Verdict {
     if headers.contains_key(header::IF_MATCH) {
         if !lists(headers, &header::IF_MATCH, validators.etag, strong) {
             return Verdict::Failed;
@@ -42,7 +42,8 @@ pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>) -> Verd
         }
     } else if let (Some(date), Some(modified)) =
         (date(headers, &header::IF_MODIFIED_SINCE), validators.modified)
-        && modified <= date
+        // Nothing was fetched at a time that is still to come by the server's clock (RFC 9110 §13.1.3).
+        && (modified..=now).contains(&date)
     {
         return Verdict::NotModified;
     }
@@ -132,6 +133,8 @@ mod tests {
     const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
     const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
     const SECONDS: u64 = 784_111_777;
+    const NOW: u64 = SECONDS + 1;
+    const TOMORROW: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -165,6 +168,7 @@ mod tests {
             (&[("if-modified-since", "Sunday, 06-Nov-94 08:49:37 GMT")], NotModified),
             (&[("if-modified-since", "Sun Nov  6 08:49:37 1994")], NotModified),
             (&[("if-modified-since", "yesterday")], Proceed),
+            (&[("if-modified-since", TOMORROW)], Proceed),
             (&[("if-modified-since", DATE), ("if-modified-since", DATE)], Proceed),
             (&[("if-none-match", "\"b\""), ("if-modified-since", DATE)], Proceed),
             (&[("if-none-match", "\"a\""), ("if-modified-since", EARLIER)], NotModified),
@@ -190,12 +194,12 @@ mod tests {
         ];
         for (fields, expected) in table {
             let validators = Validators { etag: b"\"a\"", modified: Some(SECONDS) };
-            assert_eq!(evaluate(&headers(fields), &validators), *expected, "{fields:?}");
+            assert_eq!(evaluate(&headers(fields), &validators, NOW), *expected, "{fields:?}");
         }
         let weak = Validators { etag: b"W/\"a\"", modified: None };
-        assert_eq!(evaluate(&headers(&[("if-match", "W/\"a\"")]), &weak), Failed);
-        assert_eq!(evaluate(&headers(&[("if-none-match", "\"a\"")]), &weak), NotModified);
-        assert_eq!(evaluate(&headers(&[("if-modified-since", DATE)]), &weak), Proceed);
+        assert_eq!(evaluate(&headers(&[("if-match", "W/\"a\"")]), &weak, NOW), Failed);
+        assert_eq!(evaluate(&headers(&[("if-none-match", "\"a\"")]), &weak, NOW), NotModified);
+        assert_eq!(evaluate(&headers(&[("if-modified-since", DATE)]), &weak, NOW), Proceed);
     }
 
     #[test]

@@ -237,7 +237,7 @@ pub(super) fn stands_in(coded: &Opened, plain: &Opened) -> bool {
 }
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.ok().and_then(|time| i64::try_from(time.as_secs()).ok()).unwrap_or(0)
 }

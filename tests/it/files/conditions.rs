@@ -20,7 +20,7 @@ fn preconditions_are_answered_in_their_order() {
         (200, "If-None-Match: \"x\"".to_owned()),
         // §13.1.3.
         (304, format!("If-Modified-Since: {date}")),
-        (304, format!("If-Modified-Since: {after}")),
+        (200, format!("If-Modified-Since: {after}")),
         (200, format!("If-Modified-Since: {before}")),
         (200, "If-Modified-Since: never".to_owned()),
         (200, format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {date}")),
