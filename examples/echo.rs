@@ -9,13 +9,14 @@
 //!
 //! The address is printed. A body is read whole before the answer begins, so that one that is malformed
 //! or too large (over 16 MiB) can still be answered as such; examples/streaming.rs shows the other way.
+//! OPTIONS without a body is told the methods; TRACE and CONNECT, which mean something else, get a 405.
 
 #![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
 
 use std::io::Read;
 
 use millpond::http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use millpond::{Config, Error, ErrorKind, Server};
+use millpond::{Error, ErrorKind, Server};
 
 fn main() -> Result<(), Error> {
     let mut bind = "127.0.0.1:8080".to_owned();
@@ -29,9 +30,7 @@ fn main() -> Result<(), Error> {
             }
         }
     }
-    let mut config = Config::default();
-    config.limits.body = 16 << 20;
-    let server = Server::builder().config(config).bind(format!("tcp://{bind}")).http(echo)?;
+    let server = Server::builder().bind(format!("tcp://{bind}")).http(echo)?;
     let handle = server.spawn()?;
     for endpoint in handle.endpoints() {
         println!("listening on {endpoint}");
@@ -40,19 +39,29 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
+/// The most bytes of a body that are kept.
+const BODY_MAX: u64 = 16 << 20;
+
 fn echo(request: &mut Request) -> Response {
-    if request.method() == Method::CONNECT {
-        // A 2xx would promise a tunnel.
-        return Response::error(StatusCode::METHOD_NOT_ALLOWED)
-            .with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, OPTIONS"));
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        // A 2xx would promise a tunnel, or the head of the request as the body (RFC 9110 §9.3).
+        return allow(Response::error(StatusCode::METHOD_NOT_ALLOWED));
     }
     let mut body = Vec::new();
-    if let Err(error) = request.body_mut().read_to_end(&mut body) {
+    if let Err(error) = request.body_mut().take(BODY_MAX + 1).read_to_end(&mut body) {
         return Response::from(error);
     }
-    let answer = Response::new(body);
-    match request.headers().get(header::CONTENT_TYPE) {
-        Some(kind) => answer.with_header(header::CONTENT_TYPE, kind.clone()),
-        None => answer,
+    if body.len() as u64 > BODY_MAX {
+        return Response::error(StatusCode::PAYLOAD_TOO_LARGE);
     }
+    if request.method() == Method::OPTIONS && body.is_empty() {
+        return allow(Response::empty(StatusCode::NO_CONTENT));
+    }
+    let unknown = HeaderValue::from_static("application/octet-stream");
+    let kind = request.headers().get(header::CONTENT_TYPE).cloned().unwrap_or(unknown);
+    Response::new(body).with_header(header::CONTENT_TYPE, kind)
+}
+
+fn allow(answer: Response) -> Response {
+    answer.with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, OPTIONS"))
 }
