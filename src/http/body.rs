@@ -6,11 +6,11 @@ use std::mem;
 use std::ops::Range;
 
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 
 use super::reject::Reject;
 use super::request::scan::State as Line;
 use super::request::{Framing, read_trailers};
+use super::response::is_forbidden_trailer;
 use crate::config::Limits;
 use chunk_line::ChunkLine;
 
@@ -119,8 +119,8 @@ impl BodyDecoder {
         }
     }
 
-    /// The trailer fields, once the body has ended, if there were any. Those that would speak about
-    /// framing or routing are not among them (RFC 9110 §6.5.1).
+    /// The trailer fields, once the body has ended, if there were any. None of them speaks about
+    /// framing, routing or the like (RFC 9110 §6.5.1).
     pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.trailers.take().map(|trailers| *trailers)
     }
@@ -174,9 +174,9 @@ impl BodyDecoder {
 
     fn finish(&mut self, section: Vec<u8>) -> Result<(), Reject> {
         if section.len() > 2 {
-            let mut trailers = read_trailers(section, self.fields_max)?;
-            for name in [CONTENT_LENGTH, TRANSFER_ENCODING, HOST, TRAILER] {
-                trailers.remove(name);
+            let trailers = read_trailers(section, self.fields_max)?;
+            if trailers.keys().any(is_forbidden_trailer) {
+                return Err(Reject::TrailerForbidden);
             }
             self.trailers = Some(Box::new(trailers));
         }

@@ -21,6 +21,7 @@ pub(crate) enum Reject {
     RequestLine,
     MethodTooLong,
     Target,
+    Path,
     TargetForm,
     Userinfo,
     TargetTooLong,
@@ -37,8 +38,11 @@ pub(crate) enum Reject {
     HostMissing,
     HostRepeated,
     HostInvalid,
+    HostEmpty,
+    ContentTypes,
     Expectation,
     // The framing.
+    FramingLookalike,
     LengthInvalid,
     LengthOverflow,
     LengthRepeated,
@@ -53,6 +57,7 @@ pub(crate) enum Reject {
     ChunkExtensionTooLong,
     ChunkEnd,
     TrailersTooLarge,
+    TrailerForbidden,
 }
 
 impl Reject {
@@ -83,6 +88,7 @@ impl Reject {
             }
             Self::MethodTooLong => "the method is longer than any known one (RFC 9112 §3)",
             Self::Target => "the target has bytes that no URI may have (RFC 9112 §3.2)",
+            Self::Path => "the path has a backslash or an encoded NUL (RFC 3986 §3.3)",
             Self::TargetForm => "the target has not the form that the method asks (RFC 9112 §3.2)",
             Self::Userinfo => "the target names a user (RFC 9110 §4.2.4)",
             Self::TargetTooLong => "the target is too long (RFC 9110 §15.5.15)",
@@ -100,8 +106,15 @@ impl Reject {
             Self::HostMissing => "an HTTP/1.1 request without Host (RFC 9112 §3.2)",
             Self::HostRepeated => "more than one Host (RFC 9112 §3.2)",
             Self::HostInvalid => "Host is no host with an optional port (RFC 9112 §3.2)",
+            Self::HostEmpty => "Host names no host, nor does the target (RFC 9110 §4.2.1)",
+            Self::ContentTypes => "more than one Content-Type (RFC 9110 §8.3)",
             Self::Expectation => "an expectation other than 100-continue (RFC 9110 §10.1.1)",
-            Self::LengthInvalid => "Content-Length is not made of digits alone (RFC 9112 §6.3)",
+            Self::FramingLookalike => {
+                "Content_Length or Transfer_Encoding, with an underscore (RFC 9112 §11.2)"
+            }
+            Self::LengthInvalid => {
+                "Content-Length is not digits alone, the first of many not 0 (RFC 9112 §6.3)"
+            }
             Self::LengthOverflow => "Content-Length is beyond 64 bits (RFC 9110 §8.6)",
             Self::LengthRepeated => "more than one Content-Length (RFC 9110 §8.6)",
             Self::LengthWithCoding => {
@@ -118,6 +131,7 @@ impl Reject {
             Self::ChunkExtensionTooLong => "too many bytes of chunk extensions (RFC 9112 §7.1.1)",
             Self::ChunkEnd => "the data of a chunk does not end with a line end (RFC 9112 §7.1)",
             Self::TrailersTooLarge => "the trailer section is too large (RFC 9112 §7.1.2)",
+            Self::TrailerForbidden => "a trailer field that belongs in the head (RFC 9110 §6.5.1)",
         }
     }
 

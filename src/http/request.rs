@@ -142,9 +142,10 @@ impl HeadParser {
         let mut headers = self.spare.take().unwrap_or_else(|| HeaderMap::with_capacity(16));
         let result = fields::read(&block, line.end, self.fields_max, &mut self.names, &mut headers)
             .and_then(|notes| {
-                framing::check_host(&block, &notes.host, line.version)?;
+                framing::check_host(&block, &notes.host, &line)?;
+                framing::check_content_type(&notes, &headers)?;
                 let framing = framing::framing(&block, &notes, &headers, line.version)?;
-                let uri = target::to_uri(block.slice(line.target))?;
+                let uri = target::to_uri(block.slice(line.target.clone()))?;
                 Ok((notes, framing, uri))
             });
         let (notes, framing, uri) = match result {

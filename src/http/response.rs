@@ -223,8 +223,8 @@ pub(crate) fn encode_last_chunk(out: &mut Vec<u8>, trailers: Option<&HeaderMap>)
 }
 
 /// Fields that have to be known before the body: about framing, routing, authentication, content
-/// format, or how to process the answer.
-fn is_forbidden_trailer(name: &HeaderName) -> bool {
+/// format, or how to process the message.
+pub(crate) fn is_forbidden_trailer(name: &HeaderName) -> bool {
     const FORBIDDEN: [HeaderName; 24] = [
         header::AGE,
         header::AUTHORIZATION,

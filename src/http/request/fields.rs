@@ -14,10 +14,14 @@ use crate::http::reject::Reject;
 pub(super) struct Notes {
     pub(super) host: Seen,
     pub(super) content_length: Seen,
+    pub(super) content_type: Seen,
     pub(super) transfer_encoding: Seen,
     pub(super) connection: Seen,
     pub(super) expect: Seen,
     pub(super) upgrade: Seen,
+    /// Whether a name is that of a framing field but for `_` in the place of `-`: a reader that makes
+    /// variables of fields, as CGI does (RFC 3875 §4.1.18), takes it for that field.
+    pub(super) lookalike: bool,
 }
 
 /// A field: how many lines it has, and where the value of the last stands.
@@ -41,12 +45,17 @@ impl Notes {
             6 => (&mut self.expect, &b"expect"[..]),
             7 => (&mut self.upgrade, &b"upgrade"[..]),
             10 => (&mut self.connection, &b"connection"[..]),
+            12 => (&mut self.content_type, &b"content-type"[..]),
             14 => (&mut self.content_length, &b"content-length"[..]),
             17 => (&mut self.transfer_encoding, &b"transfer-encoding"[..]),
             _ => return,
         };
         if name.eq_ignore_ascii_case(full) {
             seen.add(value);
+        } else if name.eq_ignore_ascii_case(b"content_length")
+            || name.eq_ignore_ascii_case(b"transfer_encoding")
+        {
+            self.lookalike = true;
         }
     }
 }

@@ -1,23 +1,38 @@
 //! What the fields of a head mean together: where its body ends, whether the connection stays, what
 //! the client expects.
 
-use http::header::{CONNECTION, EXPECT, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Version};
 
 use super::fields::{Notes, Seen, list};
-use super::target;
+use super::target::{self, Form, Line};
 use super::{Framing, Head};
 use crate::http::reject::Reject;
 
-/// Checks Host: in HTTP/1.1 exactly one, and a well-formed one in any version (RFC 9112 §3.2).
-pub(super) fn check_host(block: &[u8], host: &Seen, version: Version) -> Result<(), Reject> {
-    match host.lines {
-        0 if version == Version::HTTP_10 => Ok(()),
-        0 => Err(Reject::HostMissing),
-        1 if target::is_host(&block[host.value.clone()]) => Ok(()),
-        1 => Err(Reject::HostInvalid),
+/// Checks Host: in HTTP/1.1 exactly one, and a well-formed one in any version (RFC 9112 §3.2). Where
+/// the target of an HTTP/1.1 request leaves the host to it, it names one (RFC 9110 §4.2.1).
+pub(super) fn check_host(block: &[u8], host: &Seen, line: &Line) -> Result<(), Reject> {
+    let modern = line.version == Version::HTTP_11;
+    match (host.lines, target::host_of(&block[host.value.clone()])) {
+        (0, _) if modern => Err(Reject::HostMissing),
+        (0, _) => Ok(()),
+        (1, None) => Err(Reject::HostInvalid),
+        (1, Some([])) if modern && line.form == Form::Origin => Err(Reject::HostEmpty),
+        (1, Some(_)) => Ok(()),
         _ => Err(Reject::HostRepeated),
     }
+}
+
+/// Refuses bodies of two types: readers differ in which of them they take (RFC 9110 §5.3, §8.3).
+pub(super) fn check_content_type(notes: &Notes, headers: &HeaderMap) -> Result<(), Reject> {
+    if notes.content_type.lines > 1 {
+        let mut types = headers.get_all(CONTENT_TYPE).into_iter();
+        let first = types.next();
+        if types.any(|other| Some(other) != first) {
+            return Err(Reject::ContentTypes);
+        }
+    }
+    Ok(())
 }
 
 /// Where the body of a request ends (RFC 9112 §6.3).
@@ -28,6 +43,9 @@ pub(super) fn framing(
     version: Version,
 ) -> Result<Framing, Reject> {
     let (length, coding) = (&notes.content_length, &notes.transfer_encoding);
+    if notes.lookalike {
+        return Err(Reject::FramingLookalike);
+    }
     match (coding.lines, length.lines) {
         (0, 0) => Ok(Framing::None),
         (0, 1) => content_length(&block[length.value.clone()]).map(Framing::Length),
@@ -38,9 +56,10 @@ pub(super) fn framing(
     }
 }
 
-/// Reads Content-Length: digits alone. A list, even of equal numbers, is not accepted.
+/// Reads Content-Length: digits alone, without zeros before them, which some readers take for an octal
+/// number. A list, even of equal numbers, is not accepted.
 fn content_length(value: &[u8]) -> Result<u64, Reject> {
-    if value.is_empty() {
+    if value.is_empty() || (value.len() > 1 && value[0] == b'0') {
         return Err(Reject::LengthInvalid);
     }
     let mut length = 0_u64;

@@ -7,6 +7,10 @@ use crate::http::reject::Reject;
 /// Bytes of the longest method that is passed on. Registered ones have up to 17.
 pub(crate) const METHOD_MAX: usize = 64;
 
+/// Bytes for which a request line always has to have room (RFC 9112 §3). What has no space in so many
+/// begins none.
+const LINE_ROOM: usize = 8000;
+
 const TOKEN: u8 = 1;
 const TARGET: u8 = 2;
 const VALUE: u8 = 4;
@@ -188,7 +192,10 @@ pub(crate) fn scan(
         state = state.step(input[at])?;
         at += 1;
         match state {
-            State::Method if at > 2 + METHOD_MAX => return Err(Reject::MethodTooLong),
+            State::Method if at > LINE_ROOM => return Err(Reject::NotHttp),
+            State::Target if before == State::Method && at > 2 + METHOD_MAX + 1 => {
+                return Err(Reject::MethodTooLong);
+            }
             State::Target if at > target_end => return Err(Reject::TargetTooLong),
             State::FieldStart if before == State::LineCr => {
                 target::check_line(&input[..at], target_max)?;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::{Method, Uri, Version};
+use memchr::{memchr, memchr2_iter};
 
 use super::scan::{METHOD_MAX, is_target};
 use crate::http::reject::Reject;
@@ -43,6 +44,7 @@ pub(super) fn read_line(input: &[u8], target_max: usize) -> Result<Line, Reject>
     let target = target_start..target_start + length;
     let (version, version_length) = read_version(&rest[length..])?;
     let end = target.end + version_length;
+    check_path(&input[target.clone()])?;
     let form = form_of(&input[target.clone()], &method, target_start)?;
     Ok(Line { method, target, form, version, end })
 }
@@ -103,6 +105,18 @@ fn read_version(rest: &[u8]) -> Result<(Version, usize), Reject> {
     }
 }
 
+/// Refuses a path with what some readers take for a slash or for its end: `\\`, which no URI may have
+/// (RFC 3986 §3.3), and an encoded NUL. Browsers leave `\\` in queries as it is, so there it passes.
+fn check_path(target: &[u8]) -> Result<(), Reject> {
+    let path = memchr(b'?', target).map_or(target, |end| &target[..end]);
+    for at in memchr2_iter(b'\\', b'%', path) {
+        if path[at] == b'\\' || path[at..].starts_with(b"%00") {
+            return Err(Reject::Path);
+        }
+    }
+    Ok(())
+}
+
 fn form_of(target: &[u8], method: &Method, start: usize) -> Result<Form, Reject> {
     if method == Method::CONNECT {
         // The port may not be left out (RFC 9110 §9.3.6).
@@ -142,9 +156,10 @@ fn authority_of(target: &[u8]) -> Option<Range<usize>> {
     Some(start..length.map_or(target.len(), |length| start + length))
 }
 
-/// Whether this is what Host may say: a host, perhaps empty, and perhaps a port (RFC 9110 §7.2).
-pub(super) fn is_host(value: &[u8]) -> bool {
-    split_authority(value).is_some()
+/// The host that a value of Host names, perhaps empty, perhaps before a port (RFC 9110 §7.2); `None` if
+/// the value is no such thing.
+pub(super) fn host_of(value: &[u8]) -> Option<&[u8]> {
+    split_authority(value).map(|(host, _)| host)
 }
 
 /// Takes `host [":" port]` apart (RFC 3986 §3.2.2, §3.2.3); `None` if it is no such thing. An empty
@@ -205,7 +220,7 @@ mod tests {
             ":80",
             "a.example:00080",
         ] {
-            assert!(is_host(host.as_bytes()), "{host}");
+            assert!(host_of(host.as_bytes()).is_some(), "{host}");
         }
         for host in [
             "a b",
@@ -229,7 +244,7 @@ mod tests {
             "a\\b",
             "[]",
         ] {
-            assert!(!is_host(host.as_bytes()), "{host}");
+            assert!(host_of(host.as_bytes()).is_none(), "{host}");
         }
     }
 

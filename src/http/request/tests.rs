@@ -77,7 +77,16 @@ fn a_head_may_be_as_long_as_the_limit_and_no_longer() {
     assert_eq!(parse_slowly(&mut parser, &head(201)).unwrap_err(), Reject::HeadTooLarge);
     let target = format!("GET /{} HTTP/1.1\r\n", "a".repeat(100));
     assert_eq!(parser.parse(target.as_bytes(), &mut 0).unwrap_err(), Reject::TargetTooLong);
-    assert_eq!(parser.parse(&[b'a'; 300], &mut 0).unwrap_err(), Reject::MethodTooLong);
+    assert_eq!(parser.parse(&[b'a'; 300], &mut 0).unwrap_err(), Reject::HeadTooLarge);
+}
+
+#[test]
+fn a_method_is_told_from_a_long_run_of_anything() {
+    let mut parser = HeadParser::new(&Limits::default());
+    assert!(parser.parse(&[b'a'; 8000], &mut 0).unwrap().is_none());
+    assert_eq!(parser.parse(&[b'a'; 8001], &mut 0).unwrap_err(), Reject::NotHttp);
+    let long = [[b'a'; 8000].as_slice(), b" / HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+    assert_eq!(parser.parse(&long, &mut 0).unwrap_err(), Reject::MethodTooLong);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{Accept, Case, Expected, POST, Raw, accept, chunked, refuse};
 const CHUNK: &str = "RFC 9112 §7.1";
 const EXTENSION: &str = "RFC 9112 §7.1.1";
 const TRAILER: &str = "RFC 9112 §7.1.2";
+const FORBIDDEN: &str = "RFC 9110 §6.5.1";
 
 pub(crate) static CASES: &[Case] = &[
     accept(CHUNK, "no chunk", chunked!("0\r\n\r\n"), POST),
@@ -130,12 +131,16 @@ pub(crate) static CASES: &[Case] = &[
         "a space before the first trailer",
         chunked!("0\r\n X: y\r\n\r\n"),
     ),
-    accept(
-        "RFC 9110 §6.5.1",
-        "trailers about framing are dropped",
-        chunked!("0\r\nContent-Length: 9\r\nTransfer-Encoding: x\r\nHost: b\r\n\r\n"),
-        POST,
+    refuse(400, FORBIDDEN, "a length as trailer", chunked!("0\r\nContent-Length: 9\r\n\r\n")),
+    refuse(
+        400,
+        FORBIDDEN,
+        "a coding as trailer",
+        chunked!("0\r\nTransfer-Encoding: chunked\r\n\r\n"),
     ),
+    refuse(400, FORBIDDEN, "a host as trailer", chunked!("0\r\nX: y\r\nhost: b\r\n\r\n")),
+    refuse(400, FORBIDDEN, "who asks as trailer", chunked!("0\r\nAuthorization: b\r\n\r\n")),
+    refuse(400, FORBIDDEN, "a type as trailer", chunked!("0\r\nContent-Type: a/b\r\n\r\n")),
     refuse(
         400,
         "RFC 9112 §5.1",

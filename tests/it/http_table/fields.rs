@@ -58,7 +58,42 @@ pub(crate) static CASES: &[Case] = &[
     refuse(400, "RFC 9112 §2.2", "LF ends the head", "GET / HTTP/1.1\r\nHost: a\r\n\n"),
     refuse(400, "RFC 9112 §2.2", "CR ends the head", "GET / HTTP/1.1\r\nHost: a\r\n\rX"),
     // Host.
-    accept("RFC 9112 §3.2", "an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", host("")),
+    refuse(400, "RFC 9112 §3.3", "an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n"),
+    refuse(400, "RFC 9112 §3.3", "a blank Host", "GET / HTTP/1.1\r\nHost: \t\r\n\r\n"),
+    refuse(400, "RFC 9110 §4.2.1", "a port alone", "GET / HTTP/1.1\r\nHost: :80\r\n\r\n"),
+    accept(
+        "RFC 9112 §3.2",
+        "an empty Host where the server itself is asked",
+        "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
+        Accept { method: "OPTIONS", target: "*", ..host("") },
+    ),
+    accept(
+        "RFC 9112 §3.2",
+        "an empty Host in HTTP/1.0",
+        "GET / HTTP/1.0\r\nHost:\r\n\r\n",
+        Accept { keep_alive: false, ..host("") },
+    ),
+    // Names that some readers take for others, and types that contradict each other.
+    refuse(
+        400,
+        "RFC 9112 §11.2",
+        "Transfer_Encoding",
+        post!("Transfer_Encoding: chunked\r\nContent-Length: 5\r\n", "hello"),
+    ),
+    refuse(400, "RFC 9112 §11.2", "Content_Length", post!("content_length: 5\r\n", "hello")),
+    accept("RFC 9110 §5.1", "another name with an underscore", get!("X_Y: z\r\n"), GET),
+    refuse(
+        400,
+        "RFC 9110 §8.3",
+        "two types",
+        post!("Content-Type: text/plain\r\nContent-Type: text/html\r\n", ""),
+    ),
+    accept(
+        "RFC 9110 §8.3",
+        "a type twice",
+        post!("Content-Type: text/plain\r\nContent-Type: text/plain\r\n", ""),
+        POST,
+    ),
     accept("RFC 9110 §7.2", "a port", "GET / HTTP/1.1\r\nHost: a:80\r\n\r\n", host("a:80")),
     accept(
         "RFC 9110 §7.2",

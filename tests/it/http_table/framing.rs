@@ -10,7 +10,9 @@ pub(crate) static CASES: &[Case] = &[
     accept(END, "no body is announced", post!("", ""), POST),
     accept(LENGTH, "a length", post!("Content-Length: 5\r\n", "hello"), body(b"hello")),
     accept(LENGTH, "no length", post!("Content-Length: 0\r\n", ""), POST),
-    accept(LENGTH, "leading zeros", post!("Content-Length: 005\r\n", "hello"), body(b"hello")),
+    refuse(400, LENGTH, "leading zeros", post!("Content-Length: 005\r\n", "hello")),
+    refuse(400, LENGTH, "two zeros", post!("Content-Length: 00\r\n", "")),
+    refuse(400, LENGTH, "what may be octal", post!("Content-Length: 010\r\n", "0123456789")),
     accept(
         LENGTH,
         "white space around",

@@ -56,6 +56,18 @@ pub(crate) static CASES: &[Case] = &[
         raw: Raw::Repeat { before: "", unit: "A", times: 65, after: line!(" / HTTP/1.1") },
         expected: Expected::Refuse(501),
     },
+    Case {
+        name: "a method as long as a request line may be",
+        rfc: "RFC 9112 §3",
+        raw: Raw::Repeat { before: "", unit: "A", times: 8000, after: line!(" / HTTP/1.1") },
+        expected: Expected::Refuse(501),
+    },
+    Case {
+        name: "what is longer and has no space in it",
+        rfc: "RFC 9112 §3",
+        raw: Raw::Repeat { before: "", unit: "A", times: 100_000, after: line!(" / HTTP/1.1") },
+        expected: Expected::Refuse(400),
+    },
     accept("RFC 9110 §9.3.5", "DELETE", line!("DELETE / HTTP/1.1"), method("DELETE")),
     accept("RFC 5789 §2", "PATCH", line!("PATCH / HTTP/1.1"), method("PATCH")),
     accept("RFC 9110 §9.1", "a method in mixed case", line!("Get / HTTP/1.1"), method("Get")),
@@ -114,8 +126,22 @@ pub(crate) static TARGETS: &[Case] = &[
     accept(
         "RFC 3986 §2.1",
         "escapes are left alone",
-        line!("GET /%00%2f%zz HTTP/1.1"),
-        target("/%00%2f%zz"),
+        line!("GET /%01%2f%zz%0 HTTP/1.1"),
+        target("/%01%2f%zz%0"),
+    ),
+    refuse(400, "RFC 3986 §3.3", "an encoded NUL in the path", line!("GET /a%00.b HTTP/1.1")),
+    refuse(400, "RFC 3986 §3.3", "a backslash in the path", line!("GET /a\\b HTTP/1.1")),
+    refuse(
+        400,
+        "RFC 3986 §3.3",
+        "a backslash in the path of an absolute target",
+        line!("GET http://a/\\b HTTP/1.1"),
+    ),
+    accept(
+        "RFC 3986 §3.4",
+        "a backslash and an encoded NUL in the query, as browsers send them",
+        line!("GET /?a\\b%00 HTTP/1.1"),
+        target("/?a\\b%00"),
     ),
     accept(
         "RFC 3986 §2.2",
