@@ -60,9 +60,13 @@ impl ChunkLine {
         Ok(None)
     }
 
-    /// Whether the size is over, so that what comes counts as extension.
+    /// Whether the last byte counts as extension: what follows the size does, and zeros before it,
+    /// which say as little and of which there may be as many.
     pub(super) fn in_extension(&self) -> bool {
-        !matches!(self.at, At::Start | At::Digits | At::LineFeed)
+        match self.at {
+            At::Digits => self.size == 0,
+            at => !matches!(at, At::Start | At::LineFeed),
+        }
     }
 
     fn digit(&mut self, byte: u8) -> Result<At, Reject> {

@@ -120,6 +120,12 @@ pub(crate) static CASES: &[Case] = &[
         raw: Raw::Repeat { before: chunked!(""), unit: "1;bcd\r\na\r\n", times: 9000, after: "" },
         expected: Expected::Refuse(400),
     },
+    Case {
+        name: "endless zeros before a size",
+        rfc: CHUNK,
+        raw: Raw::Repeat { before: chunked!(""), unit: "0", times: 20_000, after: "" },
+        expected: Expected::Refuse(400),
+    },
     // Trailers.
     accept(TRAILER, "a trailer", chunked!("1\r\na\r\n0\r\nX: y\r\n\r\n"), body(b"a")),
     accept(TRAILER, "two trailers", chunked!("0\r\nX: y\r\nX: z\r\n\r\n"), POST),
