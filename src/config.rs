@@ -45,6 +45,10 @@ pub struct Pool {
     /// How soon another worker is woken when those that are awake are found blocked in their
     /// handlers. Default: 1 ms.
     pub tick: Duration,
+    /// Bytes that the kernel holds for each socket of datagrams before they are received
+    /// (`SO_RCVBUF`, socket(7)); what does not fit it drops. Default: `None`, the kernel's own
+    /// (`net.core.rmem_default`).
+    pub receive_buffer: Option<usize>,
     /// Threads for upgraded connections, which is also how many of those there may be. Default: 64.
     pub upgrades: usize,
 }
@@ -74,6 +78,11 @@ pub struct Limits {
     /// Bytes of answers kept in memory for slow readers, for all connections. Default: 64 MiB. When
     /// they are used up, the next slow reader occupies its worker.
     pub pending_total: usize,
+    /// Bytes of a datagram, or of a record of a `unixpacket:` connection. Default: 65,536, more than
+    /// UDP carries. Exceeded: a datagram is dropped, a connection closed.
+    pub datagram: usize,
+    /// Bytes of all datagrams that wait for a worker. Default: 16 MiB. Exceeded: they are dropped.
+    pub datagram_total: usize,
     /// Requests on one connection. Default: `None`, any number.
     pub requests: Option<u64>,
     /// Requests served in one go for one connection that sends them without waiting (pipelining),
@@ -156,6 +165,7 @@ impl Default for Pool {
             backlog: 1024,
             queue: None,
             tick: Duration::from_millis(1),
+            receive_buffer: None,
             upgrades: 64,
         }
     }
@@ -181,6 +191,8 @@ impl Default for Limits {
             drain: 64 * 1024,
             pending: 16 << 20,
             pending_total: 64 << 20,
+            datagram: 65_536,
+            datagram_total: 16 << 20,
             requests: None,
             pipeline: 32,
         }
@@ -242,6 +254,14 @@ impl Config {
             return Err(exceeds(
                 ("limits.pending", &limits.pending.to_string()),
                 ("limits.pending_total", &limits.pending_total.to_string()),
+            ));
+        }
+        at_least("limits.datagram", limits.datagram, 1, "only empty ones would be taken")?;
+        at_most("limits.datagram", limits.datagram, 1 << 24, "each worker has room for one")?;
+        if limits.datagram > limits.datagram_total {
+            return Err(exceeds(
+                ("limits.datagram", &limits.datagram.to_string()),
+                ("limits.datagram_total", &limits.datagram_total.to_string()),
             ));
         }
         if limits.requests == Some(0) {

@@ -1,24 +1,28 @@
 //! [`Server`]: the only maker of channels and threads. Start, drain, join.
 
 mod builder;
+mod plan;
+mod service;
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder as ThreadBuilder, JoinHandle};
 use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
 use crate::pool::acceptor::{Acceptor, Source};
+use crate::pool::datagrams::Inlet;
 use crate::pool::monitor::Monitor;
+use crate::pool::replies::Replies;
 use crate::pool::slots::lock;
 use crate::pool::worker::Worker;
 use crate::pool::{Mill, Stats, WorkerState};
-pub use builder::{Bind, Builder, Service};
+pub use builder::{Bind, Builder};
+pub use service::Service;
 
 /// A bound server that does not run yet.
 ///
@@ -50,6 +54,9 @@ pub use builder::{Bind, Builder, Service};
 pub struct Server {
     mill: Arc<Mill>,
     sources: Vec<Source>,
+    inlets: Vec<Arc<Inlet>>,
+    /// Where it is bound, in the order of the binds.
+    places: Vec<(Option<Addr>, String)>,
 }
 
 impl Server {
@@ -61,13 +68,13 @@ impl Server {
     /// The addresses it is bound to, with the real ports.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<Addr> {
-        self.sources.iter().filter_map(|source| source.listener.local_addr().ok()).collect()
+        self.places.iter().filter_map(|(addr, _)| addr.clone()).collect()
     }
 
     /// The endpoints it is bound to as text, with the real ports: `tcp://[::]:8888`.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.sources.iter().map(|source| source.listener.endpoint_text()).collect()
+        self.places.iter().map(|(_, text)| text.clone()).collect()
     }
 
     /// Runs until another thread [drains](Handle::drain) or stops it. Only useful with a handle that
@@ -89,7 +96,7 @@ impl Server {
         let endpoints = self.endpoints();
         let mill = self.mill;
         let mut threads = Vec::new();
-        let started = start(&mill, self.sources, &mut threads);
+        let started = start(&mill, self.sources, &self.inlets, &mut threads);
         let handle = Handle(Arc::new(Inner {
             mill,
             addrs,
@@ -106,21 +113,70 @@ impl Server {
     }
 }
 
+/// The name of the thread whose end is the end of accepting.
+const ACCEPTOR: &str = "acceptor";
+
 fn start(
     mill: &Arc<Mill>,
     sources: Vec<Source>,
-    threads: &mut Vec<JoinHandle<()>>,
+    inlets: &[Arc<Inlet>],
+    threads: &mut Vec<Running>,
 ) -> io::Result<()> {
     for index in 0..mill.pool.workers {
-        let worker = Worker { index, mill: Arc::clone(mill), seats: mill.seats() };
-        threads.push(thread(&format!("worker-{index}"), move || worker.run())?);
+        let worker = Worker {
+            index,
+            mill: Arc::clone(mill),
+            seats: mill.seats(),
+            inlets: inlets.to_vec(),
+            replies: Replies::default(),
+        };
+        threads.push(Running::spawn(mill, &format!("worker-{index}"), move || worker.run())?);
     }
     let monitor = Monitor::new(Arc::clone(mill), mill.seats());
-    threads.push(thread("monitor", move || monitor.run())?);
+    threads.push(Running::spawn(mill, "monitor", move || monitor.run())?);
     mill.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
-    let acceptor = Acceptor::new(Arc::clone(mill), sources, mill.seats());
-    threads.push(thread("acceptor", move || acceptor.run())?);
+    let acceptor = Acceptor::new(Arc::clone(mill), sources, inlets.to_vec());
+    threads.push(Running::spawn(mill, ACCEPTOR, move || acceptor.run())?);
     Ok(())
+}
+
+/// A thread of the server, and whether it has ended.
+struct Running {
+    thread: JoinHandle<()>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Running {
+    fn spawn(
+        mill: &Arc<Mill>,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = End { mill: Arc::clone(mill), ended: Arc::clone(&ended) };
+        let thread = thread(name, move || {
+            let _end = end;
+            run();
+        })?;
+        Ok(Self { thread, ended })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+}
+
+/// Tells of a thread's end, also one by a panic.
+struct End {
+    mill: Arc<Mill>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.mill.ledger.ending.tell();
+    }
 }
 
 fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
@@ -135,7 +191,7 @@ struct Inner {
     mill: Arc<Mill>,
     addrs: Vec<Addr>,
     endpoints: Vec<String>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Running>>,
     /// Set once the server has stopped. The lock is held while it does.
     report: Mutex<Option<DrainReport>>,
 }
@@ -217,7 +273,7 @@ impl Handle {
         let began = Instant::now();
         let before = self.stats();
         inner.await_last(began + deadline);
-        let cut_off = inner.mill.ledger.live() as u64;
+        let cut_off = inner.mill.ledger.live() as u64 + inner.mill.datagrams.waiting();
         inner.mill.stop();
         inner.join(Instant::now() + Duration::from_millis(500));
         let after = self.stats();
@@ -241,60 +297,40 @@ impl Handle {
 
     /// Waits until another thread has drained or stopped it.
     pub fn wait(&self) -> DrainReport {
-        let acceptor = lock(&self.0.threads).pop();
-        if let Some(acceptor) = acceptor {
-            // It panics only if the program is wrong; the report is due all the same.
-            let _ = acceptor.join();
-        }
+        // It panics only if the program is wrong; the report is due all the same.
+        self.0.mill.ledger.ending.wait(None, || !self.0.is_accepting());
         self.drain(self.0.mill.config.load().timeouts.drain)
     }
 }
 
 impl Inner {
-    /// Waits until no connection is left, or the deadline.
+    fn is_accepting(&self) -> bool {
+        let threads = lock(&self.threads);
+        threads.iter().any(|it| it.thread.thread().name() == Some(ACCEPTOR) && !it.has_ended())
+    }
+
+    /// Waits until no connection and no datagram is left, or the deadline.
     fn await_last(&self, deadline: Instant) {
-        let ledger = &self.mill.ledger;
-        loop {
-            ledger.await_departure();
-            let accepting = lock(&self.threads)
-                .iter()
-                .any(|thread| thread.thread().name() == Some("acceptor") && !thread.is_finished());
-            let left = deadline.saturating_duration_since(Instant::now());
-            let done = ledger.live() == 0 && !accepting;
-            if done || left.is_zero() || self.mill.is_stopped() {
-                return;
-            }
-            // The acceptor's end makes no sound; it takes no longer than the backlog is long.
-            let left = if accepting { left.min(Duration::from_millis(1)) } else { left };
-            let timeout =
-                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-            let _ = poll(&mut [PollFd::new(&ledger.acceptor, PollFlags::IN)], Some(&timeout));
-            if !accepting {
-                ledger.acceptor.clear();
-            }
-        }
+        let mill = &self.mill;
+        mill.ledger.ending.wait(Some(deadline), || {
+            let idle = mill.ledger.live() == 0 && mill.datagrams.waiting() == 0;
+            mill.is_stopped() || (idle && !self.is_accepting())
+        });
     }
 
     /// Joins the threads that end before the deadline.
     fn join(&self, deadline: Instant) {
-        let mut threads = std::mem::take(&mut *lock(&self.threads));
-        while !threads.is_empty() {
-            let (ended, running): (Vec<_>, Vec<_>) =
-                threads.into_iter().partition(JoinHandle::is_finished);
-            for thread in ended {
-                let name = thread.thread().name().unwrap_or_default().to_owned();
-                if thread.join().is_err() {
-                    log::error!("{name} had panicked");
-                }
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        self.mill.ledger.ending.wait(Some(deadline), || threads.iter().all(Running::has_ended));
+        let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(Running::has_ended);
+        for Running { thread, .. } in ended {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                log::error!("{name} had panicked");
             }
-            threads = running;
-            if Instant::now() >= deadline {
-                log::warn!("{} threads are still in a handler, and are left behind", threads.len());
-                return;
-            }
-            if !threads.is_empty() {
-                std::thread::park_timeout(Duration::from_millis(1));
-            }
+        }
+        if !running.is_empty() {
+            log::warn!("{} threads are still in a handler, and are left behind", running.len());
         }
     }
 }
@@ -315,7 +351,8 @@ pub struct DrainReport {
     pub refused: u64,
     /// Of those answered, the ones after the server was told to stop.
     pub served_while_draining: u64,
-    /// Connections that were still open when the deadline passed.
+    /// Connections that were still open, and datagrams that were not answered, when the deadline
+    /// passed.
     pub cut_off: u64,
     /// How long the stop took.
     pub elapsed: Duration,

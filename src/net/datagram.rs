@@ -36,6 +36,8 @@ use crate::error::{Error, ErrorKind};
 pub struct Datagram {
     socket: Socket,
     family: Family,
+    /// Whether it was passed in.
+    inherited: bool,
     /// Removes the file when it is dropped.
     _file: Option<BoundPath>,
 }
@@ -54,7 +56,7 @@ impl Datagram {
                 sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
             }
             let file = path::bind(&fd, addr)?;
-            Ok(Self { socket: Socket::new(fd), family, _file: file })
+            Ok(Self { socket: Socket::new(fd), family, inherited: false, _file: file })
         })
         .map_err(|error| without_rdm(endpoint, error))
     }
@@ -77,7 +79,7 @@ impl Datagram {
                 None => None,
             };
             net::connect(&fd, &addr.to_any()?)?;
-            Ok(Self { socket: Socket::new(fd), family, _file: file })
+            Ok(Self { socket: Socket::new(fd), family, inherited: false, _file: file })
         })
         .map_err(|error| without_rdm(endpoint, error))
     }
@@ -106,7 +108,25 @@ impl Datagram {
             })
         };
         let family = adopt().map_err(|errno| wrong("unusable").with_source(errno.into()))?;
-        Ok(Self { socket: Socket::new(fd), family, _file: None })
+        Ok(Self { socket: Socket::new(fd), family, inherited: true, _file: None })
+    }
+
+    /// Whether it was [passed in](Self::from_fd), so that another program goes on with it.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
+    /// Asks for room for `bytes` of datagrams that are not received yet, and tells how many were
+    /// granted: setsockopt(2) with `SO_RCVBUF`. The kernel clips it to `net.core.rmem_max`, and counts
+    /// what it needs itself for each datagram, some 700 bytes, too (socket(7)).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
+        sockopt::set_socket_recv_buffer_size(&self.socket.fd, bytes)?;
+        // It tells twice what it granted: the other half is for its own needs.
+        Ok(sockopt::socket_recv_buffer_size(&self.socket.fd)? / 2)
     }
 
     /// Receives one datagram without waiting: recvfrom(2) with `MSG_DONTWAIT` and `MSG_TRUNC`.

@@ -1,6 +1,7 @@
 //! Sockets: endpoints as text, listeners, connected streams, datagrams.
 
 mod addr;
+pub(crate) mod batch;
 mod datagram;
 mod endpoint;
 mod errno;

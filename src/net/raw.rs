@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::io::retry_on_intr;
 use rustix::net::{
     self, AddressFamily, Protocol, RawProtocol, RecvFlags, SendFlags, SocketFlags, SocketType,
+    sockopt,
 };
 
 use super::endpoint::unfit;
@@ -188,6 +189,17 @@ impl Raw {
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// The endpoint it is bound to: `ip4:253:127.0.0.1`.
+    #[must_use]
+    pub fn endpoint_text(&self) -> String {
+        match (sockopt::socket_protocol(&self.socket.fd), self.local_addr()) {
+            (Ok(Some(protocol)), Ok(Addr::Ip(ip))) => {
+                format!("ip4:{}:{}", protocol.as_raw(), ip.ip())
+            }
+            _ => "ip4:".to_owned(),
+        }
     }
 
     pub(super) fn from_socket(fd: OwnedFd) -> Self {

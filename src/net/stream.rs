@@ -11,7 +11,7 @@ use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType};
 
 use super::endpoint::unfit;
 use super::resolve::try_each;
-use super::socket::{self, Interest, Socket};
+use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint, Transport, UnixKind};
 use crate::error::Error;
 
@@ -177,6 +177,14 @@ impl Stream {
     ) -> io::Result<usize> {
         let fd = &self.socket.fd;
         Ok(retry_on_intr(|| rustix::fs::sendfile(fd, &file, Some(&mut *offset), length))?)
+    }
+
+    /// Reads one record of a sequenced-packet connection, without waiting: recv(2) with
+    /// `MSG_DONTWAIT` and `MSG_TRUNC`.
+    pub(crate) fn try_recv_record(&self, buf: &mut [u8]) -> io::Result<Received> {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let (_, full) = retry_on_intr(|| net::recv(&self.socket.fd, &mut *buf, flags))?;
+        Ok(Received::new(buf.len(), full))
     }
 
     /// Waits until it is ready, poll(2). `false`: the deadline passed.

@@ -1,4 +1,5 @@
-//! The acceptor: one thread over all listeners. It accepts, and pushes into the work queue.
+//! The acceptor: one thread over all listeners. It accepts, and pushes into the work queue; of sockets
+//! without connections it [receives](super::receive).
 
 use std::io;
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use rustix::io::Errno;
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::Mill;
 use crate::pool::connection::Connection;
+use crate::pool::datagrams::Inlet;
 use crate::pool::fairness::ClientKey;
 use crate::pool::protocol::Seat;
 use crate::pool::queue::Work;
+use crate::pool::receive::Receiver;
 
 /// How many connections are accepted from one listener before the others are looked at.
 const ROUND: usize = 64;
@@ -36,6 +39,7 @@ pub(crate) struct Acceptor {
     mill: Arc<Mill>,
     sources: Vec<Source>,
     seats: Vec<Box<dyn Seat>>,
+    receiver: Receiver,
     back_off: Duration,
     /// Until when accepting pauses.
     paused: Option<Instant>,
@@ -54,8 +58,10 @@ enum Accepted {
 }
 
 impl Acceptor {
-    pub(crate) fn new(mill: Arc<Mill>, sources: Vec<Source>, seats: Vec<Box<dyn Seat>>) -> Self {
-        Self { mill, sources, seats, back_off: BACK_OFF.0, paused: None }
+    pub(crate) fn new(mill: Arc<Mill>, sources: Vec<Source>, inlets: Vec<Arc<Inlet>>) -> Self {
+        let receiver = Receiver::new(Arc::clone(&mill), inlets);
+        let seats = mill.seats();
+        Self { mill, sources, seats, receiver, back_off: BACK_OFF.0, paused: None }
     }
 
     /// Accepts until the server drains; then accepts what the kernel still holds, and closes the
@@ -63,30 +69,36 @@ impl Acceptor {
     pub(crate) fn run(mut self) {
         let mill = Arc::clone(&self.mill);
         while !mill.is_draining() {
-            let ready = self.wait();
+            let (callers, senders) = self.wait();
             if mill.is_draining() {
                 break;
             }
-            for (index, ready) in ready.into_iter().enumerate() {
-                if ready {
-                    self.accept_round(index);
-                }
+            for index in callers {
+                self.accept_round(index);
+            }
+            for index in senders {
+                self.receiver.round(index);
             }
         }
+        self.receiver.finish();
         for index in 0..self.sources.len() {
             while !mill.is_stopped() && !mill.ledger.is_full() && self.accept_round(index) {}
         }
         log::debug!("listeners closed");
     }
 
-    /// Waits until a listener has somebody, unless accepting pauses, or until woken.
-    fn wait(&mut self) -> Vec<bool> {
-        let timeout = self.pause();
+    /// Waits until a listener has somebody, unless accepting pauses, until a datagram has come, unless
+    /// receiving pauses, or until woken. The indices of those listeners, and of those inlets.
+    fn wait(&mut self) -> (Vec<usize>, Vec<usize>) {
+        let accepting = self.pause();
+        let receiving = self.receiver.pause(Instant::now());
         let mut fds = vec![PollFd::new(&self.mill.ledger.acceptor, PollFlags::IN)];
-        if timeout.is_none() {
-            fds.extend(self.sources.iter().map(|s| PollFd::new(&s.listener, PollFlags::IN)));
-        }
-        let timeout = timeout.flatten().map(|pause| Timespec {
+        let listeners = if accepting.is_none() { &self.sources[..] } else { &[] };
+        fds.extend(listeners.iter().map(|source| PollFd::new(&source.listener, PollFlags::IN)));
+        let inlets = if receiving.is_none() { &self.receiver.inlets[..] } else { &[] };
+        fds.extend(inlets.iter().map(|inlet| PollFd::new(inlet, PollFlags::IN)));
+        let pause = accepting.flatten().into_iter().chain(receiving).min();
+        let timeout = pause.map(|pause| Timespec {
             tv_sec: pause.as_secs() as i64,
             tv_nsec: pause.subsec_nanos().into(),
         });
@@ -99,7 +111,8 @@ impl Acceptor {
             }
         }
         let woken = !fds[0].revents().is_empty();
-        let ready = fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect();
+        let (callers, senders) = fds[1..].split_at(listeners.len());
+        let ready = (ready(callers), ready(senders));
         if woken {
             self.mill.ledger.acceptor.clear();
             // A descriptor has come free, perhaps.
@@ -208,6 +221,10 @@ impl Acceptor {
             mill.call();
         }
     }
+}
+
+fn ready(fds: &[PollFd<'_>]) -> Vec<usize> {
+    (0..fds.len()).filter(|index| !fds[*index].revents().is_empty()).collect()
 }
 
 /// Whose share of the queue a connection takes.

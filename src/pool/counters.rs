@@ -8,6 +8,7 @@ use crate::close::CloseReason;
 use crate::net::Addr;
 use crate::pool::Mill;
 use crate::pool::activity::{Activity, WorkerState};
+use crate::pool::datagrams::DatagramStats;
 use crate::pool::histogram::Histogram;
 use crate::pool::refusal::Refusal;
 
@@ -148,6 +149,9 @@ pub struct Stats {
     pub refused: [u64; Refusal::COUNT],
     /// Panics of handlers.
     pub panics: u64,
+    /// What became of datagrams. Those that handlers were called for count among `served` as well,
+    /// and those refused among `refused`.
+    pub datagrams: DatagramStats,
     /// Whether the server is shedding load.
     pub overloaded: bool,
     /// Median time in the queue.
@@ -195,6 +199,7 @@ impl Stats {
             served: counters.served(),
             refused: std::array::from_fn(|index| load(&counters.refused[index])),
             panics: load(&counters.panics),
+            datagrams: mill.datagrams.stats(),
             overloaded: controller.is_overloaded(),
             wait_p50: wait.percentile(0.5),
             wait_p99: wait.percentile(0.99),

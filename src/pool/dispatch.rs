@@ -36,7 +36,7 @@ const ALL: u32 = 1 << 16;
 const EAGER: u32 = ALL / 8;
 
 /// How many quick requests at once are worth waking another worker for.
-const WORTH: usize = 4;
+pub(crate) const WORTH: usize = 4;
 
 /// Nobody leads.
 const NOBODY: u8 = 0;
@@ -119,6 +119,11 @@ impl Dispatch {
     /// Whether handlers are so slow of late that each piece of work is worth waking a worker for.
     pub(crate) fn is_eager(&self) -> bool {
         self.slow.load(Ordering::Relaxed) > EAGER
+    }
+
+    /// Whether none of the last hundred or so requests was slow.
+    pub(crate) fn is_brisk(&self) -> bool {
+        self.slow.load(Ordering::Relaxed) < ALL / 256
     }
 
     /// Takes the lead, if nobody has it.

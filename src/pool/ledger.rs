@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::close::CloseReason;
+use crate::pool::ending::Ending;
 use crate::pool::waker::Waker;
 
 /// Counts connections and bounds how many are open at once.
@@ -23,6 +24,8 @@ pub(crate) struct Ledger {
     awaited: AtomicBool,
     /// Wakes the acceptor.
     pub(crate) acceptor: Waker,
+    /// Where the one who stops the server waits.
+    pub(crate) ending: Ending,
 }
 
 impl Ledger {
@@ -34,6 +37,7 @@ impl Ledger {
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
             awaited: AtomicBool::new(false),
             acceptor,
+            ending: Ending::default(),
         })
     }
 
@@ -88,6 +92,7 @@ impl Drop for Permit {
         if ledger.awaited.load(Ordering::SeqCst) && ledger.awaited.swap(false, Ordering::SeqCst) {
             ledger.acceptor.wake();
         }
+        ledger.ending.tell();
     }
 }
 

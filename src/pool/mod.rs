@@ -16,20 +16,26 @@ pub(crate) mod activity;
 pub(crate) mod budget;
 pub(crate) mod connection;
 pub(crate) mod counters;
+pub(crate) mod datagrams;
 pub(crate) mod dispatch;
+pub(crate) mod ending;
 pub(crate) mod fairness;
 pub(crate) mod histogram;
+pub(crate) mod hush;
 pub(crate) mod ledger;
 mod load;
 pub(crate) mod monitor;
 pub(crate) mod output;
 pub(crate) mod overload;
+pub(crate) mod packets;
 pub(crate) mod parking;
 pub(crate) mod protocol;
 pub(crate) mod queue;
 #[cfg(feature = "bench")]
 pub(crate) mod queue_bench;
+pub(crate) mod receive;
 pub(crate) mod refusal;
+pub(crate) mod replies;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod slots;
@@ -48,6 +54,7 @@ use rustix::process::{Resource, getrlimit};
 pub use activity::{Doing, WorkerState};
 pub use connection::{Connection, Phase};
 pub use counters::Stats;
+pub use datagrams::{DatagramHandler, DatagramStats};
 pub use output::Segment;
 pub use protocol::{Protocol, Seat, Served, Turn};
 pub use refusal::Refusal;
@@ -56,6 +63,7 @@ use crate::close::CloseReason;
 use crate::config::{Config, Pool};
 use budget::RefusalBudget;
 use counters::Counters;
+use datagrams::{Datagrams, Parcel};
 use dispatch::Dispatch;
 use ledger::Ledger;
 use output::PendingPool;
@@ -85,6 +93,7 @@ pub(crate) struct Mill {
     pub(crate) parking: Parking,
     pub(crate) dispatch: Dispatch,
     pub(crate) counters: Counters,
+    pub(crate) datagrams: Datagrams,
     /// The memory for what slow readers have not yet taken.
     pub(crate) pending: Arc<PendingPool>,
     pub(crate) upgrades: Upgrades,
@@ -107,6 +116,7 @@ impl Mill {
             parking: Parking::new(most_connections(limits.connections), epoch)?,
             dispatch: Dispatch::new(pool.workers),
             counters: Counters::new(pool.workers, epoch),
+            datagrams: Datagrams::default(),
             pending: PendingPool::new(limits.pending_total),
             upgrades: Upgrades::new(pool.upgrades),
             stopping: Waker::new()?,
@@ -132,6 +142,7 @@ impl Mill {
             Err((Work::Connection(connection), refusal)) => {
                 refuse(self, seat, connection, refusal, now);
             }
+            Err((Work::Datagram(parcel), refusal)) => self.drop_datagram(parcel, refusal),
             // It was admitted before: the kernel will tell of it again.
             Err((Work::Continuation(connection), _)) => {
                 if let Err((connection, error)) =
@@ -145,10 +156,35 @@ impl Mill {
         false
     }
 
+    /// Turns a datagram away.
+    pub(crate) fn drop_datagram(&self, parcel: Box<Parcel>, refusal: Refusal) {
+        self.counters.refuse(refusal);
+        self.datagrams.leave(parcel.bytes.len());
+        self.datagrams.keep(parcel);
+        self.datagrams.refuse(refusal);
+        self.ledger.ending.tell();
+    }
+
     /// Sees to it that somebody will take what was put into the queue.
     pub(crate) fn call(&self) {
         if self.dispatch.call() {
             self.parking.nudge();
+        }
+    }
+
+    /// As [`call`](Self::call), for several pieces of work that were put in together: if handlers are
+    /// slow a worker for each, else one, and that only if there is more than those awake will soon
+    /// have done.
+    pub(crate) fn call_for(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        if self.dispatch.is_eager() {
+            (0..count).for_each(|_| self.call());
+        } else if self.dispatch.awake() == 0 || self.queue.len() > dispatch::WORTH {
+            self.call();
+        } else {
+            self.dispatch.rouse_monitor();
         }
     }
 
@@ -215,6 +251,7 @@ impl Mill {
     pub(crate) fn stop(&self) {
         self.stage.store(STOPPED, Ordering::SeqCst);
         self.wake_everybody();
+        self.ledger.ending.tell();
     }
 
     fn wake_everybody(&self) {
@@ -284,7 +321,10 @@ fn settle(
 fn leave_to_workers(mill: &Arc<Mill>, connection: Box<Connection>, now: Instant) {
     match mill.queue.push(Work::of(connection), now) {
         Ok(()) => mill.call(),
-        Err((work, _)) => mill.close(work.into_connection(), CloseReason::Overloaded),
+        Err((Work::Connection(connection) | Work::Continuation(connection), _)) => {
+            mill.close(connection, CloseReason::Overloaded);
+        }
+        Err((Work::Datagram(_), _)) => {}
     }
 }
 

@@ -156,7 +156,13 @@ impl Monitor {
             };
             // Its verdict is clear, but it has to be counted as taken.
             let _ = mill.queue.judge(&ticket, now);
-            let connection = ticket.work.into_connection();
+            let connection = match ticket.work {
+                Work::Connection(connection) | Work::Continuation(connection) => connection,
+                Work::Datagram(parcel) => {
+                    mill.drop_datagram(parcel, refusal);
+                    continue;
+                }
+            };
             let seat = &mut self.seats[connection.protocol as usize];
             refuse(&mill, seat.as_mut(), connection, refusal, now);
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::pool::connection::Connection;
+use crate::pool::datagrams::Parcel;
 use crate::pool::fairness::Bucket;
 use crate::pool::overload::{Controller, Verdict};
 use crate::pool::refusal::Refusal;
@@ -36,6 +37,8 @@ pub(crate) enum Work {
     Connection(Box<Connection>),
     /// Go on with a connection whose request was admitted before: it is not judged again.
     Continuation(Box<Connection>),
+    /// Answer a datagram.
+    Datagram(Box<Parcel>),
 }
 
 impl Work {
@@ -47,27 +50,21 @@ impl Work {
             Self::Connection(connection)
         }
     }
-
-    pub(crate) fn into_connection(self) -> Box<Connection> {
-        match self {
-            Self::Connection(connection) | Self::Continuation(connection) => connection,
-        }
-    }
-
-    fn connection(&self) -> &Connection {
-        match self {
-            Self::Connection(connection) | Self::Continuation(connection) => connection,
-        }
-    }
 }
 
 impl Queued for Work {
     fn bucket(&self) -> Bucket {
-        self.connection().bucket
+        match self {
+            Self::Connection(connection) | Self::Continuation(connection) => connection.bucket,
+            Self::Datagram(parcel) => parcel.bucket,
+        }
     }
 
     fn is_urgent(&self) -> bool {
-        self.connection().urgent
+        match self {
+            Self::Connection(connection) | Self::Continuation(connection) => connection.urgent,
+            Self::Datagram(parcel) => parcel.urgent,
+        }
     }
 
     fn is_admitted(&self) -> bool {

@@ -41,11 +41,18 @@ impl WorkQueue {
     pub fn pass(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         self.connection = match self.queue.push(Work::of(connection), Instant::now()) {
-            Err((work, _)) => Some(work.into_connection()),
-            Ok(()) => self.queue.take().map(|ticket| {
+            Err((work, _)) => connection_of(work),
+            Ok(()) => self.queue.take().and_then(|ticket| {
                 self.queue.judge(&ticket, Instant::now());
-                ticket.work.into_connection()
+                connection_of(ticket.work)
             }),
         };
+    }
+}
+
+fn connection_of(work: Work) -> Option<Box<Connection>> {
+    match work {
+        Work::Connection(connection) | Work::Continuation(connection) => Some(connection),
+        Work::Datagram(_) => None,
     }
 }

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::Connection;
+use crate::pool::datagrams::{Inlet, Parcel};
 use crate::pool::overload::Verdict;
 use crate::pool::parking::{BATCH, Parked};
 use crate::pool::protocol::{Seat, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
+use crate::pool::replies::Replies;
 use crate::pool::{Mill, refuse};
 
 /// A client that has waited for less than this is taken to be there still.
@@ -21,6 +23,9 @@ pub(crate) struct Worker {
     pub(crate) mill: Arc<Mill>,
     /// Its place at each of the server's protocols.
     pub(crate) seats: Vec<Box<dyn Seat>>,
+    pub(crate) inlets: Vec<Arc<Inlet>>,
+    /// Answers to datagrams that are not sent yet.
+    pub(crate) replies: Replies,
 }
 
 impl Worker {
@@ -31,7 +36,10 @@ impl Worker {
         while !mill.is_stopped() {
             if let Some(ticket) = mill.queue.take() {
                 self.take(ticket);
-            } else if mill.dispatch.try_lead() {
+                continue;
+            }
+            self.replies.send(&mill, &self.inlets);
+            if mill.dispatch.try_lead() {
                 self.lead();
             } else {
                 mill.dispatch.sleep(self.index, || {
@@ -48,7 +56,11 @@ impl Worker {
         let waited = now.saturating_duration_since(ticket.entered);
         self.mill.counters.wait.record(waited);
         self.mill.counters.turn(self.index);
-        let connection = ticket.work.into_connection();
+        let connection = match ticket.work {
+            Work::Connection(connection) | Work::Continuation(connection) => connection,
+            Work::Datagram(parcel) => return self.take_datagram(parcel, verdict, now),
+        };
+        self.replies.send(&self.mill, &self.inlets);
         match verdict {
             Verdict::Refuse(refusal) => {
                 let seat = &mut self.seats[connection.protocol as usize];
@@ -68,6 +80,21 @@ impl Worker {
             && !connection.is_continuing()
             && self.mill.config.load().overload.drop_gone
             && connection.stream.is_gone()
+    }
+
+    fn take_datagram(&mut self, parcel: Box<Parcel>, verdict: Verdict, now: Instant) {
+        let mill = &self.mill;
+        if let Verdict::Refuse(refusal) = verdict {
+            mill.drop_datagram(parcel, refusal);
+            return;
+        }
+        mill.counters.serving(self.index, &parcel.peer, now);
+        let end = self.replies.serve(mill, &self.inlets, parcel, now);
+        mill.counters.resting(self.index, end);
+        let service = end.saturating_duration_since(now);
+        mill.queue.controller.served(service);
+        mill.dispatch.served(service);
+        mill.counters.requests(self.index, 1, service);
     }
 
     /// Waits on epoll; keeps the first connection that becomes ready, queues the others.

@@ -1,16 +1,19 @@
 //! [`Builder`]: from endpoints, services and settings to a bound [`Server`].
 
-use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit};
 
+use super::plan::{Part, Plan, number};
+use super::service::{Service, Spoken};
 use super::{Server, system};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind};
-use crate::http::{Handler, Http};
-use crate::net::{Endpoint, Listener};
+use crate::error::Error;
+use crate::http::Handler;
+use crate::net::{Datagram, Listener};
 use crate::pool::acceptor::Source;
+use crate::pool::datagrams::Inlet;
 use crate::pool::{Mill, Protocol};
 
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
@@ -20,99 +23,55 @@ const DEFAULT_BIND: &str = "tcp://[::]:8888";
 /// `RLIMIT_NOFILE`.
 const SPARE_DESCRIPTORS: u64 = 64;
 
-/// What is spoken at an endpoint. Clones are the same service.
-///
-/// # Examples
-/// Two services of one server, which share its workers and its queue:
-/// ```
-/// use millpond::http::{Request, Response};
-/// use millpond::service::Echo;
-/// use millpond::{Bind, Server, Service};
-///
-/// let server = Server::builder()
-///     .bind("tcp://127.0.0.1:0")
-///     .bind(Bind::to("tcp://127.0.0.1:0").with(Service::protocol(Echo)))
-///     .http(|_req: &mut Request| Response::text("Hello, world!"))?;
-/// assert_eq!(server.endpoints().len(), 2);
-/// # Ok::<(), millpond::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Service(Kind);
-
-#[derive(Clone)]
-enum Kind {
-    Http(Arc<dyn Handler>),
-    Protocol(Arc<dyn Protocol>),
-}
-
-impl Service {
-    /// HTTP/1.1, answered by `handler`.
-    pub fn http(handler: impl Handler) -> Self {
-        Self(Kind::Http(Arc::new(handler)))
-    }
-
-    /// A protocol of one's own on connections.
-    pub fn protocol(protocol: impl Protocol) -> Self {
-        Self(Kind::Protocol(Arc::new(protocol)))
-    }
-
-    /// Whether it is the same service, not only one alike.
-    fn is(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Kind::Http(one), Kind::Http(other)) => Arc::ptr_eq(one, other),
-            (Kind::Protocol(one), Kind::Protocol(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        match &self.0 {
-            Kind::Http(handler) => handler.check(),
-            Kind::Protocol(_) => Ok(()),
-        }
-    }
-
-    fn start(&self, config: &Config) -> Arc<dyn Protocol> {
-        match &self.0 {
-            Kind::Http(handler) => Arc::new(Http::new(Arc::clone(handler), config)),
-            Kind::Protocol(protocol) => Arc::clone(protocol),
-        }
-    }
-}
-
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Kind::Http(_) => "Service::http",
-            Kind::Protocol(_) => "Service::protocol",
-        })
-    }
-}
-
-/// Where a server listens, and for what. An endpoint as text is one, and so is a [`Listener`].
+/// Where a server listens, and for what. An endpoint as text is one, and so are a [`Listener`] and a
+/// [`Datagram`] socket.
 #[derive(Debug)]
 #[must_use]
 pub struct Bind {
-    place: Place,
-    urgent: bool,
-    service: Option<Service>,
+    pub(super) place: Place,
+    pub(super) urgent: bool,
+    pub(super) service: Option<Service>,
 }
 
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Endpoint(String),
     Listener(Listener),
+    Datagram(Datagram),
 }
 
 impl Bind {
-    /// At this endpoint: `tcp://[::]:8888`, `unix:/run/app.sock`, `unix:@abstract`.
+    /// At this endpoint: `tcp://[::]:8888`, `unix:/run/app.sock`,
+    /// `udp://[::]:7`, `unixpacket:@abstract`.
     pub fn to(endpoint: impl Into<String>) -> Self {
-        Self { place: Place::Endpoint(endpoint.into()), urgent: false, service: None }
+        Self::at(Place::Endpoint(endpoint.into()))
     }
 
-    /// With a listener that was made elsewhere: by socket activation, say.
+    /// With a listener that was made elsewhere.
     pub fn listener(listener: Listener) -> Self {
-        Self { place: Place::Listener(listener), urgent: false, service: None }
+        Self::at(Place::Listener(listener))
+    }
+
+    /// With a bound datagram socket that was made elsewhere.
+    pub fn datagram(socket: Datagram) -> Self {
+        Self::at(Place::Datagram(socket))
+    }
+
+    /// With a socket that was passed in, as socket activation does (sd_listen_fds(3)): one that
+    /// listens (`ListenStream=`, `ListenSequentialPacket=`), or one of datagrams (`ListenDatagram=`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is neither.
+    pub fn passed(fd: OwnedFd) -> Result<Self, Error> {
+        match rustix::net::sockopt::socket_type(&fd) {
+            Ok(rustix::net::SocketType::DGRAM) => Datagram::from_fd(fd).map(Self::datagram),
+            // What is no socket at all is said there, too.
+            _ => Listener::from_fd(fd).map(Self::listener),
+        }
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, urgent: false, service: None }
     }
 
     /// Its work is taken first, and refused only when its own queue is full. For health checks and
@@ -150,6 +109,12 @@ impl From<&String> for Bind {
 impl From<Listener> for Bind {
     fn from(listener: Listener) -> Self {
         Self::listener(listener)
+    }
+}
+
+impl From<Datagram> for Bind {
+    fn from(socket: Datagram) -> Self {
+        Self::datagram(socket)
     }
 }
 
@@ -202,51 +167,47 @@ impl Builder {
     /// bound, and does not run yet.
     ///
     /// # Errors
-    /// An [`Error`] that names the setting, the endpoint or the system call: see [`ErrorKind`].
+    /// An [`Error`] that names the setting, the endpoint or the system call: see [`ErrorKind`](crate::ErrorKind).
     pub fn serve(mut self, main: &Service) -> Result<Server, Error> {
         self.config.check()?;
         fit_descriptors(&mut self.config);
         if self.binds.is_empty() {
             self.binds.push(Bind::to(DEFAULT_BIND));
         }
-        let mut services: Vec<Service> = Vec::new();
+        // Whatever is wrong with any of them is said before the first is bound.
+        let plans = self.binds.into_iter().map(|bind| Plan::new(bind, main));
+        let plans = plans.collect::<Result<Vec<_>, Error>>()?;
+        let mut spoken: Vec<Spoken> = Vec::new();
+        let mut places = Vec::new();
         let mut sources = Vec::new();
-        for bind in self.binds {
-            let service = bind.service.as_ref().unwrap_or(main);
-            let known = services.iter().position(|other| other.is(service));
-            let protocol = known.unwrap_or_else(|| {
-                services.push(service.clone());
-                services.len() - 1
-            });
-            let protocol = u16::try_from(protocol).map_err(|_| {
-                Error::new(ErrorKind::Config, "a server has at most 65,536 services")
-            })?;
-            let listener = listen(bind.place, self.config.pool.backlog)?;
-            sources.push(Source { listener, protocol, urgent: bind.urgent });
+        let mut inlets = Vec::new();
+        for Plan { place, urgent, part } in plans {
+            match part {
+                Part::Connections(part) => {
+                    let known = spoken.iter().position(|other| other.is(&part));
+                    let protocol = number(known.unwrap_or_else(|| {
+                        spoken.push(part);
+                        spoken.len() - 1
+                    }))?;
+                    let listener = place.listen(self.config.pool.backlog)?;
+                    places.push((listener.local_addr().ok(), listener.endpoint_text()));
+                    sources.push(Source { listener, protocol, urgent });
+                }
+                Part::Datagrams(handler) => {
+                    number(inlets.len())?;
+                    let socket = place.receive(self.config.pool.receive_buffer)?;
+                    let inlet = Inlet::new(socket, handler, urgent);
+                    places.push((inlet.local_addr().ok(), inlet.endpoint_text()));
+                    inlets.push(Arc::new(inlet));
+                }
+            }
         }
-        services.iter().try_for_each(Service::check)?;
-        let protocols = services.iter().map(|service| service.start(&self.config)).collect();
+        let protocols = spoken.iter().map(|spoken| spoken.start(&self.config)).collect();
         let mill = Mill::new(self.config, protocols)
             .map_err(|error| system("cannot make the server's descriptors", error))?;
-        Ok(Server { mill, sources })
+        mill.datagrams.watch(&inlets);
+        Ok(Server { mill, sources, inlets, places })
     }
-}
-
-fn listen(place: Place, backlog: u32) -> Result<Listener, Error> {
-    let text = match place {
-        Place::Listener(listener) => return Ok(listener),
-        Place::Endpoint(text) => text,
-    };
-    let listener = Listener::bind(&text.parse::<Endpoint>()?, backlog)?;
-    if let Some((asked, granted)) = listener.backlog()
-        && granted < asked
-    {
-        log::warn!(
-            "{listener}: the kernel holds {granted} waiting connections, not {asked}: \
-             net.core.somaxconn is {granted}"
-        );
-    }
-    Ok(listener)
 }
 
 /// Lowers the limit on connections to what `RLIMIT_NOFILE` allows.

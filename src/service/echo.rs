@@ -1,12 +1,16 @@
 //! [`Echo`]: sends back what it gets (RFC 862).
 
+use std::borrow::Cow;
 use std::io;
 
 use bytes::Bytes;
 
 use crate::close::CloseReason;
+use crate::net::Addr;
 use crate::pool::output::Sent;
-use crate::pool::{Connection, Phase, Protocol, Refusal, Seat, Segment, Served, Turn};
+use crate::pool::{
+    Connection, DatagramHandler, Phase, Protocol, Refusal, Seat, Segment, Served, Turn,
+};
 
 /// How much is read at once, and echoed before more is read.
 const PIECE: usize = 16 * 1024;
@@ -14,7 +18,8 @@ const PIECE: usize = 16 * 1024;
 /// Pieces echoed in one turn before others have theirs.
 const PIECES: usize = 64;
 
-/// The echo protocol (RFC 862) on stream sockets: every byte is sent back until the client ends.
+/// The echo protocol (RFC 862): of a stream every byte is sent back until the client ends, and each
+/// datagram or record comes back as one.
 ///
 /// A client that does not read what it is sent holds no worker, and no more than one piece of memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +28,12 @@ pub struct Echo;
 impl Protocol for Echo {
     fn seat(&self) -> Box<dyn Seat> {
         Box::new(EchoSeat { piece: vec![0; PIECE].into() })
+    }
+}
+
+impl DatagramHandler for Echo {
+    fn handle<'a>(&self, datagram: &'a [u8], _peer: &Addr) -> Option<Cow<'a, [u8]>> {
+        Some(Cow::Borrowed(datagram))
     }
 }
 

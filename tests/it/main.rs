@@ -28,6 +28,7 @@ mod net_connect;
 mod net_datagram;
 mod net_listener;
 mod net_raw;
+mod net_serving;
 mod net_stream;
 mod reconfigure;
 mod serving;

@@ -7,7 +7,7 @@ use std::thread;
 
 use log::{info, warn};
 use millpond::http::Handler;
-use millpond::net::{self, Endpoint};
+use millpond::net::{Endpoint, UnixName};
 use millpond::service::{Echo, Files, Hello};
 use millpond::{Bind, Error, Handle, Server, Service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -199,11 +199,13 @@ fn reach(loaded: &Loaded) -> Reach {
     let again = sites().filter_map(|site| site.users.as_deref()).chain(loaded.file.as_deref());
     let more = settings.reach.iter().map(PathBuf::from);
     let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
-    let sockets = endpoints.filter_map(|endpoint| endpoint.strip_prefix("unix:"));
-    let sockets = sockets.filter(|path| !path.starts_with('@')).map(Path::new);
+    let sockets = endpoints.filter_map(|text| match text.parse() {
+        Ok(Endpoint::Unix { name: UnixName::Path(path), .. }) => Some(parent(&path)),
+        _ => None,
+    });
     Reach {
         read: roots.chain(again.map(home)).chain(more).collect(),
-        write: settings.access.file.as_deref().into_iter().chain(sockets).map(parent).collect(),
+        write: settings.access.file.as_deref().map(parent).into_iter().chain(sockets).collect(),
     }
 }
 
@@ -238,7 +240,7 @@ fn build(
     let places = places(loaded, passed.len() > 0)?;
     let mut builder = Server::builder().config(settings.config.clone());
     let mut doors = Vec::new();
-    let echo = Service::protocol(Echo);
+    let echo = Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo);
     // Those who are named go before the one that takes all that is left.
     let (named, rest): (Vec<_>, Vec<_>) = places
         .iter()
@@ -270,7 +272,7 @@ fn binds(endpoint: Option<&str>, passed: &mut Passed) -> Result<Vec<Bind>, Failu
         Some((_, Some(name))) => passed.take(name)?,
         Some((text, None)) => return Ok(vec![Bind::to(text)]),
     };
-    fds.into_iter().map(|fd| Ok(Bind::listener(net::Listener::from_fd(fd)?))).collect()
+    fds.into_iter().map(|fd| Ok(Bind::passed(fd)?)).collect()
 }
 
 /// Raises the soft limit of descriptors to the hard one: each connection takes one, and the soft

@@ -36,6 +36,18 @@ pub(super) static ROWS: &[Row] = &[
         "Work that waits for a worker",
         "None: as many as the backlog, but at most 4096."
     )),
+    maybe!(
+        |text| value::size(text)
+            .and_then(|n| n.try_into().map_err(|_| "size that fits".to_owned())),
+        |bytes: &usize| value::size_text(*bytes as u64),
+        config.pool.receive_buffer,
+        "pool.receive_buffer",
+        "receive-buffer",
+        "SIZE",
+        "Bytes of datagrams that the kernel holds for each socket (SO_RCVBUF)",
+        "None: the kernel's own, net.core.rmem_default. Clipped to net.core.rmem_max, which is warned \
+         of."
+    ),
     time!(
         config.pool.tick,
         "pool.tick",
@@ -124,6 +136,22 @@ pub(super) static ROWS: &[Row] = &[
         "max-pending-total",
         "SIZE",
         "Bytes of answers kept in memory for all slow readers",
+        ""
+    ),
+    size!(
+        config.limits.datagram,
+        "limits.datagram",
+        "max-datagram",
+        "SIZE",
+        "Bytes of a datagram, or of a record of a unixpacket: connection",
+        ""
+    ),
+    size!(
+        config.limits.datagram_total,
+        "limits.datagram_total",
+        "max-datagram-total",
+        "SIZE",
+        "Bytes of all datagrams that wait for a worker",
         ""
     ),
     maybe!(

@@ -1,0 +1,82 @@
+//! [`Ending`]: where the one who stops the server waits for what is left to end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::pool::slots::lock;
+
+/// A condition that whoever ends something tells of: a connection, a datagram, a thread.
+///
+/// While nobody waits, telling is one load. As with the wake-ups of [`dispatch`](super::dispatch), who
+/// waits announces it before looking, and who tells has changed what is looked at before it looks for
+/// the announcement; both sequentially consistent.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    awaited: AtomicBool,
+    guard: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Ending {
+    /// Something has ended.
+    pub(crate) fn tell(&self) {
+        if self.awaited.load(Ordering::SeqCst) {
+            // Whoever waits is either before its look or already waits.
+            let _guard = lock(&self.guard);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until `done`, which has to look at sequentially consistent state, or until the deadline.
+    /// What `done` says in the end.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> bool {
+        self.awaited.store(true, Ordering::SeqCst);
+        let mut guard = lock(&self.guard);
+        loop {
+            if done() {
+                return true;
+            }
+            guard = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => return false,
+                Some(left) => {
+                    let waited = self.changed.wait_timeout(guard, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_of_the_last_one() {
+        let ending = Ending::default();
+        let left = AtomicU32::new(10_000);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        left.fetch_sub(1, Ordering::SeqCst);
+                        ending.tell();
+                    }
+                });
+            }
+            assert!(ending.wait(None, || left.load(Ordering::SeqCst) == 0));
+        });
+    }
+
+    #[test]
+    fn waiting_ends_with_the_deadline() {
+        let deadline = Instant::now() + Duration::from_millis(5);
+        assert!(!Ending::default().wait(Some(deadline), || false));
+        assert!(Instant::now() >= deadline);
+    }
+}

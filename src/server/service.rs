@@ -1,0 +1,146 @@
+//! [`Service`]: what is spoken at an endpoint, whatever kind of socket that is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::http::{Handler, Http};
+use crate::pool::packets::Packets;
+use crate::pool::{DatagramHandler, Protocol};
+
+/// What is spoken at an endpoint. Clones are the same service.
+///
+/// One service may have a part for each kind of socket; which one is used is the endpoint's to say.
+///
+/// | Endpoint | Part |
+/// |---|---|
+/// | `tcp:`, `unix:` | [`http`](Self::http) or [`protocol`](Self::protocol) |
+/// | `unixpacket:` | [`packets`](Self::packets) |
+/// | `udp:`, `unixgram:`, `ip4:` | [`datagrams`](Self::datagrams) |
+///
+/// # Examples
+/// Two services of one server, which share its workers and its queue:
+/// ```
+/// use millpond::http::{Request, Response};
+/// use millpond::service::Echo;
+/// use millpond::{Bind, Server, Service};
+///
+/// let echo = Service::protocol(Echo).and_datagrams(Echo);
+/// let server = Server::builder()
+///     .bind("tcp://127.0.0.1:0")
+///     .bind(Bind::to("tcp://127.0.0.1:0").with(echo.clone()))
+///     .bind(Bind::to("udp://127.0.0.1:0").with(echo))
+///     .http(|_req: &mut Request| Response::text("Hello, world!"))?;
+/// assert_eq!(server.endpoints().len(), 3);
+/// # Ok::<(), millpond::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Service {
+    streams: Option<Spoken>,
+    packets: Option<Spoken>,
+    datagrams: Option<Arc<dyn DatagramHandler>>,
+}
+
+/// What is spoken on connections.
+#[derive(Clone)]
+pub(super) enum Spoken {
+    Http(Arc<dyn Handler>),
+    Protocol(Arc<dyn Protocol>),
+    Packets(Arc<dyn DatagramHandler>),
+}
+
+impl Service {
+    /// HTTP/1.1, answered by `handler`.
+    pub fn http(handler: impl Handler) -> Self {
+        Self { streams: Some(Spoken::Http(Arc::new(handler))), ..Self::default() }
+    }
+
+    /// A protocol of one's own on streams.
+    pub fn protocol(protocol: impl Protocol) -> Self {
+        Self { streams: Some(Spoken::Protocol(Arc::new(protocol))), ..Self::default() }
+    }
+
+    /// Datagrams, each answered by one datagram or by none: UDP, Unix datagrams, and the packets of an
+    /// IPv4 protocol over a raw socket.
+    pub fn datagrams(handler: impl DatagramHandler) -> Self {
+        Self::default().and_datagrams(handler)
+    }
+
+    /// Connections that keep the boundaries of records (`unixpacket:`), each record answered by one
+    /// record or by none.
+    pub fn packets(handler: impl DatagramHandler) -> Self {
+        Self::default().and_packets(handler)
+    }
+
+    /// The same service, and [`datagrams`](Self::datagrams) too.
+    #[must_use]
+    pub fn and_datagrams(mut self, handler: impl DatagramHandler) -> Self {
+        self.datagrams = Some(Arc::new(handler));
+        self
+    }
+
+    /// The same service, and [`packets`](Self::packets) too.
+    #[must_use]
+    pub fn and_packets(mut self, handler: impl DatagramHandler) -> Self {
+        self.packets = Some(Spoken::Packets(Arc::new(handler)));
+        self
+    }
+
+    /// The part for connections of streams, or of records.
+    pub(super) fn spoken(&self, packets: bool) -> Option<&Spoken> {
+        if packets { self.packets.as_ref() } else { self.streams.as_ref() }
+    }
+
+    pub(super) fn datagram_handler(&self) -> Option<&Arc<dyn DatagramHandler>> {
+        self.datagrams.as_ref()
+    }
+
+    /// What it serves, in words.
+    pub(super) fn describe(&self) -> String {
+        let streams = self.streams.as_ref().map(|spoken| match spoken {
+            Spoken::Http(_) => "HTTP",
+            _ => "streams",
+        });
+        let parts = [
+            streams,
+            self.packets.as_ref().map(|_| "sequenced packets"),
+            self.datagrams.as_ref().map(|_| "datagrams"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Spoken {
+    /// Whether it is the same, not only one alike.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one), Self::Http(other)) => Arc::ptr_eq(one, other),
+            (Self::Protocol(one), Self::Protocol(other)) => Arc::ptr_eq(one, other),
+            (Self::Packets(one), Self::Packets(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// Whether its handler is fit to serve.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Http(handler) => handler.check(),
+            Self::Protocol(_) | Self::Packets(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn start(&self, config: &Config) -> Arc<dyn Protocol> {
+        match self {
+            Self::Http(handler) => Arc::new(Http::new(Arc::clone(handler), config)),
+            Self::Protocol(protocol) => Arc::clone(protocol),
+            Self::Packets(handler) => Arc::new(Packets::new(Arc::clone(handler))),
+        }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Service({})", self.describe())
+    }
+}

@@ -1,0 +1,430 @@
+//! The server on sockets of every type: datagrams and records beside streams.
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use millpond::net::{Addr, Datagram, Endpoint, Packet, Raw};
+use millpond::pool::DatagramStats;
+use millpond::service::{Echo, Hello};
+use millpond::{Bind, CloseReason, Config, ErrorKind, Handle, Refusal, Server, Service};
+
+use crate::net_common::{Dir, endpoint, skipped, unix};
+use crate::support::{PATIENCE, until};
+
+fn echo() -> Service {
+    Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
+}
+
+fn serve(config: Config, bind: &str, service: &Service) -> Handle {
+    let server = Server::builder().config(config).bind(bind).serve(service).unwrap();
+    server.spawn().unwrap()
+}
+
+fn config(workers: usize) -> Config {
+    let mut config = Config::default();
+    config.pool.workers = workers;
+    config
+}
+
+/// A UDP socket connected to the server's first address.
+fn udp(handle: &Handle) -> UdpSocket {
+    let to = handle.local_addrs()[0].as_socket().unwrap();
+    let from: SocketAddr = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();
+    let client = UdpSocket::bind(from).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.connect(to).unwrap();
+    client
+}
+
+fn ask(client: &UdpSocket, text: &str) -> String {
+    client.send(text.as_bytes()).unwrap();
+    let mut buf = [0; 1000];
+    let len = client.recv(&mut buf).unwrap();
+    String::from_utf8_lossy(&buf[..len]).into_owned()
+}
+
+fn ask_datagram(endpoint: &Endpoint, text: &[u8]) -> Vec<u8> {
+    let mut client = Datagram::connect(endpoint, None).unwrap();
+    client.set_timeout(Some(PATIENCE));
+    client.send(text).unwrap();
+    let mut buf = vec![0; 100_000];
+    let received = client.recv(&mut buf).unwrap();
+    buf.truncate(received.len);
+    buf
+}
+
+fn packets(endpoint: &Endpoint) -> Packet {
+    let mut client = Packet::connect(endpoint, None, Some(PATIENCE)).unwrap();
+    client.set_timeout(Some(PATIENCE));
+    client
+}
+
+/// Everything that was received is accounted for, and nothing is on its way.
+#[track_caller]
+fn settled(handle: &Handle) -> DatagramStats {
+    let stats = || handle.stats().datagrams;
+    until("every datagram is done with", || stats().waiting == 0);
+    let stats = stats();
+    assert_eq!(stats.received, stats.answered + stats.unanswered + stats.dropped(), "{stats:?}");
+    stats
+}
+
+#[test]
+fn one_server_echoes_on_sockets_of_every_type_at_once() {
+    let dir = Dir::new();
+    let mut builder = Server::builder().workers(2);
+    let binds = [
+        "tcp://127.0.0.1:0".to_owned(),
+        "udp://127.0.0.1:0".to_owned(),
+        "udp6://[::1]:0".to_owned(),
+        unix("unix", &dir.path("s")).to_string(),
+        unix("unixgram", &dir.path("g")).to_string(),
+        unix("unixpacket", &dir.path("p")).to_string(),
+        format!("unixgram:@millpond-serving-{}", std::process::id()),
+    ];
+    for bind in &binds {
+        builder = builder.bind(bind);
+    }
+    let handle = builder.serve(&echo()).unwrap().spawn().unwrap();
+    let ends = handle.endpoints().to_vec();
+    assert_eq!(ends.len(), binds.len());
+    assert_eq!(ends[3..], binds[3..]);
+
+    let mut tcp = TcpStream::connect(handle.local_addrs()[0].as_socket().unwrap()).unwrap();
+    let mut stream = UnixStream::connect(dir.path("s")).unwrap();
+    for socket in [&mut tcp as &mut dyn ReadWrite, &mut stream] {
+        socket.write_all(b"stream").unwrap();
+        let mut answer = [0; 6];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"stream");
+    }
+    for index in [1, 2, 4, 6] {
+        let to = endpoint(&ends[index]);
+        assert_eq!(ask_datagram(&to, b"datagram"), b"datagram", "{to}");
+        assert_eq!(ask_datagram(&to, b""), b"", "an empty one is one too: {to}");
+        assert_eq!(ask_datagram(&to, &[7; 60_000]), [7; 60_000], "{to}");
+    }
+    let client = packets(&endpoint(&ends[5]));
+    client.send(b"one").unwrap();
+    client.send(b"three").unwrap();
+    let mut buf = [0; 100];
+    assert_eq!(client.recv(&mut buf).unwrap().len, 3);
+    assert_eq!(client.recv(&mut buf).unwrap().len, 5);
+    let stats = settled(&handle);
+    assert_eq!((stats.received, stats.answered, stats.kernel_drops), (12, 12, 0));
+    drop((tcp, stream, client));
+    let report = handle.drain(PATIENCE);
+    assert_eq!(report.cut_off, 0);
+    for name in ["s", "g", "p"] {
+        assert!(!dir.path(name).exists(), "the file {name} goes with its socket");
+    }
+    UdpSocket::bind(handle.local_addrs()[1].as_socket().unwrap()).expect("the port is free again");
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+#[test]
+fn an_endpoint_that_the_service_cannot_serve_is_refused_before_anything_is_bound() {
+    let dir = Dir::new();
+    let socket = dir.path("s");
+    let table = [
+        ("udp://127.0.0.1:0", Service::http(Hello), "takes datagrams, but its service serves HTTP"),
+        ("unixgram:@never", Service::protocol(Echo), "takes datagrams, but its service serves str"),
+        ("unixpacket:@never", Service::http(Hello), "takes sequenced packets, but its service"),
+        ("tcp://127.0.0.1:0", Service::datagrams(Echo), "takes streams, but its service serves da"),
+        ("icmp:127.0.0.1", Service::datagrams(Echo), "the kernel answers echo requests itself"),
+        ("ip4:253", Service::datagrams(Echo), "a raw socket hears its own answers"),
+        ("fd:3", Service::protocol(Echo), "is a descriptor"),
+    ];
+    for (bind, service, expected) in table {
+        let first = Bind::to(unix("unix", &socket).to_string()).with(echo());
+        let error = Server::builder().bind(first).bind(bind).serve(&service).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.hint().is_some());
+        assert!(!socket.exists(), "nothing is bound");
+    }
+}
+
+#[test]
+fn a_closure_answers_or_does_not_and_a_panic_costs_one_datagram() {
+    let service = Service::datagrams(|datagram: &[u8], peer: &Addr| match datagram {
+        b"panic" => panic!("as asked"),
+        b"silence" => None,
+        b"who" => Some(peer.to_string().into_bytes()),
+        other => Some(other.to_ascii_uppercase()),
+    });
+    let handle = serve(config(2), "udp://127.0.0.1:0", &service);
+    let client = udp(&handle);
+    assert_eq!(ask(&client, "hello"), "HELLO");
+    assert_eq!(ask(&client, "who"), client.local_addr().unwrap().to_string());
+    client.send(b"panic").unwrap();
+    client.send(b"silence").unwrap();
+    assert_eq!(ask(&client, "still here"), "STILL HERE");
+    let stats = settled(&handle);
+    assert_eq!((stats.answered, stats.unanswered, stats.panicked), (3, 1, 1));
+    assert_eq!(handle.stats().panics, 1);
+}
+
+#[test]
+fn what_is_too_long_or_cannot_be_answered_is_counted() {
+    let dir = Dir::new();
+    let mut config = config(1);
+    config.limits.datagram = 1000;
+    let place = unix("unixgram", &dir.path("s"));
+    let handle = serve(config, &place.to_string(), &Service::datagrams(Echo));
+    let mut client = Datagram::connect(&place, None).unwrap();
+    client.set_timeout(Some(PATIENCE));
+    client.send(&[1; 1000]).unwrap();
+    assert_eq!(client.recv(&mut [0; 2000]).unwrap().len, 1000);
+    client.send(&[1; 1001]).unwrap();
+    let nameless = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    nameless.send_to(b"from nobody", dir.path("s")).unwrap();
+    until("all three are received", || settled(&handle).received == 3);
+    let stats = settled(&handle);
+    assert_eq!((stats.too_long, stats.answered, stats.unsent), (1, 1, 1));
+}
+
+#[test]
+fn an_answer_that_is_too_long_costs_itself_alone() {
+    let service = Service::datagrams(|datagram: &[u8], _: &Addr| match datagram {
+        b"long" => Some(vec![0; 70_000]),
+        other => Some(other.to_vec()),
+    });
+    let handle = serve(config(1), "udp://127.0.0.1:0", &service);
+    let client = udp(&handle);
+    for text in ["a", "long", "b", "long"] {
+        client.send(text.as_bytes()).unwrap();
+    }
+    let mut buf = [0; 10];
+    assert_eq!(client.recv(&mut buf).unwrap(), 1);
+    assert_eq!(client.recv(&mut buf).unwrap(), 1);
+    until("all four are done with", || settled(&handle).received == 4);
+    let stats = settled(&handle);
+    assert_eq!((stats.answered, stats.unsent), (2, 2));
+}
+
+#[test]
+fn what_the_queue_cannot_hold_is_dropped_and_counted() {
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let service = Service::datagrams(move |datagram: &[u8], _: &Addr| {
+        let _ = gate.lock().unwrap().recv();
+        Some(datagram.to_vec())
+    });
+    let mut config = config(1);
+    config.pool.queue = Some(5);
+    // The handler stands still for as long as the test takes: nothing else is to refuse.
+    config.overload.shed = false;
+    let handle = serve(config, "udp://127.0.0.1:0", &service);
+    let client = udp(&handle);
+    client.send(b"0").unwrap();
+    until("the worker has one", || {
+        let stats = handle.stats();
+        stats.datagrams.waiting == 1 && stats.queued == 0
+    });
+    for _ in 0..20 {
+        client.send(b"1").unwrap();
+    }
+    until("all are received", || handle.stats().datagrams.received == 21);
+    let stats = handle.stats();
+    assert_eq!(stats.datagrams.refused[Refusal::QueueFull as usize], 15);
+    assert_eq!((stats.datagrams.waiting, stats.queued), (6, 5));
+    (0..6).for_each(|_| open.send(()).unwrap());
+    (0..6).for_each(|_| assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1));
+    let stats = settled(&handle);
+    assert_eq!((stats.answered, stats.dropped()), (6, 15));
+}
+
+#[test]
+fn at_twice_the_capacity_every_datagram_is_accounted_for() {
+    const SENT: u64 = 6_000;
+    let pause = Duration::from_micros(500);
+    let service = Service::datagrams(move |datagram: &[u8], _: &Addr| {
+        std::thread::sleep(pause);
+        Some(datagram.to_vec())
+    });
+    let handle = serve(config(4), "udp://127.0.0.1:0", &service);
+    let client = udp(&handle);
+    // The schedule is for the load; the accounts have to be right at any pace.
+    let start = std::time::Instant::now();
+    for index in 0..SENT {
+        let due = start + pause / 8 * index as u32;
+        std::thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+        client.send(&index.to_be_bytes()).unwrap();
+    }
+    until("all have arrived somewhere", || {
+        let stats = handle.stats().datagrams;
+        stats.received + stats.kernel_drops == SENT && stats.waiting == 0
+    });
+    let stats = settled(&handle);
+    assert_eq!(SENT, stats.answered + stats.dropped() + stats.kernel_drops, "{stats:?}");
+    assert!(stats.answered > 0, "{stats:?}");
+    // What the client's own receive buffer held is a part of the answers, each once.
+    client.set_nonblocking(true).unwrap();
+    let mut seen = HashSet::new();
+    let mut buf = [0; 8];
+    while client.recv(&mut buf).is_ok() {
+        assert!(seen.insert(buf), "answered twice");
+    }
+    assert!(seen.len() as u64 <= stats.answered);
+}
+
+#[test]
+fn what_was_received_before_the_stop_is_answered() {
+    let (entered, inside) = mpsc::channel();
+    let entered = Mutex::new(entered);
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let service = Service::datagrams(move |datagram: &[u8], _: &Addr| {
+        let _ = entered.lock().unwrap().send(());
+        let _ = gate.lock().unwrap().recv();
+        Some(datagram.to_vec())
+    });
+    let mut config = config(1);
+    config.overload.shed = false;
+    let handle = serve(config, "udp://127.0.0.1:0", &service);
+    let client = udp(&handle);
+    for _ in 0..10 {
+        client.send(b"x").unwrap();
+    }
+    inside.recv_timeout(PATIENCE).unwrap();
+    let drainer = std::thread::spawn({
+        let handle = handle.clone();
+        move || handle.drain(PATIENCE)
+    });
+    (0..10).for_each(|_| open.send(()).unwrap());
+    let report = drainer.join().unwrap();
+    (0..10).for_each(|_| assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1));
+    assert_eq!((report.cut_off, handle.stats().datagrams.answered), (0, 10));
+    assert!(report.elapsed < PATIENCE, "nobody waits for the deadline in vain");
+}
+
+#[test]
+fn a_handler_that_outlasts_the_deadline_is_left_behind_and_its_datagram_counted() {
+    let (entered, inside) = mpsc::channel();
+    let entered = Mutex::new(entered);
+    let (_open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let service = Service::datagrams(move |_: &[u8], _: &Addr| {
+        let _ = entered.lock().unwrap().send(());
+        let _ = gate.lock().unwrap().recv();
+        None
+    });
+    let handle = serve(config(1), "udp://127.0.0.1:0", &service);
+    udp(&handle).send(b"x").unwrap();
+    inside.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(handle.drain(Duration::from_millis(20)).cut_off, 1);
+}
+
+#[test]
+fn a_passed_datagram_socket_is_served_and_left_to_its_owner() {
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let copy = theirs.try_clone().unwrap();
+    let bind = Bind::passed(theirs.into()).unwrap();
+    let handle = Server::builder().workers(1).bind(bind).serve(&echo()).unwrap().spawn().unwrap();
+    assert_eq!(ask(&udp(&handle), "passed"), "passed");
+    handle.drain(PATIENCE);
+    udp(&handle).send(b"for the next").unwrap();
+    copy.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(copy.recv(&mut [0; 20]).unwrap(), 12);
+
+    let error = Bind::passed(std::fs::File::open("/").unwrap().into()).unwrap_err();
+    assert!(error.to_string().contains("no socket"), "{error}");
+}
+
+#[test]
+fn records_keep_their_boundaries_and_a_slow_reader_holds_no_worker() {
+    let dir = Dir::new();
+    let place = unix("unixpacket", &dir.path("p"));
+    let handle = serve(config(1), &place.to_string(), &Service::packets(Echo));
+    let slow = packets(&place);
+    // More than the socket buffers of both directions hold.
+    let mut sent = 0_usize;
+    let mut impatient = packets(&place);
+    impatient.set_nonblocking(true);
+    while sent < 10_000 {
+        match impatient.send(&[1; 1000]) {
+            Ok(()) => sent += 1,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if handle.stats().parked > 0 {
+                    break;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    slow.send(b"the only worker is free").unwrap();
+    let mut buf = [0; 2000];
+    assert_eq!(slow.recv(&mut buf).unwrap().len, 23);
+    impatient.set_timeout(Some(PATIENCE));
+    for _ in 0..sent {
+        assert_eq!(impatient.recv(&mut buf).unwrap().len, 1000);
+    }
+    drop((slow, impatient));
+    until("both have gone", || handle.stats().closed_for(CloseReason::ClientClosed) == 2);
+}
+
+#[test]
+fn a_record_longer_than_the_limit_ends_its_connection() {
+    let dir = Dir::new();
+    let place = unix("unixpacket", &dir.path("p"));
+    let mut config = config(1);
+    config.limits.datagram = 100;
+    let service =
+        Service::packets(|record: &[u8], _: &Addr| (record != b"-").then(|| record.into()));
+    let handle = serve(config, &place.to_string(), &service);
+    let client = packets(&place);
+    client.send(b"-").unwrap();
+    client.send(&[1; 100]).unwrap();
+    assert_eq!(client.recv(&mut [0; 200]).unwrap().len, 100, "no answer to the first");
+    client.send(&[1; 101]).unwrap();
+    assert_eq!(client.recv(&mut [0; 200]).map_or(0, |received| received.len), 0);
+    until("it is counted", || handle.stats().closed_for(CloseReason::TooLarge) == 1);
+}
+
+#[test]
+fn a_protocol_number_is_served_over_a_raw_socket() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let service = Service::datagrams({
+        let seen = Arc::clone(&seen);
+        move |payload: &[u8], peer: &Addr| {
+            seen.lock().unwrap().push(peer.clone());
+            Some(payload.to_ascii_uppercase())
+        }
+    });
+    // 254 is for experiments: RFC 3692 §2.1. Other tests use 253 and another address.
+    let bound = Server::builder().workers(1).bind("ip4:254:127.0.0.7").serve(&service);
+    let server = match bound {
+        Ok(server) => server,
+        Err(error) if error.kind() == ErrorKind::Permission => {
+            assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error}");
+            skipped(&format!("{error}"));
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(server.endpoints(), ["ip4:254:127.0.0.7"]);
+    let _handle = server.spawn().unwrap();
+    let from: SocketAddr = "127.0.0.8:0".parse().unwrap();
+    let mut client = Raw::connect(&endpoint("ip4:254:127.0.0.7"), Some(from)).unwrap();
+    client.set_timeout(Some(PATIENCE));
+    client.send(b"raw").unwrap();
+    let mut buf = [0; 100];
+    let (received, _) = client.recv_from(&mut buf).unwrap();
+    let (header, payload) = millpond::net::Ipv4Header::decode(&buf[..received.len]).unwrap();
+    assert_eq!((header.protocol, payload), (254, &b"RAW"[..]));
+    assert_eq!(*seen.lock().unwrap(), [Addr::Ip(from)]);
+    // One that seems to be its own answer is not answered again.
+    let own: SocketAddr = "127.0.0.7:0".parse().unwrap();
+    Raw::connect(&endpoint("ip4:254:127.0.0.7"), Some(own)).unwrap().send(b"echo?").unwrap();
+    client.send(b"again").unwrap();
+    client.recv_from(&mut buf).unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
