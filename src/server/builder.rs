@@ -167,7 +167,8 @@ impl Builder {
     /// bound, and does not run yet.
     ///
     /// # Errors
-    /// An [`Error`] that names the setting, the endpoint or the system call: see [`ErrorKind`](crate::ErrorKind).
+    /// An [`Error`] that names the setting, the endpoint or the system call: see
+    /// [`ErrorKind`](crate::ErrorKind). An endpoint of a kind that its service has no part for is one.
     pub fn serve(mut self, main: &Service) -> Result<Server, Error> {
         self.config.check()?;
         fit_descriptors(&mut self.config);
