@@ -71,13 +71,22 @@ pub(crate) fn run(count: u64, workers: usize) -> Result<(), String> {
     child.wait().map_err(fail)?;
     let offered = count as f64 / elapsed.as_secs_f64();
     println!("capacity {capacity:.0}/s, offered {offered:.0}/s ({:.2}x)", offered / capacity);
-    println!("sent {sent} = answered {} + dropped {} + kernel {}: {}", totals[0], totals[1], totals[2],
-        if sent == accounted { "exact" } else { "WRONG" });
+    println!(
+        "sent {sent} = answered {} + dropped {} + kernel {}: {}",
+        totals[0],
+        totals[1],
+        totals[2],
+        if sent == accounted { "exact" } else { "WRONG" }
+    );
     println!("{answered} answers came to the client in {elapsed:.1?}");
     println!("memory in KiB, from the start to the end: {seen:?}");
     println!("{details}");
     let _ = std::io::stdout().flush();
-    if sent == accounted { Ok(()) } else { Err(format!("{} are missing", sent.abs_diff(accounted))) }
+    if sent == accounted {
+        Ok(())
+    } else {
+        Err(format!("{} are missing", sent.abs_diff(accounted)))
+    }
 }
 
 /// Datagrams a second that all workers together can do, and how many were sent to find out.
