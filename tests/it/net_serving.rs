@@ -14,7 +14,7 @@ use millpond::service::{Echo, Hello};
 use millpond::{Bind, CloseReason, Config, ErrorKind, Handle, Refusal, Server, Service};
 
 use crate::net_common::{Dir, endpoint, skipped, unix};
-use crate::support::{PATIENCE, until};
+use crate::support::{Daemon, PATIENCE, until};
 
 fn echo() -> Service {
     Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
@@ -432,4 +432,42 @@ fn a_protocol_number_is_served_over_a_raw_socket() {
     client.send(b"again").unwrap();
     client.recv_from(&mut buf).unwrap();
     assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn the_daemon_echoes_on_every_kind_and_its_client_speaks_to_each() {
+    let dir = Dir::new();
+    let at = |scheme: &str, name: &str| unix(scheme, &dir.path(name)).to_string();
+    let binds = [at("unix", "s"), at("unixgram", "g"), at("unixpacket", "p")];
+    let mut args = vec!["--echo", "--no-confine", "-b", "tcp://127.0.0.1:0"];
+    args.extend(["-b", "udp://127.0.0.1:0"]);
+    binds.iter().for_each(|bind| args.extend(["-b", bind]));
+    let mut daemon = Daemon::start(&args);
+    until("all five are told", || daemon.text().matches("listening on").count() == 5);
+    let text = daemon.text();
+    let ends: Vec<&str> =
+        text.lines().filter_map(|line| Some(line.split_once("listening on ")?.1.trim())).collect();
+    assert_eq!(ends[2..], binds);
+    for end in ends {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
+            .args(["connect", end, "Hello"])
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(stdout, "Received b\"Hello\"\n", "{end}: {output:?}");
+    }
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.wait(), Some(0), "{}", daemon.text());
+}
+
+#[test]
+fn the_daemon_says_that_http_does_not_go_over_datagrams() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
+        .args(["serve", "-b", "tcp://127.0.0.1:0", "-b", "udp://127.0.0.1:0"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{error}");
+    assert!(error.contains("takes datagrams, but its service serves HTTP"), "{error}");
+    assert!(error.contains("hint: HTTP goes over tcp: and unix:; `serve --echo`"), "{error}");
 }

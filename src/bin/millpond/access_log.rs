@@ -86,15 +86,16 @@ impl AccessLog {
         self.recorder.dropped.load(Ordering::Relaxed)
     }
 
-    /// Writes what is still waiting, and ends the thread.
-    pub(crate) fn finish(mut self) {
+    /// Writes what is still waiting, and ends the thread. How many lines were dropped in all.
+    pub(crate) fn finish(mut self) -> u64 {
         if self.opened.is_some() {
-            return;
+            return self.dropped();
         }
         let _ = self.recorder.sender.send(Message::End);
         if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
             warn!("the access log's thread had panicked");
         }
+        self.dropped()
     }
 }
 

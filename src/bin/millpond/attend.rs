@@ -79,11 +79,10 @@ impl Daemon {
         self.notifier.stopping(deadline);
         let report = self.handle.drain(deadline);
         if let Some(access) = self.access {
-            let dropped = access.dropped();
+            let dropped = access.finish();
             if dropped > 0 {
                 warn!("{dropped} lines of the access log were dropped");
             }
-            access.finish();
         }
         if report.cut_off > 0 {
             warn!("stopped: {report}");
