@@ -19,9 +19,9 @@ use crate::pool::{Mill, Protocol};
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
 const DEFAULT_BIND: &str = "tcp://[::]:8888";
 
-/// Descriptors that are left to the rest of the program when the limit on connections is fitted into
-/// `RLIMIT_NOFILE`.
-const SPARE_DESCRIPTORS: u64 = 64;
+/// Descriptors that are left to the rest of the program, the 256 files that a cache keeps open among
+/// them, when the limit on connections is fitted into `RLIMIT_NOFILE`.
+const SPARE_DESCRIPTORS: u64 = 320;
 
 /// Where a server listens, and for what. An endpoint as text is one, and so are a [`Listener`] and a
 /// [`Datagram`] socket.

@@ -51,6 +51,7 @@ fn a_worker_shows_whom_it_serves_and_since_when() {
 fn a_request_knows_how_long_it_waited_in_the_queue() {
     let (handle, release) = held();
     let mut clients = [connect(addr(&handle)), connect(addr(&handle))];
+    until("both are parked, so that only requests can wait", || handle.stats().parked == 2);
     clients[0].write_all(GET).unwrap();
     until("the worker serves", || handle.workers()[0].doing == Doing::Serving);
     clients[1].write_all(GET).unwrap();
