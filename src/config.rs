@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::error::{Error, ErrorKind};
 
 /// Everything that can be set about a server, except where it listens and what it serves.
@@ -142,6 +144,13 @@ pub struct Overload {
     /// The `Retry-After` of a refusal, in whole seconds, drawn evenly from the range. Default: 1 to
     /// 3.
     pub retry_after: (u32, u32),
+    /// The request field in which clients may say how long they wait for the answer, in seconds or
+    /// with a unit (`250ms`): what would take longer is refused at once. It can shorten `deadline`,
+    /// not lengthen it. Default: `X-Request-Timeout`. Empty: no such field.
+    pub patience_field: String,
+    /// How often, at the most, the state of an overload is logged: when it begins, as long as it
+    /// lasts, and when it is over. Default: 10 s. Zero: never.
+    pub report: Duration,
 }
 
 /// The default number of workers: eight per core.
@@ -226,6 +235,8 @@ impl Default for Overload {
             drop_gone: true,
             refuse_budget: 0.25,
             retry_after: (1, 3),
+            patience_field: "X-Request-Timeout".to_owned(),
+            report: Duration::from_secs(10),
         }
     }
 }
@@ -299,6 +310,13 @@ impl Config {
                 "it is a share of the CPU time, above 0 and up to 1",
             ));
         }
+        let field = &overload.patience_field;
+        if !field.is_empty() && HeaderName::from_bytes(field.as_bytes()).is_err() {
+            return Err(invalid(
+                format!("overload.patience_field is {field:?}, which is no name of a field"),
+                "letters, digits and hyphens, such as X-Request-Timeout; empty turns it off",
+            ));
+        }
         let (low, high) = overload.retry_after;
         if low > high {
             return Err(invalid(
@@ -354,7 +372,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_named() {
         type Change = fn(&mut Config);
-        let table: [(Change, &str); 9] = [
+        let table: [(Change, &str); 10] = [
             (|c| c.pool.workers = 0, "workers is 0"),
             (|c| c.pool.backlog = 0, "backlog is 0"),
             (|c| c.pool.queue = Some(0), "queue is 0"),
@@ -364,6 +382,7 @@ mod tests {
             (|c| c.timeouts.head = Duration::ZERO, "timeouts.head is 0"),
             (|c| c.overload.target = Duration::from_secs(2), "overload.target (2s) does not fit"),
             (|c| c.overload.refuse_budget = 0.0, "overload.refuse_budget is 0"),
+            (|c| c.overload.patience_field = "a b".into(), "overload.patience_field is \"a b\""),
         ];
         for (change, expected) in table {
             let mut config = Config::default();

@@ -50,7 +50,7 @@ impl Protocol for Http {
         Box::new(HttpSeat {
             handler: Arc::clone(&self.handler),
             refusals: Arc::clone(&self.refusals),
-            parser: HeadParser::new(&self.config.limits),
+            parser: parser(&self.config),
             date: DateCache::new(),
             link: Link::new(&self.config),
             config: Arc::clone(&self.config),
@@ -173,7 +173,7 @@ impl HttpSeat {
     #[cold]
     fn reconfigure(&mut self, config: &Arc<Config>) {
         self.config = Arc::clone(config);
-        self.parser = HeadParser::new(&config.limits);
+        self.parser = parser(config);
         self.link.lock().reconfigure(config);
         let refusals = Refusals::new(self.handler.refusal(), config.overload.retry_after);
         self.refusals = Arc::new(refusals);
@@ -182,6 +182,11 @@ impl HttpSeat {
     /// Calls the handler and answers. `Some`: the connection leaves the worker.
     fn exchange(&mut self, head: Head, turn: &mut Turn<'_>) -> Option<Served> {
         let asked = Asked::of(&head);
+        if let Some(patience) = head.patience
+            && !turn.can_answer_within(patience)
+        {
+            return self.turn_away(asked, head, turn);
+        }
         let has_body = !matches!(head.framing, Framing::None);
         let (mut request, number, expects) = {
             let mut exchange = self.link.lock();
@@ -205,6 +210,17 @@ impl HttpSeat {
         }
         self.recycle(request);
         turn.count_request();
+        let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
+        self.link.lock().end();
+        outcome
+    }
+
+    /// Answers 503 in place of the handler: the client would not wait for as long as that takes.
+    fn turn_away(&mut self, asked: Asked, head: Head, turn: &mut Turn<'_>) -> Option<Served> {
+        self.link.lock().begin(&head.framing, head.expects_continue);
+        self.parser.recycle(head.headers);
+        turn.count_refusal(Refusal::Deadline);
+        let answer = Answer::new(asked, self.refusals.response(), false);
         let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
         self.link.lock().end();
         outcome
@@ -281,6 +297,11 @@ impl HttpSeat {
         }
         out
     }
+}
+
+/// A parser by these settings.
+fn parser(config: &Config) -> HeadParser {
+    HeadParser::new(&config.limits).with_patience_field(&config.overload.patience_field)
 }
 
 fn unix_seconds() -> u64 {

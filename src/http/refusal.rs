@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+
+use super::message::Response;
 use crate::close::CloseReason;
 use crate::pool::{Connection, Phase, Served, Turn};
 
@@ -10,6 +14,9 @@ use crate::pool::{Connection, Phase, Served, Turn};
 #[derive(Debug)]
 pub(crate) struct Refusals {
     rendered: Vec<Rendered>,
+    text: String,
+    /// The first `Retry-After`, in seconds.
+    soonest: u32,
     /// Which comes next. Clients that were refused together are told different times, so that they do
     /// not come back together.
     next: AtomicUsize,
@@ -34,7 +41,21 @@ impl Refusals {
                 Rendered { keep, close, keep_head, close_head }
             })
             .collect();
-        Self { rendered, next: AtomicUsize::new(0) }
+        Self { rendered, text, soonest: seconds.0, next: AtomicUsize::new(0) }
+    }
+
+    /// Whose turn it is.
+    fn next(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.rendered.len()
+    }
+
+    /// One as a response, for a request that a worker has in hand already.
+    pub(crate) fn response(&self) -> Response {
+        let seconds = u64::from(self.soonest) + self.next() as u64;
+        let response = Response::text(self.text.clone());
+        response
+            .with_status(StatusCode::SERVICE_UNAVAILABLE)
+            .with_header(RETRY_AFTER, seconds.into())
     }
 
     /// Sends one. Whether the connection is kept is the caller's to say: only if one whole request
@@ -46,8 +67,7 @@ impl Refusals {
         is_head: bool,
         keep_alive: bool,
     ) -> Served {
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.rendered.len();
-        let rendered = &self.rendered[next];
+        let rendered = &self.rendered[self.next()];
         let (bytes, head) = match keep_alive {
             true => (&rendered.keep, rendered.keep_head),
             false => (&rendered.close, rendered.close_head),

@@ -7,10 +7,12 @@
 mod fields;
 mod framing;
 mod names;
+mod patience;
 pub(super) mod scan;
 mod target;
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::HOST;
@@ -49,6 +51,8 @@ pub(crate) struct Head {
     pub(crate) expects_continue: bool,
     /// Whether the client offers to upgrade.
     pub(crate) upgrade: bool,
+    /// How long the client waits for the answer, if it says so.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// Bytes of a block that the heads of many requests are copied to, one after the other.
@@ -70,6 +74,7 @@ pub(crate) struct HeadParser {
     head_max: usize,
     target_max: usize,
     fields_max: usize,
+    patience_field: Box<[u8]>,
     empty_line: Finder<'static>,
     /// Where heads are copied to. Its blocks are used again once no header value refers to them.
     memory: BytesMut,
@@ -84,11 +89,18 @@ impl HeadParser {
             head_max: limits.head,
             target_max: limits.target,
             fields_max: limits.fields,
+            patience_field: Box::default(),
             empty_line: Finder::new(b"\r\n\r\n"),
             memory: BytesMut::new(),
             spare: None,
             names: Names::new(),
         }
+    }
+
+    /// Reads how long a client waits from the field of this name; empty: from none.
+    pub(crate) fn with_patience_field(mut self, name: &str) -> Self {
+        self.patience_field = name.as_bytes().into();
+        self
     }
 
     /// Reads the head at the start of `input`: its length and itself, or `None` while it is
@@ -140,7 +152,8 @@ impl HeadParser {
         let line = target::read_line(input, self.target_max)?;
         let block = self.copy(input);
         let mut headers = self.spare.take().unwrap_or_else(|| HeaderMap::with_capacity(16));
-        let result = fields::read(&block, line.end, self.fields_max, &mut self.names, &mut headers)
+        let (most, patience) = (self.fields_max, &self.patience_field);
+        let result = fields::read(&block, line.end, most, patience, &mut self.names, &mut headers)
             .and_then(|notes| {
                 framing::check_host(&block, &notes.host, &line)?;
                 framing::check_content_type(&notes, &headers)?;
@@ -169,7 +182,11 @@ impl HeadParser {
             keep_alive: false,
             expects_continue: false,
             upgrade: false,
+            patience: None,
         };
+        if notes.patience.lines == 1 {
+            head.patience = patience::parse(&block[notes.patience.value.clone()]);
+        }
         framing::options(&mut head, &notes)?;
         Ok(head)
     }
@@ -193,7 +210,7 @@ impl fmt::Debug for HeadParser {
 /// Reads a trailer section, whole and checked by the scanner.
 pub(super) fn read_trailers(section: Vec<u8>, fields_max: usize) -> Result<HeaderMap, Reject> {
     let mut trailers = HeaderMap::new();
-    fields::read(&Bytes::from(section), 0, fields_max, &mut Names::new(), &mut trailers)?;
+    fields::read(&Bytes::from(section), 0, fields_max, b"", &mut Names::new(), &mut trailers)?;
     Ok(trailers)
 }
 

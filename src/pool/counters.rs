@@ -110,6 +110,10 @@ impl Counters {
         self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn refused(&self) -> [u64; Refusal::COUNT] {
+        std::array::from_fn(|index| self.refused[index].load(Ordering::Relaxed))
+    }
+
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
@@ -152,8 +156,10 @@ pub struct Stats {
     /// What became of datagrams. Those that handlers were called for count among `served` as well,
     /// and those refused among `refused`.
     pub datagrams: DatagramStats,
-    /// Whether the server is shedding load.
+    /// Whether more is offered than the workers can do, so that work is refused for its wait.
     pub overloaded: bool,
+    /// What was offered over the last intervals, as a multiple of what could have been done.
+    pub load: f64,
     /// Median time in the queue.
     pub wait_p50: Duration,
     /// 99th percentile of the time in the queue.
@@ -164,9 +170,12 @@ pub struct Stats {
     pub service_p99: Duration,
     /// Mean time to serve a request, of late.
     pub service_mean: Duration,
+    /// The wait in the queue that is aimed at: the setting, or half a service if that is longer.
+    pub wait_target: Duration,
     /// The wait in the queue that is allowed at present.
     pub wait_limit: Duration,
-    /// Requests a second that the workers can serve, by the recent service time.
+    /// Requests a second that the workers can serve: as measured while there is an overload, else by
+    /// the recent service time.
     pub capacity: f64,
     /// Times that accept(2) was interrupted by a signal and retried.
     pub accept_interrupted: u64,
@@ -197,15 +206,17 @@ impl Stats {
             workers,
             busy: mill.dispatch.awake(),
             served: counters.served(),
-            refused: std::array::from_fn(|index| load(&counters.refused[index])),
+            refused: counters.refused(),
             panics: load(&counters.panics),
             datagrams: mill.datagrams.stats(),
             overloaded: controller.is_overloaded(),
+            load: controller.offered_load(),
             wait_p50: wait.percentile(0.5),
             wait_p99: wait.percentile(0.99),
             service_p50: service.percentile(0.5),
             service_p99: service.percentile(0.99),
             service_mean: controller.service_estimate(),
+            wait_target: controller.wait_target(),
             wait_limit: controller.wait_limit(),
             capacity: controller.capacity_estimate(),
             accept_interrupted: load(&counters.accept.interrupted),
@@ -220,6 +231,12 @@ impl Stats {
     #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
         self.closed[reason as usize]
+    }
+
+    /// How many requests and connections were refused for this reason.
+    #[must_use]
+    pub fn refused_for(&self, reason: Refusal) -> u64 {
+        self.refused[reason as usize]
     }
 
     /// How many requests and connections were refused, for any reason.

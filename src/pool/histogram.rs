@@ -81,7 +81,6 @@ impl Snapshot {
     }
 
     /// What has come since `earlier`, a snapshot of the same histogram.
-    #[cfg(test)]
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut delta = self.clone();
         for (to, from) in delta.counts.iter_mut().zip(&earlier.counts) {

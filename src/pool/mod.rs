@@ -36,6 +36,7 @@ pub(crate) mod queue_bench;
 pub(crate) mod receive;
 pub(crate) mod refusal;
 pub(crate) mod replies;
+pub(crate) mod report;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod slots;

@@ -13,6 +13,7 @@ use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::Work;
+use crate::pool::report::Reporter;
 use crate::pool::{Mill, Refusal, refuse};
 
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.
@@ -38,12 +39,24 @@ pub(crate) struct Monitor {
     shed_next: Instant,
     fruitless: u32,
     quiet: u32,
+    reporter: Reporter,
 }
 
 impl Monitor {
     pub(crate) fn new(mill: Arc<Mill>, seats: Vec<Box<dyn Seat>>) -> Self {
         let now = Instant::now();
-        Self { mill, seats, looks: 0, turns: 0, moved: now, shed_next: now, fruitless: 0, quiet: 0 }
+        let reporter = Reporter::new(&mill);
+        Self {
+            mill,
+            seats,
+            looks: 0,
+            turns: 0,
+            moved: now,
+            shed_next: now,
+            fruitless: 0,
+            quiet: 0,
+            reporter,
+        }
     }
 
     /// Watches until the server has stopped; then cuts off what is still parked.
@@ -54,10 +67,11 @@ impl Monitor {
             let now = Instant::now();
             self.expire(now);
             mill.queue.controller.settle(now, mill.queue.len());
+            self.reporter.look(&mill, now);
             if mill.is_draining() {
                 self.retire(now);
             } else if self.quiet >= QUIET && self.is_steady() {
-                let timeout = mill.parking.until_deadline(now);
+                let timeout = self.until_due(now);
                 mill.dispatch.sleep_monitor(timeout, || !self.is_steady() || mill.is_draining());
                 if self.is_steady() {
                     continue;
@@ -68,6 +82,12 @@ impl Monitor {
             self.look(Instant::now());
         }
         mill.parking.sweep(|_| true, |connection| mill.close(connection, CloseReason::CutOff));
+    }
+
+    /// How long until there is something to do though nothing moves.
+    fn until_due(&self, now: Instant) -> Option<Duration> {
+        let due = [self.mill.parking.until_deadline(now), self.reporter.wait(&self.mill, now)];
+        due.into_iter().flatten().min()
     }
 
     /// Whether the others need nobody to look after them: a leader waits for whatever comes.
@@ -123,7 +143,7 @@ impl Monitor {
             return;
         }
         let waits = self.fruitless >= FRUITLESS && mill.queue.is_empty();
-        let timeout = if waits { mill.parking.until_deadline(now) } else { Some(Duration::ZERO) };
+        let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
         let result = mill.parking.wait(room, timeout, |connection| found.push(connection));
         mill.dispatch.resign();

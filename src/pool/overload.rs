@@ -74,6 +74,9 @@ struct State {
     /// The load over the last intervals: what was offered over what could have been done. The bits
     /// of an `f64`.
     load: AtomicU64,
+    /// When a client's request was last let through although the estimate says that it will be late,
+    /// in nanoseconds since the epoch.
+    tried: AtomicU64,
 }
 
 impl Controller {
@@ -94,6 +97,7 @@ impl Controller {
             stale: AtomicU64::new(u64::MAX),
             drain: AtomicU64::new(0),
             load: AtomicU64::new(0),
+            tried: AtomicU64::new(0),
         };
         Self {
             config,
@@ -222,6 +226,29 @@ impl Controller {
         self.config.shed.load(Relaxed) && nanos(waited) > self.longest_wait(service)
     }
 
+    /// Whether a request that has `waited` can be answered before its client's `patience` is over.
+    ///
+    /// The estimate may be wrong for requests of this kind. So once an interval one is let through
+    /// against it: were all turned away, nothing would be served that could correct it.
+    pub(crate) fn can_answer(&self, now: Instant, waited: Duration, patience: Duration) -> bool {
+        if !self.sheds() {
+            return true;
+        }
+        let patience = nanos(patience).min(self.config.deadline.load(Relaxed));
+        let left = patience.saturating_sub(nanos(waited));
+        if left == 0 {
+            return false;
+        }
+        self.service.nanos() as u64 <= left || self.may_try(self.since_epoch(now))
+    }
+
+    fn may_try(&self, now: u64) -> bool {
+        let tried = &self.state.tried;
+        let before = tried.load(Relaxed);
+        now.saturating_sub(before) >= self.interval_length()
+            && tried.compare_exchange(before, now, Relaxed, Relaxed).is_ok()
+    }
+
     /// A request was served, which took `service`.
     pub(crate) fn served(&self, service: Duration) {
         let nanos = nanos(service);
@@ -258,6 +285,21 @@ impl Controller {
     pub(crate) fn capacity_estimate(&self) -> f64 {
         let drain = self.drain();
         if drain > 0.0 { 1e9 / drain } else { 0.0 }
+    }
+
+    /// How often the load is measured anew.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval_length())
+    }
+
+    /// The wait that is aimed at.
+    pub(crate) fn wait_target(&self) -> Duration {
+        Duration::from_nanos(self.target())
+    }
+
+    /// What was offered of late over what could have been done.
+    pub(crate) fn offered_load(&self) -> f64 {
+        f64::from_bits(self.state.load.load(Relaxed))
     }
 
     /// The wait allowed at present.

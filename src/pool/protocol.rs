@@ -92,6 +92,22 @@ impl<'a> Turn<'a> {
         self.config
     }
 
+    /// Whether a client that waits for `patience` from the arrival of its request on can be answered
+    /// by then. If not, it had better be told so at once.
+    ///
+    /// A request counts as arrived when its connection entered the queue; those behind the first one
+    /// of a turn, when they are looked at.
+    #[must_use]
+    pub fn can_answer_within(&self, patience: Duration) -> bool {
+        let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
+        self.mill.queue.controller.can_answer(self.now, waited, patience)
+    }
+
+    /// Counts a request that was turned away in this turn.
+    pub fn count_refusal(&self, refusal: Refusal) {
+        self.mill.counters.refuse(refusal);
+    }
+
     /// Counts a request that was answered.
     pub fn count_request(&mut self) {
         self.requests += 1;

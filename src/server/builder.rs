@@ -42,9 +42,26 @@ pub(super) enum Place {
 
 impl Bind {
     /// At this endpoint: `tcp://[::]:8888`, `unix:/run/app.sock`,
-    /// `udp://[::]:7`, `unixpacket:@abstract`.
+    /// `udp://[::]:7`, `unixpacket:@abstract`. With `?priority=high` behind it, it is
+    /// [`urgent`](Self::urgent).
     pub fn to(endpoint: impl Into<String>) -> Self {
-        Self::at(Place::Endpoint(endpoint.into()))
+        let text = endpoint.into();
+        let (endpoint, urgent) = Self::split_priority(&text);
+        Self { urgent, ..Self::at(Place::Endpoint(endpoint.to_owned())) }
+    }
+
+    /// An endpoint without the `?priority=high` behind it, and whether that is there.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::Bind;
+    ///
+    /// assert_eq!(Bind::split_priority("[::1]:9?priority=high"), ("[::1]:9", true));
+    /// assert_eq!(Bind::split_priority("[::1]:9"), ("[::1]:9", false));
+    /// ```
+    #[must_use]
+    pub fn split_priority(endpoint: &str) -> (&str, bool) {
+        endpoint.strip_suffix("?priority=high").map_or((endpoint, false), |rest| (rest, true))
     }
 
     /// With a listener that was made elsewhere.

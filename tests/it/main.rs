@@ -30,6 +30,7 @@ mod net_listener;
 mod net_raw;
 mod net_serving;
 mod net_stream;
+mod overload;
 mod reconfigure;
 mod serving;
 mod tidy;

@@ -118,6 +118,7 @@ pub(crate) fn load(flags: &Flags) -> Result<Loaded, Failure> {
 
 /// Checks what can be known of an endpoint by its text.
 fn check_endpoint(text: &str, origin: &Origin) -> Result<(), Failure> {
+    let (text, _) = Bind::split_priority(text);
     if passed_name(text).is_some() {
         return Ok(());
     }
@@ -267,12 +268,17 @@ fn build(
 
 /// What an endpoint stands for. `None`: everything that was passed.
 fn binds(endpoint: Option<&str>, passed: &mut Passed) -> Result<Vec<Bind>, Failure> {
-    let fds = match endpoint.map(|text| (text, passed_name(text))) {
-        None => passed.take_all(),
-        Some((_, Some(name))) => passed.take(name)?,
-        Some((text, None)) => return Ok(vec![Bind::to(text)]),
+    let (text, urgent) = Bind::split_priority(endpoint.unwrap_or_default());
+    let fds = match (endpoint, passed_name(text)) {
+        (None, _) => passed.take_all(),
+        (_, Some(name)) => passed.take(name)?,
+        (Some(endpoint), None) => return Ok(vec![Bind::to(endpoint)]),
     };
-    fds.into_iter().map(|fd| Ok(Bind::passed(fd)?)).collect()
+    let bind = |fd| {
+        let bind = Bind::passed(fd)?;
+        Ok(if urgent { bind.urgent() } else { bind })
+    };
+    fds.into_iter().map(bind).collect()
 }
 
 /// Raises the soft limit of descriptors to the hard one: each connection takes one, and the soft

@@ -22,6 +22,8 @@ pub(super) struct Notes {
     /// Whether a name is that of a framing field but for `_` in the place of `-`: a reader that makes
     /// variables of fields, as CGI does (RFC 3875 §4.1.18), takes it for that field.
     pub(super) lookalike: bool,
+    /// The field in which clients say how long they wait.
+    pub(super) patience: Seen,
 }
 
 /// A field: how many lines it has, and where the value of the last stands.
@@ -39,7 +41,10 @@ impl Seen {
 }
 
 impl Notes {
-    fn note(&mut self, name: &[u8], value: &Range<usize>) {
+    fn note(&mut self, name: &[u8], value: &Range<usize>, patience: &[u8]) {
+        if name.len() == patience.len() && name.eq_ignore_ascii_case(patience) {
+            self.patience.add(value);
+        }
         let (seen, full) = match name.len() {
             4 => (&mut self.host, &b"host"[..]),
             6 => (&mut self.expect, &b"expect"[..]),
@@ -62,11 +67,13 @@ impl Notes {
 
 /// Reads the field lines of `block` from `at` up to the empty line at its end, which it has.
 ///
-/// A malformed line is found, but which rule it breaks is told by the scanner.
+/// A malformed line is found, but which rule it breaks is told by the scanner. `patience` is the name
+/// of the field in which clients say how long they wait; empty: none is.
 pub(super) fn read(
     block: &Bytes,
     mut at: usize,
     fields_max: usize,
+    patience: &[u8],
     names: &mut Names,
     headers: &mut HeaderMap,
 ) -> Result<Notes, Reject> {
@@ -86,7 +93,7 @@ pub(super) fn read(
             return Err(Reject::BareCr);
         }
         let value = trim(block, at + colon + 1..at + colon + 1 + length);
-        notes.note(&rest[..colon], &value);
+        notes.note(&rest[..colon], &value, patience);
         let value = HeaderValue::from_maybe_shared(block.slice(value));
         let value = value.map_err(|_| Reject::FieldValue)?;
         headers.try_append(name, value).map_err(|_| Reject::TooManyFields)?;

@@ -183,3 +183,32 @@ fn settings_can_be_changed_while_running() {
     bench.controller.reconfigure(&changed);
     assert_eq!(bench.judge(1500 * MILLIS), Verdict::Keep);
 }
+
+#[test]
+fn a_client_that_would_not_wait_for_the_answer_is_told_so() {
+    let mut bench = Bench::new(40 * MILLIS, |_| {});
+    let answers = |bench: &Bench, waited, patience| {
+        bench.controller.can_answer(bench.time(), waited, patience)
+    };
+    bench.now = 500;
+    // The first one may try, against the estimate.
+    assert!(answers(&bench, Duration::ZERO, 10 * MILLIS));
+    for (waited, patience, expected) in [
+        (0, 10, false),
+        (0, 39, false),
+        (0, 41, true),
+        (10, 41, false),
+        (900, 60_000, true),
+        // The server's own deadline is not made longer.
+        (980, 60_000, false),
+        (0, 0, false),
+    ] {
+        let (waited, patience) = (waited * MILLIS, patience * MILLIS);
+        assert_eq!(answers(&bench, waited, patience), expected, "{waited:?} of {patience:?}");
+    }
+    bench.now += 400;
+    assert!(answers(&bench, Duration::ZERO, 10 * MILLIS), "once an interval, one may try");
+    assert!(!answers(&bench, Duration::ZERO, 10 * MILLIS));
+    let lenient = Bench::new(40 * MILLIS, |config| config.shed = false);
+    assert!(answers(&lenient, 10 * MILLIS, Duration::ZERO));
+}

@@ -98,6 +98,12 @@ pub(crate) fn number<T: FromStr>(text: &str) -> Result<T, Expected> {
     text.trim().parse().map_err(|_| "number that is in range here".to_owned())
 }
 
+/// Any text.
+#[expect(clippy::unnecessary_wraps, reason = "the form that values are read in")]
+pub(crate) fn any(text: &str) -> Result<String, Expected> {
+    Ok(text.trim().to_owned())
+}
+
 /// A switch.
 pub(crate) fn switch(text: &str) -> Result<bool, Expected> {
     match text.trim().to_ascii_lowercase().as_str() {

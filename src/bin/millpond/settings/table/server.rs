@@ -317,4 +317,23 @@ pub(super) static ROWS: &[Row] = &[
         );
         field!(R, config.overload.retry_after, value::range, |(a, b)| format!("{a}-{b}"))
     },
+    {
+        const R: Row = row!(
+            "overload.patience_field",
+            "patience-field",
+            "NAME",
+            "Request field in which clients say how long they wait",
+            "In seconds, or with a unit: 250ms. What would take longer is refused at once. It can only \
+             shorten the deadline. Empty: there is none."
+        );
+        field!(R, config.overload.patience_field, value::any, |name| name)
+    },
+    time!(
+        config.overload.report,
+        "overload.report",
+        "overload-report",
+        "TIME",
+        "How often an overload is logged, at the most",
+        "When it begins, as long as it lasts, and when it is over. 0 turns it off."
+    ),
 ];

@@ -1,0 +1,54 @@
+//! How long a client waits for its answer, as it says in a field: `2`, `0.5`, `250ms`, `1.5s`.
+
+use std::time::Duration;
+
+/// Digits that are read: more could say nothing that matters.
+const DIGITS: usize = 12;
+
+/// A number of seconds, or one with the unit `ms`, `s` or `m`. Anything else says nothing.
+pub(super) fn parse(value: &[u8]) -> Option<Duration> {
+    let end = value.iter().position(|b| !b.is_ascii_digit() && *b != b'.').unwrap_or(value.len());
+    let (number, unit) = value.split_at(end);
+    let scale = match unit.trim_ascii() {
+        b"" | b"s" => 1.0,
+        b"ms" => 1e-3,
+        b"m" => 60.0,
+        _ => return None,
+    };
+    if number.len() > DIGITS || !number.first()?.is_ascii_digit() {
+        return None;
+    }
+    let number: f64 = str::from_utf8(number).ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(number * scale).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_units_are_read_and_all_else_says_nothing() {
+        let millis = |millis| Some(Duration::from_millis(millis));
+        for (text, expected) in [
+            ("2", millis(2000)),
+            ("0", millis(0)),
+            ("0.25", millis(250)),
+            ("1.5s", millis(1500)),
+            ("250ms", millis(250)),
+            ("250 ms", millis(250)),
+            ("2m", millis(120_000)),
+            ("", None),
+            ("ms", None),
+            (".5", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e3", None),
+            ("1.2.3", None),
+            ("5 fortnights", None),
+            ("9999999999999", None),
+            ("nan", None),
+        ] {
+            assert_eq!(parse(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+}

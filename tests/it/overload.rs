@@ -1,0 +1,364 @@
+//! Too much work: what is refused, how, and what is told of it.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use millpond::http::{Handler, Request, Response};
+use millpond::service::Echo;
+use millpond::{Bind, CloseReason, Config, Handle, Refusal, Server, Service};
+
+use crate::support::{PATIENCE, addr, connect, exchange, read_all, read_answer, until};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// A handler that takes 20 ms, and at `/hold` as long as it is held.
+#[derive(Clone, Default)]
+struct Held {
+    hold: Arc<AtomicBool>,
+    entered: Arc<AtomicBool>,
+    paths: Arc<Mutex<Vec<String>>>,
+}
+
+impl Handler for Held {
+    fn handle(&self, request: &mut Request) -> Response {
+        self.paths.lock().unwrap().push(request.uri().path().to_owned());
+        if request.uri().path() == "/hold" {
+            self.entered.store(true, Ordering::SeqCst);
+            while self.hold.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        } else {
+            thread::sleep(Duration::from_millis(20));
+        }
+        Response::text("done")
+    }
+
+    fn refusal(&self) -> Option<String> {
+        Some("come back later".to_owned())
+    }
+}
+
+impl Held {
+    /// Sends the request that holds the only worker.
+    fn hold(&self, addr: SocketAddr) -> std::net::TcpStream {
+        self.hold.store(true, Ordering::SeqCst);
+        let mut held = connect(addr);
+        held.write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        until("the worker is held", || self.entered.load(Ordering::SeqCst));
+        held
+    }
+
+    fn release(&self) {
+        self.hold.store(false, Ordering::SeqCst);
+    }
+}
+
+/// One worker, and a deadline that leaves no time to wait behind another request: with the worker
+/// held, whatever comes second is refused. With it goes an echo service at a second endpoint.
+fn strict(held: &Held) -> Handle {
+    let mut config = Config::default();
+    config.pool.workers = 1;
+    config.overload.deadline = Duration::from_millis(25);
+    let server = Server::builder()
+        .config(config)
+        .bind("tcp://127.0.0.1:0")
+        .bind(Bind::to("tcp://127.0.0.1:0").with(Service::protocol(Echo)))
+        .http(held.clone())
+        .unwrap()
+        .spawn()
+        .unwrap();
+    // The server learns how long its handler takes.
+    for _ in 0..5 {
+        assert!(exchange(addr(&server), GET_CLOSE).ends_with("done"));
+    }
+    server
+}
+
+/// Puts one request into the queue of a server whose worker is held, so that the next is refused.
+fn fill(server: &Handle) -> Vec<std::net::TcpStream> {
+    let mut waiting = Vec::new();
+    until("somebody is refused", || {
+        let mut client = connect(addr(server));
+        client.write_all(GET_CLOSE).unwrap();
+        waiting.push(client);
+        server.stats().refused_total() > 0
+    });
+    waiting
+}
+
+/// Sends a request on new connections until one is refused: its answer, and its connection.
+fn refused(server: &Handle, request: &[u8]) -> (std::net::TcpStream, String, String) {
+    let before = server.stats().refused_total();
+    let mut client = connect(addr(server));
+    client.write_all(request).unwrap();
+    let is_head = request.starts_with(b"HEAD");
+    let (head, body) = if is_head {
+        let mut bytes = [0; 4096];
+        let length = client.read(&mut bytes).unwrap();
+        (String::from_utf8(bytes[..length].to_vec()).unwrap(), String::new())
+    } else {
+        read_answer(&mut client)
+    };
+    assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
+    until("it is counted", || server.stats().refused_total() > before);
+    (client, head, body)
+}
+
+fn retry_after(head: &str) -> u32 {
+    let line = head.lines().find_map(|line| line.strip_prefix("Retry-After: "));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_refusal_keeps_the_connection_where_that_is_safe_and_comes_whole_where_not() {
+    let held = Held::default();
+    let server = strict(&held);
+    let first = held.hold(addr(&server));
+    let queued = fill(&server);
+
+    let (mut kept, head, body) = refused(&server, GET);
+    assert!(head.contains("\r\nConnection: keep-alive\r\n"), "{head}");
+    assert_eq!(body, "come back later");
+    // It is refused again, on the same connection, by the other entrance.
+    kept.write_all(GET).unwrap();
+    assert!(read_answer(&mut kept).0.starts_with("HTTP/1.1 503 "));
+
+    let (_, head, _) = refused(&server, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(head.contains("\r\nContent-Length: 15\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+
+    let long =
+        [&b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"[..], &[b'x'; 60_000]];
+    for unsafe_to_keep in [
+        &long.concat()[..],
+        &[GET, GET].concat(),
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+    ] {
+        let (mut client, head, body) = refused(&server, unsafe_to_keep);
+        assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+        assert_eq!(body, "come back later");
+        assert_eq!(read_all(&mut client), "", "closed in order, not reset");
+    }
+    held.release();
+    drop((first, queued));
+    until("the worker is free", || server.stats().queued == 0);
+    // The connection that was kept is as good as ever.
+    until("it is served again", || {
+        kept.write_all(GET).unwrap();
+        read_answer(&mut kept).0.starts_with("HTTP/1.1 200 ")
+    });
+}
+
+#[test]
+fn those_refused_together_are_told_different_times() {
+    let held = Held::default();
+    let server = strict(&held);
+    let _first = held.hold(addr(&server));
+    let _queued = fill(&server);
+    let mut times: Vec<_> = (0..6).map(|_| retry_after(&refused(&server, GET_CLOSE).1)).collect();
+    times.sort_unstable();
+    times.dedup();
+    assert_eq!(times, [1, 2, 3]);
+    held.release();
+}
+
+#[test]
+fn a_raw_protocol_refuses_by_closing() {
+    let held = Held::default();
+    let server = strict(&held);
+    let _first = held.hold(addr(&server));
+    let _queued = fill(&server);
+    let before = server.stats().refused_total();
+    let mut client = connect(server.local_addrs()[1].as_socket().unwrap());
+    assert_eq!(client.read(&mut [0; 16]).unwrap_or(0), 0);
+    until("it is counted", || {
+        let stats = server.stats();
+        stats.refused_total() > before && stats.closed_for(CloseReason::Overloaded) > 0
+    });
+    held.release();
+}
+
+#[test]
+fn every_refusal_is_counted_by_its_reason() {
+    let held = Held::default();
+    let server = strict(&held);
+    let _first = held.hold(addr(&server));
+    let mut queued = fill(&server);
+    for _ in 0..5 {
+        refused(&server, GET_CLOSE);
+    }
+    held.release();
+    let answers: Vec<_> = queued.iter_mut().map(read_all).collect();
+    let unavailable = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 503 ")).count();
+    let stats = server.stats();
+    assert_eq!(stats.refused_total(), 5 + unavailable as u64);
+    assert_eq!(stats.refused_for(Refusal::Deadline), stats.refused_total());
+    assert_eq!(Refusal::ALL.map(|reason| stats.refused_for(reason)), stats.refused);
+}
+
+#[test]
+fn urgent_work_has_a_queue_of_its_own_that_is_taken_first() {
+    let held = Held::default();
+    let mut config = Config::default();
+    (config.pool.workers, config.pool.queue) = (1, Some(2));
+    config.overload.shed = false;
+    let server = Server::builder()
+        .config(config)
+        .bind("tcp://127.0.0.1:0")
+        .bind("tcp://127.0.0.1:0?priority=high")
+        .http(held.clone())
+        .unwrap()
+        .spawn()
+        .unwrap();
+    let urgent = server.local_addrs()[1].as_socket().unwrap();
+    exchange(addr(&server), GET_CLOSE);
+    let _first = held.hold(addr(&server));
+    let mut usual: Vec<_> = Vec::new();
+    until("the queue is full", || {
+        let mut client = connect(addr(&server));
+        client.write_all(b"GET /usual HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        usual.push(client);
+        server.stats().refused_for(Refusal::QueueFull) > 0
+    });
+    let mut operator = connect(urgent);
+    operator.write_all(b"GET /urgent HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    until("it is in its queue", || server.stats().queued == 3);
+    held.release();
+    assert!(read_all(&mut operator).ends_with("done"));
+    let paths = held.paths.lock().unwrap().clone();
+    assert_eq!(paths[1..3], ["/hold", "/urgent"], "{paths:?}");
+}
+
+#[test]
+fn a_client_that_says_how_long_it_waits_is_told_at_once_if_that_is_too_short() {
+    let server = |field: &str| {
+        let mut config = Config::default();
+        config.pool.workers = 2;
+        config.overload.patience_field = field.to_owned();
+        let server = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+        let server = server.http(Held::default()).unwrap().spawn().unwrap();
+        exchange(addr(&server), GET_CLOSE);
+        server
+    };
+    let ask = |client: &mut std::net::TcpStream, line: &str| {
+        client
+            .write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n").as_bytes())
+            .unwrap();
+        read_answer(client)
+    };
+    let usual = server("X-Request-Timeout");
+    let mut client = connect(addr(&usual));
+    // Once in a while one is let through all the same, to see how long requests take now.
+    until("it is refused", || {
+        let (head, body) = ask(&mut client, "x-request-timeout: 2ms");
+        let refused = head.starts_with("HTTP/1.1 503 ");
+        if refused {
+            assert!(head.contains("retry-after: ") || head.contains("Retry-After: "), "{head}");
+            assert_eq!(body, "come back later");
+        }
+        refused
+    });
+    let refused = usual.stats().refused_for(Refusal::Deadline);
+    assert!(refused >= 1);
+    for line in ["X-Request-Timeout: 30", "X-Request-Timeout: soon", "X-Other: 2ms"] {
+        assert!(ask(&mut client, line).0.starts_with("HTTP/1.1 200 "), "{line}");
+    }
+    let other = server("Patience");
+    until("the name can be chosen", || {
+        let mut client = connect(addr(&other));
+        ask(&mut client, "patience: 0.002").0.starts_with("HTTP/1.1 503 ")
+    });
+    let none = server("");
+    let mut client = connect(addr(&none));
+    for _ in 0..3 {
+        assert!(ask(&mut client, "X-Request-Timeout: 0").0.starts_with("HTTP/1.1 200 "));
+    }
+}
+
+/// Keeps what is logged.
+struct Log(Mutex<Vec<String>>);
+
+static LOG: Log = Log(Mutex::new(Vec::new()));
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if record.target() == "millpond::pool::report" {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn an_overload_is_logged_when_it_begins_and_when_it_is_over() {
+    log::set_logger(&LOG).unwrap();
+    log::set_max_level(log::LevelFilter::Info);
+    let mut config = Config::default();
+    config.pool.workers = 1;
+    config.overload.report = Duration::from_millis(100);
+    let handler = |_: &mut Request| {
+        thread::sleep(Duration::from_millis(5));
+        Response::text("done")
+    };
+    let server = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+    let server = server.http(handler).unwrap().spawn().unwrap();
+    let addr = addr(&server);
+    let lines = || LOG.0.lock().unwrap().clone();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..60 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    exchange(addr, GET_CLOSE);
+                }
+            });
+        }
+        until("it is logged", || lines().iter().any(|line| line.starts_with("overloaded: ")));
+        assert!(server.stats().load > 0.0);
+        stop.store(true, Ordering::SeqCst);
+    });
+    until("its end is logged", || {
+        lines().last().is_some_and(|line| line.starts_with("no longer overloaded: "))
+    });
+    assert!(!server.stats().overloaded);
+    let first = lines()[0].clone();
+    for part in [" queued, wait p50 ", ", capacity ", "served ", ", refused "] {
+        assert!(first.contains(part), "{first}");
+    }
+    server.drain(PATIENCE);
+}
+
+#[test]
+fn overload_control_is_set_by_flags() {
+    let flags = "--target 7ms --queue 9 --deadline 3s --no-shed --no-fairness --patience-field X-A \
+                 --overload-report 1m -b tcp://127.0.0.1:0?priority=high";
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
+        .args(["serve", "--print-config"])
+        .args(flags.split_whitespace())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "target = \"7ms\"",
+        "queue = 9",
+        "deadline = \"3s\"",
+        "shed = false",
+        "fairness = false",
+        "patience_field = \"X-A\"",
+        "report = \"60s\"",
+        "bind = [\"tcp://127.0.0.1:0?priority=high\"]",
+    ] {
+        assert!(text.lines().any(|other| other.starts_with(line)), "{line} is not in {text}");
+    }
+}
