@@ -1,5 +1,8 @@
 //! The main table: every server at every multiple of its capacity, and millpond's goals.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::Cli;
 use crate::outcome::Outcome;
 use crate::point::{Point, measure};
@@ -19,6 +22,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), String> {
     let names = cli.servers()?;
     let programs = cli.programs(&names)?;
     let capacity = cli.capacity();
+    let bare = (cli.burn_ms == 0.0).then(|| bare(cli.workers, cli.sleep_ms));
     let mut rows: Vec<Row> = Vec::new();
     for &multiple in &cli.multiples {
         for server in &names {
@@ -33,6 +37,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), String> {
         "{} workers, handlers sleep {} ms and burn {} ms: capacity {capacity:.0}/s; deadline {} ms\n",
         cli.workers, cli.sleep_ms, cli.burn_ms, cli.deadline_ms
     );
+    if let Some(bare) = bare {
+        println!("as many bare threads that only sleep come to {bare:.0}/s\n");
+    }
     print!("{}", table(&rows, &names, capacity, cli.markdown));
     if let Some(path) = &cli.svg {
         crate::chart::draw(path, &rows, &names, capacity)?;
@@ -42,6 +49,26 @@ pub(crate) fn run(cli: &Cli) -> Result<(), String> {
         goals(&rows, capacity).print();
     }
     Ok(())
+}
+
+/// How often a second threads that do nothing else can sleep: what no server here can surpass, since a
+/// sleep takes a little longer than it is meant to.
+fn bare(threads: usize, sleep_ms: f64) -> f64 {
+    const TIME: Duration = Duration::from_secs(2);
+    let end = Instant::now() + TIME;
+    let sleep = || {
+        let mut sleeps = 0_u32;
+        while Instant::now() < end {
+            thread::sleep(Duration::from_secs_f64(sleep_ms / 1e3));
+            sleeps += 1;
+        }
+        sleeps
+    };
+    let sleeps: u32 = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(sleep)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
+    });
+    f64::from(sleeps) / TIME.as_secs_f64()
 }
 
 fn table(rows: &[Row], names: &[&'static str], capacity: f64, markdown: bool) -> String {

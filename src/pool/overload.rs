@@ -177,8 +177,10 @@ impl Controller {
             || self.fairness.holds_its_part(bucket, (limit as f64 / drain) as u64 + 1);
         if wait > limit {
             // Those whose clients ask for little come in all the same, within bounds.
-            let modest = wait <= 3 * limit
-                && if overloaded { !self.fairness.is_greedy(bucket) } else { !holds_its_part() };
+            let modest = match overloaded {
+                true => wait <= 3 * limit && !self.fairness.is_greedy(bucket),
+                false => wait <= limit + limit / 4 && !holds_its_part(),
+            };
             return (!modest).then_some(Refusal::WaitTooLong);
         }
         let unfair = overloaded && self.fairness.is_greedy(bucket) && holds_its_part();

@@ -82,8 +82,9 @@ fn within_capacity_only_a_wait_of_an_interval_refuses() {
         (config.target, config.interval) = (2 * MILLIS, 50 * MILLIS);
     });
     assert_eq!(short.admit(50), Verdict::Keep);
-    // A client that holds nothing of the queue comes in behind a longer one.
-    assert_eq!(short.admit(99), Verdict::Keep);
+    // A client that holds nothing of the queue comes in behind a longer one, within bounds.
+    assert_eq!(short.admit(60), Verdict::Keep);
+    assert_eq!(short.admit(99), refuse(Refusal::WaitTooLong));
     (0..60).for_each(|_| short.controller.entered(short.client(1)));
     assert_eq!(short.admit(51), refuse(Refusal::WaitTooLong));
 }
