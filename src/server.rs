@@ -257,6 +257,16 @@ impl Handle {
         self.0.mill.counters.activities(Instant::now())
     }
 
+    /// Wakes the acceptor, and tells how often it has gone round before. A later call that gets the
+    /// same number has found it stuck: a watchdog asks every few seconds.
+    #[must_use]
+    pub fn acceptor_rounds(&self) -> u64 {
+        let mill = &self.0.mill;
+        let rounds = mill.counters.accept.rounds.load(Ordering::SeqCst);
+        mill.ledger.acceptor.wake();
+        rounds
+    }
+
     /// Stops gracefully: accepts what the backlog holds, stops listening, closes idle connections,
     /// answers what is queued and in hand with `Connection: close`; all within `deadline`. Then the
     /// threads end. A handler that still runs after the deadline cannot be interrupted: its thread is

@@ -70,6 +70,7 @@ impl Acceptor {
         let mill = Arc::clone(&self.mill);
         while !mill.is_draining() {
             let (callers, senders) = self.wait();
+            count(&mill.counters.accept.rounds);
             if mill.is_draining() {
                 break;
             }

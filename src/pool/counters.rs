@@ -36,6 +36,8 @@ struct WorkerCounters {
 /// What the acceptor meets.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptCounters {
+    /// How often the acceptor has gone round: by this it is seen to be alive.
+    pub(crate) rounds: AtomicU64,
     /// accept(2) was interrupted by a signal, and retried.
     pub(crate) interrupted: AtomicU64,
     /// accept(2) reported one connection's trouble, which was skipped.

@@ -102,3 +102,87 @@ fn another_user_reads_only_what_it_may() {
     let answer = get(addr, "/secret");
     assert!(answer.starts_with("HTTP/1.1 403") && !answer.contains("gold"), "{answer}");
 }
+
+/// The head of an answer in lower case, and its body.
+fn split(answer: &str) -> (String, &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_ascii_lowercase(), body)
+}
+
+#[test]
+fn each_option_of_files_has_its_flag() {
+    let www = root(&[("a.mill", "flour"), ("404.html", "gone"), ("app.html", "app"), ("d/x", "")]);
+    let flags = [
+        "--listing",
+        "--index=none.html",
+        "--error-page=404=404.html",
+        "--header=/a.* X-Stone: granite",
+        "--cache-control=max-age=60",
+        "--cors=https://b.test",
+        "--type=mill=text/x-mill",
+        "--charset=us-ascii",
+        "--no-nosniff",
+    ];
+    let mut daemon = Daemon::serve(&[&[text(www.path())], &flags[..]].concat());
+    let addr = daemon.addr();
+    let request =
+        "GET /a.mill HTTP/1.1\r\nHost: a\r\nOrigin: https://b.test\r\nConnection: close\r\n\r\n";
+    let answer = crate::support::exchange(addr, request.as_bytes());
+    let (head, body) = split(&answer);
+    assert_eq!(body, "flour");
+    for field in [
+        "content-type: text/x-mill; charset=us-ascii",
+        "x-stone: granite",
+        "cache-control: max-age=60",
+        "access-control-allow-origin: https://b.test",
+    ] {
+        assert!(head.contains(field), "{field} is not in {head}");
+    }
+    assert!(!head.contains("nosniff"), "{head}");
+    assert_eq!(split(&get(addr, "/none.txt")).1, "gone");
+    assert!(get(addr, "/d/").contains("x"));
+    drop(daemon);
+    let mut daemon = Daemon::serve(&[text(www.path()), "--fallback", "app.html"]);
+    let addr = daemon.addr();
+    let request =
+        "GET /some/page HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nConnection: close\r\n\r\n";
+    assert_eq!(split(&crate::support::exchange(addr, request.as_bytes())).1, "app");
+}
+
+#[test]
+fn a_site_may_ask_for_a_name_and_a_password() {
+    let www = root(&[("open/a", "open"), ("closed/a", "closed")]);
+    let users = root(&[("users", &format!("ada:{}\n", bcrypt::hash("secret", 4).unwrap()))]);
+    let users = users.path().join("users");
+    let file = www.path().join("millpond.toml");
+    let path = text(www.path());
+    fs::write(
+        &file,
+        format!(
+            "root = \"{path}/open\"\n[[site]]\nhosts = \"closed.test\"\nroot = \"{path}/closed\"\n\
+             files.auth = {users:?}\nfiles.realm = \"the mill\"\n"
+        ),
+    )
+    .unwrap();
+    let mut daemon = Daemon::serve(&["-c", text(&file)]);
+    let addr = daemon.addr();
+    assert!(get(addr, "/a").ends_with("open"));
+    let ask = |more: &str| {
+        let request =
+            format!("GET /a HTTP/1.1\r\nHost: closed.test\r\n{more}Connection: close\r\n\r\n");
+        crate::support::exchange(addr, request.as_bytes())
+    };
+    let answer = ask("");
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("the mill"), "{answer}");
+    // ada:secret
+    assert!(ask("Authorization: Basic YWRhOnNlY3JldA==\r\n").ends_with("closed"));
+    // A reload reads the file again, and a broken one keeps the old.
+    fs::write(&users, "ada").unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("keeping the old settings");
+    assert!(ask("Authorization: Basic YWRhOnNlY3JldA==\r\n").ends_with("closed"));
+    fs::write(&users, "").unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("settings read again");
+    assert!(ask("Authorization: Basic YWRhOnNlY3JldA==\r\n").starts_with("HTTP/1.1 401"));
+}

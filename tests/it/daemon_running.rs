@@ -154,3 +154,45 @@ fn what_the_kernel_grants_of_the_confinement_is_logged() {
     let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://127.0.0.1:0"]));
     daemon.wait_for("confined");
 }
+
+#[test]
+fn a_full_disk_behind_standard_error_never_stops_serving() {
+    use std::io::{Read, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sock");
+    let endpoint = format!("unix:{}", path.display());
+    let mut command = command(&["serve", "-vv", "-b", &endpoint, "--access-log", "json"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = command.stderr(full).spawn().unwrap();
+    until("the daemon listens", || path.exists());
+    for _ in 0..20 {
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("Hello, world!"), "{answer:?}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    for signal in [Signal::HUP, Signal::QUIT, Signal::USR1, Signal::TERM] {
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+    let mut status = None;
+    until("the daemon ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_written_is_named_before_anything_is_bound() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("tcp://{}", taken.local_addr().unwrap());
+    // A directory, which not even root can write as a file.
+    let args = ["serve", "-b", &taken, "--access-log", "clf", "--access-log-file", "/"];
+    let ran = crate::support::daemon::run(&args);
+    assert_eq!(ran.code, Some(78), "{ran:?}");
+    let lines: Vec<_> = ran.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{ran:?}");
+    assert!(lines[0].starts_with("error: cannot write to /: ") && lines[1].starts_with("hint: "));
+}

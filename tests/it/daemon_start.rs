@@ -27,6 +27,13 @@ fn log_lines_carry_the_time_in_utc_with_milliseconds_and_no_colour() {
 }
 
 #[test]
+fn colours_come_when_asked_for() {
+    let mut daemon = Daemon::serve(&["--color", "always"]);
+    let line = daemon.wait_for("listening on");
+    assert!(line.contains("\x1b["), "{line:?}");
+}
+
+#[test]
 fn echo_sends_back_what_comes_over_tcp_and_unix_sockets() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo.sock");
@@ -60,7 +67,7 @@ fn each_mistake_is_one_error_and_one_hint_with_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     let missing = missing.to_str().unwrap();
-    let table: [(&[&str], i32, &str); 11] = [
+    let table: [(&[&str], i32, &str); 14] = [
         (&[], 2, "no command"),
         (&["serve", "--no-such"], 2, "--no-such"),
         (&["serve", "-t", "many"], 2, "\"many\" is no number"),
@@ -72,6 +79,9 @@ fn each_mistake_is_one_error_and_one_hint_with_its_exit_code() {
         (&["serve", "-c", missing], 78, "missing"),
         (&["serve", missing], 78, "missing"),
         (&["check", "--queue", "0"], 78, "queue is 0"),
+        (&["serve", "--check-config", "--queue", "0"], 78, "queue is 0"),
+        (&["serve", "--user", "no-such-user"], 78, "no-such-user"),
+        (&["serve", "--header", "X-A"], 2, "\"X-A\" is no rule"),
     ];
     for (args, code, message) in table {
         refused(&run(args), code, message);
@@ -93,6 +103,13 @@ fn an_unknown_key_of_the_file_is_named_with_its_line_and_the_nearest() {
     let ran = run(&["check", "-c", path.to_str().unwrap()]);
     refused(&ran, 78, "millpond.toml:3: unknown key \"timeouts.idel\"");
     assert!(ran.stderr.contains("did you mean \"timeouts.idle\"?"), "{ran:?}");
+}
+
+#[test]
+fn settings_of_files_without_a_root_are_warned_of() {
+    let ran = run(&["check", "--listing"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("warning: files.listing has no effect without a root"), "{ran:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use millpond::http::header::{HeaderValue, REFERER, USER_AGENT};
+use millpond::http::header::{HOST, HeaderValue, REFERER, USER_AGENT};
 use millpond::http::{Method, Request, Response, Uri, Version};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -21,6 +21,7 @@ pub(crate) struct Asked {
     peer: Option<SocketAddr>,
     method: Method,
     uri: Uri,
+    host: Option<HeaderValue>,
     version: Version,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
@@ -34,6 +35,7 @@ impl Asked {
             peer: request.peer_addr(),
             method: request.method().clone(),
             uri: request.uri().clone(),
+            host: request.headers().get(HOST).cloned(),
             version: request.version(),
             referer: request.headers().get(REFERER).cloned(),
             agent: request.headers().get(USER_AGENT).cloned(),
@@ -104,6 +106,7 @@ impl Asked {
         text(&mut line, "client", peer.as_deref().map(str::as_bytes));
         text(&mut line, "method", Some(self.method.as_str().as_bytes()));
         text(&mut line, "target", Some(self.uri.to_string().as_bytes()));
+        text(&mut line, "host", self.host.as_ref().map(HeaderValue::as_bytes));
         text(&mut line, "version", Some(format!("{:?}", self.version).as_bytes()));
         let _ = write!(line, ",\"status\":{status}");
         if let Some(bytes) = bytes {
@@ -165,6 +168,7 @@ mod tests {
         let request = millpond::http::Request::from(
             http::Request::builder()
                 .uri("/a\"b?c")
+                .header(HOST, "a.test")
                 .header(USER_AGENT, HeaderValue::from_bytes(agent).unwrap())
                 .body(millpond::http::Body::empty())
                 .unwrap(),
@@ -184,8 +188,8 @@ mod tests {
         assert_eq!(
             line(Format::Json, b"quern"),
             "{\"time\":\"2026-11-24T09:08:07.006Z\",\"method\":\"GET\",\"target\":\"/a\\\"b?c\",\
-             \"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":3,\"wait_us\":0,\"service_us\":1500,\
-             \"user_agent\":\"quern\"}\n"
+             \"host\":\"a.test\",\"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":3,\
+             \"wait_us\":0,\"service_us\":1500,\"user_agent\":\"quern\"}\n"
         );
     }
 

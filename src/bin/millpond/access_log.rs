@@ -125,7 +125,7 @@ fn write(mut output: Output, messages: &Receiver<Message>, dropped: &AtomicU64) 
             let full = batch.len() >= BATCH || reopen || end;
             next = if full { None } else { messages.try_recv().ok() };
         }
-        if !output.write(&batch) {
+        if lines > 0 && !output.write(&batch) {
             dropped.fetch_add(lines, Ordering::Relaxed);
         }
         batch.clear();

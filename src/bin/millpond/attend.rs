@@ -56,10 +56,10 @@ impl Daemon {
             if beat.as_mut().is_some_and(|beat| beat.is_due(now)) {
                 let stats = self.handle.stats();
                 let done = stats.served + stats.refused_total() + stats.closed.iter().sum::<u64>();
-                if progress.is_made(stats.queued, done) {
-                    self.notifier.alive();
-                } else {
-                    error!("no sign for the watchdog: {} wait, and none was served", stats.queued);
+                let rounds = self.handle.acceptor_rounds();
+                match progress.hindrance(stats.queued, done, rounds) {
+                    None => self.notifier.alive(),
+                    Some(what) => error!("no sign for the watchdog: {what}"),
                 }
             }
             if status.as_mut().is_some_and(|beat| beat.is_due(now)) {
@@ -127,19 +127,27 @@ impl Daemon {
     }
 }
 
-/// Whether the queue gets on: the watchdog is to restart a server that does not.
+/// Whether acceptor and queue get on: the watchdog is to restart a server that does not.
 #[derive(Debug, Default)]
 struct Progress {
     /// What was done at the last look, if something was waiting then.
     waiting_at: Option<u64>,
+    /// How often the acceptor had gone round then; it is woken at each look.
+    rounds: Option<u64>,
 }
 
 impl Progress {
-    /// Whether nothing waits, nothing waited the last time, or something was done since.
-    fn is_made(&mut self, queued: usize, done: u64) -> bool {
+    /// What does not get on. Nothing, if nothing waits, or nothing waited the last time, or something
+    /// was done since; and the acceptor has gone round.
+    fn hindrance(&mut self, queued: usize, done: u64, rounds: u64) -> Option<String> {
         let stuck = queued > 0 && self.waiting_at == Some(done);
         self.waiting_at = (queued > 0).then_some(done);
-        !stuck
+        let still = self.rounds.replace(rounds) == Some(rounds);
+        match (stuck, still) {
+            (true, _) => Some(format!("{queued} wait, and none was served")),
+            (_, true) => Some("the acceptor does not answer".to_owned()),
+            (false, false) => None,
+        }
     }
 }
 
@@ -175,10 +183,19 @@ mod tests {
     #[test]
     fn progress_is_missing_only_where_work_waits_and_none_is_done() {
         let mut progress = Progress::default();
-        for (queued, done, made) in
-            [(0, 0, true), (5, 0, true), (5, 0, false), (5, 1, true), (0, 1, true), (3, 1, true)]
-        {
-            assert_eq!(progress.is_made(queued, done), made, "{queued} {done}");
+        let table =
+            [(0, 0, true), (5, 0, true), (5, 0, false), (5, 1, true), (0, 1, true), (3, 1, true)];
+        for ((queued, done, made), rounds) in table.into_iter().zip(1..) {
+            let hindrance = progress.hindrance(queued, done, rounds);
+            assert_eq!(hindrance.is_none(), made, "{queued} {done}");
+        }
+    }
+
+    #[test]
+    fn an_acceptor_that_does_not_go_round_is_missed() {
+        let mut progress = Progress::default();
+        for (rounds, made) in [(0, true), (0, false), (1, true), (2, true), (2, false)] {
+            assert_eq!(progress.hindrance(0, 0, rounds).is_none(), made, "{rounds}");
         }
     }
 

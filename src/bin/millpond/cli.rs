@@ -59,6 +59,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         Some(("serve", sub)) => Invocation::Serve { flags: flags(sub), print: prints(sub) },
         Some(("check", sub)) => Invocation::Check { flags: flags(sub), print: prints(sub) },
         Some(("connect", sub)) => Invocation::Connect(connect_args(sub)?),
+        Some(("reference", _)) => Invocation::Manual(Manual::Reference),
+        Some(("sample", _)) => Invocation::Manual(Manual::Sample),
         Some(("man", _)) => Invocation::Manual(Manual::Page),
         Some(("completions", sub)) => match sub.get_one::<Shell>("shell") {
             Some(shell) => Invocation::Manual(Manual::Completions(*shell)),
@@ -104,6 +106,10 @@ pub(crate) fn command() -> Command {
         .subcommand(with_settings(check))
         .subcommand(connect)
         .subcommand(Command::new("man").hide(true).about("Write the man page"))
+        .subcommand(Command::new("reference").hide(true).about("Write the table of settings"))
+        .subcommand(
+            Command::new("sample").hide(true).about("Write a file of settings, commented out"),
+        )
         .subcommand(
             Command::new("completions")
                 .hide(true)

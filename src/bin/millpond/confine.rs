@@ -159,4 +159,43 @@ mod tests {
         let user = User { uid: 4242, gid: 4343, groups: vec![4343] };
         assert_eq!(User::find("4242:4343").unwrap(), user);
     }
+
+    #[test]
+    fn a_handler_that_tries_reads_no_file_elsewhere() {
+        use millpond::Server;
+        use millpond::http::{Request, Response};
+        use std::io::{Read, Write};
+
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let paths = [&inside, &outside].map(|dir| dir.path().join("file"));
+        paths.iter().for_each(|path| std::fs::write(path, "flour").unwrap());
+        let reach = Reach { read: vec![inside.path().to_owned()], write: Vec::new() };
+        let handler = |request: &mut Request| {
+            let read = std::fs::read_to_string(request.uri().path());
+            Response::text(read.unwrap_or_else(|error| format!("{:?}", error.kind())))
+        };
+        // Restrictions belong to a thread and those that it starts: this one stays as it is.
+        let started = std::thread::spawn(move || {
+            let builder = Server::builder().bind("tcp://127.0.0.1:0").workers(2);
+            let server = builder.http(handler).unwrap();
+            let status = restrict(&reach).unwrap();
+            (status.ruleset, server.spawn().unwrap())
+        });
+        let (status, handle) = started.join().unwrap();
+        let addr = handle.local_addrs()[0].as_socket().unwrap();
+        let asked = |path: &Path| {
+            let mut stream = std::net::TcpStream::connect(addr).unwrap();
+            write!(stream, "GET {} HTTP/1.0\r\n\r\n", path.display()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        };
+        assert_eq!(asked(&paths[0]), "flour");
+        if status != RulesetStatus::NotEnforced {
+            for path in [&paths[1], Path::new("/etc/passwd"), Path::new("/proc/self/environ")] {
+                assert_eq!(asked(path), "PermissionDenied", "{}", path.display());
+            }
+        }
+        handle.stop_now();
+    }
 }

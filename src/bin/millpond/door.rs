@@ -69,4 +69,8 @@ impl Handler for Door {
     fn refusal(&self) -> Option<String> {
         self.enter().handler.refusal()
     }
+
+    fn check(&self) -> Result<(), millpond::Error> {
+        self.enter().handler.check()
+    }
 }

@@ -28,7 +28,7 @@ use crate::systemd::{Notifier, Passed};
 /// Serves until a signal ends it.
 pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     if print {
-        return manual::say(&settings::print(&load(flags)?));
+        return manual::say(&settings::print::print(&load(flags)?));
     }
     // From the first moment on a signal is kept, and answered once the server is up.
     let signals = Signals::register()?;
@@ -92,7 +92,7 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     }
     rooms(&loaded, &places(&loaded, false)?, None)?;
     if print {
-        return manual::say(&settings::print(&loaded));
+        return manual::say(&settings::print::print(&loaded));
     }
     let warnings: String = loaded.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
     manual::say(&format!("{warnings}the configuration is valid\n"))

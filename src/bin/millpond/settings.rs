@@ -4,7 +4,7 @@
 //! else from its variable, else from the file, else it keeps its default.
 
 mod file;
-mod print;
+pub(crate) mod print;
 pub(crate) mod site;
 pub(crate) mod table;
 mod value;
@@ -18,7 +18,6 @@ use millpond::Config;
 use crate::failure::{Failure, code};
 use table::{Row, rows};
 
-pub(crate) use print::print;
 pub(crate) use site::Site;
 
 /// What is listened on unless it is said otherwise: every address, IPv4 and IPv6.
@@ -170,6 +169,12 @@ impl Loaded {
         if settings.echo && (settings.site.root.is_some() || !settings.sites.is_empty()) {
             return Err(Failure::new(code::USAGE, "files and echo exclude each other")
                 .with_hint("leave out one of them: echo sends back bytes, a root serves files"));
+        }
+        let rootless =
+            settings.site.root.is_none() && settings.sites.iter().all(|site| site.root.is_none());
+        let idle = loaded.origins.keys().find(|key| key.starts_with("files.") && rootless);
+        if let Some(key) = idle.copied() {
+            loaded.warnings.push(format!("{key} has no effect without a root"));
         }
         loaded.check_hosts()?;
         Ok(loaded)
@@ -324,11 +329,8 @@ fn assign(
             }
             Origin::Default => (code::RUNTIME, row.key.to_owned()),
         };
-        Failure::new(code, format!("{place}: {value:?} is no {expected}")).with_hint(format!(
-            "{}: {}",
-            row.key,
-            row.help.to_lowercase()
-        ))
+        Failure::new(code, format!("{place}: {value:?} is no {expected}"))
+            .with_hint(format!("{}: {}", row.key, row.help))
     })
 }
 

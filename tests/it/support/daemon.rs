@@ -35,7 +35,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
 /// Another program that may start the binary.
 pub(crate) fn bare(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(args);
+    command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
         let heeded = ["MILLPOND_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "JOURNAL_", "NO_COLOR"];
@@ -71,7 +71,7 @@ impl Daemon {
 
     /// Starts a prepared command.
     pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (sender, lines) = channel();

@@ -120,7 +120,7 @@ impl Source<'_> {
                     (false, _) => "one value",
                 };
                 wrong(self.path, line, format!("{name} is not {form}"))
-                    .with_hint(format!("{name}: {}", row.help.to_lowercase()))
+                    .with_hint(format!("{name}: {}", row.help))
             })?;
             found.push(Entry { row, values, line });
         }

@@ -285,6 +285,8 @@ mod tests {
         for row in rows() {
             assert!(!row.help.is_empty() && !row.help.ends_with('.'), "{}", row.key);
             assert!(row.more.is_empty() || row.more.ends_with('.'), "{}", row.key);
+            // What the key means is the flag's help without these words.
+            assert_eq!(row.on == Some("false"), row.help.starts_with("Do not "), "{}", row.key);
         }
     }
 }

@@ -278,7 +278,7 @@ pub(super) static ROWS: &[Row] = &[
         "overload.shed",
         "no-shed",
         "",
-        "Refuse work only when the queue is full",
+        "Do not refuse work before the queue is full",
         ""
     )),
     switch!(
@@ -296,7 +296,7 @@ pub(super) static ROWS: &[Row] = &[
         "overload.drop_gone",
         "serve-gone",
         "",
-        "Serve requests whose clients went away while they waited, too",
+        "Do not drop requests whose clients went away while they waited",
         ""
     ),
     number!(

@@ -1,0 +1,83 @@
+//! A restart under load, as a service manager does it that holds the sockets: nobody is refused.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use rustix::process::Signal;
+
+use crate::support::daemon::{Daemon, bare, root, text};
+use crate::support::{PATIENCE, until};
+
+const RESTARTS: u32 = 10;
+const CLIENTS: usize = 4;
+
+/// The daemon with this socket passed to it, as sd_listen_fds(3) has it.
+fn activated(listener: &TcpListener, args: &[&str]) -> Command {
+    // The shell puts the socket where it belongs, and knows its own process, which the daemon becomes.
+    let script =
+        "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http exec \"$@\"";
+    let mut all = vec!["-c", script, "sh", env!("CARGO_BIN_EXE_millpond"), "serve"];
+    all.extend(args);
+    let mut command = bare("sh", &all);
+    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
+    command
+}
+
+/// One request on a fresh connection: whether it was answered in full.
+fn ask(addr: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /a HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nflour"))
+}
+
+#[test]
+fn ten_restarts_under_load_fail_no_request_of_a_fresh_connection() {
+    let www = root(&[("a", "flour")]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let start = || {
+        // A request that the machine has no time for may be refused; that is not what is looked at.
+        let args = [text(www.path()), "-b", "fd:http", "--no-shed", "--deadline", "1m"];
+        let mut daemon = Daemon::start(activated(&listener, &args));
+        daemon.addr();
+        daemon
+    };
+    let (done, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut failed = Vec::new();
+                    while !done.load(Ordering::SeqCst) {
+                        match ask(addr) {
+                            Ok(true) => drop(answered.fetch_add(1, Ordering::SeqCst)),
+                            other => failed.push(format!("{other:?}")),
+                        }
+                    }
+                    failed
+                })
+            })
+            .collect();
+        let mut daemon = start();
+        for round in 0..RESTARTS {
+            let before = answered.load(Ordering::SeqCst);
+            until("the load runs", || answered.load(Ordering::SeqCst) > before + 50);
+            daemon.signal(Signal::TERM);
+            assert_eq!(daemon.end().code(), Some(0), "{round}: {:#?}", daemon.log);
+            daemon = start();
+        }
+        let before = answered.load(Ordering::SeqCst);
+        until("the load runs", || answered.load(Ordering::SeqCst) > before + 50);
+        done.store(true, Ordering::SeqCst);
+        let failed: Vec<_> =
+            clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        assert!(failed.is_empty(), "{} of {answered:?}: {failed:#?}", failed.len());
+    });
+}
