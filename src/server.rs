@@ -267,10 +267,11 @@ impl Handle {
         rounds
     }
 
-    /// Stops gracefully: accepts what the backlog holds, stops listening, closes idle connections,
-    /// answers what is queued and in hand with `Connection: close`; all within `deadline`. Then the
-    /// threads end. A handler that still runs after the deadline cannot be interrupted: its thread is
-    /// left behind.
+    /// Stops gracefully: accepts what the backlog holds (that of a listener which was
+    /// [passed in](crate::Bind::passed) is left to the next program), stops listening, closes idle
+    /// connections, answers what is queued and in hand with `Connection: close`; all within
+    /// `deadline`. Then the threads end. A handler that still runs after the deadline cannot be
+    /// interrupted: its thread is left behind.
     ///
     /// Of several calls, the first drains; the others wait for it and get the same report.
     pub fn drain(&self, deadline: Duration) -> DrainReport {

@@ -65,7 +65,8 @@ impl Acceptor {
     }
 
     /// Accepts until the server drains; then accepts what the kernel still holds, and closes the
-    /// listeners. (Closing them first would reset the connections in the backlog.)
+    /// listeners. (Closing them first would reset the connections in the backlog. That of a listener
+    /// which was passed in is left to the program that goes on with it.)
     pub(crate) fn run(mut self) {
         let mill = Arc::clone(&self.mill);
         while !mill.is_draining() {
@@ -83,6 +84,9 @@ impl Acceptor {
         }
         self.receiver.finish();
         for index in 0..self.sources.len() {
+            if self.sources[index].listener.is_inherited() {
+                continue;
+            }
             while !mill.is_stopped() && !mill.ledger.is_full() && self.accept_round(index) {}
         }
         log::debug!("listeners closed");

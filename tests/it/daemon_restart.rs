@@ -2,30 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Daemon, bare, root, text};
+use crate::support::daemon::{Daemon, activated, root, text};
 use crate::support::{PATIENCE, until};
 
 const RESTARTS: u32 = 10;
 const CLIENTS: usize = 4;
-
-/// The daemon with this socket passed to it, as sd_listen_fds(3) has it.
-fn activated(listener: &TcpListener, args: &[&str]) -> Command {
-    // The shell puts the socket where it belongs, and knows its own process, which the daemon becomes.
-    let script =
-        "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http exec \"$@\"";
-    let mut all = vec!["-c", script, "sh", env!("CARGO_BIN_EXE_millpond"), "serve"];
-    all.extend(args);
-    let mut command = bare("sh", &all);
-    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
-    command
-}
 
 /// One request on a fresh connection: whether it was answered in full.
 fn ask(addr: SocketAddr) -> std::io::Result<bool> {
@@ -44,8 +30,8 @@ fn ten_restarts_under_load_fail_no_request_of_a_fresh_connection() {
     let addr = listener.local_addr().unwrap();
     let start = || {
         // A request that the machine has no time for may be refused; that is not what is looked at.
-        let args = [text(www.path()), "-b", "fd:http", "--no-shed", "--deadline", "1m"];
-        let mut daemon = Daemon::start(activated(&listener, &args));
+        let args = [text(www.path()), "-b", "fd:passed", "--no-shed", "--deadline", "1m"];
+        let mut daemon = Daemon::start(activated(listener.try_clone().unwrap(), &args));
         daemon.addr();
         daemon
     };

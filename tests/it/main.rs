@@ -29,6 +29,7 @@ mod net_common;
 mod net_connect;
 mod net_datagram;
 mod net_listener;
+mod net_passed;
 mod net_raw;
 mod net_serving;
 mod net_stream;

@@ -329,22 +329,6 @@ fn a_handler_that_outlasts_the_deadline_is_left_behind_and_its_datagram_counted(
 }
 
 #[test]
-fn a_passed_datagram_socket_is_served_and_left_to_its_owner() {
-    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let copy = theirs.try_clone().unwrap();
-    let bind = Bind::passed(theirs.into()).unwrap();
-    let handle = Server::builder().workers(1).bind(bind).serve(&echo()).unwrap().spawn().unwrap();
-    assert_eq!(ask(&udp(&handle), "passed"), "passed");
-    handle.drain(PATIENCE);
-    udp(&handle).send(b"for the next").unwrap();
-    copy.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(copy.recv(&mut [0; 20]).unwrap(), 12);
-
-    let error = Bind::passed(std::fs::File::open("/").unwrap().into()).unwrap_err();
-    assert!(error.to_string().contains("no socket"), "{error}");
-}
-
-#[test]
 fn records_keep_their_boundaries_and_a_slow_reader_holds_no_worker() {
     let dir = Dir::new();
     let place = unix("unixpacket", &dir.path("p"));
