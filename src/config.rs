@@ -71,6 +71,10 @@ pub struct Limits {
     pub body: u64,
     /// Bytes of a chunk's extensions, and of a trailer section. Default: 16 KiB. Exceeded: 400, 431.
     pub trailers: usize,
+    /// Bytes of a body that are awaited off the workers, before the handler is called: a body of
+    /// declared length that is no longer. Others are read by the handler as they come, and so is one
+    /// that the client holds back for a `100 Continue`. Default: 16 KiB. 0: none is awaited.
+    pub read_ahead: usize,
     /// Bytes of a body left unread by the handler that are read and thrown away to keep the
     /// connection. Default: 64 KiB. Exceeded: the connection closes.
     pub drain: u64,
@@ -100,7 +104,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two requests. Default: 60 s.
     pub idle: Duration,
-    /// Between two pieces of a request's body. Default: 30 s.
+    /// Between two pieces of a request's body, and for the whole of one that is awaited before the
+    /// handler is called. Default: 30 s.
     pub body: Duration,
     /// Between two pieces of an answer that the client takes. Default: 30 s.
     pub write: Duration,
@@ -197,6 +202,7 @@ impl Default for Limits {
             fields: 100,
             body: 1 << 30,
             trailers: 16 * 1024,
+            read_ahead: 16 * 1024,
             drain: 64 * 1024,
             pending: 16 << 20,
             pending_total: 64 << 20,
@@ -260,6 +266,12 @@ impl Config {
         at_least("limits.fields", limits.fields, 1, "every HTTP/1.1 request has a Host field")?;
         at_most("limits.fields", limits.fields, 10_000, "each takes memory")?;
         at_least("limits.pipeline", limits.pipeline, 1, "no request would be served")?;
+        at_most(
+            "limits.read_ahead",
+            limits.read_ahead,
+            1 << 24,
+            "each connection may take as much",
+        )?;
         below("limits.target", limits.target, "limits.head", limits.head)?;
         if limits.pending > limits.pending_total {
             return Err(exceeds(

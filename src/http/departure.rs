@@ -81,11 +81,10 @@ fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Served> {
                 let (now, left) = (Instant::now(), connection.output.left());
                 let (since, all) = *waiting.get_or_insert((now, left));
                 let lasted = now.saturating_duration_since(since);
-                let deadline = Some(now + timeouts.write);
-                match connection.stream.wait(Interest::Write, deadline) {
+                let deadline = timeouts.deadline(timeouts.write, all - left, since, now);
+                match connection.stream.wait(Interest::Write, Some(deadline)) {
                     Ok(true) if !is_too_slow(timeouts, all - left, lasted) => {}
-                    Ok(true) => exchange.failure = Some(CloseReason::WriteTimeout),
-                    Ok(false) => exchange.failure = Some(CloseReason::WriteTimeout),
+                    Ok(_) => exchange.failure = Some(CloseReason::WriteTimeout),
                     Err(_) => exchange.failure = Some(CloseReason::SocketError),
                 }
                 if exchange.failure.is_some() {
@@ -101,7 +100,9 @@ fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Served> {
 }
 
 /// The connection has nothing more to say for now: sends what is encoded, and parks it.
-pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>) -> Served {
+///
+/// `within_body`: what it waits for is the rest of a request's body.
+pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>, within_body: bool) -> Served {
     if !exchange.output.is_empty()
         && let Some(served) = send(exchange, turn)
     {
@@ -109,6 +110,7 @@ pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>) -> Served {
     }
     let phase = match &exchange.connection {
         _ if !exchange.body.is_done() => Phase::Discard,
+        _ if within_body => Phase::Body,
         Some(connection) if connection.requests > 0 && exchange.input.is_empty() => Phase::Idle,
         _ => Phase::Head,
     };

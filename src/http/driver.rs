@@ -1,7 +1,7 @@
 //! HTTP as a [`Protocol`]: bytes in, handler called, bytes out, keep-alive or close.
 //!
 //! ```text
-//! serve ─► finish what is unsent ─► next head? ──no──► read ──nothing──► park (idle, head)
+//! serve ─► finish what is unsent ─► next head? ──no──► read ──nothing──► park (idle, head, body)
 //!              │ blocked              ▲   │ yes
 //!              ▼                      │   ▼
 //!         park (write)          keep-alive  handler ─► answer ─► send ──blocked──► park (write)
@@ -154,6 +154,12 @@ impl Seat for HttpSeat {
                 let _ = connection.stream.try_write(&answer);
                 CloseReason::HeadTimeout
             }
+            Phase::Body => {
+                let asked = Asked::of_bytes(&connection.input);
+                let answer = self.timed_out(&asked);
+                let _ = connection.stream.try_write(&answer);
+                CloseReason::BodyTimeout
+            }
             Phase::Idle => CloseReason::IdleTimeout,
             Phase::Discard => CloseReason::BodyTimeout,
             Phase::Write => CloseReason::WriteTimeout,
@@ -274,7 +280,7 @@ impl HttpSeat {
         outcome.unwrap_or_else(|| abandon(&mut exchange))
     }
 
-    /// The 408 to a head that has not come whole.
+    /// The 408 to a request that has not come whole.
     fn timed_out(&mut self, asked: &Asked) -> Vec<u8> {
         let (parts, body, _) = Response::error(StatusCode::REQUEST_TIMEOUT).into_split();
         let payload = Payload::Known(body.length().unwrap_or(0));

@@ -226,7 +226,9 @@ impl Exchange {
         };
         // What came with the head costs no look at the clock.
         let began = *self.pace.began.get_or_insert_with(Instant::now);
-        let deadline = Instant::now() + self.config.timeouts.body;
+        let so_far = self.pace.bytes + self.input.filled().len() as u64;
+        let timeouts = &self.config.timeouts;
+        let deadline = timeouts.deadline(timeouts.body, so_far, began, Instant::now());
         let limit = self.config.limits.head;
         loop {
             match self.input.fill(&connection.stream, limit) {
@@ -292,11 +294,11 @@ impl Exchange {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let now = Instant::now();
-                    let lasted = now.saturating_duration_since(*began.get_or_insert(now));
-                    let ready = !is_too_slow(&self.config.timeouts, sent as u64, lasted)
-                        && connection
-                            .stream
-                            .wait(Interest::Write, Some(now + self.config.timeouts.write))?;
+                    let (since, timeouts) = (*began.get_or_insert(now), &self.config.timeouts);
+                    let lasted = now.saturating_duration_since(since);
+                    let deadline = timeouts.deadline(timeouts.write, sent as u64, since, now);
+                    let ready = !is_too_slow(timeouts, sent as u64, lasted)
+                        && connection.stream.wait(Interest::Write, Some(deadline))?;
                     if !ready {
                         return Err(self.fail(CloseReason::WriteTimeout));
                     }
@@ -347,6 +349,25 @@ impl Exchange {
 pub(super) fn is_too_slow(timeouts: &Timeouts, bytes: u64, lasted: Duration) -> bool {
     let (rate, grace) = (timeouts.min_rate, timeouts.rate_grace);
     rate > 0 && lasted > grace && (bytes as f64) < f64::from(rate) * lasted.as_secs_f64()
+}
+
+impl Timeouts {
+    /// Until when a worker waits for the next piece, of which `bytes` have come or gone since `began`:
+    /// for `patience`, and no longer than the minimum rate allows for nothing.
+    pub(super) fn deadline(
+        &self,
+        patience: Duration,
+        bytes: u64,
+        began: Instant,
+        now: Instant,
+    ) -> Instant {
+        let patient = now + patience;
+        if self.min_rate == 0 {
+            return patient;
+        }
+        let enough = Duration::from_secs_f64(bytes as f64 / f64::from(self.min_rate));
+        patient.min(began + enough.max(self.rate_grace) + Duration::from_millis(1))
+    }
 }
 
 /// Takes the framing before the next bytes that are body: how many.

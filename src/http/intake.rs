@@ -23,12 +23,17 @@ pub(super) enum Step {
 }
 
 /// Finds the next request's head, reading what is there; without one, says where the connection goes.
+///
+/// A short body is part of what is waited for: were the handler called before it is there, a slow
+/// client would hold a worker.
 pub(super) fn next_head(
     parser: &mut HeadParser,
     exchange: &mut Exchange,
     turn: &mut Turn<'_>,
 ) -> Result<Step, Reject> {
     let limits = &turn.config().limits;
+    // Whether a head is there, and its body is waited for; and whether it still may be.
+    let (mut within_body, mut more_may_come) = (false, true);
     loop {
         match exchange.discard() {
             Ok(Discarded::All) if exchange.input.is_empty() => {}
@@ -42,8 +47,13 @@ pub(super) fn next_head(
                 let parsed = parser.parse(exchange.input.filled(), &mut connection.scanned)?;
                 if let Some((used, head)) = parsed {
                     check_length(&head.framing, limits)?;
-                    exchange.input.consume(used);
-                    return Ok(Step::Handle(head));
+                    let there = exchange.input.filled().len() - used;
+                    if !more_may_come || !awaits_body(&head, there, limits.read_ahead) {
+                        exchange.input.consume(used);
+                        return Ok(Step::Handle(head));
+                    }
+                    parser.recycle(head.headers);
+                    within_body = true;
                 }
             }
             Ok(Discarded::Some) => {}
@@ -57,9 +67,11 @@ pub(super) fn next_head(
             return Ok(Step::Leave(Served::Gone));
         };
         if !connection.unread {
-            return Ok(Step::Leave(departure::park(exchange, turn)));
+            return Ok(Step::Leave(departure::park(exchange, turn, within_body)));
         }
-        match exchange.input.fill(&connection.stream, limits.head + 1) {
+        match exchange.input.fill(&connection.stream, limits.head + limits.read_ahead + 1) {
+            // The handler is told of it when it reads the body.
+            Ok((0, _)) if within_body => more_may_come = false,
             Ok((0, _)) => {
                 return match exchange.is_within_head() {
                     true => Err(Reject::HeadCutShort),
@@ -72,6 +84,18 @@ pub(super) fn next_head(
             }
             Err(_) => return Ok(Step::Leave(abandon(exchange))),
         }
+    }
+}
+
+/// Whether the handler is called only once more of the body is there than `there` bytes. A client that
+/// waits for a `100 Continue` would wait for ever.
+fn awaits_body(head: &Head, there: usize, read_ahead: usize) -> bool {
+    match head.framing {
+        Framing::Length(length) => {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            length <= read_ahead && there < length && !head.expects_continue
+        }
+        Framing::None | Framing::Chunked => false,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::pool::slots::Token;
 pub enum Phase {
     /// The rest of a request's head, or the first bytes of a new connection.
     Head,
+    /// The rest of a short body, before the handler is called.
+    Body,
     /// The next request.
     Idle,
     /// The rest of a body that nobody wants, after its answer.
@@ -31,7 +33,7 @@ impl Phase {
         match self {
             Self::Head => timeouts.head,
             Self::Idle => timeouts.idle,
-            Self::Discard => timeouts.body,
+            Self::Body | Self::Discard => timeouts.body,
             Self::Write => timeouts.write,
             Self::Linger => timeouts.linger,
         }

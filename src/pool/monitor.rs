@@ -198,7 +198,7 @@ impl Monitor {
         let wanted = |connection: &Connection| match connection.phase {
             Phase::Idle => true,
             Phase::Head => newcomers_too && connection.input.is_empty(),
-            Phase::Discard | Phase::Write | Phase::Linger => false,
+            Phase::Body | Phase::Discard | Phase::Write | Phase::Linger => false,
         };
         let mut idle = Vec::new();
         mill.parking.sweep(wanted, |connection| idle.push(connection));

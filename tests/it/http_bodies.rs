@@ -15,7 +15,8 @@ use crate::support::{addr, connect, read_answer, until};
 fn a_body_that_is_awaited_is_not_taken_from_another_client() {
     let server = serve(Hello);
     let mut first = connect(addr(&server));
-    first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nsome").unwrap();
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nsome";
+    first.write_all(head).unwrap();
     assert_eq!(read_answer(&mut first).1, "Hello, world!");
     let mut second = connect(addr(&server));
     for _ in 0..3 {
@@ -23,6 +24,7 @@ fn a_body_that_is_awaited_is_not_taken_from_another_client() {
         assert_eq!(read_answer(&mut second).1, "Hello, world!");
         first.write_all(&[b'x'; 32]).unwrap();
     }
+    first.write_all(b"\r\n0\r\n\r\n").unwrap();
     first.write_all(GET).unwrap();
     assert_eq!(read_answer(&mut first).1, "Hello, world!");
 }

@@ -22,6 +22,7 @@ mod http_bodies;
 mod http_common;
 mod http_gone;
 mod http_random;
+mod http_read_ahead;
 mod http_running;
 mod http_table;
 mod http_upgrade;

@@ -115,6 +115,14 @@ pub(super) static ROWS: &[Row] = &[
         ""
     ),
     size!(
+        config.limits.read_ahead,
+        "limits.read_ahead",
+        "read-ahead",
+        "SIZE",
+        "Bytes of a body of declared length that are awaited before a worker takes the request",
+        "A longer body is read while the handler runs."
+    ),
+    size!(
         config.limits.drain,
         "limits.drain",
         "max-unread",

@@ -1,0 +1,93 @@
+//! Short bodies are awaited off the workers, long ones as they come.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use millpond::http::{Request, Response};
+use millpond::{CloseReason, Config, Handle, Server};
+
+use crate::support::{addr, connect, exchange, read_all, read_answer};
+
+/// One worker, which answers with the body.
+fn echo(config: Config) -> Handle {
+    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(1);
+    builder
+        .http(|req: &mut Request| {
+            let mut body = Vec::new();
+            match req.body_mut().read_to_end(&mut body) {
+                Ok(_) => Response::new(body),
+                Err(error) => Response::from(error),
+            }
+        })
+        .unwrap()
+        .spawn()
+        .unwrap()
+}
+
+const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+
+#[test]
+fn a_short_body_that_comes_slowly_holds_no_worker() {
+    let server = echo(Config::default());
+    let mut slow: Vec<_> = (0..20).map(|_| connect(addr(&server))).collect();
+    for client in &mut slow {
+        client.write_all(POST).unwrap();
+        client.write_all(b"0123").unwrap();
+    }
+    let quick = exchange(addr(&server), b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(quick.starts_with("HTTP/1.1 200 "), "{quick}");
+    for client in &mut slow {
+        for byte in b"456789" {
+            client.write_all(&[*byte]).unwrap();
+        }
+        assert_eq!(read_answer(client).1, "0123456789");
+        // It is kept, and what comes behind a body is the next request.
+        client.write_all(&[POST, b"abcdefghij", POST, b"ABCDEFGHIJ"].concat()).unwrap();
+        assert_eq!(read_answer(client).1, "abcdefghij");
+        assert_eq!(read_answer(client).1, "ABCDEFGHIJ");
+    }
+}
+
+#[test]
+fn a_short_body_that_does_not_come_gets_a_408() {
+    let mut config = Config::default();
+    config.timeouts.body = Duration::from_millis(50);
+    let server = echo(config);
+    let answer = exchange(addr(&server), &[POST, b"0123"].concat());
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert_eq!(server.stats().closed_for(CloseReason::BodyTimeout), 1);
+}
+
+#[test]
+fn a_short_body_that_is_cut_short_is_the_handlers_to_answer() {
+    let server = echo(Config::default());
+    let mut client = connect(addr(&server));
+    client.write_all(&[POST, b"0123"].concat()).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(read_all(&mut client).starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn a_client_that_waits_to_be_told_is_told() {
+    let server = echo(Config::default());
+    let mut client = connect(addr(&server));
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    client.write_all(head.as_bytes()).unwrap();
+    assert!(read_answer(&mut client).0.starts_with("HTTP/1.1 100 "));
+    client.write_all(b"0123456789").unwrap();
+    assert_eq!(read_answer(&mut client).1, "0123456789");
+}
+
+/// A body that is read as it comes holds a worker for the grace of the minimum rate, not for as long
+/// as one piece of it may take.
+#[test]
+fn a_stream_that_stalls_is_cut_off_as_soon_as_it_is_too_slow() {
+    let mut config = Config::default();
+    config.timeouts.body = Duration::from_secs(3600);
+    config.timeouts.rate_grace = Duration::from_millis(50);
+    let server = echo(config);
+    let stalled = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    let answer = exchange(addr(&server), stalled);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
