@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::endpoint::unfit;
@@ -84,8 +84,8 @@ impl Datagram {
         .map_err(|error| without_rdm(endpoint, error))
     }
 
-    /// Takes over a bound datagram socket that was passed in (socket activation), and sets it
-    /// non-blocking and close-on-exec. Its file, if it has one, stays.
+    /// Takes over a bound datagram socket that was passed in (sd_listen_fds(3)), and sets it
+    /// non-blocking and close-on-exec: getsockopt(2), fcntl(2). Its file, if it has one, stays.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if it is no datagram socket.
@@ -189,7 +189,8 @@ impl Datagram {
         })
     }
 
-    /// How long each blocking call waits; see [`Stream::set_timeout`](super::Stream::set_timeout).
+    /// How long each blocking call waits in poll(2); see
+    /// [`Stream::set_timeout`](super::Stream::set_timeout).
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.socket.timeout = timeout;
     }
@@ -290,11 +291,16 @@ fn without_rdm(endpoint: &Endpoint, error: Error) -> Error {
     if !matches!(endpoint, Endpoint::Inet { transport: Transport::Rdm, .. }) {
         return error;
     }
-    let Some(reason) = error.io() else { return error };
-    let name = super::describe(reason);
-    Error::new(ErrorKind::System, format!("cannot open {endpoint}: {name}")).with_hint(
-        "this kernel has no protocol of reliable datagrams (SOCK_RDM) for IP; use udp: or tcp:",
-    )
+    let Some(reason) = error.io().and_then(Errno::from_io_error) else { return error };
+    // The text of the reason follows the message.
+    let reason = io::Error::from(reason);
+    let described = super::describe(&reason);
+    let name = described.split(": ").next().unwrap_or_default();
+    Error::new(ErrorKind::System, format!("cannot open {endpoint}: {name}"))
+        .with_source(reason)
+        .with_hint(
+            "this kernel has no protocol of reliable datagrams (SOCK_RDM) for IP; use udp: or tcp:",
+        )
 }
 
 impl fmt::Display for Datagram {

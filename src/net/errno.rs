@@ -37,8 +37,8 @@ pub fn describe(error: &io::Error) -> String {
 pub fn advice(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MSGSIZE => Some(
-            "a UDP datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6, a Unix one as \
-             much as the send buffer holds (net.core.wmem_default)",
+            "EMSGSIZE: a UDP datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6, a \
+             Unix one as much as the send buffer holds (net.core.wmem_default)",
         ),
         Errno::CONNREFUSED => Some("nothing listens there"),
         Errno::ACCESS | Errno::PERM => Some("this user may not do that"),

@@ -98,7 +98,7 @@ impl Packet {
         self.socket.patiently(Interest::Write, || self.try_send(record))
     }
 
-    /// How long each blocking call waits; see [`Stream::set_timeout`].
+    /// How long each blocking call waits in poll(2); see [`Stream::set_timeout`].
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.socket.timeout = timeout;
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -54,9 +55,9 @@ pub struct Reply {
 }
 
 impl Pinger {
-    /// Opens the socket for an `icmp:` endpoint, bound to `from` if it is given. With `own_header`
-    /// the program builds the IPv4 header itself (`IP_HDRINCL`), with that time to live; it works
-    /// only over IPv4 and with the privilege.
+    /// Opens the socket for an `icmp:` endpoint: socket(2), bind(2) to `from` if it is given. With
+    /// `own_header` the program builds the IPv4 header itself (`IP_HDRINCL`), with that time to live;
+    /// it works only over IPv4 and with the privilege.
     ///
     /// # Errors
     /// [`ErrorKind::Permission`] if neither kind of socket is allowed; [`ErrorKind::Endpoint`] if it
@@ -75,6 +76,7 @@ impl Pinger {
             Self::open_addr(to, from, own_header)
         });
         opened.map_err(|error| match error.kind() {
+            ErrorKind::Permission if own_header.is_some() => error.with_hint(raw::PRIVILEGE),
             ErrorKind::Permission => error.with_hint(format!(
                 "{}, or widen net.ipv4.ping_group_range, which allows ICMP without it",
                 raw::PRIVILEGE
@@ -210,5 +212,12 @@ impl Pinger {
             }
             _ => Ok(None),
         }
+    }
+}
+
+impl AsFd for Pinger {
+    /// The socket that receives the replies.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }

@@ -157,7 +157,8 @@ impl Raw {
         })
     }
 
-    /// How long each blocking call waits; see [`Stream::set_timeout`](super::Stream::set_timeout).
+    /// How long each blocking call waits in poll(2); see
+    /// [`Stream::set_timeout`](super::Stream::set_timeout).
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.socket.timeout = timeout;
     }

@@ -87,8 +87,8 @@ impl Stream {
         socket::connect(addr, SocketType::STREAM, None, timeout).map(Self::from)
     }
 
-    /// How long each blocking call waits from now on: `None` for ever, zero not at all, which is
-    /// [`set_nonblocking`](Self::set_nonblocking). New streams wait for ever.
+    /// How long each blocking call waits in poll(2) from now on: `None` for ever, zero not at all,
+    /// which is [`set_nonblocking`](Self::set_nonblocking). New streams wait for ever.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.socket.timeout = timeout;
     }
@@ -122,8 +122,8 @@ impl Stream {
         self.socket.patiently(Interest::Write, || self.try_write(buf))
     }
 
-    /// Writes everything; the time-out is for all of it. After an error, how much was sent is
-    /// unknown.
+    /// Writes everything: send(2) until it is all sent; the time-out is for all of it. After an error,
+    /// how much was sent is unknown.
     ///
     /// # Errors
     /// As [`send`](Self::send).

@@ -177,7 +177,7 @@ fn a_kernel_without_reliable_datagrams_says_so_by_name() {
         assert_eq!(error.kind(), ErrorKind::System);
         assert_eq!(
             error.to_string(),
-            "cannot open rdm://127.0.0.1:9: ESOCKTNOSUPPORT (94): Socket type not supported"
+            "cannot open rdm://127.0.0.1:9: ESOCKTNOSUPPORT (94): socket type not supported"
         );
         assert!(error.hint().unwrap().contains("SOCK_RDM"));
     }

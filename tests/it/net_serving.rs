@@ -212,12 +212,17 @@ fn an_answer_that_is_too_long_costs_itself_alone() {
 
 #[test]
 fn what_the_queue_cannot_hold_is_dropped_and_counted() {
+    let (entered, inside) = mpsc::channel();
+    let entered = Mutex::new(entered);
     let (open, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let service = Service::datagrams(move |datagram: &[u8], _: &Addr| {
         match datagram {
             b"slow" => std::thread::sleep(Duration::from_millis(5)),
-            _ => drop(gate.lock().unwrap().recv()),
+            _ => {
+                let _ = entered.lock().unwrap().send(());
+                let _ = gate.lock().unwrap().recv();
+            }
         }
         Some(datagram.to_vec())
     });
@@ -230,11 +235,7 @@ fn what_the_queue_cannot_hold_is_dropped_and_counted() {
     // What quick handlers have no room for waits with the kernel: this one is known to be slow.
     assert_eq!(ask(&client, "slow"), "slow");
     client.send(b"0").unwrap();
-    until("the worker has one", || {
-        let stats = handle.stats();
-        let datagrams = stats.datagrams;
-        (datagrams.received, datagrams.waiting, stats.queued) == (2, 1, 0)
-    });
+    inside.recv_timeout(PATIENCE).unwrap();
     for _ in 0..20 {
         client.send(b"1").unwrap();
     }

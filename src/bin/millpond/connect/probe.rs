@@ -1,11 +1,13 @@
 //! Whether somebody is there: `--probe` and `--wait-for`.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use millpond::net::{Addr, Endpoint, describe};
 use millpond::{Error, ErrorKind};
+use rustix::termios::tcgetwinsize;
 
 use super::line::Line;
 use super::{ConnectArgs, note, print};
@@ -74,6 +76,7 @@ fn keep_trying(
     let start = Instant::now();
     let left = || patience.saturating_sub(start.elapsed());
     let mut progress = Progress { shown: false, terminal: io::stderr().is_terminal() };
+    progress.show(&format!("trying {endpoint}; {} s left", left().as_secs()));
     let mut pause = PAUSES.0;
     loop {
         // The first attempt is made even where the time is short.
@@ -132,15 +135,45 @@ impl Progress {
     fn show(&mut self, text: &str) {
         if self.terminal {
             self.shown = true;
-            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+            let columns = tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col.into());
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{}", fit(text, columns));
         }
     }
+}
+
+/// As much of a text as fits into one line of a terminal, since what goes on in a second one is not
+/// written over. A terminal that does not tell its width has no columns.
+fn fit(text: &str, columns: usize) -> Cow<'_, str> {
+    if columns < 2 || text.chars().count() < columns {
+        return text.into();
+    }
+    text.chars().take(columns - 2).chain(['…']).collect()
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_fits_into_the_terminal() {
+        let table = [
+            ("short", 80, "short"),
+            ("exactly", 7, "exact…"),
+            ("exactly", 8, "exactly"),
+            ("too long by far", 8, "too lo…"),
+            ("größer", 5, "grö…"),
+            ("of unknown width", 0, "of unknown width"),
+        ];
+        for (text, columns, expected) in table {
+            assert_eq!(fit(text, columns), expected);
         }
     }
 }
