@@ -180,6 +180,11 @@ fn hint(kind: ErrorKind, addr: &Addr, error: &io::Error) -> Option<String> {
             "nothing answered in time; a firewall may be in the way, or the server is too busy"
                 .to_owned()
         }
+        (Io::InvalidInput, Addr::Ip(SocketAddr::V6(ip)))
+            if ip.ip().is_unicast_link_local() && ip.scope_id() == 0 =>
+        {
+            format!("a link-local address needs its zone, an interface: [{}%eth0]", ip.ip())
+        }
         (_, Addr::Ip(ip)) if error.raw_os_error() == Some(97) && ip.is_ipv6() => {
             "this machine has no IPv6; use tcp4: or an IPv4 address".to_owned()
         }

@@ -69,7 +69,7 @@ fn a_probe_names_the_errno_of_sockets_that_the_kernel_does_not_make() {
 fn waiting_shows_its_progress_on_a_terminal_in_one_line() {
     let dir = Dir::new();
     let endpoint = format!("unix:{}", dir.path("nobody-is-here").display());
-    let line = format!("stty cols 40; {MILLPOND} connect --probe --wait-for 0.3 {endpoint}");
+    let line = format!("stty cols 40; {MILLPOND} connect --probe --wait-for 1 {endpoint}");
     // script(1) runs it on a terminal of its own.
     let output = Command::new("script").args(["-qec", &line, "/dev/null"]).output();
     let Ok(output) = output else {
@@ -160,12 +160,12 @@ fn connecting_takes_no_longer_than_it_may() {
 fn each_address_of_a_host_is_tried_in_order_and_each_failure_is_told() {
     let dir = Dir::new();
     let hosts = dir.path("hosts");
-    std::fs::write(&hosts, "127.0.0.1 two.test\n127.0.0.2 two.test\n").unwrap();
+    std::fs::write(&hosts, "127.0.0.91 two.test\n127.0.0.92 two.test\n").unwrap();
     let hosts = hosts.to_str().unwrap();
     let looked_up = |args: &[&str]| apart("--mount", "mount --bind \"$0\" /etc/hosts", hosts, args);
 
     // A port that is taken at the second address only.
-    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.92:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -181,8 +181,8 @@ fn each_address_of_a_host_is_tried_in_order_and_each_failure_is_told() {
     prints(&output, 1, "");
     let error = String::from_utf8_lossy(&output.stderr);
     let expected = format!(
-        "error: cannot connect to {endpoint} at 127.0.0.1:{port}: connection refused; \
-         at 127.0.0.2:{port}: connection refused\n"
+        "error: cannot connect to {endpoint} at 127.0.0.91:{port}: connection refused; \
+         at 127.0.0.92:{port}: connection refused\n"
     );
     assert!(error.starts_with(&expected), "{error}");
 }

@@ -51,6 +51,9 @@ fn a_zone_is_looked_up_by_name_and_number() {
     }
     let error = Listener::bind(&endpoint("tcp://[::1%nowhere]:0"), 16).unwrap_err();
     assert!(error.to_string().contains("no network interface \"nowhere\""), "{error}");
+    let error = Listener::bind(&endpoint("tcp://[fe80::1]:0"), 16).unwrap_err();
+    assert_eq!(error.to_string(), "cannot bind tcp://[fe80::1]:0: invalid argument");
+    assert!(error.hint().unwrap().contains("needs its zone"), "{error:?}");
 }
 
 #[test]

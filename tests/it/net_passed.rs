@@ -114,7 +114,9 @@ fn the_daemon_serves_a_passed_datagram_socket_one_process_after_the_other() {
 
 #[test]
 fn a_peer_of_a_connected_datagram_socket_that_vanished_is_one_line_in_the_log() {
-    let (socket, peer) = (UdpSocket::bind("127.0.0.1:0").unwrap(), udp(([127, 0, 0, 1], 1).into()));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // An address at which nobody else takes the port when it is free.
+    let peer = UdpSocket::bind("127.0.0.8:0").unwrap();
     socket.connect(peer.local_addr().unwrap()).unwrap();
     peer.connect(socket.local_addr().unwrap()).unwrap();
     (0..20).for_each(|_| assert_eq!(peer.send(b"x").unwrap(), 1));
@@ -127,7 +129,9 @@ fn a_peer_of_a_connected_datagram_socket_that_vanished_is_one_line_in_the_log() 
     let peer = UdpSocket::bind(gone).unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     peer.connect(copy.local_addr().unwrap()).unwrap();
-    assert_eq!(ask(&peer, "again"), "again");
+    peer.send(b"again").unwrap();
+    // Late answers to the others may come before.
+    while peer.recv(&mut [0; 100]).unwrap() != 5 {}
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0));
     let lines = daemon.log.iter().filter(|line| line.contains("refused (os error")).count();
