@@ -201,9 +201,10 @@ fn without_the_privilege_a_ping_falls_back_to_datagrams() {
 
 #[test]
 fn without_the_privilege_and_the_fallback_the_exit_code_is_77_with_a_hint() {
-    let table: [(&[&str], &str, bool); 3] = [
+    let table: [(&[&str], &str, bool); 4] = [
         (&["icmp:127.0.0.1", "--count", "1"], "cannot ping icmp:127.0.0.1", true),
         (&["icmp:127.0.0.1", "--own-header"], "cannot ping icmp:127.0.0.1", false),
+        (&["--probe", "icmp:127.0.0.1"], "cannot connect to icmp:127.0.0.1", false),
         (&["ip4:253:127.0.0.1", "x"], "cannot connect to ip4:253:127.0.0.1", false),
     ];
     for (args, what, range) in table {

@@ -29,7 +29,10 @@ pub(super) fn run(
         Some(patience) => keep_trying(args, endpoint, from, patience, true),
         None => attempt(args, endpoint, from, args.timeout, true),
     };
+    // A raw socket that may not be made tells nothing about the other side.
+    let raw = matches!(endpoint, Endpoint::Raw { .. } | Endpoint::Icmp { .. });
     match result {
+        Err(error) if raw && error.kind() == ErrorKind::Permission => Err(error.into()),
         Ok(line) => {
             if args.verbose {
                 note(&format!("{endpoint}: {}", line.names()));
