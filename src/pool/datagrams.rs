@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::net::SocketAddrAny;
 
-use crate::net::{Addr, Datagram, Ipv4Header, Raw, Received, batch};
+use crate::net::batch::{self, Segments};
+use crate::net::{Addr, Datagram, Ipv4Header, Raw, Received};
 use crate::pool::fairness::Bucket;
 use crate::pool::hush::Hush;
 use crate::pool::refusal::Refusal;
@@ -71,6 +72,7 @@ pub(crate) struct Inlet {
     own: Option<IpAddr>,
     pub(crate) handler: Arc<dyn DatagramHandler>,
     pub(crate) urgent: bool,
+    pub(crate) segments: Segments,
     /// Of the first failure of each kind within a while, a line in the log.
     pub(crate) troubles: Hush,
 }
@@ -88,7 +90,12 @@ impl Inlet {
             Socket::Datagram(_) => None,
             Socket::Raw(raw) => raw.local_addr().ok().and_then(|addr| Some(addr.as_socket()?.ip())),
         };
-        Self { socket, own, handler, urgent, troubles: Hush::default() }
+        let is_udp = match &socket {
+            Socket::Datagram(udp) => udp.local_addr().is_ok_and(|addr| addr.as_socket().is_some()),
+            Socket::Raw(_) => false,
+        };
+        let segments = Segments::new(is_udp);
+        Self { socket, own, handler, urgent, segments, troubles: Hush::default() }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {

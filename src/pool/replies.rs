@@ -1,7 +1,7 @@
 //! [`Replies`]: a worker's answers to datagrams, sent several at a time.
 //!
 //! While handlers are quick and the next datagram in the queue is of the same socket, its answer is
-//! worth waiting for: one sendmmsg(2) for many costs less than as many sendto(2). A worker sends what
+//! worth waiting for: one call for many costs less than as many sendto(2). A worker sends what
 //! it has before it does anything else, and after every handler once one of late was slow.
 
 use std::ops::Range;
@@ -105,7 +105,7 @@ impl Replies {
         let (mut sent, mut unsent) = (0, 0);
         while sent + unsent < messages.len() {
             let rest = &messages[sent + unsent..];
-            match batch::send(inlet, rest) {
+            match batch::send(inlet, &inlet.segments, rest) {
                 Ok(count) => sent += count,
                 Err(errno) => {
                     unsent += 1;
