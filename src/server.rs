@@ -17,6 +17,7 @@ use crate::net::Addr;
 use crate::pool::acceptor::{Acceptor, Source};
 use crate::pool::datagrams::Inlet;
 use crate::pool::monitor::Monitor;
+use crate::pool::receive::Receiver;
 use crate::pool::replies::Replies;
 use crate::pool::slots::lock;
 use crate::pool::worker::Worker;
@@ -127,7 +128,7 @@ fn start(
             index,
             mill: Arc::clone(mill),
             seats: mill.seats(),
-            inlets: inlets.to_vec(),
+            receiver: Receiver::new(Arc::clone(mill), inlets.to_vec()),
             replies: Replies::default(),
         };
         threads.push(Running::spawn(mill, &format!("worker-{index}"), move || worker.run())?);

@@ -100,7 +100,8 @@ impl Acceptor {
         let mut fds = vec![PollFd::new(&self.mill.ledger.acceptor, PollFlags::IN)];
         let listeners = if accepting.is_none() { &self.sources[..] } else { &[] };
         fds.extend(listeners.iter().map(|source| PollFd::new(&source.listener, PollFlags::IN)));
-        let inlets = if receiving.is_none() { &self.receiver.inlets[..] } else { &[] };
+        let waits = receiving.is_some() || self.mill.loan.is_lent();
+        let inlets = if waits { &[] } else { &self.receiver.inlets[..] };
         fds.extend(inlets.iter().map(|inlet| PollFd::new(inlet, PollFlags::IN)));
         let pause = accepting.flatten().into_iter().chain(receiving).min();
         let timeout = pause.map(|pause| Timespec {

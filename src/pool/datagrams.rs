@@ -1,9 +1,9 @@
 //! Datagrams: a socket with its handler, what was received and waits, and what became of each.
 //!
-//! They go the way of connections. The acceptor receives them and pushes them into the work queue,
-//! where each is judged by itself; a worker takes it, calls the handler, and sends the answer back
-//! through the same socket. What is refused is dropped, as nobody expects a datagram to arrive, and
-//! counted.
+//! They go the way of connections. The acceptor, or whoever leads, receives them and pushes them into
+//! the work queue, where each is judged by itself; a worker takes it, calls the handler, and sends the
+//! answer back through the same socket. What is refused is dropped, as nobody expects a datagram to
+//! arrive, and counted.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -260,9 +260,15 @@ impl Datagrams {
         let _ = self.kernel_drops.set(self.read_kernel_drops());
     }
 
-    fn read_kernel_drops(&self) -> u64 {
+    pub(crate) fn each_inlet(&self, visit: impl FnMut(Arc<Inlet>)) {
         let inlets = self.inlets.get().map(Vec::as_slice).unwrap_or_default();
-        inlets.iter().filter_map(|inlet| inlet.upgrade()?.kernel_drops()).sum()
+        inlets.iter().filter_map(Weak::upgrade).for_each(visit);
+    }
+
+    fn read_kernel_drops(&self) -> u64 {
+        let mut drops = 0;
+        self.each_inlet(|inlet| drops += inlet.kernel_drops().unwrap_or(0));
+        drops
     }
 
     pub(crate) fn stats(&self) -> DatagramStats {

@@ -28,6 +28,9 @@ use crate::pool::slots::lock;
 /// a hand-off (about 10 µs of CPU for both sides), well below the millisecond that the monitor takes.
 const SLOW: Duration = Duration::from_micros(100);
 
+/// How much work is worth handing a part of it to another worker.
+const HAND_OFF: Duration = Duration::from_micros(50);
+
 /// One request's weight in the share of slow ones: one part in 2^SHIFT.
 const SHIFT: u32 = 6;
 /// All requests are slow.
@@ -152,6 +155,15 @@ impl Dispatch {
         self.lead.load(Ordering::SeqCst) != NOBODY
     }
 
+    /// Whether a worker leads, or would do so at a call.
+    pub(crate) fn has_leader(&self) -> bool {
+        match self.lead.load(Ordering::SeqCst) {
+            WORKER => true,
+            MONITOR => false,
+            _ => self.idle() > 0,
+        }
+    }
+
     pub(crate) fn looks(&self) -> u64 {
         self.looks.load(Ordering::Relaxed)
     }
@@ -237,6 +249,13 @@ impl Dispatch {
                 }
             }
         } else if count > WORTH && self.awake() < self.cores {
+            self.wake_one();
+        }
+    }
+
+    /// The leader has put so much work into the queue, and begins with it.
+    pub(crate) fn share_work(&self, work: Duration) {
+        if work > HAND_OFF && self.awake() < self.cores {
             self.wake_one();
         }
     }

@@ -24,6 +24,7 @@ pub(crate) mod histogram;
 pub(crate) mod hush;
 pub(crate) mod ledger;
 mod load;
+pub(crate) mod loan;
 pub(crate) mod monitor;
 pub(crate) mod output;
 pub(crate) mod overload;
@@ -67,6 +68,7 @@ use counters::Counters;
 use datagrams::{Datagrams, Parcel};
 use dispatch::Dispatch;
 use ledger::Ledger;
+use loan::Loan;
 use output::PendingPool;
 use overload::Controller;
 use parking::Parking;
@@ -95,6 +97,7 @@ pub(crate) struct Mill {
     pub(crate) dispatch: Dispatch,
     pub(crate) counters: Counters,
     pub(crate) datagrams: Datagrams,
+    pub(crate) loan: Loan,
     /// The memory for what slow readers have not yet taken.
     pub(crate) pending: Arc<PendingPool>,
     pub(crate) upgrades: Upgrades,
@@ -118,6 +121,7 @@ impl Mill {
             dispatch: Dispatch::new(pool.workers),
             counters: Counters::new(pool.workers, epoch),
             datagrams: Datagrams::default(),
+            loan: Loan::default(),
             pending: PendingPool::new(limits.pending_total),
             upgrades: Upgrades::new(pool.upgrades),
             stopping: Waker::new()?,
@@ -187,6 +191,12 @@ impl Mill {
         } else {
             self.dispatch.rouse_monitor();
         }
+    }
+
+    /// The leader has put so many datagrams into the queue, and will serve them: wakes another worker
+    /// if there is more to do than that costs.
+    pub(crate) fn share_burst(&self, count: usize) {
+        self.dispatch.share_work(self.queue.controller.service_estimate() * count as u32);
     }
 
     /// The first deadline has come nearer: whoever waits for it has to wait shorter.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase};
+use crate::pool::parking::Ready;
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::Work;
 use crate::pool::report::Reporter;
@@ -136,6 +137,7 @@ impl Monitor {
     /// Looks at epoll in the place of the workers, who are all busy; after some looks in vain, waits.
     fn lead(&mut self) {
         let mill = Arc::clone(&self.mill);
+        mill.take_back();
         let room = mill.queue.room();
         // Over its budget for refusing, the server leaves what comes with the kernel.
         let now = Instant::now();
@@ -145,7 +147,11 @@ impl Monitor {
         let waits = self.fruitless >= FRUITLESS && mill.queue.is_empty();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
-        let result = mill.parking.wait(room, timeout, |connection| found.push(connection));
+        let result = mill.parking.wait(room, timeout, |ready| match ready {
+            Ready::Connection(connection) => found.push(connection),
+            // They were lent to a worker that is not there to receive.
+            Ready::Inlet(_) => mill.take_back(),
+        });
         mill.dispatch.resign();
         if let Err(error) = result {
             log::error!("epoll_wait: {error}");

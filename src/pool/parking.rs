@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ pub(crate) const BATCH: usize = 64;
 /// The user data of the waker; no token has it, as generations stay below `u32::MAX`.
 const WAKER: u64 = u64::MAX;
 
+/// In the upper half of an inlet's user data, where a token has its generation; below it the number.
+const INLET: u64 = u32::MAX as u64;
+
 /// No deadline at all.
 const NEVER: u64 = u64::MAX;
 
@@ -41,6 +44,15 @@ pub(crate) struct Parking {
     deadlines: Mutex<BTreeSet<(u64, u32)>>,
     /// The first of `deadlines`, or [`NEVER`].
     earliest: AtomicU64,
+}
+
+/// What epoll tells of.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    /// A parked connection, which is the caller's now.
+    Connection(Box<Connection>),
+    /// An inlet that is [watched](Parking::watch) has datagrams.
+    Inlet(usize),
 }
 
 /// What came of parking a connection.
@@ -80,8 +92,20 @@ impl Parking {
         self.waker.wake();
     }
 
-    /// Waits for connections to become ready, at most `timeout` (`None`: for ever), and gives the
-    /// tokens of at most `most` to `ready`, each with whether its peer has ended.
+    /// Watches an inlet from now on. It is told of as long as there is something to receive.
+    pub(crate) fn watch(&self, index: usize, inlet: impl AsFd) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(INLET << 32 | index as u64);
+        Ok(epoll::add(&self.epoll, inlet, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Watches an inlet no longer.
+    pub(crate) fn unwatch(&self, inlet: impl AsFd) {
+        // It can only fail for one that is not watched.
+        let _ = epoll::delete(&self.epoll, inlet);
+    }
+
+    /// Waits for something to become ready, at most `timeout` (`None`: for ever), and gives at most
+    /// `most` of that to `ready`. How many connections were among it.
     ///
     /// # Errors
     /// Those of epoll_wait(2), except `EINTR`, which counts as nothing being ready.
@@ -89,7 +113,7 @@ impl Parking {
         &self,
         most: usize,
         timeout: Option<Duration>,
-        mut ready: impl FnMut(Box<Connection>),
+        mut ready: impl FnMut(Ready),
     ) -> io::Result<usize> {
         let blank =
             epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
@@ -111,12 +135,16 @@ impl Parking {
             if bits == WAKER {
                 continue;
             }
+            if bits >> 32 == INLET {
+                ready(Ready::Inlet(bits as u32 as usize));
+                continue;
+            }
             let ended = flags.intersects(
                 epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR,
             );
             if let Some(connection) = self.take(Token::from_bits(bits), ended) {
                 found += 1;
-                ready(connection);
+                ready(Ready::Connection(connection));
             }
         }
         Ok(found)

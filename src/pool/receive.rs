@@ -1,4 +1,5 @@
-//! The acceptor's other half: it receives datagrams, and pushes them into the work queue.
+//! The acceptor's other half: it receives datagrams, and pushes them into the work queue. While the
+//! inlets are [lent](super::loan), workers have one as well.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// Rounds of receiving once the server stops: a stream of datagrams without end must not keep it.
 const LAST_ROUNDS: usize = 256;
 
-/// The inlets, in the hands of the acceptor.
+/// The inlets, in the hands of one thread.
 pub(crate) struct Receiver {
     mill: Arc<Mill>,
     pub(crate) inlets: Vec<Arc<Inlet>>,
@@ -58,11 +59,29 @@ impl Receiver {
         mill.queue.room() == 0 && mill.queue.controller.holds_back() && !mill.is_draining()
     }
 
-    /// Receives from one inlet. `true`: there may be more.
+    /// Receives from one inlet, and sees to it that somebody serves that. `true`: there may be more.
     pub(crate) fn round(&mut self, index: usize) -> bool {
+        let (pushed, more) = self.receive(index);
+        if self.paused.is_none() {
+            self.mill.lend(&self.inlets);
+        }
+        self.mill.call_for(pushed);
+        more
+    }
+
+    /// Whether an error, since this was asked last, makes receiving pause.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        self.paused.take().is_some()
+    }
+
+    /// Receives from one inlet into the queue. How many are there, and whether there may be more.
+    pub(crate) fn receive(&mut self, index: usize) -> (usize, bool) {
         let config = self.mill.config.load();
         let limits = &config.limits;
-        self.buf.resize(limits.datagram, 0);
+        if self.buf.len() != limits.datagram {
+            // Zeroed by the kernel, so that it takes no more memory than what comes.
+            self.buf = vec![0; limits.datagram];
+        }
         let mut pushed = 0;
         let mut more = true;
         for _ in 0..ROUND {
@@ -84,8 +103,7 @@ impl Receiver {
                 }
             }
         }
-        self.mill.call_for(pushed);
-        more
+        (pushed, more)
     }
 
     /// What an error means for the socket. `true`: it has been told, and is over.
@@ -171,6 +189,7 @@ impl Receiver {
     /// Receives what the kernel still holds, within what its buffers can hold, unless another program
     /// goes on with the socket.
     pub(crate) fn finish(&mut self) {
+        self.mill.take_back();
         for index in 0..self.inlets.len() {
             if self.inlets[index].is_inherited() {
                 continue;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::Connection;
-use crate::pool::datagrams::{Inlet, Parcel};
+use crate::pool::datagrams::Parcel;
 use crate::pool::overload::Verdict;
-use crate::pool::parking::{BATCH, Parked};
+use crate::pool::parking::{BATCH, Parked, Ready};
 use crate::pool::protocol::{Seat, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
+use crate::pool::receive::Receiver;
 use crate::pool::replies::Replies;
 use crate::pool::{Mill, refuse};
 
@@ -23,7 +24,8 @@ pub(crate) struct Worker {
     pub(crate) mill: Arc<Mill>,
     /// Its place at each of the server's protocols.
     pub(crate) seats: Vec<Box<dyn Seat>>,
-    pub(crate) inlets: Vec<Arc<Inlet>>,
+    /// The inlets, to answer through, and to receive from while they are lent.
+    pub(crate) receiver: Receiver,
     /// Answers to datagrams that are not sent yet.
     pub(crate) replies: Replies,
 }
@@ -38,7 +40,7 @@ impl Worker {
                 self.take(ticket);
                 continue;
             }
-            self.replies.send(&mill, &self.inlets);
+            self.replies.send(&mill, &self.receiver.inlets);
             if mill.dispatch.try_lead() {
                 self.lead();
             } else {
@@ -60,7 +62,7 @@ impl Worker {
             Work::Connection(connection) | Work::Continuation(connection) => connection,
             Work::Datagram(parcel) => return self.take_datagram(parcel, verdict, now),
         };
-        self.replies.send(&self.mill, &self.inlets);
+        self.replies.send(&self.mill, &self.receiver.inlets);
         match verdict {
             Verdict::Refuse(refusal) => {
                 let seat = &mut self.seats[connection.protocol as usize];
@@ -89,15 +91,19 @@ impl Worker {
             return;
         }
         mill.counters.serving(self.index, &parcel.peer, now);
-        let end = self.replies.serve(mill, &self.inlets, parcel, now);
+        let end = self.replies.serve(mill, &self.receiver.inlets, parcel, now);
         mill.counters.resting(self.index, end);
         let service = end.saturating_duration_since(now);
         mill.queue.controller.served(service);
         mill.dispatch.served(service);
         mill.counters.requests(self.index, 1, service);
+        if !mill.dispatch.is_brisk() {
+            mill.take_back();
+        }
     }
 
-    /// Waits on epoll; keeps the first connection that becomes ready, queues the others.
+    /// Waits on epoll; keeps the first connection that becomes ready, queues the others, and what the
+    /// inlets have.
     fn lead(&mut self) {
         let mill = Arc::clone(&self.mill);
         // Work may have come between the last look at the queue and taking the lead; from now on,
@@ -108,15 +114,16 @@ impl Worker {
         }
         let mut first = None;
         let mut rest = Vec::new();
+        let mut inlets = Vec::new();
         // What the queue has no room for stays with the kernel, which is the cheapest place to wait.
         mill.counters.leading(self.index, true);
-        let found = mill.parking.wait((mill.queue.room() + 1).min(BATCH), None, |connection| {
-            if first.is_none() {
-                first = Some(connection);
-            } else {
-                rest.push(connection);
-            }
+        let room = (mill.queue.room() + 1).min(BATCH);
+        let found = mill.parking.wait(room, None, |ready| match ready {
+            Ready::Connection(connection) if first.is_none() => first = Some(connection),
+            Ready::Connection(connection) => rest.push(connection),
+            Ready::Inlet(index) => inlets.push(index),
         });
+        let received = if inlets.is_empty() { 0 } else { mill.borrow(&mut self.receiver, &inlets) };
         mill.dispatch.resign();
         mill.counters.leading(self.index, false);
         let found = match found {
@@ -126,6 +133,7 @@ impl Worker {
                 return;
             }
         };
+        mill.share_burst(received);
         let now = Instant::now();
         for connection in rest {
             let seat = &mut self.seats[connection.protocol as usize];

@@ -284,6 +284,42 @@ fn at_twice_the_capacity_every_datagram_is_accounted_for() {
 }
 
 #[test]
+fn a_handler_that_blocks_after_quick_ones_holds_up_no_other_datagram() {
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let service = Service::datagrams(move |datagram: &[u8], _: &Addr| {
+        if datagram == b"block" {
+            let _ = gate.lock().unwrap().recv();
+        }
+        Some(datagram.to_vec())
+    });
+    let mut config = config(2);
+    config.overload.shed = false;
+    let handle = serve(config, "udp://127.0.0.1:0", &service);
+    let client = udp(&handle);
+    // While handlers are known to be quick, the workers receive.
+    (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
+    client.send(b"block").unwrap();
+    (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
+    open.send(()).unwrap();
+    assert_eq!(client.recv(&mut [0; 8]).unwrap(), 5);
+    (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
+    // With every worker held, the acceptor receives, and what comes waits in the queue.
+    (0..2).for_each(|_| assert_eq!(client.send(b"block").unwrap(), 5));
+    until("both workers are held", || {
+        let stats = handle.stats();
+        (stats.datagrams.waiting, stats.queued) == (2, 0)
+    });
+    (0..100).for_each(|_| assert_eq!(client.send(b"x").unwrap(), 1));
+    until("the others are received", || handle.stats().datagrams.received == 703);
+    assert_eq!(handle.stats().queued, 100);
+    (0..2).for_each(|_| open.send(()).unwrap());
+    (0..102).for_each(|_| assert!(client.recv(&mut [0; 8]).unwrap() > 0));
+    assert_eq!(settled(&handle).answered, 703);
+    assert_eq!(handle.drain(PATIENCE).cut_off, 0);
+}
+
+#[test]
 fn what_was_received_before_the_stop_is_answered() {
     let (entered, inside) = mpsc::channel();
     let entered = Mutex::new(entered);
