@@ -3,8 +3,8 @@
 //! What costs is the way through the kernel, most of it once for each call into its network layer. So
 //! answers of one length to one peer leave as one datagram, which the kernel cuts where it arrives or
 //! leaves the machine (`UDP_SEGMENT`): an echo of 64 bytes over loopback, 32 at a time, takes 2.4 µs of
-//! CPU time instead of 4.5. For others sendmmsg(2) saves the calls. recvmmsg(2) would save 0.2 µs more, at the price
-//! of unsafe code: it is not worth that.
+//! CPU time instead of 4.5. For others sendmmsg(2) saves the calls. recvmmsg(2) would save 0.2 µs more,
+//! at the price of unsafe code: it is not worth that.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
