@@ -20,6 +20,8 @@ struct View<'a> {
     title: &'a str,
     unit: &'a str,
     top: f64,
+    /// Whether it says whose line is whose: once for both is enough, where the lines leave room.
+    legend: bool,
     value: &'a dyn Fn(&Row) -> Option<f64>,
 }
 
@@ -36,9 +38,16 @@ pub(crate) fn draw(
         title: "Answered within 200 ms",
         unit: "% of capacity",
         top: 110.0,
+        legend: true,
         value: &in_percent,
     };
-    let latency = View { title: "p99 of these answers", unit: "ms", top: 220.0, value: &slowest };
+    let latency = View {
+        title: "p99 of these answers",
+        unit: "ms",
+        top: 220.0,
+        legend: false,
+        value: &slowest,
+    };
     let drawn = || -> Result<(), Box<dyn std::error::Error>> {
         let area = SVGBackend::new(path, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
@@ -90,11 +99,13 @@ fn panel(
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::MiddleRight)
-        .background_style(WHITE.mix(0.85))
-        .label_font(("sans-serif", 13))
-        .draw()?;
+    if view.legend {
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::MiddleRight)
+            .background_style(WHITE.mix(0.85))
+            .label_font(("sans-serif", 13))
+            .draw()?;
+    }
     Ok(())
 }
