@@ -164,7 +164,9 @@ fn a_full_disk_behind_standard_error_never_stops_serving() {
     let mut command = command(&["serve", "-vv", "-b", &endpoint, "--access-log", "json"]);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut child = command.stderr(full).spawn().unwrap();
-    until("the daemon listens", || path.exists());
+    // Its name is there a moment before it listens.
+    let listens = || std::os::unix::net::UnixStream::connect(&path).is_ok();
+    until("the daemon listens", listens);
     for _ in 0..20 {
         let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();

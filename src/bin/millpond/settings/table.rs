@@ -191,9 +191,9 @@ static FIRST: &[Row] = &[
         more: "An endpoint is tcp://HOST:PORT, unix:PATH, unix:@NAME, or fd:NAME and fd:N for a \
                socket that was passed by the service manager (N counts from 0). Port 0 takes a \
                free one. With --echo also udp://HOST:PORT, unixgram:PATH and unixpacket:PATH, see \
-               docs/sockets.md. With ?priority=high behind it, its work is taken first and refused last. \
-               Without any, all passed sockets are taken, or else tcp://[::]:8888, which is \
-               every address, IPv4 and IPv6.",
+               docs/sockets.md. With ?priority=high behind it, its work is taken first and \
+               refused last. Without any, all passed sockets are taken, or else tcp://[::]:8888, \
+               which is every address, IPv4 and IPv6.",
         get: |s| s.bind.clone(),
         set: |s, v| {
             if v.iter().any(String::is_empty) {
