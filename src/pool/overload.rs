@@ -418,9 +418,11 @@ impl Controller {
         seen.busy as f64 / (self.config.workers * kept)
     }
 
-    /// Whether all work taken had waited, and for longer than it takes to wake a worker.
+    /// Whether all work taken had waited, and for longer than it takes to wake a worker; and whether
+    /// there was work to speak of. Else one request an interval that the system was slow to wake a
+    /// worker for would pass for all that the workers can do.
     fn is_saturated(&self, seen: Seen) -> bool {
-        seen.kept > 0 && seen.shortest > self.target() / 4
+        seen.kept > 0 && seen.shortest > self.target() / 4 && seen.busy >= seen.elapsed / 2
     }
 }
 

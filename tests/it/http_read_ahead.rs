@@ -7,7 +7,7 @@ use std::time::Duration;
 use millpond::http::{Request, Response};
 use millpond::{CloseReason, Config, Handle, Server};
 
-use crate::support::{addr, connect, exchange, read_all, read_answer};
+use crate::support::{addr, connect, exchange, read_all, read_answer, until};
 
 /// One worker, which answers with the body.
 fn echo(config: Config) -> Handle {
@@ -56,7 +56,7 @@ fn a_short_body_that_does_not_come_gets_a_408() {
     let server = echo(config);
     let answer = exchange(addr(&server), &[POST, b"0123"].concat());
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert_eq!(server.stats().closed_for(CloseReason::BodyTimeout), 1);
+    until("it is counted", || server.stats().closed_for(CloseReason::BodyTimeout) == 1);
 }
 
 #[test]

@@ -98,6 +98,19 @@ fn before_anything_was_served_only_a_full_queue_refuses() {
 }
 
 #[test]
+fn a_slow_wake_up_of_an_idle_server_says_nothing_of_what_it_can_do() {
+    let mut bench = Bench::new(MILLIS, |_| {});
+    for _ in 0..5 {
+        bench.now += 400;
+        assert_eq!(bench.judge(10 * MILLIS), Verdict::Keep);
+        bench.controller.served(MILLIS);
+    }
+    bench.now += 400;
+    assert_eq!(bench.admit(20), Verdict::Keep);
+    assert!(bench.controller.capacity_estimate() > 3000.0);
+}
+
+#[test]
 fn without_shedding_only_a_full_queue_refuses() {
     let bench = Bench::new(4000 * MILLIS, |config| config.shed = false);
     assert_eq!(bench.admit(99), Verdict::Keep);
