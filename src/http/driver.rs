@@ -147,18 +147,15 @@ impl Seat for HttpSeat {
     fn expire(&mut self, connection: &mut Connection, _turn: &mut Turn<'_>) -> CloseReason {
         match connection.phase {
             Phase::Head if connection.input.is_empty() => CloseReason::HeadTimeout,
-            Phase::Head => {
-                let asked = Asked::of_bytes(&connection.input);
-                let answer = self.timed_out(&asked);
+            phase @ (Phase::Head | Phase::Body) => {
+                let answer = self.timed_out(&Asked::of_bytes(&connection.input));
                 // One try: a client this slow may not even read it.
                 let _ = connection.stream.try_write(&answer);
-                CloseReason::HeadTimeout
-            }
-            Phase::Body => {
-                let asked = Asked::of_bytes(&connection.input);
-                let answer = self.timed_out(&asked);
-                let _ = connection.stream.try_write(&answer);
-                CloseReason::BodyTimeout
+                if phase == Phase::Head {
+                    CloseReason::HeadTimeout
+                } else {
+                    CloseReason::BodyTimeout
+                }
             }
             Phase::Idle => CloseReason::IdleTimeout,
             Phase::Discard => CloseReason::BodyTimeout,

@@ -225,7 +225,7 @@ impl Controller {
     /// Whether work that has waited so long can no longer be done within the server's deadline.
     pub(crate) fn is_overdue(&self, waited: Duration) -> bool {
         let service = self.service.nanos() as u64;
-        self.config.shed.load(Relaxed) && nanos(waited) > self.longest_wait(service)
+        self.sheds() && nanos(waited) > self.longest_wait(service)
     }
 
     /// Whether a request that has `waited` can be answered before its client's `patience` is over.
