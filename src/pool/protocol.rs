@@ -66,11 +66,22 @@ pub struct Turn<'a> {
     /// How much of the turn went into sending long answers: the kernel's work, not a handler that
     /// blocks.
     pub(crate) sending: Cell<Duration>,
+    /// How much of the turn the worker spent waiting for the client, in either direction. It is no
+    /// part of the service time: a slow client would otherwise pass for a slow handler.
+    pub(crate) client_wait: Cell<Duration>,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(mill: &'a Arc<Mill>, config: &'a Arc<Config>, now: Instant) -> Self {
-        Self { now, mill, config, waited: Duration::ZERO, requests: 0, sending: Cell::default() }
+        Self {
+            now,
+            mill,
+            config,
+            waited: Duration::ZERO,
+            requests: 0,
+            sending: Cell::default(),
+            client_wait: Cell::default(),
+        }
     }
 
     /// Whether others wait for a worker, so that this connection's next request should queue too.

@@ -173,9 +173,10 @@ impl Worker {
             connection.set_reason(CloseReason::HandlerPanicked);
             let served = catch_unwind(AssertUnwindSafe(|| seat.serve(connection, &mut turn)));
             let (requests, sending) = (turn.requests, turn.sending.get());
+            let client_wait = turn.client_wait.get();
             let end = Instant::now();
             if requests > 0 {
-                let whole = end.saturating_duration_since(now);
+                let whole = end.saturating_duration_since(now).saturating_sub(client_wait);
                 let each = whole / requests;
                 mill.queue.controller.served(each);
                 mill.dispatch.served(whole.saturating_sub(sending) / requests);
