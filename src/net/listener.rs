@@ -127,6 +127,12 @@ impl Listener {
         self.backlog
     }
 
+    /// Bounds how many connections the kernel holds from now on before they are accepted: listen(2)
+    /// again. What it holds already stays.
+    pub(crate) fn set_backlog(&self, backlog: u32) -> io::Result<()> {
+        Ok(net::listen(&self.fd, backlog.min(i32::MAX as u32) as i32)?)
+    }
+
     /// Whether it was [passed in](Self::from_fd): then its backlog is not to be emptied at the end,
     /// since another program goes on with it.
     #[must_use]

@@ -250,6 +250,13 @@ impl Stream {
         Ok(net::shutdown(&self.socket.fd, net::Shutdown::Write)?)
     }
 
+    /// Closing it will reset the connection (RST): the peer learns at once that it has ended, and the
+    /// kernel keeps nothing of it. `SO_LINGER` with a time of zero, socket(7).
+    pub(crate) fn reset_on_close(&self) {
+        // A socket that has no such option is closed as usual.
+        let _ = net::sockopt::set_socket_linger(&self.socket.fd, Some(Duration::ZERO));
+    }
+
     /// Shuts down both directions, which also wakes whoever waits on it.
     ///
     /// # Errors

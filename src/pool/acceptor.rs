@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::Mill;
+use crate::pool::budget::{Allowance, ThreadTime};
 use crate::pool::connection::Connection;
 use crate::pool::datagrams::Inlet;
 use crate::pool::fairness::ClientKey;
@@ -25,6 +26,17 @@ const ROUND: usize = 64;
 /// time, and cut short when a connection ends.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1600));
 
+/// The backlog of a listener while accepting pauses for what refusing costs. Connections wait there
+/// unseen, so it holds no more than the acceptor can deal with in a few milliseconds; what does not
+/// fit is dropped by the kernel as a SYN, the cheapest refusal there is.
+const SHORT_BACKLOG: u32 = 64;
+
+/// For how long a short backlog is kept after the last pause.
+const SHORT_FOR: Duration = Duration::from_secs(1);
+
+/// A poll(2) that took at least this long began with nothing to accept.
+const BLOCKED: Duration = Duration::from_micros(200);
+
 /// A listener, and what its connections are for.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -32,6 +44,14 @@ pub(crate) struct Source {
     pub(crate) protocol: u16,
     /// Its work is taken first, and refused last.
     pub(crate) urgent: bool,
+    /// When its backlog was last known to be empty: what is accepted now has come since.
+    emptied: Instant,
+}
+
+impl Source {
+    pub(crate) fn new(listener: Listener, protocol: u16, urgent: bool) -> Self {
+        Self { listener, protocol, urgent, emptied: Instant::now() }
+    }
 }
 
 /// The thread that accepts.
@@ -43,6 +63,19 @@ pub(crate) struct Acceptor {
     back_off: Duration,
     /// Until when accepting pauses.
     paused: Option<Instant>,
+    /// Until when the listeners' backlogs are short.
+    short_until: Option<Instant>,
+}
+
+/// Which listeners wait for connections.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Accepting {
+    /// All of them.
+    All,
+    /// Only urgent ones; the others until woken, or for so long.
+    Urgent(Option<Duration>),
+    /// None, until woken, or for so long.
+    None(Option<Duration>),
 }
 
 /// What came of one accept(2).
@@ -61,7 +94,15 @@ impl Acceptor {
     pub(crate) fn new(mill: Arc<Mill>, sources: Vec<Source>, inlets: Vec<Arc<Inlet>>) -> Self {
         let receiver = Receiver::new(Arc::clone(&mill), inlets);
         let seats = mill.seats();
-        Self { mill, sources, seats, receiver, back_off: BACK_OFF.0, paused: None }
+        Self {
+            mill,
+            sources,
+            seats,
+            receiver,
+            back_off: BACK_OFF.0,
+            paused: None,
+            short_until: None,
+        }
     }
 
     /// Accepts until the server drains; then accepts what the kernel still holds, and closes the
@@ -92,21 +133,36 @@ impl Acceptor {
         log::debug!("listeners closed");
     }
 
-    /// Waits until a listener has somebody, unless accepting pauses, until a datagram has come, unless
-    /// receiving pauses, or until woken. The indices of those listeners, and of those inlets.
+    /// Waits until a listener has a connection, unless accepting pauses, until a datagram has come,
+    /// unless receiving pauses, or until woken. The indices of those listeners, and of those inlets.
     fn wait(&mut self) -> (Vec<usize>, Vec<usize>) {
-        let accepting = self.pause();
-        let receiving = self.receiver.pause(Instant::now());
+        let began = Instant::now();
+        let accepting = self.accepting(began);
+        self.fit_backlogs(accepting, began);
+        let receiving = self.receiver.pause(began);
+        let awaited = |source: &Source| match accepting {
+            Accepting::All => true,
+            Accepting::Urgent(_) => source.urgent,
+            Accepting::None(_) => false,
+        };
+        let listeners: Vec<usize> =
+            (0..self.sources.len()).filter(|index| awaited(&self.sources[*index])).collect();
         let mut fds = vec![PollFd::new(&self.mill.ledger.acceptor, PollFlags::IN)];
-        let listeners = if accepting.is_none() { &self.sources[..] } else { &[] };
-        fds.extend(listeners.iter().map(|source| PollFd::new(&source.listener, PollFlags::IN)));
+        fds.extend(
+            listeners.iter().map(|i| PollFd::new(&self.sources[*i].listener, PollFlags::IN)),
+        );
         let waits = receiving.is_some() || self.mill.loan.is_lent();
         let inlets = if waits { &[] } else { &self.receiver.inlets[..] };
         fds.extend(inlets.iter().map(|inlet| PollFd::new(inlet, PollFlags::IN)));
-        let pause = accepting.flatten().into_iter().chain(receiving).min();
-        let timeout = pause.map(|pause| Timespec {
-            tv_sec: pause.as_secs() as i64,
-            tv_nsec: pause.subsec_nanos().into(),
+        let pause = match accepting {
+            Accepting::All => None,
+            Accepting::Urgent(pause) | Accepting::None(pause) => pause,
+        };
+        let restore = self.short_until.map(|until| until.saturating_duration_since(began));
+        let timeout = pause.into_iter().chain(receiving).chain(restore).min();
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
         });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
@@ -118,41 +174,69 @@ impl Acceptor {
         }
         let woken = !fds[0].revents().is_empty();
         let (callers, senders) = fds[1..].split_at(listeners.len());
-        let ready = (ready(callers), ready(senders));
+        let (callers, senders) = (ready(callers), ready(senders));
+        drop(fds);
+        let ended = Instant::now();
+        if ended.saturating_duration_since(began) > BLOCKED {
+            // The poll had to wait, so that the backlogs it watched were empty until now.
+            listeners.iter().for_each(|index| self.sources[*index].emptied = ended);
+        }
         if woken {
             self.mill.ledger.acceptor.clear();
             // A descriptor has come free, perhaps.
             self.paused = None;
         }
-        ready
+        (callers.into_iter().map(|index| listeners[index]).collect(), senders)
     }
 
-    /// Whether accepting pauses: `Some(None)` until woken, `Some(Some(time))` for so long.
-    fn pause(&mut self) -> Option<Option<Duration>> {
+    /// Whether accepting pauses, and for which listeners.
+    fn accepting(&mut self, now: Instant) -> Accepting {
         let mill = &self.mill;
-        let now = Instant::now();
         if mill.ledger.is_full() {
             mill.ledger.await_departure();
             if mill.ledger.is_full() {
                 count(&mill.counters.accept.full);
-                return Some(None);
+                return Accepting::None(None);
             }
         }
         if let Some(until) = self.paused {
             if until > now {
                 mill.ledger.await_departure();
-                return Some(Some(until - now));
+                return Accepting::None(Some(until - now));
             }
             self.paused = None;
         }
-        if let Some(pause) = mill.refusing_pause(now) {
+        if let Allowance::Pause(pause) = mill.refusal_allowance(now) {
             count(&mill.counters.accept.over_budget);
-            return Some(Some(pause));
+            return Accepting::Urgent(Some(pause));
         }
         if self.is_held_back() {
-            return Some(Some(mill.pool.tick));
+            return Accepting::Urgent(Some(mill.pool.tick));
         }
-        None
+        Accepting::All
+    }
+
+    /// Keeps the backlogs short from a pause on that refusing has made necessary, until there was none
+    /// for a while. Whatever waits in a backlog waits without being judged.
+    fn fit_backlogs(&mut self, accepting: Accepting, now: Instant) {
+        let mill = &self.mill;
+        let over_budget = matches!(accepting, Accepting::Urgent(_)) && !self.is_held_back();
+        let backlog = match self.short_until {
+            None if over_budget => SHORT_BACKLOG.min(mill.pool.backlog),
+            Some(until) if !over_budget && now >= until => mill.pool.backlog,
+            _ => {
+                if over_budget {
+                    self.short_until = Some(now + SHORT_FOR);
+                }
+                return;
+            }
+        };
+        self.short_until = over_budget.then(|| now + SHORT_FOR);
+        for source in self.sources.iter().filter(|source| !source.urgent) {
+            if let Err(error) = source.listener.set_backlog(backlog) {
+                log::warn!("{}: cannot set its backlog to {backlog}: {error}", source.listener);
+            }
+        }
     }
 
     /// Whether the queue is full of a burst that the workers will soon have dealt with, as requests
@@ -165,27 +249,55 @@ impl Acceptor {
     /// Accepts from one listener. `true`: there may be more.
     fn accept_round(&mut self, index: usize) -> bool {
         let mill = Arc::clone(&self.mill);
+        // While overloaded, a part of what accepting costs is spent on connections that are refused.
+        let overloaded = mill.queue.controller.is_overloaded();
+        let time = overloaded.then(|| (ThreadTime::start(), mill.spent_refusing()));
+        let (mut pushed, mut refused) = (0, 0);
+        let mut more = true;
         for _ in 0..ROUND {
-            if mill.ledger.is_full() || self.is_held_back() {
-                return false;
+            let urgent = self.sources[index].urgent;
+            if mill.ledger.is_full() || (!urgent && (self.is_held_back() || self.is_paused())) {
+                more = false;
+                break;
             }
             match self.accept(index) {
                 Accepted::One(stream, addr) => {
                     self.back_off = BACK_OFF.0;
-                    self.push(index, stream, addr);
+                    match self.push(index, stream, addr) {
+                        true => pushed += 1,
+                        false => refused += 1,
+                    }
                 }
                 Accepted::Again => {}
-                Accepted::Nobody => return false,
+                Accepted::Nobody => {
+                    self.sources[index].emptied = Instant::now();
+                    more = false;
+                    break;
+                }
                 Accepted::Exhausted(error) => {
                     count(&mill.counters.accept.exhausted);
                     log::warn!("accepting pauses for {:?}: {error}", self.back_off);
                     self.paused = Some(Instant::now() + self.back_off);
                     self.back_off = (self.back_off * 2).min(BACK_OFF.1);
-                    return false;
+                    more = false;
+                    break;
                 }
             }
         }
-        true
+        mill.call_for(pushed);
+        if let Some((time, before)) = time
+            && refused > 0
+        {
+            // What refusing itself took was charged already; what is left is that of accept(2).
+            let charged = mill.spent_refusing().saturating_sub(before);
+            let each = time.elapsed().saturating_sub(charged) / (pushed as u32 + refused);
+            mill.charge_refusing(each * refused);
+        }
+        more
+    }
+
+    fn is_paused(&self) -> bool {
+        matches!(self.mill.refusal_allowance(Instant::now()), Allowance::Pause(_))
     }
 
     fn accept(&self, index: usize) -> Accepted {
@@ -214,7 +326,7 @@ impl Acceptor {
     }
 
     /// Pushes a newcomer into the work queue; a full queue, or a wait too long, refuses it.
-    fn push(&mut self, index: usize, stream: Stream, peer: Addr) {
+    fn push(&mut self, index: usize, stream: Stream, peer: Addr) -> bool {
         let mill = &self.mill;
         let source = &self.sources[index];
         let now = Instant::now();
@@ -222,10 +334,9 @@ impl Acceptor {
         let permit = mill.ledger.enter();
         let connection =
             Connection::new((stream, peer), source.protocol, source.urgent, bucket, permit, now);
+        let arrived = source.emptied.min(now);
         let seat = &mut self.seats[source.protocol as usize];
-        if mill.bring(Work::Connection(connection), now, seat.as_mut()) {
-            mill.call();
-        }
+        mill.bring_from(Work::Connection(connection), arrived, now, seat.as_mut())
     }
 }
 

@@ -3,14 +3,23 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
 /// How far ahead of its share refusing may run, in time of all cores together: what a burst costs.
 const BURST: Duration = Duration::from_millis(10);
 
+/// The longest that accepting pauses at a time. A pause is a place where connections wait unseen, so
+/// the acceptor looks again soon; and since no debt is longer than a burst and a pause, no fault of
+/// charging can stop it for longer.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// A token bucket of CPU time (GCRA, as in ITU-T I.371, with a cost instead of a cell).
 ///
-/// A refusal costs 20 to 50 µs of CPU time, so that enough of them take the CPU from the workers. Past
-/// the share set by [`refuse_budget`](crate::config::Overload::refuse_budget) accepting pauses, and
-/// the kernel's backlog holds what comes: nowhere is it cheaper to wait, or to be turned away.
+/// A refusal costs 15 to 50 µs of CPU time, so enough of them take the CPU from the workers. What is
+/// charged is the CPU time of the refusing thread: wall time would charge a preempted thread for the
+/// work of the thread that preempted it. Past the share set by
+/// [`refuse_budget`](crate::config::Overload::refuse_budget) refusals become cheaper, then accepting
+/// pauses and a short kernel backlog drops what it cannot hold.
 #[derive(Debug)]
 pub(crate) struct RefusalBudget {
     epoch: Instant,
@@ -19,13 +28,27 @@ pub(crate) struct RefusalBudget {
     price: AtomicU64,
     /// When all that was charged is paid for, in nanoseconds since the epoch.
     paid: AtomicU64,
+    /// All that was charged, in nanoseconds of CPU time.
+    spent: AtomicU64,
+}
+
+/// What the budget allows at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// A refusal may cost what a response costs.
+    Response,
+    /// Only the cheapest refusal: a reset.
+    Reset,
+    /// Nothing is to be accepted that would have to be refused, for so long.
+    Pause(Duration),
 }
 
 impl RefusalBudget {
     /// `share` of the time of `cores` cores may go to refusing.
     pub(crate) fn new(share: f64, cores: usize, epoch: Instant) -> Self {
         let cores = cores.max(1) as f64;
-        let budget = Self { epoch, cores, price: AtomicU64::new(0), paid: AtomicU64::new(0) };
+        let zero = || AtomicU64::new(0);
+        let budget = Self { epoch, cores, price: zero(), paid: zero(), spent: zero() };
         budget.set_share(share);
         budget
     }
@@ -34,24 +57,54 @@ impl RefusalBudget {
         self.price.store((1.0 / (share * self.cores)).to_bits(), Relaxed);
     }
 
-    /// A refusal, or several, took `cost` of CPU time.
+    /// A refusal took `cost` of CPU time.
     pub(crate) fn charge(&self, now: Instant, cost: Duration) {
         let now = self.nanos(now);
+        self.spent.fetch_add(cost.as_nanos() as u64, Relaxed);
         let cost = (cost.as_nanos() as f64 * f64::from_bits(self.price.load(Relaxed))) as u64;
+        let most = now + (BURST + PAUSE).as_nanos() as u64;
         // A race between two threads loses one charge of a few microseconds.
-        self.paid.store(self.paid.load(Relaxed).max(now).saturating_add(cost), Relaxed);
+        let paid = self.paid.load(Relaxed).max(now).saturating_add(cost).min(most);
+        self.paid.store(paid, Relaxed);
     }
 
-    /// `None` if refusing may go on, otherwise how long to accept nothing.
-    pub(crate) fn allowed(&self, now: Instant) -> Option<Duration> {
-        let debt = self.paid.load(Relaxed).saturating_sub(self.nanos(now));
-        let over = Duration::from_nanos(debt).checked_sub(BURST)?;
-        // Half of the burst is won back before accepting goes on, so that it does not stutter.
-        (!over.is_zero()).then(|| over + BURST / 2)
+    /// All that was charged.
+    pub(crate) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Relaxed))
+    }
+
+    /// What refusing may cost at `now`.
+    pub(crate) fn allowance(&self, now: Instant) -> Allowance {
+        let debt = Duration::from_nanos(self.paid.load(Relaxed).saturating_sub(self.nanos(now)));
+        if debt > BURST {
+            // Half of the burst is won back before accepting goes on, so that it does not stutter.
+            Allowance::Pause((debt - BURST / 2).min(PAUSE))
+        } else if debt > BURST / 2 {
+            Allowance::Reset
+        } else {
+            Allowance::Response
+        }
     }
 
     fn nanos(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.epoch).as_nanos() as u64
+    }
+}
+
+/// The CPU time that a thread uses from here on: clock_gettime(2) with `CLOCK_THREAD_CPUTIME_ID`.
+#[derive(Debug)]
+pub(crate) struct ThreadTime(Timespec);
+
+impl ThreadTime {
+    pub(crate) fn start() -> Self {
+        Self(clock_gettime(ClockId::ThreadCPUTime))
+    }
+
+    /// What the calling thread has used since; it has to be the one that started it.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let nanos = (now.tv_sec - self.0.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.0.tv_nsec);
+        Duration::from_nanos(nanos.max(0) as u64)
     }
 }
 
@@ -68,9 +121,9 @@ mod tests {
             let budget = RefusalBudget::new(share, cores, epoch);
             let (mut now, mut refusals) = (epoch, 0_u32);
             while now < epoch + Duration::from_secs(1) {
-                match budget.allowed(now) {
-                    Some(pause) => now += pause,
-                    None => {
+                match budget.allowance(now) {
+                    Allowance::Pause(pause) => now += pause,
+                    Allowance::Response | Allowance::Reset => {
                         budget.charge(now, COST);
                         refusals += 1;
                     }
@@ -87,10 +140,30 @@ mod tests {
         let epoch = Instant::now();
         let budget = RefusalBudget::new(0.25, 2, epoch);
         let now = epoch + Duration::from_secs(3600);
-        budget.charge(now, BURST / 2);
-        assert_eq!(budget.allowed(now), None);
+        budget.charge(now, BURST / 4);
+        assert_eq!(budget.allowance(now), Allowance::Response);
         budget.charge(now, COST);
-        assert!(budget.allowed(now).is_some());
-        assert_eq!(budget.allowed(now + BURST), None);
+        assert_eq!(budget.allowance(now), Allowance::Reset);
+        budget.charge(now, BURST / 4);
+        assert!(matches!(budget.allowance(now), Allowance::Pause(_)));
+        assert_eq!(budget.allowance(now + BURST), Allowance::Response);
+    }
+
+    #[test]
+    fn no_error_of_charging_stops_accepting_for_longer_than_a_few_tens_of_milliseconds() {
+        let epoch = Instant::now();
+        let budget = RefusalBudget::new(0.01, 1, epoch);
+        for _ in 0..1000 {
+            budget.charge(epoch, Duration::from_secs(10));
+        }
+        assert_eq!(budget.allowance(epoch), Allowance::Pause(PAUSE));
+        assert_eq!(budget.allowance(epoch + BURST + PAUSE), Allowance::Response);
+    }
+
+    #[test]
+    fn a_sleeping_thread_uses_no_time() {
+        let time = ThreadTime::start();
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(time.elapsed() < Duration::from_millis(15));
     }
 }

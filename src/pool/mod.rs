@@ -63,7 +63,7 @@ pub use refusal::Refusal;
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
-use budget::RefusalBudget;
+use budget::{Allowance, RefusalBudget, ThreadTime};
 use counters::Counters;
 use datagrams::{Datagrams, Parcel};
 use dispatch::Dispatch;
@@ -142,7 +142,19 @@ impl Mill {
     /// Puts work into the queue, or does what is to be done when it does not take it. `true`: it is
     /// in the queue.
     pub(crate) fn bring(self: &Arc<Self>, work: Work, now: Instant, seat: &mut dyn Seat) -> bool {
-        match self.queue.push(work, now) {
+        self.bring_from(work, now, now, seat)
+    }
+
+    /// As [`bring`](Self::bring), for work that has waited since `arrived` elsewhere: in the kernel's
+    /// backlog.
+    pub(crate) fn bring_from(
+        self: &Arc<Self>,
+        work: Work,
+        arrived: Instant,
+        now: Instant,
+        seat: &mut dyn Seat,
+    ) -> bool {
+        match self.queue.push_from(work, arrived, now) {
             Ok(()) => return true,
             Err((Work::Connection(connection), refusal)) => {
                 refuse(self, seat, connection, refusal, now);
@@ -214,9 +226,19 @@ impl Mill {
         connection.close(reason);
     }
 
-    /// For how long refusing has to pause, if it has used up its share of the CPU time.
-    pub(crate) fn refusing_pause(&self, now: Instant) -> Option<Duration> {
-        self.budget.allowed(now)
+    /// What refusing may cost at `now`, given what it has cost until now.
+    pub(crate) fn refusal_allowance(&self, now: Instant) -> Allowance {
+        self.budget.allowance(now)
+    }
+
+    /// The CPU time that refusing has taken since the start.
+    pub(crate) fn spent_refusing(&self) -> Duration {
+        self.budget.spent()
+    }
+
+    /// Charges CPU time that was spent on work which was refused.
+    pub(crate) fn charge_refusing(&self, cost: Duration) {
+        self.budget.charge(Instant::now(), cost);
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -279,7 +301,7 @@ fn most_connections(limit: usize) -> usize {
     limit.max(descriptors.min(1 << 20) as usize)
 }
 
-/// Turns a connection's work away, and charges what that cost.
+/// Turns a connection's work away, and charges the CPU time which that took.
 pub(crate) fn refuse(
     mill: &Arc<Mill>,
     seat: &mut dyn Seat,
@@ -287,15 +309,22 @@ pub(crate) fn refuse(
     refusal: Refusal,
     now: Instant,
 ) {
-    let config = mill.config.load();
-    let served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
-    // What has said nothing yet only waits on, elsewhere.
-    if !matches!(served, Served::Park(_, Phase::Head)) {
+    let time = ThreadTime::start();
+    if mill.refusal_allowance(now) != Allowance::Response && !connection.urgent {
         mill.counters.refuse(refusal);
+        // Responses to all that is refused would take the CPU from what is served.
+        connection.stream.reset_on_close();
+        mill.close(connection, CloseReason::Overloaded);
+    } else {
+        let config = mill.config.load();
+        let served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
+        // What has said nothing yet only waits on, elsewhere.
+        if !matches!(served, Served::Park(_, Phase::Head)) {
+            mill.counters.refuse(refusal);
+        }
+        settle(mill, &config, seat, served, now);
     }
-    settle(mill, &config, seat, served, now);
-    let end = Instant::now();
-    mill.budget.charge(end, end.saturating_duration_since(now));
+    mill.charge_refusing(time.elapsed());
 }
 
 /// Parks or closes a connection that was refused.

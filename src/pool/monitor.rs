@@ -139,9 +139,8 @@ impl Monitor {
         let mill = Arc::clone(&self.mill);
         mill.take_back();
         let room = mill.queue.room();
-        // Over its budget for refusing, the server leaves what comes with the kernel.
         let now = Instant::now();
-        if room == 0 || mill.refusing_pause(now).is_some() || !mill.dispatch.try_lead_as_monitor() {
+        if room == 0 || !mill.dispatch.try_lead_as_monitor() {
             return;
         }
         let waits = self.fruitless >= FRUITLESS && mill.queue.is_empty();

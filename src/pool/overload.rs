@@ -126,12 +126,13 @@ impl Controller {
 
     /// Judges work where it enters a queue that now has `length` pieces of work.
     ///
-    /// `urgent` work is refused by the length and by the deadline only. What is kept is reported by
+    /// What it has waited elsewhere since `arrived` is a part of its wait. `urgent` work is refused by the length and by the deadline only. What is kept is reported by
     /// [`entered`](Self::entered), or by [`gated`](Self::gated) if the queue would not take it after
     /// all.
     pub(crate) fn admit(
         &self,
         now: Instant,
+        arrived: Instant,
         length: usize,
         bucket: Bucket,
         urgent: bool,
@@ -143,7 +144,8 @@ impl Controller {
                 self.fairness.attempt(bucket);
             }
         }
-        let Some(refusal) = self.reason(length, bucket, urgent) else { return Verdict::Keep };
+        let waited = nanos(now.saturating_duration_since(arrived));
+        let Some(refusal) = self.reason(waited, length, bucket, urgent) else { return Verdict::Keep };
         self.gated();
         if !self.is_overloaded() && self.sheds() {
             self.hasten(now);
@@ -151,7 +153,7 @@ impl Controller {
         Verdict::Refuse(refusal)
     }
 
-    fn reason(&self, length: usize, bucket: Bucket, urgent: bool) -> Option<Refusal> {
+    fn reason(&self, waited: u64, length: usize, bucket: Bucket, urgent: bool) -> Option<Refusal> {
         if length >= self.config.capacity {
             return Some(Refusal::QueueFull);
         }
@@ -159,7 +161,7 @@ impl Controller {
             return None;
         }
         let drain = self.drain();
-        let wait = (length as f64 * drain) as u64;
+        let wait = waited + (length as f64 * drain) as u64;
         let service = self.service.nanos() as u64;
         if wait > self.longest_wait(service) {
             return Some(Refusal::Deadline);

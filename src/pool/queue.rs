@@ -87,16 +87,27 @@ impl<W: Queued> Queue<W> {
 
     /// Puts work in, or gives it back with the reason. Never waits.
     pub(crate) fn push(&self, work: W, now: Instant) -> Result<(), (W, Refusal)> {
+        self.push_from(work, now, now)
+    }
+
+    /// As [`push`](Self::push), for work that has waited elsewhere since `arrived`: that is a part of
+    /// its wait.
+    pub(crate) fn push_from(
+        &self,
+        work: W,
+        arrived: Instant,
+        now: Instant,
+    ) -> Result<(), (W, Refusal)> {
         let (bucket, urgent) = (work.bucket(), work.is_urgent());
         let (sender, _) = if urgent { &self.urgent } else { &self.normal };
         if !work.is_admitted() {
-            let verdict = self.controller.admit(now, sender.len(), bucket, urgent);
+            let verdict = self.controller.admit(now, arrived, sender.len(), bucket, urgent);
             if let Verdict::Refuse(refusal) = verdict {
                 return Err((work, refusal));
             }
         }
         self.controller.entered(bucket);
-        match sender.try_send(Ticket { work, entered: now, bucket }) {
+        match sender.try_send(Ticket { work, entered: arrived, bucket }) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(ticket) | TrySendError::Disconnected(ticket)) => {
                 self.controller.left(bucket);

@@ -209,7 +209,7 @@ impl Builder {
                     }))?;
                     let listener = place.listen(self.config.pool.backlog)?;
                     places.push((listener.local_addr().ok(), listener.endpoint_text()));
-                    sources.push(Source { listener, protocol, urgent });
+                    sources.push(Source::new(listener, protocol, urgent));
                 }
                 Part::Datagrams(handler) => {
                     number(inlets.len())?;

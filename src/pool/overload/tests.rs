@@ -31,7 +31,7 @@ impl Bench {
     }
 
     fn admit(&self, length: usize) -> Verdict {
-        self.controller.admit(self.time(), length, self.client(1), false)
+        self.controller.admit(self.time(), self.time(), length, self.client(1), false)
     }
 
     /// The verdict on work that has waited so long.
@@ -48,9 +48,9 @@ impl Bench {
             let bucket = self.client(0);
             for client in 1..multiple {
                 let bucket = self.client(client);
-                self.controller.admit(self.time(), 100, bucket, false);
+                self.controller.admit(self.time(), self.time(), 100, bucket, false);
             }
-            self.controller.admit(self.time(), length, bucket, false);
+            self.controller.admit(self.time(), self.time(), length, bucket, false);
             self.controller.entered(bucket);
             let entered = self.time() - MILLIS * (length as u32).min(self.now);
             self.controller.judge(self.time(), entered, bucket);
@@ -159,7 +159,7 @@ fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
     let mut bench = Bench::new(4 * MILLIS, |_| {});
     bench.load(10, 4, 1000);
     let client = bench.client(1);
-    let admit = |length, urgent| bench.controller.admit(bench.time(), length, client, urgent);
+    let admit = |length, urgent| bench.controller.admit(bench.time(), bench.time(), length, client, urgent);
     assert_eq!(admit(50, false), refuse(Refusal::WaitTooLong));
     assert_eq!(admit(50, true), Verdict::Keep);
     assert_eq!(admit(100, true), refuse(Refusal::QueueFull));
