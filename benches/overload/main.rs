@@ -11,7 +11,10 @@
 
 mod arrivals;
 mod chart;
+mod cores;
+mod cpu;
 mod generator;
+mod newcomer;
 mod outcome;
 mod plan;
 mod point;
@@ -60,8 +63,9 @@ struct Cli {
     /// Only these servers, separated by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Multiples of the capacity, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "0.5,0.8,1,1.5,2,5,10")]
+    /// Multiples of the capacity, separated by commas [default: 0.5,0.8,1,1.5,2,5,10; for `cpu`
+    /// 1,2,5,10,20].
+    #[arg(long, value_delimiter = ',')]
     multiples: Vec<f64>,
     /// Seconds of each load [default: 4].
     #[arg(long, conflicts_with = "quick")]
@@ -69,9 +73,10 @@ struct Cli {
     /// Loads of 1.5 s: a glance, not a measurement.
     #[arg(long)]
     quick: bool,
-    /// Handler threads of each server.
-    #[arg(long, default_value_t = 4)]
-    workers: usize,
+    /// Handler threads of each server; `cpu` takes several, separated by commas [default: 4; for
+    /// `cpu` 2,4,8].
+    #[arg(long, value_delimiter = ',')]
+    workers: Vec<usize>,
     /// The handlers sleep this long, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 5.0)]
     sleep_ms: f64,
@@ -81,7 +86,7 @@ struct Cli {
     /// What counts as in time, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 200)]
     deadline_ms: u64,
-    /// When clients give up and close [default: at the deadline].
+    /// When clients give up and close [default: at the deadline; for `cpu` a second later].
     #[arg(long, value_name = "MS")]
     patience_ms: Option<u64>,
     /// Send over a set of this many keep-alive connections, not a fresh one for each request.
@@ -144,6 +149,16 @@ fn main() -> ExitCode {
 }
 
 impl Cli {
+    /// Handler threads, where one number is asked for.
+    fn workers(&self) -> usize {
+        self.workers.first().copied().unwrap_or(4)
+    }
+
+    /// The chosen multiples of the capacity.
+    fn multiples(&self, usual: &[f64]) -> Vec<f64> {
+        if self.multiples.is_empty() { usual.to_vec() } else { self.multiples.clone() }
+    }
+
     fn seconds(&self) -> f64 {
         self.seconds.unwrap_or(if self.quick { 1.5 } else { 4.0 })
     }
@@ -153,14 +168,14 @@ impl Cli {
     fn capacity(&self) -> f64 {
         if self.burn_ms > 0.0 {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            return self.workers.min(cores) as f64 * 1e3 / self.burn_ms;
+            return self.workers().min(cores) as f64 * 1e3 / self.burn_ms;
         }
-        self.workers as f64 * 1e3 / self.sleep_ms
+        self.workers() as f64 * 1e3 / self.sleep_ms
     }
 
     fn job(&self) -> Job {
         let sleep_ms = if self.burn_ms > 0.0 { 0.0 } else { self.sleep_ms };
-        Job { workers: Some(self.workers), sleep_ms, burn_ms: self.burn_ms }
+        Job { workers: Some(self.workers()), sleep_ms, burn_ms: self.burn_ms, core: None }
     }
 
     /// The chosen servers; all without `--only`.

@@ -173,6 +173,19 @@ impl Report {
         (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile) as f64 / 1e6)
     }
 
+    /// The latency below which this share of all responses with 2xx lies, late ones included.
+    pub(crate) fn answered_ms(&self, quantile: f64) -> Option<f64> {
+        let mut all = self.outcomes[Outcome::InTime as usize].clone();
+        all.add(&self.outcomes[Outcome::Late as usize]).ok()?;
+        (!all.is_empty()).then(|| all.value_at_quantile(quantile) as f64 / 1e6)
+    }
+
+    /// The share of the responses with 2xx that came after the deadline.
+    pub(crate) fn late_share(&self) -> f64 {
+        let (in_time, late) = (self.count(Outcome::InTime), self.count(Outcome::Late));
+        late as f64 / (in_time + late).max(1) as f64
+    }
+
     /// Answers in time per second. Those that came after the load was over do not count: a server
     /// must not gain from what stood in its queue at the end.
     pub(crate) fn goodput(&self) -> f64 {

@@ -1,7 +1,7 @@
 //! One load on one server: the smallest thing that is measured.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{getpriority_process, setpriority_process};
 
@@ -21,12 +21,15 @@ pub(crate) struct Point {
     pub(crate) report: Report,
     /// The most memory the server held meanwhile, in KiB.
     pub(crate) rss_kib: u64,
+    /// Cores that the server used on average.
+    pub(crate) cpu: f64,
     /// Whether the server was still there afterwards.
     pub(crate) alive: bool,
 }
 
 /// Puts the load of `plan` on a running server and watches its memory meanwhile.
 pub(crate) fn measure(process: &mut Process, plan: &Plan) -> Result<Point, String> {
+    let (start, before) = (Instant::now(), process.usage().cpu_us);
     let (report, rss_kib) = thread::scope(|scope| {
         let generator = thread::Builder::new().name("generator".into());
         let generator = generator.spawn_scoped(scope, || send(plan));
@@ -39,7 +42,9 @@ pub(crate) fn measure(process: &mut Process, plan: &Plan) -> Result<Point, Strin
         let report = generator.join().map_err(|_| "the generator panicked")??;
         Ok::<_, String>((report, rss_kib))
     })?;
-    Ok(Point { report, rss_kib, alive: !process.has_ended() })
+    let cpu_us = process.usage().cpu_us.saturating_sub(before) as f64;
+    let cpu = cpu_us / start.elapsed().as_secs_f64() / 1e6;
+    Ok(Point { report, rss_kib, cpu, alive: !process.has_ended() })
 }
 
 /// Sends the load from this thread, ahead of the servers where the system allows it: in life the

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::Cli;
+use crate::cpu;
 use crate::outcome::{Outcome, Tally, WINDOW};
 use crate::point::measure;
 use crate::servers::Job;
@@ -20,6 +21,8 @@ pub(crate) enum Scenario {
     Fairness,
     /// Handlers that burn 1 ms of CPU: what is left at 5x?
     Burn,
+    /// Handlers that burn 4 ms, the server on one core, up to 20x: what is left?
+    Cpu,
     /// 0.5x, then 10x: does memory grow?
     Flat,
     /// wrk with 2,000 keep-alive connections and the hello handler: as fast as with 64?
@@ -80,11 +83,15 @@ pub(crate) fn run(cli: &Cli, scenario: Scenario) -> Result<(), String> {
     if matches!(scenario, Scenario::Closed2000) {
         cli.programs(&[BESIDE])?;
     }
+    if matches!(scenario, Scenario::Cpu) {
+        return cpu::run(cli, &names).map(drop);
+    }
     for name in names {
         let goals = match scenario {
             Scenario::Spike => spike(cli, name),
             Scenario::Fairness => fairness(cli, name),
             Scenario::Burn => burn(cli, name),
+            Scenario::Cpu => continue,
             Scenario::Flat => flat(cli, name),
             Scenario::Closed2000 => closed(cli, name),
         };
@@ -183,7 +190,7 @@ fn flat(cli: &Cli, name: &str) -> Result<Goals, String> {
 const BESIDE: &str = "hyper";
 
 fn closed(cli: &Cli, name: &str) -> Result<Goals, String> {
-    let job = Job { workers: None, sleep_ms: 0.0, burn_ms: 0.0 };
+    let job = Job { workers: None, sleep_ms: 0.0, burn_ms: 0.0, core: None };
     let mut goals = Goals::new(name);
     let (mut mine, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..3 {

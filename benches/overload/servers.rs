@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cores;
 use crate::process::{Process, free_port};
 
 /// Who takes part, in the order of the table.
@@ -30,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) sleep_ms: f64,
     /// Each handler uses this much CPU time, in milliseconds.
     pub(crate) burn_ms: f64,
+    /// The only core that the server may use; `None`: any.
+    pub(crate) core: Option<usize>,
 }
 
 impl Programs {
@@ -81,6 +84,9 @@ impl Programs {
             if value > 0.0 {
                 command.arg(flag).arg(value.to_string());
             }
+        }
+        if let Some(core) = job.core {
+            cores::pin(&mut command, core);
         }
         Ok((Process::start(command, address)?, address))
     }

@@ -9,6 +9,9 @@ use crate::point::{Point, measure};
 use crate::scenario::Goals;
 use crate::table::Table;
 
+/// The loads, unless the command line chooses others.
+const MULTIPLES: [f64; 7] = [0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0];
+
 /// One server at one multiple.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -22,9 +25,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), String> {
     let names = cli.servers()?;
     let programs = cli.programs(&names)?;
     let capacity = cli.capacity();
-    let bare = (cli.burn_ms == 0.0).then(|| bare(cli.workers, cli.sleep_ms));
+    let bare = (cli.burn_ms == 0.0).then(|| bare(cli.workers(), cli.sleep_ms));
     let mut rows: Vec<Row> = Vec::new();
-    for &multiple in &cli.multiples {
+    for multiple in cli.multiples(&MULTIPLES) {
         for server in &names {
             eprintln!("{server} at {multiple}x");
             let (mut process, address) = programs.start(server, cli.job())?;
@@ -35,7 +38,10 @@ pub(crate) fn run(cli: &Cli) -> Result<(), String> {
     }
     println!(
         "{} workers, handlers sleep {} ms and burn {} ms: capacity {capacity:.0}/s; deadline {} ms\n",
-        cli.workers, cli.sleep_ms, cli.burn_ms, cli.deadline_ms
+        cli.workers(),
+        cli.sleep_ms,
+        cli.burn_ms,
+        cli.deadline_ms
     );
     if let Some(bare) = bare {
         println!("as many bare threads that only sleep come to {bare:.0}/s\n");
