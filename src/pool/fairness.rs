@@ -1,4 +1,4 @@
-//! Who holds how much of the queue: counters by client, in a table of fixed size.
+//! Who holds how much of the queue and of the workers: counters by client, in a table of fixed size.
 //!
 //! Clients are told apart by a [`ClientKey`], hashed with a secret drawn at start into one of 1024
 //! [`Bucket`]s. Two clients may share a bucket, and then share its part of the queue too; nobody can
@@ -7,7 +7,8 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// How many buckets there are.
 const BUCKETS: usize = 1024;
@@ -56,6 +57,52 @@ pub(crate) struct Fairness {
     attempts: Box<[AtomicU32]>,
     /// Attempts in an interval up to which a client asks for no more than its share.
     share: AtomicU32,
+    /// Workers that serve a client, by bucket.
+    in_service: Box<[AtomicU32]>,
+    /// When a bucket's last quick and its last slow service ended, by bucket, in ticks; zero: never.
+    quick: Box<[AtomicU32]>,
+    slow: Box<[AtomicU32]>,
+    /// Workers in service, and from bit 32 on how many buckets they serve: one word, as each request
+    /// changes both.
+    busy: AtomicU64,
+    /// Workers that serve clients whose services are slow.
+    busy_slow: AtomicU32,
+    /// The bucket that was served last, and the tick at which that was last another one.
+    last: AtomicU32,
+    mixed: AtomicU32,
+}
+
+/// One bucket, in the word that counts workers and buckets in service.
+const ONE_BUCKET: u64 = 1 << 32;
+
+/// A tick of the clock by which clients are remembered.
+const TICK: Duration = Duration::from_millis(100);
+/// For how many ticks a client counts as slow after a slow service, and as known after a quick one.
+const SLOW_FOR: u32 = 100;
+const KNOWN_FOR: u32 = 600;
+
+/// A moment in [ticks](TICK) since an epoch, counted from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tick(u32);
+
+impl Tick {
+    /// The tick at which `since_epoch` falls.
+    pub(crate) fn at(since_epoch: Duration) -> Self {
+        let ticks = since_epoch.as_millis() / TICK.as_millis();
+        Self(u32::try_from(ticks).unwrap_or(u32::MAX - 1) + 1)
+    }
+
+    /// Whether `then`, unless it is zero, was at most so many ticks ago.
+    fn is_within(self, then: u32, ticks: u32) -> bool {
+        then > 0 && self.0.saturating_sub(then) <= ticks
+    }
+}
+
+/// A client's work in service: which bucket it counts for, and whether as slow work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InService {
+    bucket: Bucket,
+    slow: bool,
 }
 
 impl Fairness {
@@ -67,6 +114,102 @@ impl Fairness {
             waiting: AtomicU32::new(0),
             attempts: table(),
             share: AtomicU32::new(0),
+            in_service: table(),
+            quick: table(),
+            slow: table(),
+            busy: AtomicU64::new(0),
+            busy_slow: AtomicU32::new(0),
+            last: AtomicU32::new(u32::MAX),
+            mixed: AtomicU32::new(0),
+        }
+    }
+
+    /// A worker begins to serve this client.
+    pub(crate) fn begin_service(&self, bucket: Bucket, now: Tick) -> InService {
+        let index = usize::from(bucket.0);
+        let first = self.in_service[index].fetch_add(1, Relaxed) == 0;
+        self.busy.fetch_add(if first { ONE_BUCKET | 1 } else { 1 }, Relaxed);
+        if self.last.load(Relaxed) != u32::from(bucket.0) {
+            self.last.store(bucket.0.into(), Relaxed);
+            self.mixed.store(now.0, Relaxed);
+        }
+        let slow = now.is_within(self.slow[index].load(Relaxed), SLOW_FOR);
+        if slow {
+            self.busy_slow.fetch_add(1, Relaxed);
+        }
+        InService { bucket, slow }
+    }
+
+    /// It has ended; `quick`: whether it took no longer than requests usually do, `None` if nothing was
+    /// served.
+    pub(crate) fn end_service(&self, service: InService, now: Tick, quick: Option<bool>) {
+        let index = usize::from(service.bucket.0);
+        let last = self.in_service[index].fetch_sub(1, Relaxed) == 1;
+        self.busy.fetch_sub(if last { ONE_BUCKET | 1 } else { 1 }, Relaxed);
+        if service.slow {
+            self.busy_slow.fetch_sub(1, Relaxed);
+        }
+        let Some(quick) = quick else { return };
+        let record = if quick { &self.quick[index] } else { &self.slow[index] };
+        if record.load(Relaxed) != now.0 {
+            record.store(now.0, Relaxed);
+        }
+    }
+
+    /// Workers in service.
+    pub(crate) fn busy(&self) -> u32 {
+        self.busy.load(Relaxed) as u32
+    }
+
+    /// Whether the client has nothing in the queue and nothing in service.
+    pub(crate) fn asks_for_nothing(&self, bucket: Bucket) -> bool {
+        let index = usize::from(bucket.0);
+        self.in_queue[index].load(Relaxed) == 0 && self.in_service[index].load(Relaxed) == 0
+    }
+
+    /// Whether one more of `workers` may serve this client now.
+    ///
+    /// Some workers are kept from clients whose services are slow, and from each client alone of which
+    /// nothing is known yet: no one can tell how long the next service will take, and clients that
+    /// come a moment later must not wait for its end.
+    pub(crate) fn may_serve(&self, bucket: Bucket, workers: u32, now: Tick) -> bool {
+        let index = usize::from(bucket.0);
+        let mine = self.in_service[index].load(Relaxed);
+        let all_slow = self.busy_slow.load(Relaxed);
+        if mine == 0 && all_slow == 0 {
+            return true;
+        }
+        let most = workers - self.kept_back(workers, now);
+        let slow = now.is_within(self.slow[index].load(Relaxed), SLOW_FOR);
+        if slow {
+            return all_slow.max(mine) < most;
+        }
+        mine < most || now.is_within(self.quick[index].load(Relaxed), KNOWN_FOR)
+    }
+
+    /// Whether the client holds an equal part of `workers`, or more, so that the work of others comes
+    /// first.
+    pub(crate) fn holds_its_workers(&self, bucket: Bucket, workers: u32) -> bool {
+        let index = usize::from(bucket.0);
+        let mine = self.in_service[index].load(Relaxed);
+        if mine == 0 {
+            return false;
+        }
+        let me = u32::from(self.in_queue[index].load(Relaxed) > 0);
+        let others = self.waiting.load(Relaxed).saturating_sub(me);
+        // Who is in service and who waits may be the same clients: then the part is too small, which
+        // does no harm, as what is put aside is served where nothing else is there to be served.
+        let served = (self.busy.load(Relaxed) >> 32) as u32;
+        others > 0 && mine >= workers.div_ceil(served.max(others + 1))
+    }
+
+    /// How many of the workers are kept back from slow clients. Of two or three workers one is a large
+    /// part: it is kept back only where there has been another client of late.
+    fn kept_back(&self, workers: u32, now: Tick) -> u32 {
+        match workers {
+            0 | 1 => 0,
+            2 | 3 => u32::from(now.is_within(self.mixed.load(Relaxed), KNOWN_FOR)),
+            _ => (workers / 8).max(1),
         }
     }
 
@@ -87,13 +230,13 @@ impl Fairness {
         }
     }
 
-    /// Counts an attempt to enter.
-    pub(crate) fn attempt(&self, bucket: Bucket) {
+    /// Counts an attempt to enter, or `count` attempts: a service that takes as long as several counts
+    /// as several.
+    pub(crate) fn attempt(&self, bucket: Bucket, count: u32) {
         let entry = &self.attempts[usize::from(bucket.0)];
         let seen = entry.load(Relaxed);
-        if seen & !GREEDY < GREEDY - 1 {
-            entry.store(seen + 1, Relaxed);
-        }
+        let most = GREEDY - 1 - (seen & !GREEDY);
+        entry.store(seen + count.min(most), Relaxed);
     }
 
     /// Whether the client asks for more than its share, or did so in the last interval.
@@ -182,16 +325,81 @@ mod tests {
     fn greedy_is_who_attempts_more_than_what_the_modest_leave_over() {
         let fairness = Fairness::new();
         let (heavy, light) = (Bucket(1), Bucket(2));
-        (0..20).for_each(|_| fairness.attempt(heavy));
-        (0..5).for_each(|_| fairness.attempt(light));
+        (0..20).for_each(|_| fairness.attempt(heavy, 1));
+        (0..5).for_each(|_| fairness.attempt(light, 1));
         fairness.begin(20);
         assert!(fairness.is_greedy(heavy), "what it did in the last interval is not forgotten");
-        (0..15).for_each(|_| fairness.attempt(light));
+        (0..15).for_each(|_| fairness.attempt(light, 1));
         assert!(!fairness.is_greedy(light));
-        fairness.attempt(light);
+        fairness.attempt(light, 1);
         assert!(fairness.is_greedy(light));
         fairness.begin(20);
         assert!(!fairness.is_greedy(heavy) && !fairness.is_greedy(light), "16 of 20 is no greed");
+    }
+
+    fn known(fairness: &Fairness, bucket: Bucket, quick: bool, now: Tick) {
+        let service = fairness.begin_service(bucket, now);
+        fairness.end_service(service, now, Some(quick));
+    }
+
+    fn serve(fairness: &Fairness, bucket: Bucket, count: usize, now: Tick) -> Vec<InService> {
+        (0..count).map(|_| fairness.begin_service(bucket, now)).collect()
+    }
+
+    #[test]
+    fn a_client_of_quick_requests_may_hold_all_workers_and_an_unknown_one_all_but_one() {
+        let (a, now) = (Bucket(1), Tick(10));
+        let fairness = Fairness::new();
+        let held = serve(&fairness, a, 3, now);
+        assert!(!fairness.may_serve(a, 4, now), "nothing is known of it");
+        assert!(fairness.may_serve(Bucket(2), 4, now));
+        held.into_iter().for_each(|it| fairness.end_service(it, now, None));
+        known(&fairness, a, true, now);
+        let _held = serve(&fairness, a, 3, now);
+        assert!(fairness.may_serve(a, 4, now));
+        assert!(!fairness.may_serve(a, 4, Tick(10 + KNOWN_FOR + 1)), "that was long ago");
+    }
+
+    #[test]
+    fn clients_of_slow_requests_may_not_hold_all_workers_together() {
+        let (a, b, now) = (Bucket(1), Bucket(2), Tick(10));
+        let fairness = Fairness::new();
+        known(&fairness, a, false, now);
+        known(&fairness, b, false, now);
+        let _a = serve(&fairness, a, 2, now);
+        assert!(fairness.may_serve(b, 4, now));
+        let _b = serve(&fairness, b, 1, now);
+        assert!(!fairness.may_serve(a, 4, now) && !fairness.may_serve(b, 4, now));
+        assert!(fairness.may_serve(Bucket(3), 4, now));
+        assert!(fairness.may_serve(b, 4, Tick(10 + SLOW_FOR + 1)), "that was long ago");
+    }
+
+    #[test]
+    fn of_few_workers_one_is_kept_back_only_where_there_are_several_clients() {
+        let (a, now) = (Bucket(1), Tick(10));
+        for (workers, alone) in [(1, true), (2, true), (3, true), (4, false)] {
+            let fairness = Fairness::new();
+            fairness.last.store(1, Relaxed);
+            let _held = serve(&fairness, a, workers as usize - 1, now);
+            assert_eq!(fairness.may_serve(a, workers, now), alone, "{workers}");
+            known(&fairness, Bucket(2), true, now);
+            assert_eq!(fairness.may_serve(a, workers, now), workers == 1, "{workers}");
+        }
+    }
+
+    #[test]
+    fn while_others_wait_a_client_holds_no_more_than_its_part_of_the_workers() {
+        let (a, b, now) = (Bucket(1), Bucket(2), Tick(10));
+        let fairness = Fairness::new();
+        known(&fairness, a, true, now);
+        let _held = serve(&fairness, a, 2, now);
+        fairness.enter(a);
+        assert!(!fairness.holds_its_workers(a, 4), "only its own work waits");
+        fairness.enter(b);
+        assert!(fairness.holds_its_workers(a, 4), "half of the workers, shared by two");
+        assert!(!fairness.holds_its_workers(a, 5) && !fairness.holds_its_workers(b, 4));
+        fairness.leave(b);
+        assert!(!fairness.holds_its_workers(a, 4));
     }
 
     #[test]

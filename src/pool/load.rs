@@ -5,17 +5,36 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 /// The weight of a new sample of the service time, once there are enough of them.
 const WEIGHT: f64 = 0.01;
 
-/// The mean service time: of the first hundred samples their average, then moving exponentially.
+/// A sample counts as no more than so many means: one request in a thousand that takes a thousand
+/// times as long must not look like a server that has become slow.
+const OUTLIER: f64 = 20.0;
+/// Below this many nanoseconds no sample is an outlier.
+const ORDINARY: f64 = 1e6;
+/// How far a sample above or below the median moves it.
+const STEP: f64 = 1.02;
+
+/// How long a service takes. The mean: of the first hundred samples their average, then moving
+/// exponentially. The median: moved by a constant factor toward each sample.
 #[derive(Debug, Default)]
 pub(crate) struct Service {
     /// Nanoseconds, as the bits of an `f64`.
     mean: AtomicU64,
+    median: AtomicU64,
     samples: AtomicU32,
 }
 
 impl Service {
     /// Two threads at once may lose a sample, which an estimate can bear.
     pub(crate) fn add(&self, nanos: u64) {
+        let sample = nanos as f64;
+        let median = self.usual();
+        let median = match median {
+            0.0 => sample.max(1.0),
+            _ if sample > median * STEP => median * STEP,
+            _ if sample < median / STEP => median / STEP,
+            _ => median,
+        };
+        self.median.store(median.to_bits(), Relaxed);
         let samples = self.samples.load(Relaxed);
         let weight = if f64::from(samples) * WEIGHT < 1.0 {
             self.samples.store(samples + 1, Relaxed);
@@ -24,12 +43,19 @@ impl Service {
             WEIGHT
         };
         let mean = self.nanos();
-        self.mean.store((mean + (nanos as f64 - mean) * weight.max(WEIGHT)).to_bits(), Relaxed);
+        let sample = sample.min((mean * OUTLIER).max(ORDINARY));
+        self.mean.store((mean + (sample - mean) * weight.max(WEIGHT)).to_bits(), Relaxed);
     }
 
     /// The mean in nanoseconds; zero before the first sample.
     pub(crate) fn nanos(&self) -> f64 {
         f64::from_bits(self.mean.load(Relaxed))
+    }
+
+    /// The median in nanoseconds; zero before the first sample. No minority of requests moves it,
+    /// however long they take.
+    pub(crate) fn usual(&self) -> f64 {
+        f64::from_bits(self.median.load(Relaxed))
     }
 }
 
@@ -124,8 +150,14 @@ impl Interval {
         self.workers.kept.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn served(&self, nanos: u64) {
+    /// A turn served `count` requests, all of which took `nanos`. The requests behind the first one
+    /// came in without asking: they are work that was offered and done all the same.
+    pub(crate) fn served(&self, nanos: u64, count: u32) {
         self.workers.busy.fetch_add(nanos, Relaxed);
+        if count > 1 {
+            self.workers.kept.fetch_add(count - 1, Relaxed);
+            self.entrance.entered.fetch_add(count - 1, Relaxed);
+        }
     }
 
     pub(crate) fn moved(&self) -> bool {
@@ -176,6 +208,34 @@ mod tests {
     }
 
     #[test]
+    fn one_outlier_moves_neither_the_mean_nor_the_median_by_much() {
+        let service = Service::default();
+        (0..1000).for_each(|_| service.add(5_000_000));
+        service.add(45_000_000_000);
+        assert!(service.nanos() < 6_000_000.0, "{}", service.nanos());
+        assert!((4_800_000.0..=5_200_000.0).contains(&service.usual()), "{}", service.usual());
+    }
+
+    #[test]
+    fn a_minority_does_not_move_the_median() {
+        let service = Service::default();
+        for n in 0..2000 {
+            service.add(if n % 4 == 0 { 2_000_000_000 } else { 5_000_000 });
+        }
+        assert!((4_000_000.0..=8_000_000.0).contains(&service.usual()), "{}", service.usual());
+    }
+
+    #[test]
+    fn pipelined_requests_count_as_work_offered_and_done() {
+        let interval = Interval::default();
+        interval.entered();
+        interval.kept();
+        interval.served(32_000, 32);
+        let seen = interval.end(100, 100).unwrap();
+        assert_eq!((seen.entered, seen.kept, seen.busy), (32, 32, 32_000));
+    }
+
+    #[test]
     fn an_interval_ends_once_and_begins_at_zero() {
         let interval = Interval::default();
         interval.entered();
@@ -183,7 +243,7 @@ mod tests {
         interval.taken(70);
         interval.taken(50);
         interval.kept();
-        interval.served(300);
+        interval.served(300, 1);
         assert_eq!(interval.end(99, 100), None);
         let seen = Seen { elapsed: 100, entered: 1, refused: 1, kept: 1, shortest: 50, busy: 300 };
         assert_eq!(interval.end(100, 100), Some(seen));

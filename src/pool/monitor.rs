@@ -13,7 +13,7 @@ use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::parking::Ready;
 use crate::pool::protocol::{Seat, Turn};
-use crate::pool::queue::Work;
+use crate::pool::queue::{Ticket, Work};
 use crate::pool::report::Reporter;
 use crate::pool::{Mill, Refusal, refuse};
 
@@ -93,7 +93,7 @@ impl Monitor {
 
     /// Whether the others need nobody to look after them: a leader waits for whatever comes.
     fn is_steady(&self) -> bool {
-        self.mill.dispatch.is_led() && self.mill.queue.is_empty()
+        self.mill.dispatch.is_led() && self.mill.queue.len() == 0
     }
 
     /// Closes the connections whose deadline has passed.
@@ -125,6 +125,7 @@ impl Monitor {
         } else if !moved && !mill.queue.is_empty() && mill.dispatch.call_again() {
             mill.parking.nudge();
         }
+        self.shed_deferred(now);
         let stuck = now.saturating_duration_since(self.moved);
         if now >= self.shed_next
             && !mill.queue.is_empty()
@@ -164,6 +165,26 @@ impl Monitor {
         }
     }
 
+    /// Turns work away that was put aside for others and can no longer be done in time.
+    fn shed_deferred(&mut self, now: Instant) {
+        while let Some(ticket) = self.mill.queue.take_overdue(now) {
+            self.turn_away(ticket, Refusal::Deadline, now);
+        }
+    }
+
+    fn turn_away(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) {
+        let mill = Arc::clone(&self.mill);
+        // Its verdict is clear, but it has to be counted as taken.
+        let _ = mill.queue.judge(&ticket, now);
+        match ticket.work {
+            Work::Connection(connection) | Work::Continuation(connection) => {
+                let seat = &mut self.seats[connection.protocol as usize];
+                refuse(&mill, seat.as_mut(), connection, refusal, now);
+            }
+            Work::Datagram(parcel) => mill.drop_datagram(parcel, refusal),
+        }
+    }
+
     /// Every worker has been in the same handler for longer than a request may take: what has waited
     /// as long can only come too late, and is told so. What came later keeps its place.
     fn shed(&mut self, now: Instant) {
@@ -171,7 +192,7 @@ impl Monitor {
         let deadline = mill.config.load().overload.deadline;
         let mut oldest = now;
         for _ in 0..mill.queue.len() {
-            let Some(ticket) = mill.queue.take() else { break };
+            let Some((ticket, _)) = mill.queue.take(|| now) else { break };
             let (ticket, refusal) = if mill.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {
@@ -179,17 +200,7 @@ impl Monitor {
                 let Err(ticket) = mill.queue.put_back(ticket) else { continue };
                 (ticket, Refusal::QueueFull)
             };
-            // Its verdict is clear, but it has to be counted as taken.
-            let _ = mill.queue.judge(&ticket, now);
-            let connection = match ticket.work {
-                Work::Connection(connection) | Work::Continuation(connection) => connection,
-                Work::Datagram(parcel) => {
-                    mill.drop_datagram(parcel, refusal);
-                    continue;
-                }
-            };
-            let seat = &mut self.seats[connection.protocol as usize];
-            refuse(&mill, seat.as_mut(), connection, refusal, now);
+            self.turn_away(ticket, refusal, now);
         }
         // A look costs as much as the queue is long: a few within a deadline are enough.
         self.shed_next = (oldest + deadline).max(now + deadline / 16);

@@ -15,7 +15,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::fairness::{Bucket, ClientKey, Fairness};
+use super::fairness::{Bucket, ClientKey, Fairness, InService, Tick};
 use super::load::{Interval, Seen, Service};
 use super::refusal::Refusal;
 use crate::config::Overload;
@@ -25,10 +25,18 @@ const IDLE: f64 = 0.05;
 /// When a piece of work leaves the queue so soon after the one before it, serving is cheaper than
 /// refusing (which costs 20 to 50 µs of CPU time), and a long queue is short. In nanoseconds.
 const CHEAP: f64 = 30_000.0;
+/// From this load on an interval in which all work had waited is no burst that will pass.
+const STANDING: f64 = 1.25;
 /// From this load on it is a flood: what had entered the queue before is refused as well.
 const FLOOD: f64 = 3.0;
 /// In a flood, work already taken is refused past so many times the wait that is allowed.
 const STALE: u64 = 3;
+/// From this many nanoseconds on a service is slow: others would notice waiting for its end. And it has
+/// to take so many times as long as services usually do.
+const SLOW: u64 = 100_000_000;
+const OUTLYING: f64 = 8.0;
+/// From so many mean services on, a request counts as several.
+const LONG: f64 = 8.0;
 
 /// What is to be done with work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +127,11 @@ impl Controller {
         settings.deadline.store(nanos(config.deadline), Relaxed);
     }
 
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.config.workers as usize
+    }
+
     /// The bucket of a client, to be kept with its work.
     pub(crate) fn bucket(&self, key: ClientKey) -> Bucket {
         self.fairness.bucket(key)
@@ -141,11 +154,13 @@ impl Controller {
         if self.is_overloaded() {
             self.interval.attempt(self.since_epoch(now));
             if self.is_fair() {
-                self.fairness.attempt(bucket);
+                self.fairness.attempt(bucket, 1);
             }
         }
         let waited = nanos(now.saturating_duration_since(arrived));
-        let Some(refusal) = self.reason(waited, length, bucket, urgent) else { return Verdict::Keep };
+        let Some(refusal) = self.reason(waited, length, bucket, urgent) else {
+            return Verdict::Keep;
+        };
         self.gated();
         if !self.is_overloaded() && self.sheds() {
             self.hasten(now);
@@ -162,8 +177,16 @@ impl Controller {
         }
         let drain = self.drain();
         let wait = waited + (length as f64 * drain) as u64;
-        let service = self.service.nanos() as u64;
-        if wait > self.longest_wait(service) {
+        // A worker that is free takes it at once, whatever the estimates say. They are of all clients
+        // together: one that asks for little is judged by its real wait, where a worker takes it.
+        let free = (self.config.workers as usize).saturating_sub(self.fairness.busy() as usize);
+        if length < free && waited <= self.longest_wait() {
+            return None;
+        }
+        let little = self.is_fair()
+            && (length as f64) < self.config.workers
+            && self.fairness.asks_for_nothing(bucket);
+        if wait > self.longest_wait() && !little {
             return Some(Refusal::Deadline);
         }
         if urgent {
@@ -171,7 +194,7 @@ impl Controller {
         }
         let limit = self.state.limit.load(Relaxed);
         let overloaded = limit != u64::MAX;
-        let limit = limit.min(self.interval_length());
+        let limit = limit.min(self.burst_wait());
         if !self.is_fair() {
             return (wait > limit).then_some(Refusal::WaitTooLong);
         }
@@ -212,8 +235,7 @@ impl Controller {
         self.interval.taken(waited);
         self.roll(self.since_epoch(now));
         if self.sheds() {
-            let service = self.service.nanos() as u64;
-            if waited > self.longest_wait(service) {
+            if waited > self.longest_wait().max(self.target()) {
                 return Verdict::Refuse(Refusal::Deadline);
             }
             if self.is_stale(waited, bucket) && self.comes_fresh(now) {
@@ -226,8 +248,7 @@ impl Controller {
 
     /// Whether work that has waited so long can no longer be done within the server's deadline.
     pub(crate) fn is_overdue(&self, waited: Duration) -> bool {
-        let service = self.service.nanos() as u64;
-        self.sheds() && nanos(waited) > self.longest_wait(service)
+        self.sheds() && nanos(waited) > self.longest_wait().max(self.target())
     }
 
     /// Whether a request that has `waited` can be answered before its client's `patience` is over.
@@ -243,21 +264,55 @@ impl Controller {
         if left == 0 {
             return false;
         }
-        self.service.nanos() as u64 <= left || self.may_try(self.since_epoch(now))
+        self.service.usual() as u64 <= left || self.may_try(self.since_epoch(now))
     }
 
     fn may_try(&self, now: u64) -> bool {
         let tried = &self.state.tried;
         let before = tried.load(Relaxed);
-        now.saturating_sub(before) >= self.interval_length()
+        now.saturating_sub(before) >= self.config.interval.load(Relaxed)
             && tried.compare_exchange(before, now, Relaxed, Relaxed).is_ok()
     }
 
-    /// A request was served, which took `service`.
-    pub(crate) fn served(&self, service: Duration) {
+    /// Whether a worker may serve this client now, or others come first: see
+    /// [`Fairness::may_serve`].
+    pub(crate) fn may_serve(&self, bucket: Bucket, now: Instant) -> bool {
+        !self.is_fair()
+            || self.fairness.may_serve(bucket, self.config.workers as u32, self.tick(now))
+    }
+
+    /// Whether the work of others, if there is any, comes before this client's.
+    pub(crate) fn yields(&self, bucket: Bucket) -> bool {
+        self.is_fair() && self.fairness.holds_its_workers(bucket, self.config.workers as u32)
+    }
+
+    /// A worker begins to serve a client.
+    pub(crate) fn begin_service(&self, bucket: Bucket, now: Instant) -> InService {
+        self.fairness.begin_service(bucket, self.tick(now))
+    }
+
+    /// It has ended: `each` of the requests served took so long; `None`: there was none.
+    pub(crate) fn end_service(&self, service: InService, now: Instant, each: Option<Duration>) {
+        let slow = SLOW.max((OUTLYING * self.service.usual()) as u64);
+        let quick = each.map(|each| nanos(each) <= slow);
+        self.fairness.end_service(service, self.tick(now), quick);
+    }
+
+    /// `count` requests of a client were served in one turn, each of which took `service`.
+    pub(crate) fn served(&self, bucket: Bucket, service: Duration, count: u32) {
         let nanos = nanos(service);
         self.service.add(nanos);
-        self.interval.served(nanos);
+        self.interval.served(nanos.saturating_mul(count.into()), count);
+        if self.is_overloaded() && self.is_fair() {
+            // What a client asks for is counted in work. One request was counted where it entered; what
+            // is left are those behind it in the pipeline, and the length of a long one.
+            let weight = (nanos as f64 / self.service.nanos()).min(1000.0);
+            let each = if weight > LONG { weight as u32 } else { 1 };
+            let rest = each.saturating_mul(count).saturating_sub(1);
+            if rest > 0 {
+                self.fairness.attempt(bucket, rest);
+            }
+        }
     }
 
     /// Brings the state up to date where no work does so: an overload is over when nothing waits and
@@ -308,7 +363,7 @@ impl Controller {
 
     /// The wait allowed at present.
     pub(crate) fn wait_limit(&self) -> Duration {
-        Duration::from_nanos(self.state.limit.load(Relaxed).min(self.interval_length()))
+        Duration::from_nanos(self.state.limit.load(Relaxed).min(self.burst_wait()))
     }
 
     /// Nanoseconds between two pieces of work leaving the queue while all workers are busy.
@@ -326,19 +381,30 @@ impl Controller {
     }
 
     /// The target, and at least half a service: with slow handlers few can wait within the target,
-    /// too few to keep the workers busy.
+    /// too few to keep the workers busy. An eighth of the deadline at most, so that no estimate of the
+    /// service can make an interval longer than a deadline.
     fn target(&self) -> u64 {
-        self.config.target.load(Relaxed).max((self.service.nanos() / 2.0) as u64)
+        let most = self.config.deadline.load(Relaxed) / 8;
+        self.config.target.load(Relaxed).max(((self.service.nanos() / 2.0) as u64).min(most))
     }
 
+    /// How long the load is measured before it is judged: long enough for every worker to have served
+    /// a few requests.
     fn interval_length(&self) -> u64 {
-        self.config.interval.load(Relaxed).max(20 * self.target())
+        self.config.interval.load(Relaxed).max(8 * self.target())
     }
 
-    /// The longest wait after which the server's deadline can be met. Should services take longer
-    /// than that allows, whatever does not wait beyond the target is served all the same.
-    fn longest_wait(&self, service: u64) -> u64 {
-        self.config.deadline.load(Relaxed).saturating_sub(service).max(self.target())
+    /// The wait allowed while not overloaded: that of a burst. At least three services, so that a few
+    /// requests at once for each worker are no overload.
+    fn burst_wait(&self) -> u64 {
+        self.config.interval.load(Relaxed).max(6 * self.target())
+    }
+
+    /// The longest wait after which a request of the usual length meets the server's deadline; zero if
+    /// none does, so that only free workers take it.
+    fn longest_wait(&self) -> u64 {
+        let service = self.service.usual() as u64;
+        self.config.deadline.load(Relaxed).saturating_sub(service)
     }
 
     /// Whether work has waited for longer than in a flood it may. Clients that ask for little were let
@@ -354,7 +420,11 @@ impl Controller {
     /// Whether something has come of late that can take the place of what has waited for too long.
     fn comes_fresh(&self, now: Instant) -> bool {
         let age = self.since_epoch(now).saturating_sub(self.interval.last_attempt());
-        age <= 2 * self.state.limit.load(Relaxed).min(self.interval_length())
+        age <= 2 * self.state.limit.load(Relaxed).min(self.burst_wait())
+    }
+
+    fn tick(&self, now: Instant) -> Tick {
+        Tick::at(now.saturating_duration_since(self.epoch))
     }
 
     fn since_epoch(&self, now: Instant) -> u64 {
@@ -391,10 +461,12 @@ impl Controller {
         }
         let before = f64::from_bits(self.state.load.load(Relaxed));
         // Rises slowly, so that a burst is no overload; falls fast, so that the end of one is.
-        let weight = if load > before { 0.25 } else { 0.5 };
+        let standing =
+            seen.shortest != u64::MAX && seen.shortest > self.target() && load > STANDING;
+        let weight = if load > before && !standing { 0.25 } else { 0.5 };
         let smooth = before + (load - before) * weight;
         self.state.load.store(smooth.to_bits(), Relaxed);
-        let limit = limit(load.min(smooth), drain, self.target(), length);
+        let limit = limit(load.min(smooth), drain, self.target(), self.burst_wait());
         let drain = if limit == u64::MAX && !saturated { 0.0 } else { drain };
         self.state.drain.store(drain.to_bits(), Relaxed);
         let flood = limit != u64::MAX && load >= FLOOD;

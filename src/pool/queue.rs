@@ -1,5 +1,8 @@
 //! The work queue: a bounded channel of tickets between those who bring work and the workers.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -9,6 +12,7 @@ use crate::pool::datagrams::Parcel;
 use crate::pool::fairness::Bucket;
 use crate::pool::overload::{Controller, Verdict};
 use crate::pool::refusal::Refusal;
+use crate::pool::slots::lock;
 
 /// Work, and when it came.
 #[derive(Debug)]
@@ -77,12 +81,64 @@ impl Queued for Work {
 pub(crate) struct Queue<W = Work> {
     normal: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
     urgent: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
+    deferred: Deferred<W>,
     pub(crate) controller: Controller,
+}
+
+/// Work whose client holds its part of the workers: it waits here, bounded, until a worker of the
+/// client's is done or nobody else waits. Whoever ends a service looks here first, so that nothing has
+/// to be woken for it.
+#[derive(Debug)]
+struct Deferred<W> {
+    tickets: Mutex<VecDeque<Ticket<W>>>,
+    /// How many there are: read before the lock is taken.
+    count: AtomicUsize,
+    most: usize,
+}
+
+impl<W: Queued> Deferred<W> {
+    fn new(most: usize) -> Self {
+        Self { tickets: Mutex::default(), count: AtomicUsize::new(0), most }
+    }
+
+    /// How many there are.
+    fn len(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// # Errors
+    /// The ticket, if there are as many as there may be.
+    fn push(&self, ticket: Ticket<W>) -> Result<(), Ticket<W>> {
+        let mut tickets = lock(&self.tickets);
+        if tickets.len() >= self.most {
+            return Err(ticket);
+        }
+        tickets.push_back(ticket);
+        self.count.store(tickets.len(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The first one that is `wanted`.
+    fn take(&self, wanted: impl Fn(&Ticket<W>) -> bool) -> Option<Ticket<W>> {
+        if self.len() == 0 {
+            return None;
+        }
+        let mut tickets = lock(&self.tickets);
+        let place = tickets.iter().position(wanted)?;
+        let ticket = tickets.remove(place);
+        self.count.store(tickets.len(), Ordering::SeqCst);
+        ticket
+    }
+
+    fn any(&self, wanted: impl Fn(&Ticket<W>) -> bool) -> bool {
+        self.len() > 0 && lock(&self.tickets).iter().any(wanted)
+    }
 }
 
 impl<W: Queued> Queue<W> {
     pub(crate) fn new(capacity: usize, controller: Controller) -> Self {
-        Self { normal: bounded(capacity), urgent: bounded(capacity), controller }
+        let deferred = Deferred::new((4 * controller.workers()).clamp(16, capacity.max(16)));
+        Self { normal: bounded(capacity), urgent: bounded(capacity), deferred, controller }
     }
 
     /// Puts work in, or gives it back with the reason. Never waits.
@@ -101,7 +157,9 @@ impl<W: Queued> Queue<W> {
         let (bucket, urgent) = (work.bucket(), work.is_urgent());
         let (sender, _) = if urgent { &self.urgent } else { &self.normal };
         if !work.is_admitted() {
-            let verdict = self.controller.admit(now, arrived, sender.len(), bucket, urgent);
+            let aside = if urgent { 0 } else { self.deferred.len() };
+            let length = sender.len() + aside;
+            let verdict = self.controller.admit(now, arrived, length, bucket, urgent);
             if let Verdict::Refuse(refusal) = verdict {
                 return Err((work, refusal));
             }
@@ -117,9 +175,53 @@ impl<W: Queued> Queue<W> {
         }
     }
 
-    /// Takes the next work. Never waits.
-    pub(crate) fn take(&self) -> Option<Ticket<W>> {
-        self.urgent.1.try_recv().or_else(|_| self.normal.1.try_recv()).ok()
+    /// Takes the next work, and the reason to refuse it if it has no right to a worker. Never waits.
+    ///
+    /// Work of clients that hold their part of the workers waits aside, within a bound, while there is
+    /// work of others; that of clients that hold as many as they may at all waits for one of these.
+    pub(crate) fn take(&self, now: impl Fn() -> Instant) -> Option<(Ticket<W>, Option<Refusal>)> {
+        if let Some(ticket) = self.take_urgent() {
+            return Some((ticket, None));
+        }
+        let may = |ticket: &Ticket<W>| self.may_be_served(ticket, now());
+        let comes_first = |ticket: &Ticket<W>| may(ticket) && !self.yields(ticket);
+        if let Some(ticket) = self.deferred.take(comes_first) {
+            return Some((ticket, None));
+        }
+        while let Ok(ticket) = self.normal.1.try_recv() {
+            if comes_first(&ticket) {
+                return Some((ticket, None));
+            }
+            if let Err(ticket) = self.deferred.push(ticket) {
+                let refusal = (!may(&ticket)).then_some(Refusal::Unfair);
+                return Some((ticket, refusal));
+            }
+        }
+        // Nothing else is there: a worker that does nothing would help nobody.
+        self.deferred.take(may).map(|ticket| (ticket, None))
+    }
+
+    /// Takes the next urgent work.
+    pub(crate) fn take_urgent(&self) -> Option<Ticket<W>> {
+        self.urgent.1.try_recv().ok()
+    }
+
+    fn may_be_served(&self, ticket: &Ticket<W>, now: Instant) -> bool {
+        ticket.work.is_admitted() || self.controller.may_serve(ticket.bucket, now)
+    }
+
+    fn yields(&self, ticket: &Ticket<W>) -> bool {
+        !ticket.work.is_admitted() && self.controller.yields(ticket.bucket)
+    }
+
+    /// Takes work that was put aside and can no longer be done in time.
+    pub(crate) fn take_overdue(&self, now: Instant) -> Option<Ticket<W>> {
+        self.deferred.take(|ticket| self.is_overdue(ticket, now))
+    }
+
+    /// Whether there is work that a worker may take.
+    pub(crate) fn has_work(&self, now: Instant) -> bool {
+        !self.is_empty() || self.deferred.any(|ticket| self.may_be_served(ticket, now))
     }
 
     /// Whether the work that was taken is still worth serving.
@@ -145,10 +247,12 @@ impl<W: Queued> Queue<W> {
         sender.try_send(ticket).map_err(TrySendError::into_inner)
     }
 
+    /// How much work waits.
     pub(crate) fn len(&self) -> usize {
-        self.normal.1.len() + self.urgent.1.len()
+        self.normal.1.len() + self.urgent.1.len() + self.deferred.len()
     }
 
+    /// Whether no work waits but such as was put aside.
     pub(crate) fn is_empty(&self) -> bool {
         self.normal.1.is_empty() && self.urgent.1.is_empty()
     }

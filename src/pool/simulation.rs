@@ -15,7 +15,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::pool::fairness::{Bucket, ClientKey};
+use crate::pool::fairness::{Bucket, ClientKey, InService};
 use crate::pool::overload::{Controller, Verdict};
 use crate::pool::queue::{Queue, Queued};
 use arrivals::{Arrival, Phase, Random};
@@ -56,24 +56,41 @@ trait Gate {
     /// The next work, and whether it is served.
     fn take(&mut self, now: Instant) -> Option<(Attempt, bool)>;
 
-    /// A service took so long.
-    fn served(&mut self, service: Duration);
+    /// A worker begins to serve.
+    fn begin(&mut self, _worker: usize, _attempt: &Attempt, _now: Instant) {}
+
+    /// It is done, which took so long.
+    fn served(&mut self, _worker: usize, _attempt: &Attempt, _service: Duration, _now: Instant) {}
 }
 
-/// millpond's own.
-impl Gate for Queue<Attempt> {
+/// millpond's own: the real queue and controller, and what its workers serve.
+struct Pond {
+    queue: Queue<Attempt>,
+    in_service: Vec<Option<InService>>,
+}
+
+impl Gate for Pond {
     fn enter(&mut self, attempt: Attempt, now: Instant) -> bool {
-        self.push(attempt, now).is_ok()
+        self.queue.push(attempt, now).is_ok()
     }
 
     fn take(&mut self, now: Instant) -> Option<(Attempt, bool)> {
-        let ticket = Queue::take(self)?;
-        let verdict = self.judge(&ticket, now);
-        Some((ticket.work, verdict == Verdict::Keep))
+        let (ticket, refusal) = self.queue.take(|| now)?;
+        let verdict = self.queue.judge(&ticket, now);
+        Some((ticket.work, verdict == Verdict::Keep && refusal.is_none()))
     }
 
-    fn served(&mut self, service: Duration) {
-        self.controller.served(service);
+    fn begin(&mut self, worker: usize, attempt: &Attempt, now: Instant) {
+        let controller = &self.queue.controller;
+        self.in_service[worker] = Some(controller.begin_service(attempt.bucket, now));
+    }
+
+    fn served(&mut self, worker: usize, attempt: &Attempt, service: Duration, now: Instant) {
+        let controller = &self.queue.controller;
+        if let Some(in_service) = self.in_service[worker].take() {
+            controller.end_service(in_service, now, Some(service));
+        }
+        controller.served(attempt.bucket, service, 1);
     }
 }
 
@@ -99,10 +116,12 @@ impl Mill {
     }
 
     /// Its queue with the defaults, at an epoch.
-    fn queue(&self, epoch: Instant) -> Queue<Attempt> {
+    fn pond(&self, epoch: Instant) -> Pond {
         let config = Config::default();
         let capacity = config.pool.queue_capacity();
-        Queue::new(capacity, Controller::new(&config.overload, self.workers, capacity, epoch))
+        let controller = Controller::new(&config.overload, self.workers, capacity, epoch);
+        let in_service = (0..self.workers).map(|_| None).collect();
+        Pond { queue: Queue::new(capacity, controller), in_service }
     }
 
     /// Runs `phases` of load against `gate`, by clients of these `weights`.
@@ -208,6 +227,7 @@ impl<G: Gate> Simulation<'_, G> {
             };
             let time = Duration::from_secs_f64(time);
             let worker = self.in_hand.iter().position(Option::is_none).expect("one is idle");
+            self.gate.begin(worker, &attempt, self.instant(now));
             self.in_hand[worker] = Some((attempt, time));
             self.busy.push(Reverse((now + time.as_nanos() as u64, worker)));
             self.idle -= 1;
@@ -218,7 +238,7 @@ impl<G: Gate> Simulation<'_, G> {
     fn finish(&mut self, now: u64, worker: usize) {
         self.idle += 1;
         if let Some((attempt, time)) = self.in_hand[worker].take() {
-            self.gate.served(time);
+            self.gate.served(worker, &attempt, time, self.instant(now));
             if now - attempt.at <= PATIENCE {
                 self.run.answered(&attempt, now);
             } else {

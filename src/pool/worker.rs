@@ -13,7 +13,7 @@ use crate::pool::protocol::{Seat, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::receive::Receiver;
 use crate::pool::replies::Replies;
-use crate::pool::{Mill, refuse};
+use crate::pool::{Mill, Refusal, refuse};
 
 /// A client that has waited for less than this is taken to be there still.
 const PATIENT: Duration = Duration::from_millis(1);
@@ -36,8 +36,8 @@ impl Worker {
         let mill = Arc::clone(&self.mill);
         mill.dispatch.enrol_worker(self.index);
         while !mill.is_stopped() {
-            if let Some(ticket) = mill.queue.take() {
-                self.take(ticket);
+            if let Some((ticket, refusal)) = mill.queue.take(Instant::now) {
+                self.take(ticket, refusal);
                 continue;
             }
             self.replies.send(&mill, &self.receiver.inlets);
@@ -45,16 +45,19 @@ impl Worker {
                 self.lead();
             } else {
                 mill.dispatch.sleep(self.index, || {
-                    !mill.queue.is_empty() || !mill.dispatch.is_led() || mill.is_stopped()
+                    mill.queue.has_work(Instant::now())
+                        || !mill.dispatch.is_led()
+                        || mill.is_stopped()
                 });
             }
         }
     }
 
     /// Judges a ticket's wait, then serves or refuses.
-    fn take(&mut self, ticket: Ticket) {
+    fn take(&mut self, ticket: Ticket, refusal: Option<Refusal>) {
         let now = Instant::now();
         let verdict = self.mill.queue.judge(&ticket, now);
+        let verdict = refusal.map_or(verdict, Verdict::Refuse);
         let waited = now.saturating_duration_since(ticket.entered);
         self.mill.counters.wait.record(waited);
         self.mill.counters.turn(self.index);
@@ -91,10 +94,13 @@ impl Worker {
             return;
         }
         mill.counters.serving(self.index, &parcel.peer, now);
+        let bucket = parcel.bucket;
+        let in_service = mill.queue.controller.begin_service(bucket, now);
         let end = self.replies.serve(mill, &self.receiver.inlets, parcel, now);
         mill.counters.resting(self.index, end);
         let service = end.saturating_duration_since(now);
-        mill.queue.controller.served(service);
+        mill.queue.controller.end_service(in_service, end, Some(service));
+        mill.queue.controller.served(bucket, service, 1);
         mill.dispatch.served(service);
         mill.counters.requests(self.index, 1, service);
         if !mill.dispatch.is_brisk() {
@@ -142,7 +148,13 @@ impl Worker {
         if let Some(connection) = first {
             mill.dispatch.share(found);
             mill.counters.turn(self.index);
-            self.serve(connection, now, Duration::ZERO);
+            if mill.queue.controller.may_serve(connection.bucket, now) {
+                self.serve(connection, now, Duration::ZERO);
+            } else {
+                // Others come first: the queue puts it aside.
+                let seat = &mut self.seats[connection.protocol as usize];
+                mill.bring(Work::of(connection), now, seat.as_mut());
+            }
         }
     }
 
@@ -151,18 +163,22 @@ impl Worker {
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let mill = Arc::clone(&self.mill);
         mill.counters.serving(self.index, &connection.peer, now);
-        let end = self.serve_turns(&mill, connection, now, waited);
+        let in_service = mill.queue.controller.begin_service(connection.bucket, now);
+        let (end, each) = self.serve_turns(&mill, connection, now, waited);
+        mill.queue.controller.end_service(in_service, end, each);
         mill.counters.resting(self.index, end);
     }
 
-    /// The time at which it is done.
+    /// The time at which it is done, and how long the longest request took, if there was one.
     fn serve_turns(
         &mut self,
         mill: &Arc<Mill>,
         mut connection: Box<Connection>,
         mut now: Instant,
         mut waited: Duration,
-    ) -> Instant {
+    ) -> (Instant, Option<Duration>) {
+        let bucket = connection.bucket;
+        let mut longest = None;
         loop {
             let protocol = connection.protocol as usize;
             let config = mill.config.load();
@@ -178,7 +194,8 @@ impl Worker {
             if requests > 0 {
                 let whole = end.saturating_duration_since(now).saturating_sub(client_wait);
                 let each = whole / requests;
-                mill.queue.controller.served(each);
+                longest = longest.max(Some(each));
+                mill.queue.controller.served(bucket, each, requests);
                 mill.dispatch.served(whole.saturating_sub(sending) / requests);
                 mill.counters.requests(self.index, requests, each);
             }
@@ -200,13 +217,13 @@ impl Worker {
                     None
                 }
             };
-            let Some(ready) = again else { return now };
+            let Some(ready) = again else { return (now, longest) };
             connection = ready;
             if !mill.queue.is_empty() {
                 // It has more to say, but newcomers waited longer.
                 let seat = &mut self.seats[protocol];
                 mill.bring(Work::of(connection), now, seat.as_mut());
-                return now;
+                return (now, longest);
             }
         }
     }

@@ -18,7 +18,8 @@ impl Bench {
         let mut config = Overload::default();
         change(&mut config);
         let controller = Controller::new(&config, 4, 100, epoch);
-        (0..100).for_each(|_| controller.served(service));
+        let client = controller.bucket(ClientKey::None);
+        (0..100).for_each(|_| controller.served(client, service, 1));
         Self { controller, epoch, now: 0 }
     }
 
@@ -54,7 +55,7 @@ impl Bench {
             self.controller.entered(bucket);
             let entered = self.time() - MILLIS * (length as u32).min(self.now);
             self.controller.judge(self.time(), entered, bucket);
-            self.controller.served(4 * MILLIS);
+            self.controller.served(bucket, 4 * MILLIS, 1);
         }
     }
 }
@@ -75,9 +76,10 @@ fn within_capacity_only_a_wait_of_an_interval_refuses() {
     ] {
         assert_eq!(bench.admit(length), expected, "{length}");
     }
-    let short = Bench::new(4 * MILLIS, |config| config.interval = 50 * MILLIS);
-    // Twenty targets are the least that an interval can be.
-    assert_eq!(short.admit(99), Verdict::Keep);
+    let short = Bench::new(4 * MILLIS, |config| config.interval = 10 * MILLIS);
+    // Six targets are the least that is allowed.
+    assert_eq!(short.admit(30), Verdict::Keep);
+    assert_eq!(short.admit(38), refuse(Refusal::WaitTooLong));
     let short = Bench::new(4 * MILLIS, |config| {
         (config.target, config.interval) = (2 * MILLIS, 50 * MILLIS);
     });
@@ -103,7 +105,7 @@ fn a_slow_wake_up_of_an_idle_server_says_nothing_of_what_it_can_do() {
     for _ in 0..5 {
         bench.now += 400;
         assert_eq!(bench.judge(10 * MILLIS), Verdict::Keep);
-        bench.controller.served(MILLIS);
+        bench.controller.served(bench.client(1), MILLIS, 1);
     }
     bench.now += 400;
     assert_eq!(bench.admit(20), Verdict::Keep);
@@ -120,12 +122,13 @@ fn without_shedding_only_a_full_queue_refuses() {
 
 #[test]
 fn what_cannot_be_done_by_the_deadline_is_refused_at_both_ends() {
-    // 25 ms between two that leave, 900 ms left to wait in.
-    let bench = Bench::new(100 * MILLIS, |_| {});
-    assert_eq!(bench.admit(36), Verdict::Keep);
-    assert_eq!(bench.admit(37), refuse(Refusal::Deadline));
-    assert_eq!(bench.judge(900 * MILLIS), Verdict::Keep);
-    assert_eq!(bench.judge(901 * MILLIS), refuse(Refusal::Deadline));
+    // 62.5 ms between two that leave, 750 ms left to wait in.
+    let bench = Bench::new(250 * MILLIS, |_| {});
+    bench.controller.entered(bench.client(1));
+    assert_eq!(bench.admit(12), Verdict::Keep);
+    assert_eq!(bench.admit(13), refuse(Refusal::Deadline));
+    assert_eq!(bench.judge(750 * MILLIS), Verdict::Keep);
+    assert_eq!(bench.judge(751 * MILLIS), refuse(Refusal::Deadline));
 }
 
 #[test]
@@ -133,7 +136,19 @@ fn handlers_slower_than_the_deadline_are_served_all_the_same() {
     let bench = Bench::new(5000 * MILLIS, |_| {});
     assert_eq!(bench.admit(0), Verdict::Keep);
     assert_eq!(bench.admit(1), Verdict::Keep);
-    assert_eq!(bench.judge(2000 * MILLIS), Verdict::Keep);
+    assert_eq!(bench.judge(100 * MILLIS), Verdict::Keep);
+    assert_eq!(bench.judge(2000 * MILLIS), refuse(Refusal::Deadline));
+}
+
+#[test]
+fn what_would_wait_for_a_service_longer_than_the_deadline_is_refused_at_once() {
+    let bench = Bench::new(1500 * MILLIS, |_| {});
+    let (client, now) = (bench.client(1), bench.time());
+    let held: Vec<_> = (0..4).map(|_| bench.controller.begin_service(client, now)).collect();
+    bench.controller.entered(client);
+    assert_eq!(bench.admit(1), refuse(Refusal::Deadline));
+    held.into_iter().for_each(|it| bench.controller.end_service(it, now, None));
+    assert_eq!(bench.admit(1), Verdict::Keep, "a worker is free");
 }
 
 #[test]
@@ -159,7 +174,8 @@ fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
     let mut bench = Bench::new(4 * MILLIS, |_| {});
     bench.load(10, 4, 1000);
     let client = bench.client(1);
-    let admit = |length, urgent| bench.controller.admit(bench.time(), bench.time(), length, client, urgent);
+    let admit =
+        |length, urgent| bench.controller.admit(bench.time(), bench.time(), length, client, urgent);
     assert_eq!(admit(50, false), refuse(Refusal::WaitTooLong));
     assert_eq!(admit(50, true), Verdict::Keep);
     assert_eq!(admit(100, true), refuse(Refusal::QueueFull));

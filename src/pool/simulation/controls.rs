@@ -26,8 +26,6 @@ impl Gate for Fifo {
     fn take(&mut self, _now: Instant) -> Option<(Attempt, bool)> {
         self.queue.pop_front().map(|(attempt, _)| (attempt, true))
     }
-
-    fn served(&mut self, _service: Duration) {}
 }
 
 /// `CoDel`, as RFC 8289 §5 has it: where work leaves the queue, one piece is dropped each time that an
@@ -103,6 +101,4 @@ impl Gate for CoDel {
         self.drop_next = Some(self.after(now));
         Some((attempt, false))
     }
-
-    fn served(&mut self, _service: Duration) {}
 }

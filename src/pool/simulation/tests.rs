@@ -104,7 +104,7 @@ fn light_clients<G: Gate>(mill: &Mill, gate: impl Fn(Instant) -> G) -> f64 {
 
 #[track_caller]
 fn reaches_all(mill: Mill) {
-    let missed = missed(&mill, |epoch| mill.queue(epoch));
+    let missed = missed(&mill, |epoch| mill.pond(epoch));
     assert!(missed.is_empty(), "{mill:?} missed {missed:#?}");
 }
 
