@@ -47,6 +47,10 @@ pub struct Pool {
     /// How soon another worker is woken when those that are awake are found blocked in their
     /// handlers. Default: 1 ms.
     pub tick: Duration,
+    /// How much is added to the nice value of worker threads (nice(2), sched(7)): so that the
+    /// threads which accept, refuse and keep deadlines get the CPU while handlers compute. Default:
+    /// 5, about a third of the weight. 0: none.
+    pub worker_nice: u8,
     /// Bytes that the kernel holds for each socket of datagrams before they are received
     /// (`SO_RCVBUF`, socket(7)); what does not fit it drops. Default: `None`, the kernel's own
     /// (`net.core.rmem_default`).
@@ -179,6 +183,7 @@ impl Default for Pool {
             backlog: 1024,
             queue: None,
             tick: Duration::from_millis(1),
+            worker_nice: 5,
             receive_buffer: None,
             upgrades: 64,
         }
@@ -257,6 +262,7 @@ impl Config {
         let Self { pool, limits, timeouts, overload } = self;
         at_least("workers", pool.workers, 1, "one worker serves one request at a time")?;
         at_most("workers", pool.workers, 10_000, "each worker is a thread")?;
+        at_most("pool.worker_nice", pool.worker_nice.into(), 19, "19 is the nicest there is")?;
         at_least("backlog", pool.backlog as usize, 1, "the kernel needs room for one connection")?;
         at_least("queue", pool.queue_capacity(), 1, "the queue is how work reaches the workers")?;
         at_most("queue", pool.queue_capacity(), 1 << 20, "a longer queue only makes waits longer")?;

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{Builder as ThreadBuilder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{getpriority_process, setpriority_process};
+
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
@@ -56,6 +58,8 @@ pub struct Server {
     mill: Arc<Mill>,
     sources: Vec<Source>,
     inlets: Vec<Arc<Inlet>>,
+    /// Whether there is a worker for urgent work only.
+    urgent: bool,
     /// Where it is bound, in the order of the binds.
     places: Vec<(Option<Addr>, String)>,
 }
@@ -97,7 +101,7 @@ impl Server {
         let endpoints = self.endpoints();
         let mill = self.mill;
         let mut threads = Vec::new();
-        let started = start(&mill, self.sources, &self.inlets, &mut threads);
+        let started = start(&mill, self.sources, &self.inlets, self.urgent, &mut threads);
         let handle = Handle(Arc::new(Inner {
             mill,
             addrs,
@@ -121,17 +125,27 @@ fn start(
     mill: &Arc<Mill>,
     sources: Vec<Source>,
     inlets: &[Arc<Inlet>],
+    urgent: bool,
     threads: &mut Vec<Running>,
 ) -> io::Result<()> {
+    let worker = |index| Worker {
+        index,
+        mill: Arc::clone(mill),
+        seats: mill.seats(),
+        receiver: Receiver::new(Arc::clone(mill), inlets.to_vec()),
+        replies: Replies::default(),
+    };
+    let nice = mill.pool.worker_nice;
     for index in 0..mill.pool.workers {
-        let worker = Worker {
-            index,
-            mill: Arc::clone(mill),
-            seats: mill.seats(),
-            receiver: Receiver::new(Arc::clone(mill), inlets.to_vec()),
-            replies: Replies::default(),
-        };
-        threads.push(Running::spawn(mill, &format!("worker-{index}"), move || worker.run())?);
+        let worker = worker(index);
+        threads.push(Running::spawn(mill, &format!("worker-{index}"), move || {
+            be_nice(nice);
+            worker.run();
+        })?);
+    }
+    if urgent {
+        let worker = worker(mill.pool.workers);
+        threads.push(Running::spawn(mill, "worker-urgent", move || worker.run_urgent())?);
     }
     let monitor = Monitor::new(Arc::clone(mill), mill.seats());
     threads.push(Running::spawn(mill, "monitor", move || monitor.run())?);
@@ -139,6 +153,20 @@ fn start(
     let acceptor = Acceptor::new(Arc::clone(mill), sources, inlets.to_vec());
     threads.push(Running::spawn(mill, ACCEPTOR, move || acceptor.run())?);
     Ok(())
+}
+
+/// Lets the threads that accept, refuse and keep deadlines have the CPU before the calling one, which
+/// needs no privilege: nice(2), which on Linux is of a thread.
+fn be_nice(by: u8) {
+    let raise = || {
+        let nice = getpriority_process(None)?;
+        setpriority_process(None, (nice + i32::from(by)).min(19))
+    };
+    if by > 0
+        && let Err(errno) = raise()
+    {
+        log::debug!("a worker's nice value cannot be raised: {}", io::Error::from(errno));
+    }
 }
 
 /// A thread of the server, and whether it has ended.

@@ -64,6 +64,9 @@ pub(crate) struct Dispatch {
     slow: AtomicU32,
     monitor: Sleeper,
     monitor_asleep: AtomicBool,
+    /// The worker that takes urgent work only, if there is one.
+    urgent: Sleeper,
+    urgent_asleep: AtomicBool,
 }
 
 /// A thread that can be woken.
@@ -95,6 +98,8 @@ impl Dispatch {
             sleepers: (0..workers).map(|_| Sleeper::default()).collect(),
             monitor: Sleeper::default(),
             monitor_asleep: AtomicBool::new(false),
+            urgent: Sleeper::default(),
+            urgent_asleep: AtomicBool::new(false),
         }
     }
 
@@ -106,6 +111,35 @@ impl Dispatch {
     /// The calling thread is the monitor.
     pub(crate) fn enrol_monitor(&self) {
         let _ = self.monitor.thread.set(std::thread::current());
+    }
+
+    /// The calling thread takes urgent work only.
+    pub(crate) fn enrol_urgent(&self) {
+        let _ = self.urgent.thread.set(std::thread::current());
+    }
+
+    /// The worker for urgent work sleeps until woken, unless `look_again` finds a reason not to.
+    pub(crate) fn sleep_urgent(&self, look_again: impl Fn() -> bool) {
+        self.urgent.woken.store(false, Ordering::SeqCst);
+        self.urgent_asleep.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if !look_again() {
+            while !self.urgent.woken.load(Ordering::SeqCst) {
+                std::thread::park();
+            }
+        }
+        self.urgent_asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Urgent work was put into the queue. `true`: the worker for it was asleep, and is woken.
+    pub(crate) fn wake_urgent(&self) -> bool {
+        fence(Ordering::SeqCst);
+        let asleep = self.urgent_asleep.load(Ordering::SeqCst)
+            && self.urgent_asleep.swap(false, Ordering::SeqCst);
+        if asleep {
+            self.urgent.wake();
+        }
+        asleep
     }
 
     /// A request took so long.
@@ -308,6 +342,8 @@ impl Dispatch {
         }
         self.monitor_asleep.store(false, Ordering::SeqCst);
         self.monitor.wake();
+        self.urgent_asleep.store(false, Ordering::SeqCst);
+        self.urgent.wake();
     }
 }
 

@@ -72,7 +72,7 @@ use loan::Loan;
 use output::PendingPool;
 use overload::Controller;
 use parking::Parking;
-use queue::{Queue, Work};
+use queue::{Queue, Queued, Work};
 use upgrades::Upgrades;
 use waker::Waker;
 
@@ -109,7 +109,12 @@ pub(crate) struct Mill {
 }
 
 impl Mill {
-    pub(crate) fn new(config: Config, protocols: Vec<Arc<dyn Protocol>>) -> io::Result<Arc<Self>> {
+    /// `urgent`: whether there is a worker more, for urgent work only.
+    pub(crate) fn new(
+        config: Config,
+        protocols: Vec<Arc<dyn Protocol>>,
+        urgent: bool,
+    ) -> io::Result<Arc<Self>> {
         let epoch = Instant::now();
         let (pool, limits) = (&config.pool, &config.limits);
         let capacity = pool.queue_capacity();
@@ -119,7 +124,7 @@ impl Mill {
             queue: Queue::new(capacity, controller),
             parking: Parking::new(most_connections(limits.connections), epoch)?,
             dispatch: Dispatch::new(pool.workers),
-            counters: Counters::new(pool.workers, epoch),
+            counters: Counters::new(pool.workers + usize::from(urgent), epoch),
             datagrams: Datagrams::default(),
             loan: Loan::default(),
             pending: PendingPool::new(limits.pending_total),
@@ -154,8 +159,14 @@ impl Mill {
         now: Instant,
         seat: &mut dyn Seat,
     ) -> bool {
+        let urgent = work.is_urgent();
         match self.queue.push_from(work, arrived, now) {
-            Ok(()) => return true,
+            Ok(()) => {
+                if urgent {
+                    self.dispatch.wake_urgent();
+                }
+                return true;
+            }
             Err((Work::Connection(connection), refusal)) => {
                 refuse(self, seat, connection, refusal, now);
             }

@@ -206,6 +206,11 @@ impl<W: Queued> Queue<W> {
         self.urgent.1.try_recv().ok()
     }
 
+    /// Whether urgent work waits.
+    pub(crate) fn has_urgent(&self) -> bool {
+        !self.urgent.1.is_empty()
+    }
+
     fn may_be_served(&self, ticket: &Ticket<W>, now: Instant) -> bool {
         ticket.work.is_admitted() || self.controller.may_serve(ticket.bucket, now)
     }

@@ -53,6 +53,21 @@ impl Worker {
         }
     }
 
+    /// Serves urgent work only, until the server has stopped. So health checks and operators get their
+    /// response though every other worker is held by a handler.
+    pub(crate) fn run_urgent(mut self) {
+        let mill = Arc::clone(&self.mill);
+        mill.dispatch.enrol_urgent();
+        while !mill.is_stopped() {
+            if let Some(ticket) = mill.queue.take_urgent() {
+                self.take(ticket, None);
+                continue;
+            }
+            self.replies.send(&mill, &self.receiver.inlets);
+            mill.dispatch.sleep_urgent(|| mill.queue.has_urgent() || mill.is_stopped());
+        }
+    }
+
     /// Judges a ticket's wait, then serves or refuses.
     fn take(&mut self, ticket: Ticket, refusal: Option<Refusal>) {
         let now = Instant::now();

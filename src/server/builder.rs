@@ -221,10 +221,12 @@ impl Builder {
             }
         }
         let protocols = spoken.iter().map(|spoken| spoken.start(&self.config)).collect();
-        let mill = Mill::new(self.config, protocols)
+        let urgent = sources.iter().any(|source| source.urgent)
+            || inlets.iter().any(|inlet: &Arc<Inlet>| inlet.urgent);
+        let mill = Mill::new(self.config, protocols, urgent)
             .map_err(|error| system("cannot make the server's descriptors", error))?;
         mill.datagrams.watch(&inlets);
-        Ok(Server { mill, sources, inlets, places })
+        Ok(Server { mill, sources, inlets, urgent, places })
     }
 }
 

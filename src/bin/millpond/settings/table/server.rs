@@ -57,6 +57,14 @@ pub(super) static ROWS: &[Row] = &[
         ""
     ),
     number!(
+        config.pool.worker_nice,
+        "pool.worker_nice",
+        "worker-nice",
+        "N",
+        "How much is added to the nice value of workers, from 0 to 19",
+        "So that connections are accepted, refused and timed while handlers compute."
+    ),
+    number!(
         config.pool.upgrades,
         "pool.upgrades",
         "max-upgrades",
