@@ -21,6 +21,7 @@ use crate::close::CloseReason;
 use crate::config::{Config, Timeouts};
 use crate::net::Interest;
 use crate::pool::Connection;
+use crate::pool::connection::later;
 use crate::pool::slots::lock;
 
 /// Where a worker lays the connection for the time of an exchange.
@@ -361,12 +362,12 @@ impl Timeouts {
         began: Instant,
         now: Instant,
     ) -> Instant {
-        let patient = now + patience;
+        let patient = later(now, patience);
         if self.min_rate == 0 {
             return patient;
         }
         let enough = Duration::from_secs_f64(bytes as f64 / f64::from(self.min_rate));
-        patient.min(began + enough.max(self.rate_grace) + Duration::from_millis(1))
+        patient.min(later(began, enough.max(self.rate_grace)) + Duration::from_millis(1))
     }
 }
 

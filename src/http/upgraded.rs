@@ -59,7 +59,7 @@ impl Read for Upgraded {
             self.ahead.drain(..count);
             return Ok(count);
         }
-        let deadline = self.read_timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.read_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             match self.connection.stream.try_read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -79,7 +79,7 @@ impl Read for Upgraded {
 
 impl Write for Upgraded {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let deadline = self.write_timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.write_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             match self.connection.stream.try_write(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -60,7 +60,7 @@ impl Socket {
         interest: Interest,
         call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.until(deadline, interest, call)
     }
 
@@ -135,7 +135,7 @@ pub(super) fn connect(
         Some(from) => path::bind(&fd, from).map_err(|refusal| refusal.reason)?,
         None => None,
     };
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     match addr {
         Addr::Ip(_) => connect_ip(&fd, addr, deadline)?,
         _ => connect_unix(&fd, addr, deadline)?,

@@ -128,7 +128,7 @@ impl Stream {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        let deadline = self.socket.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.socket.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         while !buf.is_empty() {
             let sent = self.socket.until(deadline, Interest::Write, || self.try_write(buf))?;
             buf = &buf[sent..];
@@ -290,7 +290,7 @@ pub(super) fn connect(
     from: Option<&Addr>,
     timeout: Option<Duration>,
 ) -> Result<OwnedFd, Error> {
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     try_each(endpoint, "connect to", |addr, untried| {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let share = left.map(|left| left / untried);

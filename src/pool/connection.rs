@@ -59,6 +59,11 @@ pub struct Connection {
     pub(crate) phase: Phase,
     /// When the phase began: the deadline is counted from here.
     pub(crate) since: Instant,
+    /// Whether something was completed since the phase began, so that the next one begins afresh even
+    /// if it is the same.
+    progressed: bool,
+    /// How much output was left when it last waited for room to write, in bytes.
+    left: u64,
     pub(crate) opened: Instant,
     /// Requests answered so far.
     pub(crate) requests: u64,
@@ -98,6 +103,8 @@ impl Connection {
             unfinished: None,
             phase: Phase::Head,
             since: now,
+            progressed: false,
+            left: 0,
             opened: now,
             requests: 0,
             token: None,
@@ -129,14 +136,24 @@ impl Connection {
         !self.output.is_empty() || self.unfinished.is_some() || self.closing.is_some()
     }
 
-    /// Enters a phase. A phase that goes on keeps the time it began, so that a client cannot
-    /// stretch a deadline by sending byte after byte; room to write is counted from the last piece
-    /// taken.
+    /// An exchange was completed. The phase that comes next begins afresh, also if it is the phase of
+    /// before: each request has the whole of its timeouts, and so has each wait for a request.
+    pub(crate) fn note_progress(&mut self) {
+        self.progressed = true;
+    }
+
+    /// Enters a phase. A phase that goes on keeps the time at which it began, so that a client cannot
+    /// stretch a deadline by sending byte after byte. Room to write is counted from the last piece
+    /// that the client took.
     pub(crate) fn enter(&mut self, phase: Phase, now: Instant) {
-        if self.phase != phase || phase == Phase::Write {
+        let left = if phase == Phase::Write { self.output.left() } else { 0 };
+        // Taken whatever the phase: progress counts for the next phase and no later one.
+        let progressed = std::mem::take(&mut self.progressed) || left != self.left;
+        if self.phase != phase || progressed {
             self.phase = phase;
             self.since = now;
         }
+        self.left = left;
     }
 
     /// epoll has told of it.
@@ -151,7 +168,7 @@ impl Connection {
     }
 
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
-        self.since + self.phase.timeout(timeouts)
+        later(self.since, self.phase.timeout(timeouts))
     }
 
     /// Says why the connection ends, and ends it.
@@ -163,5 +180,73 @@ impl Connection {
     /// Says why the connection will have ended, should it be dropped from now on.
     pub(crate) fn set_reason(&mut self, reason: CloseReason) {
         self.permit.reason = reason;
+    }
+}
+
+/// `wait` after `at`; if that is beyond what the clock can say, some decades after it. A setting may be
+/// any duration, and no sum of times may panic.
+pub(crate) fn later(at: Instant, wait: Duration) -> Instant {
+    /// About thirty years.
+    const FOR_EVER: Duration = Duration::from_secs(1 << 30);
+    at.checked_add(wait.min(FOR_EVER)).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+    use crate::pool::fairness::{ClientKey, Fairness};
+    use crate::pool::ledger::Ledger;
+    use crate::pool::output::Segment;
+    use crate::pool::waker::Waker;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn connection(now: Instant) -> Box<Connection> {
+        let none = SocketFlags::empty();
+        let (one, _) = socketpair(AddressFamily::UNIX, SocketType::STREAM, none, None).unwrap();
+        let bucket = Fairness::new().bucket(ClientKey::None);
+        let permit = Ledger::new(1, Waker::new().unwrap()).enter();
+        let peer = Addr::Ip("127.0.0.1:1".parse().unwrap());
+        Connection::new((Stream::from(one), peer), 0, false, bucket, permit, now)
+    }
+
+    #[test]
+    fn a_phase_begins_afresh_once_an_exchange_was_completed_and_not_before() {
+        let start = Instant::now();
+        for phase in [Phase::Head, Phase::Body, Phase::Idle, Phase::Discard] {
+            let mut connection = connection(start);
+            connection.enter(phase, start);
+            connection.enter(phase, start + SECOND);
+            assert_eq!(connection.since, start, "{phase:?}: it only went on");
+            connection.note_progress();
+            connection.enter(phase, start + 2 * SECOND);
+            assert_eq!(connection.since, start + 2 * SECOND, "{phase:?}: it is a new one");
+            connection.enter(phase, start + 3 * SECOND);
+            assert_eq!(connection.since, start + 2 * SECOND, "{phase:?}: progress counts once");
+        }
+    }
+
+    #[test]
+    fn room_to_write_is_counted_from_the_last_piece_taken() {
+        let start = Instant::now();
+        let mut connection = connection(start);
+        connection.output.push(Segment::Bytes(vec![0; 10].into()));
+        connection.enter(Phase::Write, start);
+        connection.enter(Phase::Write, start + SECOND);
+        assert_eq!(connection.since, start, "an event that is no progress stretches nothing");
+        connection.output.push(Segment::Bytes(vec![0; 1].into()));
+        connection.enter(Phase::Write, start + 2 * SECOND);
+        assert_eq!(connection.since, start + 2 * SECOND);
+    }
+
+    #[test]
+    fn no_timeout_overflows_the_clock() {
+        let now = Instant::now();
+        assert_eq!(later(now, SECOND), now + SECOND);
+        for wait in [Duration::MAX, Duration::from_secs(1 << 62), Duration::from_secs(1 << 40)] {
+            assert!(later(now, wait) > now + Duration::from_secs(1 << 29));
+        }
     }
 }

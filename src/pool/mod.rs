@@ -328,10 +328,11 @@ pub(crate) fn refuse(
         mill.close(connection, CloseReason::Overloaded);
     } else {
         let config = mill.config.load();
-        let served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
+        let mut served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
         // What has said nothing yet only waits on, elsewhere.
         if !matches!(served, Served::Park(_, Phase::Head)) {
             mill.counters.refuse(refusal);
+            served.note_progress();
         }
         settle(mill, &config, seat, served, now);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::connection::{Connection, Phase};
+use crate::pool::connection::{Connection, Phase, later};
 use crate::pool::parking::Ready;
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::{Ticket, Work};
@@ -203,7 +203,7 @@ impl Monitor {
             self.turn_away(ticket, refusal, now);
         }
         // A look costs as much as the queue is long: a few within a deadline are enough.
-        self.shed_next = (oldest + deadline).max(now + deadline / 16);
+        self.shed_next = later(oldest, deadline).max(later(now, deadline / 16));
     }
 
     /// Closes the idle connections while the server stops. One that has just sent a request is still

@@ -52,6 +52,15 @@ pub enum Served {
     Gone,
 }
 
+impl Served {
+    /// An exchange was completed on the connection, if it goes on.
+    pub(crate) fn note_progress(&mut self) {
+        if let Self::Park(connection, _) | Self::Requeue(connection) = self {
+            connection.note_progress();
+        }
+    }
+}
+
 /// A connection's turn with a worker: what the protocol may know of the world around it.
 pub struct Turn<'a> {
     /// The time at which the turn began.
@@ -69,6 +78,8 @@ pub struct Turn<'a> {
     /// How much of the turn the worker spent waiting for the client, in either direction. It is no
     /// part of the service time: a slow client would otherwise pass for a slow handler.
     pub(crate) client_wait: Cell<Duration>,
+    /// Whether a request was turned away in this turn.
+    refused: Cell<bool>,
 }
 
 impl<'a> Turn<'a> {
@@ -81,6 +92,7 @@ impl<'a> Turn<'a> {
             requests: 0,
             sending: Cell::default(),
             client_wait: Cell::default(),
+            refused: Cell::default(),
         }
     }
 
@@ -116,12 +128,18 @@ impl<'a> Turn<'a> {
 
     /// Counts a request that was turned away in this turn.
     pub fn count_refusal(&self, refusal: Refusal) {
+        self.refused.set(true);
         self.mill.counters.refuse(refusal);
     }
 
     /// Counts a request that was answered.
     pub fn count_request(&mut self) {
         self.requests += 1;
+    }
+
+    /// Whether an exchange was completed in this turn, be it by an answer or a refusal.
+    pub(crate) fn is_progress(&self) -> bool {
+        self.requests > 0 || self.refused.get()
     }
 }
 

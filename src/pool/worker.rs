@@ -204,7 +204,7 @@ impl Worker {
             connection.set_reason(CloseReason::HandlerPanicked);
             let served = catch_unwind(AssertUnwindSafe(|| seat.serve(connection, &mut turn)));
             let (requests, sending) = (turn.requests, turn.sending.get());
-            let client_wait = turn.client_wait.get();
+            let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
             let end = Instant::now();
             if requests > 0 {
                 let whole = end.saturating_duration_since(now).saturating_sub(client_wait);
@@ -215,6 +215,10 @@ impl Worker {
                 mill.counters.requests(self.index, requests, each);
             }
             now = end;
+            let mut served = served;
+            if progress && let Ok(served) = &mut served {
+                served.note_progress();
+            }
             let again = match served {
                 Ok(Served::Park(connection, phase)) => mill.park(connection, phase, now),
                 Ok(Served::Requeue(connection)) => Some(connection),

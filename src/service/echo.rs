@@ -43,7 +43,7 @@ struct EchoSeat {
 
 impl Seat for EchoSeat {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
-        turn.count_request();
+        let mut counted = false;
         for _ in 0..PIECES {
             match connection.output.send(&connection.stream, u64::MAX) {
                 Ok(Sent::All) => {}
@@ -53,6 +53,11 @@ impl Seat for EchoSeat {
             match connection.stream.try_read(&mut self.piece) {
                 Ok(0) => return Served::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
+                    // Once a turn, and only for a turn that has something to echo: the client's
+                    // deadlines begin afresh with it.
+                    if !std::mem::replace(&mut counted, true) {
+                        turn.count_request();
+                    }
                     let piece = Bytes::copy_from_slice(&self.piece[..count]);
                     connection.output.push(Segment::Bytes(piece));
                 }

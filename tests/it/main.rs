@@ -14,6 +14,7 @@ mod daemon_sites;
 mod daemon_soak;
 mod daemon_start;
 mod daemon_systemd;
+mod deadlines;
 mod dispatch;
 mod files;
 mod http_answer;
