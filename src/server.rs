@@ -204,6 +204,7 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
+        self.mill.ledger.accepting.tell();
         self.mill.ledger.ending.tell();
     }
 }
@@ -312,7 +313,7 @@ impl Handle {
         }
         let began = Instant::now();
         let before = self.stats();
-        inner.await_last(began + deadline);
+        inner.await_last(began.checked_add(deadline));
         let cut_off = inner.mill.ledger.live() as u64 + inner.mill.datagrams.waiting();
         inner.mill.stop();
         inner.join(Instant::now() + Duration::from_millis(500));
@@ -337,8 +338,9 @@ impl Handle {
 
     /// Waits until another thread has drained or stopped it.
     pub fn wait(&self) -> DrainReport {
-        // It panics only if the program is wrong; the report is due all the same.
-        self.0.mill.ledger.ending.wait(None, || !self.0.is_accepting());
+        // A condition of its own: the end of a connection, of which there are thousands a second, must
+        // not wake this thread.
+        self.0.mill.ledger.accepting.wait(None, || !self.0.is_accepting());
         self.drain(self.0.mill.config.load().timeouts.drain)
     }
 }
@@ -349,10 +351,11 @@ impl Inner {
         threads.iter().any(|it| it.thread.thread().name() == Some(ACCEPTOR) && !it.has_ended())
     }
 
-    /// Waits until no connection and no datagram is left, or the deadline.
-    fn await_last(&self, deadline: Instant) {
+    /// Waits until no connection and no datagram is left, or the deadline; `None` is one that this
+    /// clock does not reach.
+    fn await_last(&self, deadline: Option<Instant>) {
         let mill = &self.mill;
-        mill.ledger.ending.wait(Some(deadline), || {
+        mill.ledger.ending.wait(deadline, || {
             let idle = mill.ledger.live() == 0 && mill.datagrams.waiting() == 0;
             mill.is_stopped() || (idle && !self.is_accepting())
         });

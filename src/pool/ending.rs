@@ -1,6 +1,6 @@
-//! [`Ending`]: where the one who stops the server waits for what is left to end.
+//! [`Ending`]: where a thread waits for others to end: for the acceptor, or for what is left at a stop.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,7 +13,8 @@ use crate::pool::slots::lock;
 /// the announcement; both sequentially consistent.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
-    awaited: AtomicBool,
+    /// How many threads wait.
+    waiting: AtomicUsize,
     guard: Mutex<()>,
     changed: Condvar,
 }
@@ -21,7 +22,7 @@ pub(crate) struct Ending {
 impl Ending {
     /// Something has ended.
     pub(crate) fn tell(&self) {
-        if self.awaited.load(Ordering::SeqCst) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
             // Whoever waits is either before its look or already waits.
             let _guard = lock(&self.guard);
             self.changed.notify_all();
@@ -31,7 +32,7 @@ impl Ending {
     /// Waits until `done`, which has to look at sequentially consistent state, or until the deadline.
     /// What `done` says in the end.
     pub(crate) fn wait(&self, deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> bool {
-        self.awaited.store(true, Ordering::SeqCst);
+        let _waiting = Waiting::announce(&self.waiting);
         let mut guard = lock(&self.guard);
         loop {
             if done() {
@@ -46,6 +47,22 @@ impl Ending {
                 }
             };
         }
+    }
+}
+
+/// A thread waits, until this is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn announce(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -76,7 +93,9 @@ mod tests {
     #[test]
     fn waiting_ends_with_the_deadline() {
         let deadline = Instant::now() + Duration::from_millis(5);
-        assert!(!Ending::default().wait(Some(deadline), || false));
+        let ending = Ending::default();
+        assert!(!ending.wait(Some(deadline), || false));
         assert!(Instant::now() >= deadline);
+        assert_eq!(ending.waiting.load(Ordering::SeqCst), 0, "telling is one load again");
     }
 }

@@ -24,8 +24,11 @@ pub(crate) struct Ledger {
     awaited: AtomicBool,
     /// Wakes the acceptor.
     pub(crate) acceptor: Waker,
-    /// Where the one who stops the server waits.
+    /// Where the thread that stops the server waits for connections, datagrams and threads to end.
+    /// While the server runs nobody does, so that a connection's end wakes nobody.
     pub(crate) ending: Ending,
+    /// Where [`Handle::wait`](crate::Handle::wait) waits for the acceptor to end.
+    pub(crate) accepting: Ending,
 }
 
 impl Ledger {
@@ -38,6 +41,7 @@ impl Ledger {
             awaited: AtomicBool::new(false),
             acceptor,
             ending: Ending::default(),
+            accepting: Ending::default(),
         })
     }
 

@@ -40,5 +40,6 @@ mod net_stream;
 mod overload;
 mod reconfigure;
 mod serving;
+mod table;
 mod tidy;
 mod workers;
