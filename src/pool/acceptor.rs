@@ -65,6 +65,8 @@ pub(crate) struct Acceptor {
     paused: Option<Instant>,
     /// Until when the listeners' backlogs are short.
     short_until: Option<Instant>,
+    /// Whether the last round refused more than it pushed.
+    refuses: bool,
 }
 
 /// Which listeners wait for connections.
@@ -76,6 +78,9 @@ enum Accepting {
     Urgent(Option<Duration>),
     /// None, until woken, or for so long.
     None(Option<Duration>),
+    /// Urgent ones at once, the others after so long, all together: one look at many connections
+    /// costs less than one at each.
+    Together(Duration),
 }
 
 /// What came of one accept(2).
@@ -102,6 +107,7 @@ impl Acceptor {
             back_off: BACK_OFF.0,
             paused: None,
             short_until: None,
+            refuses: false,
         }
     }
 
@@ -116,6 +122,7 @@ impl Acceptor {
             if mill.is_draining() {
                 break;
             }
+            self.refuses = false;
             for index in callers {
                 self.accept_round(index);
             }
@@ -142,7 +149,7 @@ impl Acceptor {
         let receiving = self.receiver.pause(began);
         let awaited = |source: &Source| match accepting {
             Accepting::All => true,
-            Accepting::Urgent(_) => source.urgent,
+            Accepting::Urgent(_) | Accepting::Together(_) => source.urgent,
             Accepting::None(_) => false,
         };
         let listeners: Vec<usize> =
@@ -157,6 +164,7 @@ impl Acceptor {
         let pause = match accepting {
             Accepting::All => None,
             Accepting::Urgent(pause) | Accepting::None(pause) => pause,
+            Accepting::Together(pause) => Some(pause),
         };
         let restore = self.short_until.map(|until| until.saturating_duration_since(began));
         let timeout = pause.into_iter().chain(receiving).chain(restore).min();
@@ -186,7 +194,11 @@ impl Acceptor {
             // A descriptor has come free, perhaps.
             self.paused = None;
         }
-        (callers.into_iter().map(|index| listeners[index]).collect(), senders)
+        let callers = match accepting {
+            Accepting::Together(_) => (0..self.sources.len()).collect(),
+            _ => callers.into_iter().map(|index| listeners[index]).collect(),
+        };
+        (callers, senders)
     }
 
     /// Whether accepting pauses, and for which listeners.
@@ -212,6 +224,9 @@ impl Acceptor {
         }
         if self.is_held_back() {
             return Accepting::Urgent(Some(mill.pool.tick));
+        }
+        if self.refuses && mill.queue.controller.is_overloaded() {
+            return Accepting::Together(mill.pool.tick);
         }
         Accepting::All
     }
@@ -284,6 +299,7 @@ impl Acceptor {
                 }
             }
         }
+        self.refuses |= refused > pushed as u32;
         mill.call_for(pushed);
         if let Some((time, before)) = time
             && refused > 0

@@ -118,7 +118,9 @@ impl Mill {
         let epoch = Instant::now();
         let (pool, limits) = (&config.pool, &config.limits);
         let capacity = pool.queue_capacity();
+        let cores = num_cpus::get();
         let controller = Controller::new(&config.overload, pool.workers, capacity, epoch);
+        let controller = controller.with_cores(cores);
         Ok(Arc::new(Self {
             ledger: Ledger::new(limits.connections, Waker::new()?),
             queue: Queue::new(capacity, controller),
@@ -130,7 +132,7 @@ impl Mill {
             pending: PendingPool::new(limits.pending_total),
             upgrades: Upgrades::new(pool.upgrades),
             stopping: Waker::new()?,
-            budget: RefusalBudget::new(config.overload.refuse_budget, num_cpus::get(), epoch),
+            budget: RefusalBudget::new(config.overload.refuse_budget, cores, epoch),
             stage: AtomicU8::new(RUNNING),
             draining_since: OnceLock::new(),
             protocols,

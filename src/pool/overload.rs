@@ -52,6 +52,8 @@ pub(crate) struct Controller {
     epoch: Instant,
     fairness: Fairness,
     service: Service,
+    /// The CPU time of a service.
+    computing: Service,
     interval: Interval,
     state: State,
 }
@@ -65,6 +67,7 @@ struct Settings {
     interval: AtomicU64,
     deadline: AtomicU64,
     workers: f64,
+    cores: f64,
     capacity: usize,
 }
 
@@ -76,6 +79,8 @@ struct State {
     limit: AtomicU64,
     /// The wait past which work that was taken is refused, in nanoseconds; `u64::MAX` but in a flood.
     stale: AtomicU64,
+    /// When the flood was first known, in nanoseconds since the epoch.
+    flooded: AtomicU64,
     /// The time between two pieces of work leaving the queue, measured while the workers were never
     /// without work. Nanoseconds as the bits of an `f64`; zero: not measured.
     drain: AtomicU64,
@@ -98,11 +103,13 @@ impl Controller {
             interval: AtomicU64::new(nanos(config.interval)),
             deadline: AtomicU64::new(nanos(config.deadline)),
             workers: workers.max(1) as f64,
+            cores: workers.max(1) as f64,
             capacity,
         };
         let state = State {
             limit: AtomicU64::new(u64::MAX),
             stale: AtomicU64::new(u64::MAX),
+            flooded: AtomicU64::new(0),
             drain: AtomicU64::new(0),
             load: AtomicU64::new(0),
             tried: AtomicU64::new(0),
@@ -112,9 +119,16 @@ impl Controller {
             epoch,
             fairness: Fairness::new(),
             service: Service::default(),
+            computing: Service::default(),
             interval: Interval::default(),
             state,
         }
+    }
+
+    /// The workers share so many cores: with handlers that compute, more of them can do no more work.
+    pub(crate) fn with_cores(mut self, cores: usize) -> Self {
+        self.config.cores = self.config.workers.min(cores.max(1) as f64);
+        self
     }
 
     /// Goes by other settings from now on; what was learned of the load stays.
@@ -194,19 +208,23 @@ impl Controller {
         }
         let limit = self.state.limit.load(Relaxed);
         let overloaded = limit != u64::MAX;
-        let limit = limit.min(self.burst_wait());
+        // For clients that ask for little there is more room: of that for a burst a fifth is theirs.
+        let (usual, modest) = match (overloaded, self.burst_wait()) {
+            (true, _) => (limit, 3 * limit),
+            (false, burst) => (burst / 5 * 4, burst),
+        };
         if !self.is_fair() {
-            return (wait > limit).then_some(Refusal::WaitTooLong);
+            let most = if overloaded { usual } else { modest };
+            return (wait > most).then_some(Refusal::WaitTooLong);
         }
         let holds_its_part =
-            || self.fairness.holds_its_part(bucket, (limit as f64 / drain) as u64 + 1);
-        if wait > limit {
-            // Those whose clients ask for little come in all the same, within bounds.
-            let modest = match overloaded {
-                true => wait <= 3 * limit && !self.fairness.is_greedy(bucket),
-                false => wait <= limit + limit / 4 && !holds_its_part(),
+            || self.fairness.holds_its_part(bucket, (usual as f64 / drain) as u64 + 1);
+        if wait > usual {
+            let asks_for_little = match overloaded {
+                true => !self.fairness.is_greedy(bucket),
+                false => !holds_its_part(),
             };
-            return (!modest).then_some(Refusal::WaitTooLong);
+            return (wait > modest || !asks_for_little).then_some(Refusal::WaitTooLong);
         }
         let unfair = overloaded && self.fairness.is_greedy(bucket) && holds_its_part();
         unfair.then_some(Refusal::Unfair)
@@ -238,7 +256,7 @@ impl Controller {
             if waited > self.longest_wait().max(self.target()) {
                 return Verdict::Refuse(Refusal::Deadline);
             }
-            if self.is_stale(waited, bucket) && self.comes_fresh(now) {
+            if self.is_stale(waited, self.since_epoch(entered), bucket) && self.comes_fresh(now) {
                 return Verdict::Refuse(Refusal::Stale);
             }
         }
@@ -296,6 +314,11 @@ impl Controller {
         let slow = SLOW.max((OUTLYING * self.service.usual()) as u64);
         let quick = each.map(|each| nanos(each) <= slow);
         self.fairness.end_service(service, self.tick(now), quick);
+    }
+
+    /// A request took so much CPU time of its worker.
+    pub(crate) fn computed(&self, cpu: Duration) {
+        self.computing.add(nanos(cpu));
     }
 
     /// `count` requests of a client were served in one turn, each of which took `service`.
@@ -369,7 +392,15 @@ impl Controller {
     /// Nanoseconds between two pieces of work leaving the queue while all workers are busy.
     fn drain(&self) -> f64 {
         let measured = f64::from_bits(self.state.drain.load(Relaxed));
-        if measured > 0.0 { measured } else { self.service.nanos() / self.config.workers }
+        if measured > 0.0 {
+            return measured;
+        }
+        (self.service.nanos() / self.config.workers).max(self.least_drain())
+    }
+
+    /// The least time between two pieces of work leaving the queue that the cores allow.
+    fn least_drain(&self) -> f64 {
+        self.computing.nanos() / self.config.cores
     }
 
     fn sheds(&self) -> bool {
@@ -394,10 +425,10 @@ impl Controller {
         self.config.interval.load(Relaxed).max(8 * self.target())
     }
 
-    /// The wait allowed while not overloaded: that of a burst. At least three services, so that a few
+    /// The wait allowed while not overloaded: that of a burst. At least two services, so that a few
     /// requests at once for each worker are no overload.
     fn burst_wait(&self) -> u64 {
-        self.config.interval.load(Relaxed).max(6 * self.target())
+        self.config.interval.load(Relaxed).max(4 * self.target())
     }
 
     /// The longest wait after which a request of the usual length meets the server's deadline; zero if
@@ -408,13 +439,17 @@ impl Controller {
     }
 
     /// Whether work has waited for longer than in a flood it may. Clients that ask for little were let
-    /// in behind a longer queue, and may wait for longer.
-    fn is_stale(&self, waited: u64, bucket: Bucket) -> bool {
+    /// in behind a longer queue, and may wait for longer; so may what came after the flood was known,
+    /// as it was let in by the limit in force.
+    fn is_stale(&self, waited: u64, entered: u64, bucket: Bucket) -> bool {
         let stale = self.state.stale.load(Relaxed);
-        waited > stale
-            && (waited > stale.saturating_mul(2)
-                || !self.is_fair()
-                || self.fairness.is_greedy(bucket))
+        let known = self.state.flooded.load(Relaxed);
+        let most = match entered > known {
+            true => stale.saturating_mul(4),
+            false if self.is_fair() && !self.fairness.is_greedy(bucket) => stale.saturating_mul(2),
+            false => stale,
+        };
+        waited > most
     }
 
     /// Whether something has come of late that can take the place of what has waited for too long.
@@ -434,22 +469,23 @@ impl Controller {
     /// Ends the interval if it is over, and learns from it.
     fn roll(&self, now: u64) {
         if let Some(seen) = self.interval.end(now, self.interval_length()) {
-            self.learn(seen);
+            self.learn(seen, now);
         }
     }
 
     /// Ends the interval before its time if as much was refused in it as it has room for.
     fn hasten(&self, now: Instant) {
         let length = self.interval_length();
+        let now = self.since_epoch(now);
         if f64::from(self.interval.refused_so_far()) * self.drain() >= length as f64
-            && let Some(seen) = self.interval.end(self.since_epoch(now), length / 20)
+            && let Some(seen) = self.interval.end(now, length / 20)
         {
-            self.learn(seen);
+            self.learn(seen, now);
         }
     }
 
     #[cold]
-    fn learn(&self, seen: Seen) {
+    fn learn(&self, seen: Seen, now: u64) {
         let length = self.interval_length();
         let drain = self.measure(seen);
         let offered = f64::from(seen.entered) + f64::from(seen.refused);
@@ -463,7 +499,13 @@ impl Controller {
         // Rises slowly, so that a burst is no overload; falls fast, so that the end of one is.
         let standing =
             seen.shortest != u64::MAX && seen.shortest > self.target() && load > STANDING;
-        let weight = if load > before && !standing { 0.25 } else { 0.5 };
+        let turned_away = f64::from(seen.refused) * drain >= seen.elapsed as f64;
+        let weight = match load > before {
+            // More was turned away than could have been done: no burst is like that.
+            true if load >= FLOOD && turned_away => 1.0,
+            true if !standing => 0.25,
+            _ => 0.5,
+        };
         let smooth = before + (load - before) * weight;
         self.state.load.store(smooth.to_bits(), Relaxed);
         let limit = limit(load.min(smooth), drain, self.target(), self.burst_wait());
@@ -471,7 +513,12 @@ impl Controller {
         self.state.drain.store(drain.to_bits(), Relaxed);
         let flood = limit != u64::MAX && load >= FLOOD;
         let stale = if flood { limit * STALE } else { u64::MAX };
-        self.state.stale.store(stale, Relaxed);
+        if flood && self.state.stale.swap(stale, Relaxed) == u64::MAX {
+            self.state.flooded.store(now, Relaxed);
+        }
+        if !flood {
+            self.state.stale.store(u64::MAX, Relaxed);
+        }
         self.state.limit.store(limit, Relaxed);
         let room = f64::from(seen.kept) * length as f64 / seen.elapsed.max(1) as f64;
         self.fairness.begin(room as u32);
@@ -489,7 +536,7 @@ impl Controller {
             let before = f64::from_bits(self.state.drain.load(Relaxed));
             return if before > 0.0 { before + (measured - before) / 4.0 } else { measured };
         }
-        seen.busy as f64 / (self.config.workers * kept)
+        (seen.busy as f64 / (self.config.workers * kept)).max(self.least_drain())
     }
 
     /// Whether all work taken had waited, and for longer than it takes to wake a worker; and whether

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
+use crate::pool::budget::ThreadTime;
 use crate::pool::connection::Connection;
 use crate::pool::datagrams::Parcel;
 use crate::pool::overload::Verdict;
@@ -202,6 +203,8 @@ impl Worker {
             let seat = &mut self.seats[protocol];
             let token = connection.token;
             connection.set_reason(CloseReason::HandlerPanicked);
+            // A system call more at each end, which is nothing beside a slow handler.
+            let computing = mill.dispatch.is_eager().then(ThreadTime::start);
             let served = catch_unwind(AssertUnwindSafe(|| seat.serve(connection, &mut turn)));
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
@@ -210,6 +213,9 @@ impl Worker {
                 let whole = end.saturating_duration_since(now).saturating_sub(client_wait);
                 let each = whole / requests;
                 longest = longest.max(Some(each));
+                if let Some(time) = computing {
+                    mill.queue.controller.computed(time.elapsed() / requests);
+                }
                 mill.queue.controller.served(bucket, each, requests);
                 mill.dispatch.served(whole.saturating_sub(sending) / requests);
                 mill.counters.requests(self.index, requests, each);
