@@ -2,18 +2,32 @@
 //!
 //! `cargo run --release --example handler -- --bind 127.0.0.1:8888 --workers 4 --sleep-ms 5`
 //!
-//! `--burn-ms` uses CPU time instead, `--connections` raises the bound on open connections, and
-//! `--no-shed` turns the refusing of work that would wait too long off, to see what it is good for.
+//! `--burn-ms` uses CPU time instead, `--connections` raises the bound on open connections, `--urgent`
+//! adds an urgent listener, and `--no-shed` turns the refusing of work that would wait too long off, to
+//! see what it is good for.
+//!
+//! The query of a request asks for more: `sleep-ms` on top, `bytes` of the response, `read` the body,
+//! `stall-ms` for which every handler waits, as for a database that stalls.
 
-use std::time::Duration;
+use std::io;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use millpond::http::{Request, Response};
+use millpond::http::{Request, Response, StatusCode};
 use millpond::{Config, Error, ErrorKind, Server};
 use rustix::time::{ClockId, clock_gettime};
 
+/// From which the stall is counted.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// When the stall is over, in milliseconds from the start; 0: there was none.
+static STALL: AtomicU64 = AtomicU64::new(0);
+
 fn main() -> Result<(), Error> {
     let mut bind = "127.0.0.1:8888".to_owned();
-    let (mut sleep, mut burn) = (Duration::ZERO, Duration::ZERO);
+    let mut urgent = None;
+    let (mut nap, mut burn) = (Duration::ZERO, Duration::ZERO);
     let mut config = Config::default();
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -25,22 +39,74 @@ fn main() -> Result<(), Error> {
         let number = || value.parse::<f64>().map_err(|_| usage(&name));
         match name.as_str() {
             "--bind" => bind = value,
+            "--urgent" => urgent = Some(value),
             "--workers" => config.pool.workers = number()? as usize,
             "--connections" => config.limits.connections = number()? as usize,
-            "--sleep-ms" => sleep = Duration::from_secs_f64(number()?.max(0.0) / 1e3),
+            "--sleep-ms" => nap = Duration::from_secs_f64(number()?.max(0.0) / 1e3),
             "--burn-ms" => burn = Duration::from_secs_f64(number()?.max(0.0) / 1e3),
             _ => return Err(usage(&name)),
         }
     }
-    let handler = move |_: &mut Request| {
-        if !sleep.is_zero() {
-            std::thread::sleep(sleep);
+    let handler = move |request: &mut Request| {
+        let asked = Asked::by(request);
+        asked.stall();
+        if !(nap + asked.sleep).is_zero() {
+            sleep(nap + asked.sleep);
         }
         use_cpu(burn);
-        Response::text("Hello, world!")
+        if asked.read && io::copy(request.body_mut(), &mut io::sink()).is_err() {
+            return Response::error(StatusCode::BAD_REQUEST);
+        }
+        match asked.bytes {
+            0 => Response::text("Hello, world!"),
+            bytes => Response::text("x".repeat(bytes)),
+        }
     };
-    Server::builder().config(config).bind(format!("tcp://{bind}")).http(handler)?.run()?;
+    let mut server = Server::builder().config(config).bind(format!("tcp://{bind}"));
+    if let Some(urgent) = urgent {
+        server = server.bind(format!("tcp://{urgent}?priority=high"));
+    }
+    server.http(handler)?.run()?;
     Ok(())
+}
+
+/// What one request asks for.
+#[derive(Default)]
+struct Asked {
+    sleep: Duration,
+    stall: Duration,
+    bytes: usize,
+    read: bool,
+}
+
+impl Asked {
+    fn by(request: &Request) -> Self {
+        let mut asked = Self::default();
+        for pair in request.uri().query().unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let number = value.parse().unwrap_or(0);
+            match name {
+                "sleep-ms" => asked.sleep = Duration::from_millis(number),
+                "stall-ms" => asked.stall = Duration::from_millis(number),
+                "bytes" => asked.bytes = (number as usize).min(16 << 20),
+                "read" => asked.read = true,
+                _ => {}
+            }
+        }
+        asked
+    }
+
+    /// Begins a stall if asked to, and waits until none lasts any more.
+    fn stall(&self) {
+        if !self.stall.is_zero() {
+            let end = START.elapsed() + self.stall;
+            STALL.store(end.as_millis() as u64, Ordering::Relaxed);
+        }
+        let end = Duration::from_millis(STALL.load(Ordering::Relaxed));
+        if !end.is_zero() {
+            sleep(end.saturating_sub(START.elapsed()));
+        }
+    }
 }
 
 fn usage(name: &str) -> Error {

@@ -14,7 +14,6 @@ mod chart;
 mod cores;
 mod cpu;
 mod generator;
-mod newcomer;
 mod outcome;
 mod plan;
 mod point;
@@ -27,6 +26,12 @@ mod wire;
 
 #[path = "../support/answer.rs"]
 mod answer;
+#[path = "../support/attacks.rs"]
+mod attacks;
+#[path = "../support/fleet.rs"]
+mod fleet;
+#[path = "../support/newcomer.rs"]
+mod newcomer;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the runner in benches/peers uses the rest of it")]
 mod process;

@@ -17,6 +17,7 @@ mod daemon_systemd;
 mod deadlines;
 mod dispatch;
 mod files;
+mod hostile;
 mod http_answer;
 mod http_answers;
 mod http_bodies;

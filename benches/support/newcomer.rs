@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use crate::answer::complete;
+use super::answer::complete;
 
 /// How long a newcomer tries at the most.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10);
@@ -41,9 +41,19 @@ pub(crate) fn ask(
     source: Option<Ipv4Addr>,
     patience: Duration,
 ) -> io::Result<u16> {
+    ask_for(REQUEST, target, source, patience)
+}
+
+/// The same with another request.
+pub(crate) fn ask_for(
+    request: &[u8],
+    target: SocketAddr,
+    source: Option<Ipv4Addr>,
+    patience: Duration,
+) -> io::Result<u16> {
     let end = Instant::now() + patience;
     let mut stream = open(target, source, patience)?;
-    stream.write_all(REQUEST)?;
+    stream.write_all(request)?;
     let (mut response, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         if let Some(whole) = complete(&response) {

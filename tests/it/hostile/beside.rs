@@ -1,0 +1,201 @@
+//! A server, an attack on it, and what others get meanwhile.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use millpond::http::{Handler, Request, Response, StatusCode};
+use millpond::{Config, Handle, Server};
+
+use super::fleet::{Fleet, Seen};
+use super::newcomer;
+use crate::support::{addr, until};
+
+/// How long one of the others waits for its response.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The share of the others' requests that have to be served.
+const SERVED: f64 = 0.9;
+/// How soon a newcomer has to be served once the attack is over.
+const SOON: Duration = Duration::from_secs(2);
+/// How long the others and the attack are there before what the others get counts.
+const LEAD: Duration = Duration::from_millis(200);
+const OTHERS: u8 = 10;
+/// The time between two requests of one of the others.
+const EVERY: Duration = Duration::from_millis(400);
+
+/// One attack at a time: beside another one, a test would show what two do together.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Does what the query of a request says, as `examples/handler.rs` does.
+#[derive(Clone, Default)]
+pub(super) struct Asked {
+    /// What every request takes.
+    pub(super) sleep: Duration,
+    pub(super) stall: Arc<Stall>,
+}
+
+/// What all handlers wait for.
+#[derive(Default)]
+pub(super) struct Stall {
+    lasts: Mutex<bool>,
+    over: Condvar,
+    waiting: AtomicUsize,
+}
+
+impl Handler for Asked {
+    fn handle(&self, request: &mut Request) -> Response {
+        self.stall.wait();
+        let number = |name: &str| {
+            let pairs = request.uri().query().unwrap_or_default().split('&');
+            let mut values = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            values.next().map_or(0, |value| value.parse().unwrap())
+        };
+        let (sleep, bytes) = (Duration::from_millis(number("sleep-ms")), number("bytes") as usize);
+        if !(self.sleep + sleep).is_zero() {
+            thread::sleep(self.sleep + sleep);
+        }
+        if request.uri().query() == Some("read")
+            && io::copy(request.body_mut(), &mut io::sink()).is_err()
+        {
+            return Response::error(StatusCode::BAD_REQUEST);
+        }
+        Response::text("x".repeat(bytes.max(1)))
+    }
+}
+
+impl Stall {
+    fn wait(&self) {
+        let mut lasts = self.lasts.lock().unwrap();
+        self.waiting.fetch_add(usize::from(*lasts), SeqCst);
+        while *lasts {
+            lasts = self.over.wait(lasts).unwrap();
+        }
+    }
+
+    pub(super) fn begin(&self) {
+        *self.lasts.lock().unwrap() = true;
+    }
+
+    pub(super) fn end(&self) {
+        *self.lasts.lock().unwrap() = false;
+        self.over.notify_all();
+    }
+
+    /// How many handlers have come to wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(SeqCst)
+    }
+}
+
+/// A server with four workers, a usual listener and an urgent one.
+pub(super) struct Attacked {
+    pub(super) server: Handle,
+    stall: Arc<Stall>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Attacked {
+    pub(super) fn new(asked: Asked, change: impl FnOnce(&mut Config)) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let stall = Arc::clone(&asked.stall);
+        let mut config = Config::default();
+        config.pool.workers = 4;
+        change(&mut config);
+        let server = Server::builder()
+            .config(config)
+            .bind("tcp://127.0.0.1:0")
+            .bind("tcp://127.0.0.1:0?priority=high")
+            .http(asked)
+            .unwrap()
+            .spawn()
+            .unwrap();
+        Self { server, stall, _alone: alone }
+    }
+
+    /// A server whose handlers take this long.
+    pub(super) fn sleeping(milliseconds: u64) -> Self {
+        let sleep = Duration::from_millis(milliseconds);
+        Self::new(Asked { sleep, ..Asked::default() }, |_| {})
+    }
+
+    /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served. What the
+    /// attackers saw.
+    #[track_caller]
+    pub(super) fn stands(&self, fleet: &Fleet, time: Duration) -> Seen {
+        let (usual, urgent) = (addr(&self.server), self.urgent());
+        let (others, seen, urgent) = thread::scope(|scope| {
+            let attack = scope.spawn(move || {
+                thread::sleep(LEAD);
+                fleet.run(usual, time).unwrap()
+            });
+            let urgent = scope.spawn(move || urgent_share(urgent, LEAD + time));
+            let others = others(usual, LEAD + time);
+            (others, attack.join().unwrap(), urgent.join().unwrap())
+        });
+        let after = newcomer::served_after(usual, Some(Ipv4Addr::new(127, 0, 3, 1)));
+        let told = format!(
+            "others {others:.2}, urgent {urgent:.2}, a newcomer after {after:?}; attackers {seen:?}"
+        );
+        println!("{told}");
+        assert!(seen.opened > 0, "nothing happened: {told}");
+        assert!(others >= SERVED, "{told}");
+        assert!(urgent >= 1.0, "{told}");
+        assert!(after <= SOON, "{told}");
+        seen
+    }
+
+    fn urgent(&self) -> SocketAddr {
+        self.server.local_addrs()[1].as_socket().unwrap()
+    }
+
+    /// How many requests wait for a worker, or were refused.
+    pub(super) fn waiting_or_refused(&self) -> u64 {
+        let stats = self.server.stats();
+        stats.queued as u64 + stats.refused_total()
+    }
+}
+
+impl Drop for Attacked {
+    fn drop(&mut self) {
+        self.stall.end();
+        self.server.stop_now();
+        if !thread::panicking() {
+            until("every connection has ended", || self.server.stats().live == 0);
+        }
+    }
+}
+
+/// Ten clients with a request every 400 ms each, whatever became of the one before: the share that is
+/// served within a second.
+pub(super) fn others(target: SocketAddr, time: Duration) -> f64 {
+    let (start, mut asked) = (Instant::now(), 0);
+    let served = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        while start.elapsed() < time {
+            let source = Ipv4Addr::new(127, 0, 0, 2 + (asked % usize::from(OTHERS)) as u8);
+            asked += 1;
+            let served = &served;
+            scope.spawn(move || {
+                let status = newcomer::ask(target, Some(source), PATIENCE);
+                served.fetch_add(usize::from(matches!(status, Ok(200))), SeqCst);
+            });
+            thread::sleep(EVERY / u32::from(OTHERS));
+        }
+    });
+    served.load(SeqCst) as f64 / asked as f64
+}
+
+/// A health check every 50 ms: the share that is served within a second.
+fn urgent_share(target: SocketAddr, time: Duration) -> f64 {
+    let (start, mut asked, mut served) = (Instant::now(), 0, 0);
+    while start.elapsed() < time {
+        let status = newcomer::ask(target, Some(Ipv4Addr::new(127, 0, 3, 2)), PATIENCE);
+        asked += 1;
+        served += usize::from(matches!(status, Ok(200)));
+        thread::sleep(Duration::from_millis(50));
+    }
+    served as f64 / f64::from(asked)
+}

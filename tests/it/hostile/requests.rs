@@ -1,0 +1,97 @@
+//! Attacks by what is asked for, and how.
+
+use std::net::Ipv4Addr;
+use std::thread;
+use std::time::Duration;
+
+use super::attacks;
+use super::beside::{Asked, Attacked, others};
+use super::newcomer;
+use crate::support::{addr, until};
+
+const TIME: Duration = Duration::from_millis(1_800);
+
+#[test]
+fn a_closed_loop_of_one_client_shuts_nobody_out() {
+    Attacked::sleeping(5).stands(&attacks::closed_loop(200), TIME);
+}
+
+#[test]
+fn sixty_kept_connections_with_handlers_of_50_ms_shut_nobody_out() {
+    let attack = attacks::paced(60, Duration::from_millis(50), 1);
+    Attacked::sleeping(50).stands(&attack, TIME);
+}
+
+#[test]
+fn when_all_workers_were_stuck_newcomers_are_served_as_soon_as_they_are_not() {
+    let asked = Asked::default();
+    let attacked = Attacked::new(asked.clone(), |_| {});
+    let usual = addr(&attacked.server);
+    assert_eq!(newcomer::ask(usual, None, Duration::from_secs(5)).unwrap(), 200);
+    asked.stall.begin();
+    thread::scope(|scope| {
+        let attack = attacks::stall(Duration::ZERO, 1_000).remove(1);
+        scope.spawn(move || attack.run(usual, Duration::from_millis(2_500)).unwrap());
+        until("all workers are stuck", || asked.stall.waiting() == 4);
+        until("hundreds wait", || attacked.waiting_or_refused() >= 800);
+        thread::sleep(Duration::from_millis(1_100));
+        asked.stall.end();
+        let source = |last| Some(Ipv4Addr::new(127, 0, 3, last));
+        for last in 1..=5 {
+            let wait = newcomer::served_after(usual, source(last));
+            assert!(wait <= Duration::from_secs(2), "newcomer {last} waited {wait:?}");
+        }
+        let share = others(usual, Duration::from_millis(800));
+        assert!(share >= 0.9, "others {share:.2}");
+    });
+}
+
+#[test]
+fn a_body_left_open_is_no_way_past_the_queue() {
+    let seen = Attacked::sleeping(5).stands(&attacks::open_bodies(300), TIME);
+    assert!(seen.refused + seen.closed > 0, "never refused: {seen:?}");
+}
+
+#[test]
+fn clients_that_pipeline_and_do_not_read_hold_no_worker() {
+    Attacked::sleeping(1).stands(&attacks::unread(4, 1_500, 2_000, 2_000), TIME);
+}
+
+#[test]
+fn pipelined_requests_count_one_by_one() {
+    Attacked::sleeping(5).stands(&attacks::pipelining(40, 32), TIME);
+}
+
+#[test]
+fn slow_requests_of_one_client_leave_workers_to_the_others() {
+    let attack = attacks::slow_requests(8, Duration::from_secs(1));
+    Attacked::sleeping(1).stands(&attack, Duration::from_millis(2_400));
+}
+
+#[test]
+fn one_slow_upload_per_worker_stops_no_server() {
+    Attacked::sleeping(1).stands(&attacks::slow_uploads(4), TIME);
+}
+
+#[test]
+fn the_time_that_clients_take_to_upload_is_no_service_time() {
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Timeout: 150ms\r\n\
+                    Connection: close\r\n\r\n";
+    let attacked = Attacked::new(Asked::default(), |config| config.pool.workers = 16);
+    let usual = addr(&attacked.server);
+    attacks::slow_uploads(16).run(usual, Duration::from_secs(2)).unwrap();
+    let ask = |_: &usize| {
+        let status = newcomer::ask_for(request, usual, None, Duration::from_secs(5));
+        matches!(status, Ok(200))
+    };
+    let served = (0..50).filter(ask).count();
+    assert!(served >= 45, "{served} of 50 served by an idle server");
+}
+
+#[test]
+fn readers_that_read_nothing_hold_no_worker_once_the_memory_for_them_is_used_up() {
+    let attacked = Attacked::new(Asked::default(), |config| {
+        (config.limits.pending, config.limits.pending_total) = (1 << 20, 1 << 20);
+    });
+    attacked.stands(&attacks::unread(16, 1, 600_000, 0), TIME);
+}
