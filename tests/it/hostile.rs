@@ -7,8 +7,10 @@ mod answer;
 #[path = "../../benches/support/attacks.rs"]
 mod attacks;
 #[path = "../../benches/support/fleet.rs"]
+#[allow(dead_code, reason = "the benchmark uses the rest of it")]
 mod fleet;
 #[path = "../../benches/support/newcomer.rs"]
+#[allow(dead_code, reason = "the benchmark uses the rest of it")]
 mod newcomer;
 
 mod beside;

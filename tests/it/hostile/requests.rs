@@ -11,6 +11,14 @@ use crate::support::{addr, until};
 
 const TIME: Duration = Duration::from_millis(1_800);
 
+/// The control: without an attack the others get everything.
+#[test]
+fn one_client_that_behaves_shuts_nobody_out() {
+    let client = attacks::paced(1, Duration::from_millis(100), 1);
+    let seen = Attacked::sleeping(5).stands(&client, Duration::from_millis(600));
+    assert!(seen.served > 0, "{seen:?}");
+}
+
 #[test]
 fn a_closed_loop_of_one_client_shuts_nobody_out() {
     Attacked::sleeping(5).stands(&attacks::closed_loop(200), TIME);
