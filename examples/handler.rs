@@ -6,7 +6,7 @@
 //! adds an urgent listener, and `--no-shed` turns the refusing of work that would wait too long off, to
 //! see what it is good for.
 //!
-//! The query of a request asks for more: `sleep-ms` on top, `bytes` of the response, `read` the body,
+//! The query of a request asks for more: `sleep-ms` on top, `quick` for neither sleeping nor computing, `bytes` of the response, `read` the body,
 //! `stall-ms` for which every handler waits, as for a database that stalls.
 
 use std::io;
@@ -50,6 +50,7 @@ fn main() -> Result<(), Error> {
     let handler = move |request: &mut Request| {
         let asked = Asked::by(request);
         asked.stall();
+        let (nap, burn) = if asked.quick { Default::default() } else { (nap, burn) };
         if !(nap + asked.sleep).is_zero() {
             sleep(nap + asked.sleep);
         }
@@ -77,6 +78,7 @@ struct Asked {
     stall: Duration,
     bytes: usize,
     read: bool,
+    quick: bool,
 }
 
 impl Asked {
@@ -90,6 +92,7 @@ impl Asked {
                 "stall-ms" => asked.stall = Duration::from_millis(number),
                 "bytes" => asked.bytes = (number as usize).min(16 << 20),
                 "read" => asked.read = true,
+                "quick" => asked.quick = true,
                 _ => {}
             }
         }

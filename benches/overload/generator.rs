@@ -15,7 +15,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use crate::answer::complete;
-use crate::arrivals::{Arrival, poisson};
+use crate::arrivals::{Arrival, even, poisson};
 use crate::outcome::{Outcome, Report};
 use crate::plan::Plan;
 use crate::timer::Timer;
@@ -67,7 +67,7 @@ struct Generator<'a> {
 /// Puts the load on the server, from this thread, and tells what came of it.
 pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
     let weights: Vec<f64> = plan.clients.iter().map(|client| client.weight).collect();
-    let arrivals = poisson(&plan.phases, &weights, plan.seed);
+    let arrivals = drawn(plan, &weights);
     let mut generator = Generator::new(plan).map_err(|error| format!("epoll: {error}"))?;
     if let Some(count) = plan.keep_alive {
         generator.open_set(count)?;
@@ -77,16 +77,21 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
     Ok(generator.report)
 }
 
+/// When the load is to be sent.
+fn drawn(plan: &Plan, weights: &[f64]) -> Vec<Arrival> {
+    if plan.even { even(&plan.phases) } else { poisson(&plan.phases, weights, plan.seed) }
+}
+
 impl<'a> Generator<'a> {
     fn new(plan: &'a Plan) -> Result<Self, Errno> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
         let timer = Timer::new()?;
         let edge = EventFlags::IN | EventFlags::ET;
         epoll::add(&poll, &timer, EventData::new_u64(TIMER), edge)?;
-        let request = match plan.keep_alive {
-            Some(_) => &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+        let request = plan.request.unwrap_or(match plan.keep_alive {
+            Some(_) => b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
             None => b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        };
+        });
         let end: Duration = plan.phases.iter().map(|phase| phase.time).sum();
         let counted =
             plan.phases.iter().filter(|phase| phase.counted).map(|phase| phase.time).sum();

@@ -14,9 +14,11 @@ mod chart;
 mod cores;
 mod cpu;
 mod generator;
+mod hostile;
 mod outcome;
 mod plan;
 mod point;
+mod rows;
 mod scenario;
 mod servers;
 mod single;
@@ -72,7 +74,10 @@ struct Cli {
     /// 1,2,5,10,20].
     #[arg(long, value_delimiter = ',')]
     multiples: Vec<f64>,
-    /// Seconds of each load [default: 4].
+    /// Only these rows of the scenario `hostile`, separated by commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    row: Vec<String>,
+    /// Seconds of each load [default: 4; for `hostile` 8].
     #[arg(long, conflicts_with = "quick")]
     seconds: Option<f64>,
     /// Loads of 1.5 s: a glance, not a measurement.
@@ -180,7 +185,13 @@ impl Cli {
 
     fn job(&self) -> Job {
         let sleep_ms = if self.burn_ms > 0.0 { 0.0 } else { self.sleep_ms };
-        Job { workers: Some(self.workers()), sleep_ms, burn_ms: self.burn_ms, core: None }
+        Job {
+            workers: Some(self.workers()),
+            sleep_ms,
+            burn_ms: self.burn_ms,
+            core: None,
+            urgent: None,
+        }
     }
 
     /// The chosen servers; all without `--only`.

@@ -199,8 +199,13 @@ impl Report {
 
     /// Why the run tells nothing, if so.
     pub(crate) fn void(&self) -> Option<String> {
+        self.void_past(LAG_LIMIT)
+    }
+
+    /// The same with another limit on how late the generator may be.
+    pub(crate) fn void_past(&self, limit: Duration) -> Option<String> {
         let (lag, not_sent) = (self.lag_ms(0.99), self.count(Outcome::NotSent));
-        if lag > LAG_LIMIT.as_secs_f64() * 1e3 {
+        if lag > limit.as_secs_f64() * 1e3 {
             Some(format!("lag p99 {lag:.1} ms"))
         } else if not_sent > 0 {
             Some(format!("{not_sent} not sent"))

@@ -31,6 +31,10 @@ pub(crate) struct Plan {
     pub(crate) retry_pause: Duration,
     /// Send over a set of this many connections; `None`: a fresh connection for each request.
     pub(crate) keep_alive: Option<usize>,
+    /// Send this; `None`: the usual request.
+    pub(crate) request: Option<&'static [u8]>,
+    /// Send at even distances, not at random.
+    pub(crate) even: bool,
     /// What the draw of arrivals starts from.
     pub(crate) seed: u64,
 }
@@ -52,6 +56,8 @@ pub(crate) fn usual(target: SocketAddr, clients: u8) -> Plan {
         patience: Duration::from_millis(200),
         retry_pause: Duration::from_millis(50),
         keep_alive: None,
+        request: None,
+        even: false,
         seed: 1,
     }
 }

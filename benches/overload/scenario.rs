@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::Cli;
 use crate::cpu;
+use crate::hostile;
 use crate::outcome::{Outcome, Tally, WINDOW};
 use crate::point::measure;
 use crate::servers::Job;
@@ -23,6 +24,8 @@ pub(crate) enum Scenario {
     Burn,
     /// Handlers that burn 4 ms, the server on one core, up to 20x: what is left?
     Cpu,
+    /// Clients that hold the server up, one attack after the other: are ten others served?
+    Hostile,
     /// 0.5x, then 10x: does memory grow?
     Flat,
     /// wrk with 2,000 keep-alive connections and the hello handler: as fast as with 64?
@@ -86,12 +89,15 @@ pub(crate) fn run(cli: &Cli, scenario: Scenario) -> Result<(), String> {
     if matches!(scenario, Scenario::Cpu) {
         return cpu::run(cli, &names).map(drop);
     }
+    if matches!(scenario, Scenario::Hostile) {
+        return hostile::run(cli);
+    }
     for name in names {
         let goals = match scenario {
             Scenario::Spike => spike(cli, name),
             Scenario::Fairness => fairness(cli, name),
             Scenario::Burn => burn(cli, name),
-            Scenario::Cpu => continue,
+            Scenario::Cpu | Scenario::Hostile => continue,
             Scenario::Flat => flat(cli, name),
             Scenario::Closed2000 => closed(cli, name),
         };
@@ -190,7 +196,7 @@ fn flat(cli: &Cli, name: &str) -> Result<Goals, String> {
 const BESIDE: &str = "hyper";
 
 fn closed(cli: &Cli, name: &str) -> Result<Goals, String> {
-    let job = Job { workers: None, sleep_ms: 0.0, burn_ms: 0.0, core: None };
+    let job = Job { workers: None, sleep_ms: 0.0, burn_ms: 0.0, core: None, urgent: None };
     let mut goals = Goals::new(name);
     let (mut mine, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..3 {

@@ -33,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) burn_ms: f64,
     /// The only core that the server may use; `None`: any.
     pub(crate) core: Option<usize>,
+    /// Where millpond has an urgent listener too.
+    pub(crate) urgent: Option<SocketAddr>,
 }
 
 impl Programs {
@@ -84,6 +86,9 @@ impl Programs {
             if value > 0.0 {
                 command.arg(flag).arg(value.to_string());
             }
+        }
+        if let Some(urgent) = job.urgent {
+            command.arg("--urgent").arg(urgent.to_string());
         }
         if let Some(core) = job.core {
             cores::pin(&mut command, core);
