@@ -1,4 +1,5 @@
-//! The picture: goodput, and the slowest answers, against offered load.
+//! The picture: goodput, and the slowest responses, against offered load. Handlers that sleep and
+//! handlers that compute have a row of panels each.
 
 use std::path::Path;
 
@@ -8,71 +9,88 @@ use plotters::prelude::*;
 use crate::outcome::Outcome;
 use crate::sweep::Row;
 
+/// Of one row of panels.
 const SIZE: (u32, u32) = (960, 420);
-/// A line's colour by the server's place in the table.
+/// A line's colour by its place among the lines.
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 90, 180), RGBColor(200, 80, 0), RGBColor(120, 120, 120), RGBColor(150, 50, 130)];
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// One server at all loads.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// What one row of panels shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Curves {
+    /// Of what kind the handlers are.
+    pub(crate) handlers: &'static str,
+    pub(crate) lines: Vec<Line>,
+    /// Requests per second that count as once.
+    pub(crate) capacity: f64,
+}
 
 /// What one panel shows.
 struct View<'a> {
-    title: &'a str,
+    title: String,
     unit: &'a str,
     top: f64,
-    /// Whether it says whose line is whose: once for both is enough, where the lines leave room.
+    /// Whether it says whose line is whose: once a row is enough, where the lines leave room.
     legend: bool,
     value: &'a dyn Fn(&Row) -> Option<f64>,
 }
 
-/// Draws `rows` into an SVG file at `path`.
-pub(crate) fn draw(
-    path: &Path,
-    rows: &[Row],
-    names: &[&'static str],
-    capacity: f64,
-) -> Result<(), String> {
-    let in_percent = |row: &Row| Some(row.point.report.goodput() / capacity * 100.0);
-    let slowest = |row: &Row| row.point.report.latency_ms(Outcome::InTime, 0.99);
-    let goodput = View {
-        title: "Answered within 200 ms",
-        unit: "% of capacity",
-        top: 110.0,
-        legend: true,
-        value: &in_percent,
-    };
-    let latency = View {
-        title: "p99 of these answers",
-        unit: "ms",
-        top: 220.0,
-        legend: false,
-        value: &slowest,
-    };
-    let drawn = || -> Result<(), Box<dyn std::error::Error>> {
-        let area = SVGBackend::new(path, SIZE).into_drawing_area();
+/// Draws `all`, one below the other, into an SVG file at `path`.
+pub(crate) fn draw(path: &Path, all: &[Curves]) -> Result<(), String> {
+    let drawn = || -> Drawn {
+        let size = (SIZE.0, SIZE.1 * all.len().max(1) as u32);
+        let area = SVGBackend::new(path, size).into_drawing_area();
         area.fill(&WHITE)?;
-        let (left, right) = area.split_horizontally(SIZE.0 / 2);
-        panel(&left, rows, names, &goodput)?;
-        panel(&right, rows, names, &latency)?;
+        for (curves, row) in all.iter().zip(area.split_evenly((all.len().max(1), 1))) {
+            panels(&row, curves)?;
+        }
         area.present()?;
         Ok(())
     };
     drawn().map_err(|error| format!("cannot draw {}: {error}", path.display()))
 }
 
-fn panel(
-    area: &Panel<'_>,
-    rows: &[Row],
-    names: &[&'static str],
-    view: &View<'_>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    // The multiples stand evenly, since most of what happens does so between 0.5 and 2.
-    let mut multiples: Vec<f64> = rows.iter().map(|row| row.multiple).collect();
+fn panels(area: &Panel<'_>, curves: &Curves) -> Drawn {
+    let in_percent = |row: &Row| Some(row.point.report.goodput() / curves.capacity * 100.0);
+    let slowest = |row: &Row| row.point.report.latency_ms(Outcome::InTime, 0.99);
+    let goodput = View {
+        title: format!("{}: served within 200 ms", curves.handlers),
+        unit: "% of capacity",
+        top: 110.0,
+        legend: true,
+        value: &in_percent,
+    };
+    let latency = View {
+        title: "p99 of these responses".into(),
+        unit: "ms",
+        top: 220.0,
+        legend: false,
+        value: &slowest,
+    };
+    let (left, right) = area.split_horizontally(SIZE.0 / 2);
+    panel(&left, &curves.lines, &goodput)?;
+    panel(&right, &curves.lines, &latency)
+}
+
+fn panel(area: &Panel<'_>, lines: &[Line], view: &View<'_>) -> Drawn {
+    // The multiples have even distances, since most of what happens does so between 0.5 and 2.
+    let mut multiples: Vec<f64> =
+        lines.iter().flat_map(|line| &line.rows).map(|row| row.multiple).collect();
     multiples.sort_by(f64::total_cmp);
     multiples.dedup();
     let place = |row: &Row| multiples.iter().position(|&multiple| multiple == row.multiple);
     let mut chart = ChartBuilder::on(area)
-        .caption(view.title, ("sans-serif", 18))
+        .caption(&view.title, ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(56)
@@ -89,14 +107,13 @@ fn panel(
         .y_label_formatter(&|value| format!("{value:.0}"))
         .label_style(("sans-serif", 13))
         .draw()?;
-    for (name, colour) in names.iter().zip(COLOURS.iter().cycle()) {
-        let mine = rows.iter().filter(|row| row.server == *name);
+    for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let points: Vec<(usize, f64)> =
-            mine.filter_map(|row| Some((place(row)?, (view.value)(row)?))).collect();
-        let style = colour.stroke_width(if *name == "millpond" { 3 } else { 2 });
+            line.rows.iter().filter_map(|row| Some((place(row)?, (view.value)(row)?))).collect();
+        let style = colour.stroke_width(if line.name.starts_with("millpond") { 3 } else { 2 });
         chart
             .draw_series(LineSeries::new(points, style).point_size(3))?
-            .label(*name)
+            .label(&line.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
     if view.legend {

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Cli;
+use crate::chart::{Curves, Line};
 use crate::cores::Cores;
 use crate::newcomer;
 use crate::outcome::Outcome;
@@ -33,9 +34,10 @@ const NEWCOMER: [u8; 4] = [127, 0, 1, 1];
 /// One server with one number of workers, at every load.
 #[derive(Debug)]
 pub(crate) struct Series {
-    pub(crate) server: &'static str,
-    pub(crate) workers: usize,
-    pub(crate) rows: Vec<Row>,
+    server: &'static str,
+    workers: usize,
+    capacity: f64,
+    rows: Vec<Row>,
     /// For each row, how long a newcomer had to wait at the most once the load was over.
     newcomers: Vec<Duration>,
 }
@@ -73,10 +75,25 @@ pub(crate) fn run(cli: &Cli, names: &[&'static str]) -> Result<Vec<Series>, Stri
     Ok(all)
 }
 
+/// What the chart shows of handlers that compute.
+pub(crate) fn curves(all: &[Series]) -> Curves {
+    let several = all.iter().any(|series| series.workers != all[0].workers);
+    let line = |series: &Series| {
+        let name = match several {
+            true => format!("{}, {} workers", series.server, series.workers),
+            false => series.server.to_string(),
+        };
+        Line { name, rows: series.rows.clone() }
+    };
+    let capacity = all.first().map_or(1.0, |series| series.capacity);
+    Curves { handlers: "Handlers that compute", lines: all.iter().map(line).collect(), capacity }
+}
+
 fn series(cli: &Cli, cores: Cores, server: &'static str, workers: usize) -> Result<Series, String> {
     let programs = cli.located()?;
     let job = Job { workers: Some(workers), core: Some(cores.server), ..cli.job() };
-    let mut series = Series { server, workers, rows: Vec::new(), newcomers: Vec::new() };
+    let capacity = 1e3 / job.burn_ms;
+    let mut series = Series { server, workers, capacity, rows: Vec::new(), newcomers: Vec::new() };
     for multiple in cli.multiples(&MULTIPLES) {
         eprintln!("{server} with {workers} workers at {multiple}x");
         let (point, newcomer) = one(cli, &programs, server, job, multiple)?;

@@ -114,7 +114,8 @@ struct Cli {
     /// What the draw of arrival times starts from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Draw the table as an SVG file, such as docs/overload.svg.
+    /// Draw the figures as an SVG file, such as docs/overload.svg. The whole table is followed by
+    /// the scenario `cpu` for it.
     #[arg(long, value_name = "PATH")]
     svg: Option<PathBuf>,
     /// Print the table as Markdown.

@@ -7,6 +7,8 @@ use crate::fleet::Fleet;
 
 /// Connections of a crowd: more than the server may have open by default.
 const CROWD: usize = 9_000;
+/// How long it takes a crowd to open its connections.
+const GATHERING: Duration = Duration::from_secs(3);
 /// The addresses of a crowd that is spread.
 const SPREAD: u8 = 250;
 /// How long the workers are stuck.
@@ -59,7 +61,8 @@ impl Attack {
     /// The times of this row, if an attack lasts this long.
     pub(crate) fn times(&self, time: Duration) -> Times {
         match self.kind {
-            Kind::Usual | Kind::Crowd { .. } => Times::during(time),
+            Kind::Usual => Times::during(time),
+            Kind::Crowd { .. } => Times::during(GATHERING + time),
             Kind::Stuck => Times {
                 attack: STALL + time,
                 count_from: STALL + Duration::from_millis(50),

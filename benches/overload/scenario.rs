@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::Cli;
+use crate::chart;
 use crate::cpu;
 use crate::hostile;
 use crate::outcome::{Outcome, Tally, WINDOW};
@@ -87,7 +88,11 @@ pub(crate) fn run(cli: &Cli, scenario: Scenario) -> Result<(), String> {
         cli.programs(&[BESIDE])?;
     }
     if matches!(scenario, Scenario::Cpu) {
-        return cpu::run(cli, &names).map(drop);
+        let all = cpu::run(cli, &names)?;
+        return match &cli.svg {
+            Some(path) => chart::draw(path, &[cpu::curves(&all)]),
+            None => Ok(()),
+        };
     }
     if matches!(scenario, Scenario::Hostile) {
         return hostile::run(cli);

@@ -4,6 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Cli;
+use crate::chart::{self, Curves, Line};
+use crate::cpu;
 use crate::outcome::Outcome;
 use crate::point::{Point, measure};
 use crate::scenario::Goals;
@@ -48,13 +50,26 @@ pub(crate) fn run(cli: &Cli) -> Result<(), String> {
     }
     print!("{}", table(&rows, &names, capacity, cli.markdown));
     if let Some(path) = &cli.svg {
-        crate::chart::draw(path, &rows, &names, capacity)?;
+        let mut all = vec![curves(&rows, &names, capacity)];
+        if cli.burn_ms == 0.0 {
+            let one = Cli { workers: vec![cli.workers()], multiples: Vec::new(), ..cli.clone() };
+            println!();
+            all.push(cpu::curves(&cpu::run(&one, &names)?));
+        }
+        chart::draw(path, &all)?;
         println!("\ndrawn: {}", path.display());
     }
     if names.contains(&"millpond") && cli.burn_ms == 0.0 {
         goals(&rows, capacity).print();
     }
     Ok(())
+}
+
+/// What the chart shows of handlers that sleep.
+fn curves(rows: &[Row], names: &[&'static str], capacity: f64) -> Curves {
+    let of = |name: &&'static str| rows.iter().filter(|row| row.server == *name).cloned().collect();
+    let lines = names.iter().map(|name| Line { name: name.to_string(), rows: of(name) }).collect();
+    Curves { handlers: "Handlers that sleep", lines, capacity }
 }
 
 /// How often a second threads that do nothing else can sleep: what no server here can surpass, since a
