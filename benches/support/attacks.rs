@@ -16,8 +16,14 @@ fn addresses(n: u8) -> Vec<Ipv4Addr> {
 }
 
 fn fleet(connections: usize, script: Script) -> Fleet {
-    let delay = Duration::ZERO;
-    Fleet { script, connections, sources: vec![ATTACKER], opened_per_second: 1_000, delay }
+    Fleet {
+        script,
+        connections,
+        sources: vec![ATTACKER],
+        opened_per_second: 1_000.0,
+        reopened_per_second: 1_000.0,
+        delay: Duration::ZERO,
+    }
 }
 
 fn get(query: &str) -> Vec<u8> {
@@ -90,7 +96,7 @@ pub(crate) fn stall(time: Duration, waiting: usize) -> Vec<Fleet> {
     let first = fleet(1, Script { opening, ..Script::default() });
     let mut others = fleet(waiting, Script { opening: GET.into(), ..Script::default() });
     others.sources = addresses(16);
-    others.opened_per_second = 4_000;
+    others.opened_per_second = 4_000.0;
     others.delay = Duration::from_millis(50);
     vec![first, others]
 }
@@ -135,6 +141,6 @@ pub(crate) fn crowd(kind: Crowd, connections: usize, addresses_n: u8) -> Fleet {
     };
     let mut fleet = fleet(connections, Script { reopen: true, ..script });
     fleet.sources = addresses(addresses_n);
-    fleet.opened_per_second = 3_000;
+    (fleet.opened_per_second, fleet.reopened_per_second) = (3_000.0, 200.0);
     fleet
 }

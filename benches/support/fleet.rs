@@ -22,6 +22,8 @@ use super::answer::complete;
 
 /// How often a fleet looks for what is due.
 const TICK: Duration = Duration::from_millis(5);
+/// For how long a fleet may save up connections that it did not open.
+const BURST: Duration = Duration::from_millis(100);
 /// How long a fleet waits for the responses to what it sent at the end.
 const LAST: Duration = Duration::from_millis(200);
 /// The segment size and the receive buffer of a client that makes the kernel hold little for it.
@@ -55,8 +57,10 @@ pub(crate) struct Fleet {
     pub(crate) connections: usize,
     /// The addresses that they come from, in turn.
     pub(crate) sources: Vec<Ipv4Addr>,
-    /// Connections opened per second at the most, the later ones included.
-    pub(crate) opened_per_second: u32,
+    /// Connections opened per second at the most, until all are there.
+    pub(crate) opened_per_second: f64,
+    /// Connections opened per second, at the most, in place of those that the server closed.
+    pub(crate) reopened_per_second: f64,
     /// How long after the others it begins.
     pub(crate) delay: Duration,
 }
@@ -108,7 +112,9 @@ struct Run<'a> {
     clients: Vec<Client>,
     /// Places without a connection, which are to have one.
     vacant: Vec<usize>,
-    start: Instant,
+    /// How many may be opened now, as of `allowed_at`.
+    allowed: f64,
+    allowed_at: Instant,
     /// When each may have taken its share of what it reads.
     read_at: Instant,
     seen: Seen,
@@ -126,7 +132,8 @@ impl Fleet {
             poll: epoll::create(CreateFlags::CLOEXEC)?,
             clients: (0..self.connections).map(|_| Client::default()).collect(),
             vacant: (0..self.connections).rev().collect(),
-            start,
+            allowed: 0.0,
+            allowed_at: start,
             read_at: start,
             seen: Seen::default(),
             buffer: vec![0; 64 * 1024],
@@ -169,10 +176,18 @@ impl Run<'_> {
 
     /// Opens as many of the vacant connections as the rate allows by now.
     fn open_due(&mut self) {
-        let due = self.start.elapsed().as_secs_f64() * f64::from(self.fleet.opened_per_second);
-        while (self.seen.opened as f64) < due
+        let gathers = self.seen.opened < self.fleet.connections as u64;
+        let Fleet { opened_per_second, reopened_per_second, .. } = *self.fleet;
+        let rate = if gathers { opened_per_second } else { reopened_per_second };
+        let now = Instant::now();
+        let more = (now - self.allowed_at).as_secs_f64() * rate;
+        // What was not used for a while is lost, so that no burst follows.
+        self.allowed = (self.allowed + more).min((rate * BURST.as_secs_f64()).max(1.0));
+        self.allowed_at = now;
+        while self.allowed >= 1.0
             && let Some(index) = self.vacant.pop()
         {
+            self.allowed -= 1.0;
             self.seen.opened += 1;
             if self.open(index).is_err() {
                 self.vacant.insert(0, index);
