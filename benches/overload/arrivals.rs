@@ -53,21 +53,6 @@ pub(crate) fn poisson(phases: &[Phase], weights: &[f64], seed: u64) -> Vec<Arriv
     arrivals
 }
 
-/// Arrivals of the first client at even distances.
-pub(crate) fn even(phases: &[Phase]) -> Vec<Arrival> {
-    let mut start = 0.0;
-    let mut arrivals = Vec::new();
-    for phase in phases {
-        let (retries, counted) = (phase.retries, phase.counted);
-        for number in 0..(phase.rate * phase.time.as_secs_f64()) as u64 {
-            let at = ((start + number as f64 / phase.rate) * 1e9) as u64;
-            arrivals.push(Arrival { at, client: 0, retries, counted });
-        }
-        start += phase.time.as_secs_f64();
-    }
-    arrivals
-}
-
 /// The client in whose share of the total `point` lies.
 fn pick(weights: &[f64], point: f64) -> u16 {
     let mut end = 0.0;

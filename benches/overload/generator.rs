@@ -15,7 +15,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use crate::answer::complete;
-use crate::arrivals::{Arrival, even, poisson};
+use crate::arrivals::Arrival;
 use crate::outcome::{Outcome, Report};
 use crate::plan::Plan;
 use crate::timer::Timer;
@@ -66,8 +66,7 @@ struct Generator<'a> {
 
 /// Puts the load on the server, from this thread, and tells what came of it.
 pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
-    let weights: Vec<f64> = plan.clients.iter().map(|client| client.weight).collect();
-    let arrivals = drawn(plan, &weights);
+    let arrivals = plan.arrivals();
     let mut generator = Generator::new(plan).map_err(|error| format!("epoll: {error}"))?;
     if let Some(count) = plan.keep_alive {
         generator.open_set(count)?;
@@ -75,11 +74,6 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
     generator.start = Instant::now();
     generator.run(&arrivals).map_err(|error| format!("epoll: {error}"))?;
     Ok(generator.report)
-}
-
-/// When the load is to be sent.
-fn drawn(plan: &Plan, weights: &[f64]) -> Vec<Arrival> {
-    if plan.even { even(&plan.phases) } else { poisson(&plan.phases, weights, plan.seed) }
 }
 
 impl<'a> Generator<'a> {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::arrivals::Phase;
+use crate::arrivals::{Arrival, Phase, poisson};
 
 /// A client of the load.
 #[derive(Clone, Copy, Debug)]
@@ -60,4 +60,30 @@ pub(crate) fn usual(target: SocketAddr, clients: u8) -> Plan {
         even: false,
         seed: 1,
     }
+}
+
+impl Plan {
+    /// When the requests are to be sent.
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        if self.even {
+            return even(&self.phases);
+        }
+        let weights: Vec<f64> = self.clients.iter().map(|client| client.weight).collect();
+        poisson(&self.phases, &weights, self.seed)
+    }
+}
+
+/// Arrivals of the first client at even distances.
+fn even(phases: &[Phase]) -> Vec<Arrival> {
+    let mut start = 0.0;
+    let mut arrivals = Vec::new();
+    for phase in phases {
+        let (retries, counted) = (phase.retries, phase.counted);
+        for number in 0..(phase.rate * phase.time.as_secs_f64()) as u64 {
+            let at = ((start + number as f64 / phase.rate) * 1e9) as u64;
+            arrivals.push(Arrival { at, client: 0, retries, counted });
+        }
+        start += phase.time.as_secs_f64();
+    }
+    arrivals
 }
