@@ -70,6 +70,8 @@ pub(crate) struct Fairness {
     /// The bucket that was served last, and the tick at which that was last another one.
     last: AtomicU32,
     mixed: AtomicU32,
+    /// The tick at which the first of all was served.
+    began: AtomicU32,
 }
 
 /// One bucket, in the word that counts workers and buckets in service.
@@ -80,6 +82,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// For how many ticks a client counts as slow after a slow service, and as known after a quick one.
 const SLOW_FOR: u32 = 100;
 const KNOWN_FOR: u32 = 600;
+/// For how many ticks after the last change of clients there are several.
+const MIXED_FOR: u32 = 100;
 
 /// A moment in [ticks](TICK) since an epoch, counted from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +125,7 @@ impl Fairness {
             busy_slow: AtomicU32::new(0),
             last: AtomicU32::new(u32::MAX),
             mixed: AtomicU32::new(0),
+            began: AtomicU32::new(0),
         }
     }
 
@@ -129,9 +134,11 @@ impl Fairness {
         let index = usize::from(bucket.0);
         let first = self.in_service[index].fetch_add(1, Relaxed) == 0;
         self.busy.fetch_add(if first { ONE_BUCKET | 1 } else { 1 }, Relaxed);
-        if self.last.load(Relaxed) != u32::from(bucket.0) {
+        let last = self.last.load(Relaxed);
+        if last != u32::from(bucket.0) {
             self.last.store(bucket.0.into(), Relaxed);
-            self.mixed.store(now.0, Relaxed);
+            let mixed = if last == u32::MAX { &self.began } else { &self.mixed };
+            mixed.store(now.0, Relaxed);
         }
         let slow = now.is_within(self.slow[index].load(Relaxed), SLOW_FOR);
         if slow {
@@ -203,13 +210,17 @@ impl Fairness {
         others > 0 && mine >= workers.div_ceil(served.max(others + 1))
     }
 
-    /// How many of the workers are kept back from slow clients. Of two or three workers one is a large
-    /// part: it is kept back only where there has been another client of late.
+    /// How many of the workers are kept back from slow clients: none where all work has come from one
+    /// client for a while, as it does behind a proxy. Of two or three workers one is a large part: it
+    /// is kept back only once there was another client.
     fn kept_back(&self, workers: u32, now: Tick) -> u32 {
+        let mixed = now.is_within(self.mixed.load(Relaxed), MIXED_FOR);
+        let new = now.is_within(self.began.load(Relaxed), MIXED_FOR);
         match workers {
             0 | 1 => 0,
-            2 | 3 => u32::from(now.is_within(self.mixed.load(Relaxed), KNOWN_FOR)),
-            _ => (workers / 8).max(1),
+            2 | 3 => u32::from(mixed),
+            _ if mixed || new => (workers / 8).max(1),
+            _ => 0,
         }
     }
 
@@ -350,6 +361,7 @@ mod tests {
     fn a_client_of_quick_requests_may_hold_all_workers_and_an_unknown_one_all_but_one() {
         let (a, now) = (Bucket(1), Tick(10));
         let fairness = Fairness::new();
+        known(&fairness, Bucket(3), true, now);
         let held = serve(&fairness, a, 3, now);
         assert!(!fairness.may_serve(a, 4, now), "nothing is known of it");
         assert!(fairness.may_serve(Bucket(2), 4, now));
@@ -357,6 +369,7 @@ mod tests {
         known(&fairness, a, true, now);
         let _held = serve(&fairness, a, 3, now);
         assert!(fairness.may_serve(a, 4, now));
+        known(&fairness, Bucket(3), true, Tick(10 + KNOWN_FOR));
         assert!(!fairness.may_serve(a, 4, Tick(10 + KNOWN_FOR + 1)), "that was long ago");
     }
 
@@ -375,13 +388,14 @@ mod tests {
     }
 
     #[test]
-    fn of_few_workers_one_is_kept_back_only_where_there_are_several_clients() {
+    fn workers_are_kept_back_only_where_there_may_be_several_clients() {
         let (a, now) = (Bucket(1), Tick(10));
         for (workers, alone) in [(1, true), (2, true), (3, true), (4, false)] {
             let fairness = Fairness::new();
-            fairness.last.store(1, Relaxed);
             let _held = serve(&fairness, a, workers as usize - 1, now);
             assert_eq!(fairness.may_serve(a, workers, now), alone, "{workers}");
+            let later = Tick(10 + MIXED_FOR + 1);
+            assert!(fairness.may_serve(a, workers, later), "{workers}: it has been alone");
             known(&fairness, Bucket(2), true, now);
             assert_eq!(fairness.may_serve(a, workers, now), workers == 1, "{workers}");
         }

@@ -1,6 +1,6 @@
 //! What the controller knows of the load: how long a service takes, and what an interval has seen.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The weight of a new sample of the service time, once there are enough of them.
 const WEIGHT: f64 = 0.01;
@@ -10,8 +10,11 @@ const WEIGHT: f64 = 0.01;
 const OUTLIER: f64 = 20.0;
 /// Below this many nanoseconds no sample is an outlier.
 const ORDINARY: f64 = 1e6;
-/// How far a sample above or below the median moves it.
+/// How far a sample above or below the median moves it; and how far from the fourth sample in a row on
+/// that is on the same side, since then services have become others.
 const STEP: f64 = 1.02;
+const STRIDE: f64 = 1.5;
+const IN_A_ROW: i32 = 4;
 
 /// How long a service takes. The mean: of the first hundred samples their average, then moving
 /// exponentially. The median: moved by a constant factor toward each sample.
@@ -20,6 +23,8 @@ pub(crate) struct Service {
     /// Nanoseconds, as the bits of an `f64`.
     mean: AtomicU64,
     median: AtomicU64,
+    /// How many samples in a row were above the median, or, negative, below.
+    row: AtomicI32,
     samples: AtomicU32,
 }
 
@@ -27,14 +32,7 @@ impl Service {
     /// Two threads at once may lose a sample, which an estimate can bear.
     pub(crate) fn add(&self, nanos: u64) {
         let sample = nanos as f64;
-        let median = self.usual();
-        let median = match median {
-            0.0 => sample.max(1.0),
-            _ if sample > median * STEP => median * STEP,
-            _ if sample < median / STEP => median / STEP,
-            _ => median,
-        };
-        self.median.store(median.to_bits(), Relaxed);
+        self.move_median(sample);
         let samples = self.samples.load(Relaxed);
         let weight = if f64::from(samples) * WEIGHT < 1.0 {
             self.samples.store(samples + 1, Relaxed);
@@ -45,6 +43,25 @@ impl Service {
         let mean = self.nanos();
         let sample = sample.min((mean * OUTLIER).max(ORDINARY));
         self.mean.store((mean + (sample - mean) * weight.max(WEIGHT)).to_bits(), Relaxed);
+    }
+
+    fn move_median(&self, sample: f64) {
+        let (median, row) = (self.usual(), self.row.load(Relaxed));
+        let row = match median {
+            0.0 => 0,
+            _ if sample > median * STEP => row.max(0).saturating_add(1),
+            _ if sample < median / STEP => row.min(0).saturating_sub(1),
+            _ => 0,
+        };
+        let step = if row.abs() < IN_A_ROW { STEP } else { STRIDE };
+        let moved = match row {
+            0 if median == 0.0 => sample.max(1.0),
+            0 => median,
+            1.. => (median * step).min(sample),
+            _ => (median / step).max(sample.max(1.0)),
+        };
+        self.row.store(row, Relaxed);
+        self.median.store(moved.to_bits(), Relaxed);
     }
 
     /// The mean in nanoseconds; zero before the first sample.
@@ -223,6 +240,16 @@ mod tests {
             service.add(if n % 4 == 0 { 2_000_000_000 } else { 5_000_000 });
         }
         assert!((4_000_000.0..=8_000_000.0).contains(&service.usual()), "{}", service.usual());
+    }
+
+    #[test]
+    fn the_median_follows_a_change_within_a_few_dozen_samples() {
+        for (before, after) in [(1_000_000_000, 5_000_000), (5_000_000, 1_000_000_000)] {
+            let service = Service::default();
+            (0..1000).for_each(|_| service.add(before));
+            (0..25).for_each(|_| service.add(after));
+            assert!((service.usual() / after as f64 - 1.0).abs() < 0.1, "{}", service.usual());
+        }
     }
 
     #[test]

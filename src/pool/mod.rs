@@ -215,6 +215,10 @@ impl Mill {
             self.call();
         } else {
             self.dispatch.rouse_monitor();
+            if self.dispatch.monitor_leads() {
+                // It waits with nothing in the queue to look after.
+                self.parking.nudge();
+            }
         }
     }
 
@@ -230,6 +234,10 @@ impl Mill {
             self.parking.nudge();
         } else {
             self.dispatch.rouse_monitor();
+            if self.dispatch.monitor_leads() {
+                // It waits with nothing in the queue to look after.
+                self.parking.nudge();
+            }
         }
     }
 

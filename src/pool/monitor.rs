@@ -93,7 +93,7 @@ impl Monitor {
 
     /// Whether the others need nobody to look after them: a leader waits for whatever comes.
     fn is_steady(&self) -> bool {
-        self.mill.dispatch.is_led() && self.mill.queue.len() == 0
+        self.mill.dispatch.is_led() && !self.mill.queue.has_any()
     }
 
     /// Closes the connections whose deadline has passed.
@@ -144,7 +144,7 @@ impl Monitor {
         if room == 0 || !mill.dispatch.try_lead_as_monitor() {
             return;
         }
-        let waits = self.fruitless >= FRUITLESS && mill.queue.is_empty();
+        let waits = self.fruitless >= FRUITLESS && !mill.queue.has_any();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
         let result = mill.parking.wait(room, timeout, |ready| match ready {
@@ -192,7 +192,7 @@ impl Monitor {
         let deadline = mill.config.load().overload.deadline;
         let mut oldest = now;
         for _ in 0..mill.queue.len() {
-            let Some((ticket, _)) = mill.queue.take(|| now) else { break };
+            let Some(ticket) = mill.queue.take_usual() else { break };
             let (ticket, refusal) = if mill.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {

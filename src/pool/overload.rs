@@ -35,6 +35,8 @@ const STALE: u64 = 3;
 /// to take so many times as long as services usually do.
 const SLOW: u64 = 100_000_000;
 const OUTLYING: f64 = 8.0;
+/// The longest, in nanoseconds, until one request may again try against the estimate.
+const TRY_AGAIN: u64 = 1_000_000_000;
 /// From so many mean services on, a request counts as several.
 const LONG: f64 = 8.0;
 
@@ -190,7 +192,8 @@ impl Controller {
             return None;
         }
         let drain = self.drain();
-        let wait = waited + (length as f64 * drain) as u64;
+        let ahead = (length as f64 * drain) as u64;
+        let wait = waited + ahead;
         // A worker that is free takes it at once, whatever the estimates say. They are of all clients
         // together: one that asks for little is judged by its real wait, where a worker takes it.
         let free = (self.config.workers as usize).saturating_sub(self.fairness.busy() as usize);
@@ -208,6 +211,9 @@ impl Controller {
         }
         let limit = self.state.limit.load(Relaxed);
         let overloaded = limit != u64::MAX;
+        // What has waited elsewhere although there is no overload had to wait for something else, such as
+        // descriptors, and all the more should not be refused now.
+        let wait = if overloaded { wait } else { ahead };
         // For clients that ask for little there is more room: of that for a burst a fifth is theirs.
         let (usual, modest) = match (overloaded, self.burst_wait()) {
             (true, _) => (limit, 3 * limit),
@@ -288,7 +294,9 @@ impl Controller {
     fn may_try(&self, now: u64) -> bool {
         let tried = &self.state.tried;
         let before = tried.load(Relaxed);
-        now.saturating_sub(before) >= self.config.interval.load(Relaxed)
+        let interval = self.config.interval.load(Relaxed);
+        let gap = interval.max(10 * self.service.usual() as u64).min(interval.max(TRY_AGAIN));
+        now.saturating_sub(before) >= gap
             && tried.compare_exchange(before, now, Relaxed, Relaxed).is_ok()
     }
 
@@ -324,6 +332,10 @@ impl Controller {
     /// `count` requests of a client were served in one turn, each of which took `service`.
     pub(crate) fn served(&self, bucket: Bucket, service: Duration, count: u32) {
         let nanos = nanos(service);
+        if (nanos as f64) < self.service.usual() / 2.0 && self.state.tried.load(Relaxed) != 0 {
+            // The estimate is too long: the next one may try at once.
+            self.state.tried.store(0, Relaxed);
+        }
         self.service.add(nanos);
         self.interval.served(nanos.saturating_mul(count.into()), count);
         if self.is_overloaded() && self.is_fair() {

@@ -188,17 +188,25 @@ impl<W: Queued> Queue<W> {
         if let Some(ticket) = self.deferred.take(comes_first) {
             return Some((ticket, None));
         }
-        while let Ok(ticket) = self.normal.1.try_recv() {
+        for _ in 0..self.normal.1.len() {
+            let Ok(ticket) = self.normal.1.try_recv() else { break };
             if comes_first(&ticket) {
                 return Some((ticket, None));
             }
-            if let Err(ticket) = self.deferred.push(ticket) {
-                let refusal = (!may(&ticket)).then_some(Refusal::Unfair);
+            // Aside, or else to the end of the queue.
+            let put = self.deferred.push(ticket).or_else(|ticket| self.put_back(ticket));
+            if let Err(ticket) = put {
+                let refusal = (!may(&ticket)).then_some(Refusal::QueueFull);
                 return Some((ticket, refusal));
             }
         }
         // Nothing else is there: a worker that does nothing would help nobody.
         self.deferred.take(may).map(|ticket| (ticket, None))
+    }
+
+    /// Takes the next work that is not urgent, whoever's it is.
+    pub(crate) fn take_usual(&self) -> Option<Ticket<W>> {
+        self.normal.1.try_recv().ok()
     }
 
     /// Takes the next urgent work.
@@ -255,6 +263,11 @@ impl<W: Queued> Queue<W> {
     /// How much work waits.
     pub(crate) fn len(&self) -> usize {
         self.normal.1.len() + self.urgent.1.len() + self.deferred.len()
+    }
+
+    /// Whether any work waits.
+    pub(crate) fn has_any(&self) -> bool {
+        self.len() > 0
     }
 
     /// Whether no work waits but such as was put aside.
