@@ -52,7 +52,13 @@ impl Rule {
         if rule.pattern.is_empty() {
             return Err(wrong("no pattern", "`**` matches every path"));
         }
-        Ok(Self { pattern: Pattern::new(&rule.pattern), name, value })
+        let pattern = Pattern::new(&rule.pattern).ok_or_else(|| {
+            wrong(
+                "the pattern is too long",
+                "after its first `*` or `?` it has at most 127 characters",
+            )
+        })?;
+        Ok(Self { pattern, name, value })
     }
 }
 
@@ -77,11 +83,32 @@ fn is_taken(name: &HeaderName) -> bool {
     TAKEN.contains(name)
 }
 
-/// A pattern for paths.
+/// Tokens of a pattern between its first special character and its end.
+const TOKENS_MAX: usize = 127;
+
+/// A pattern for paths, as an automaton whose states are the bits of a number: bit `n` says that the
+/// first `n` tokens match what was read so far. A byte of a path costs a few instructions, whatever the
+/// pattern and the path are, and nothing is allocated.
 #[derive(Debug)]
 struct Pattern {
+    /// Whether it is matched against the whole path, not against the last name.
     whole: bool,
-    tokens: Vec<Token>,
+    /// What is before the first special character.
+    prefix: Box<[u8]>,
+    /// Where the automaton ends.
+    last: u128,
+    /// `None`: there is no special character.
+    steps: Option<Steps>,
+}
+
+#[derive(Debug)]
+struct Steps {
+    /// By byte, the states in which it is the next token's, or `?`'s.
+    advance: Box<[u128; 256]>,
+    /// The states before a `*` or `**`, which may also stand for nothing.
+    stars: u128,
+    /// Those before a `**`, which takes slashes too.
+    deep: u128,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,49 +123,93 @@ enum Token {
 }
 
 impl Pattern {
-    fn new(text: &str) -> Self {
+    /// `None` if it is too long.
+    fn new(text: &str) -> Option<Self> {
         let whole = text.starts_with('/');
-        let mut tokens = Vec::new();
-        let mut rest = text.as_bytes();
-        while let [byte, after @ ..] = rest {
-            rest = after;
-            tokens.push(match byte {
-                b'*' if rest.starts_with(b"*") => {
-                    rest = &rest[1..];
-                    Token::Path
-                }
-                b'*' => Token::Name,
-                b'?' => Token::One,
-                byte => Token::Byte(*byte),
-            });
+        let special = text.find(['*', '?']).unwrap_or(text.len());
+        let (prefix, rest) = text.as_bytes().split_at(special);
+        // The slash at its start is no part of a path below the root.
+        let prefix = if whole { &prefix[1..] } else { prefix };
+        let tokens = tokens(rest);
+        if tokens.len() > TOKENS_MAX {
+            return None;
         }
-        Self { whole, tokens }
+        Some(Self {
+            whole,
+            prefix: prefix.into(),
+            last: 1 << tokens.len(),
+            steps: (!tokens.is_empty()).then(|| Steps::new(&tokens)),
+        })
     }
 
-    /// Whether it matches a path below the root. It takes the product of both lengths, no more,
-    /// whatever the path.
+    /// Whether it matches a path below the root.
     fn matches(&self, path: &[u8]) -> bool {
-        let name = path.iter().rposition(|&byte| byte == b'/').map_or(path, |at| &path[at + 1..]);
-        let slash: &[u8] = if self.whole { b"/" } else { b"" };
-        let text = [slash, if self.whole { path } else { name }].concat();
-        // Which lengths of the text the tokens so far match.
-        let mut reached = vec![false; text.len() + 1];
-        reached[0] = true;
-        for token in &self.tokens {
-            let mut next = vec![false; text.len() + 1];
-            for at in 0..=text.len() {
-                let after = at.checked_sub(1).is_some_and(|before| match token {
-                    Token::Byte(byte) => reached[before] && text[before] == *byte,
-                    Token::One => reached[before] && text[before] != b'/',
-                    Token::Name => next[before] && text[before] != b'/',
-                    Token::Path => next[before],
-                });
-                next[at] = after || (matches!(token, Token::Name | Token::Path) && reached[at]);
-            }
-            reached = next;
+        let name = || memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..]);
+        let text = if self.whole { path } else { name() };
+        let Some(rest) = text.strip_prefix(&*self.prefix) else { return false };
+        match &self.steps {
+            None => rest.is_empty(),
+            Some(steps) => steps.run(rest, self.last),
         }
-        reached[text.len()]
     }
+}
+
+impl Steps {
+    fn new(tokens: &[Token]) -> Self {
+        let mut steps = Self { advance: Box::new([0; 256]), stars: 0, deep: 0 };
+        for (place, token) in tokens.iter().enumerate() {
+            let state = 1 << place;
+            match token {
+                Token::Byte(byte) => steps.advance[usize::from(*byte)] |= state,
+                Token::One => {
+                    for (byte, states) in steps.advance.iter_mut().enumerate() {
+                        *states |= if byte == usize::from(b'/') { 0 } else { state };
+                    }
+                }
+                Token::Name => steps.stars |= state,
+                Token::Path => {
+                    steps.stars |= state;
+                    steps.deep |= state;
+                }
+            }
+        }
+        steps
+    }
+
+    fn run(&self, text: &[u8], last: u128) -> bool {
+        // No two stars are neighbours, so that one step over them is enough.
+        let skip = |states: u128| states | (states & self.stars) << 1;
+        let mut states = skip(1);
+        for &byte in text {
+            // Nothing can follow a `**` at the end that it does not match.
+            if states & self.deep & last >> 1 != 0 {
+                return true;
+            }
+            let stay = if byte == b'/' { self.deep } else { self.stars };
+            states = skip((states & self.advance[usize::from(byte)]) << 1 | (states & stay));
+            if states == 0 {
+                return false;
+            }
+        }
+        states & last != 0
+    }
+}
+
+/// The tokens of a pattern. Several stars in a row are as good as the strongest of them.
+fn tokens(text: &[u8]) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let [byte, ..] = rest {
+        let stars = rest.iter().take_while(|&&byte| byte == b'*').count();
+        rest = &rest[stars.max(1)..];
+        tokens.push(match (stars, byte) {
+            (0, b'?') => Token::One,
+            (0, byte) => Token::Byte(*byte),
+            (1, _) => Token::Name,
+            _ => Token::Path,
+        });
+    }
+    tokens
 }
 
 #[cfg(test)]
@@ -158,8 +229,11 @@ mod tests {
             ("?.js", "a.js b/a.js", "ab.js .js"),
             ("/**.js", "a.js b/a.js", "a.css"),
             ("*a*a*a*", "aaa baaab caxaxa", "aa b"),
+            ("/a*/**/?", "a/bc/d ab/c/d/e a//b", "a/ a/b b/c/d a/b/ ab"),
+            ("/***", "a a/b", ""),
+            ("a?c", "abc x/abc", "ac abbc a/c"),
         ] {
-            let compiled = Pattern::new(pattern);
+            let compiled = Pattern::new(pattern).unwrap();
             for path in matching.split_whitespace() {
                 assert!(compiled.matches(path.as_bytes()), "{pattern} {path}");
             }
@@ -167,8 +241,50 @@ mod tests {
                 assert!(!compiled.matches(path.as_bytes()), "{pattern} {path}");
             }
         }
-        assert!(Pattern::new("/").matches(b""));
-        assert!(Pattern::new("/**").matches(b""));
+        assert!(Pattern::new("/").unwrap().matches(b""));
+        assert!(Pattern::new("/**").unwrap().matches(b""));
+    }
+
+    #[test]
+    fn a_pattern_is_bounded_where_it_is_special() {
+        let literal = format!("/{}", "a".repeat(1000));
+        assert!(Pattern::new(&literal).unwrap().matches(&literal.as_bytes()[1..]));
+        let text = format!("**{}", "a".repeat(TOKENS_MAX - 1));
+        let pattern = Pattern::new(&text).unwrap();
+        assert!(pattern.matches(&[b'a'; 200]) && !pattern.matches(&[b'a'; 100]));
+        assert!(Pattern::new(&format!("{text}a")).is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_match_as_their_definition_says(
+            pattern in "/?[ab*?/]{1,8}",
+            path in "[ab/]{0,8}",
+        ) {
+            /// The definition, word by word.
+            fn matches(pattern: &[u8], text: &[u8]) -> bool {
+                match pattern {
+                    [] => text.is_empty(),
+                    [b'*', b'*', rest @ ..] => (0..=text.len()).any(|n| matches(rest, &text[n..])),
+                    [b'*', rest @ ..] => (0..=text.len())
+                        .take_while(|n| !text[..*n].contains(&b'/'))
+                        .any(|n| matches(rest, &text[n..])),
+                    [b'?', rest @ ..] => {
+                        text.first().is_some_and(|b| *b != b'/') && matches(rest, &text[1..])
+                    }
+                    [byte, rest @ ..] => text.first() == Some(byte) && matches(rest, &text[1..]),
+                }
+            }
+            let expected = match pattern.strip_prefix('/') {
+                Some(rest) => matches(rest.as_bytes(), path.as_bytes()),
+                None => {
+                    let name = path.rsplit('/').next().unwrap_or_default();
+                    matches(pattern.as_bytes(), name.as_bytes())
+                }
+            };
+            let compiled = Pattern::new(&pattern).unwrap();
+            proptest::prop_assert_eq!(compiled.matches(path.as_bytes()), expected);
+        }
     }
 
     #[test]
