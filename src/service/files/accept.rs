@@ -1,39 +1,67 @@
 //! What a client accepts: lists with weights (RFC 9110 §12.4.2, §12.5). Pure.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// A weight in thousandths: 1000 is the most, 0 is "not acceptable".
 pub(super) type Weight = u16;
+
+/// Members of the lists of one field that are read. Browsers send fewer than ten; what follows counts
+/// as not sent, so that no request makes the server read for long.
+const MEMBERS: usize = 64;
+/// Parameters of a member that are read.
+const PARAMETERS: usize = 8;
 
 /// The members of a field's lists, each with its weight. One whose weight is malformed counts as not
 /// acceptable.
 fn weighted<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
-) -> impl Iterator<Item = (&'a str, Weight)> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter_map(|member| {
-        let mut parts = member.split(';').map(str::trim);
+) -> impl Iterator<Item = (&'a [u8], Weight)> {
+    let values = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    values.flat_map(|value| split(value, b',')).take(MEMBERS).filter_map(|member| {
+        let mut parts = split(member, b';').map(<[u8]>::trim_ascii);
         let token = parts.next().filter(|token| !token.is_empty())?;
         let mut weight = 1000;
-        for part in parts {
-            if let Some((name, value)) = part.split_once('=')
-                && name.trim().eq_ignore_ascii_case("q")
+        for part in parts.take(PARAMETERS) {
+            if let Some(at) = memchr::memchr(b'=', part)
+                && part[..at].trim_ascii().eq_ignore_ascii_case(b"q")
             {
-                weight = qvalue(value.trim()).unwrap_or(0);
+                weight = qvalue(part[at + 1..].trim_ascii()).unwrap_or(0);
             }
         }
         Some((token, weight))
     })
 }
 
+/// The parts between separators. No byte is looked at before its part is asked for.
+fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (part, after) = match memchr::memchr(separator, text) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        rest = after;
+        Some(part)
+    })
+}
+
 /// `0.5` in thousandths: up to three digits after the point, and no more than 1.
-fn qvalue(text: &str) -> Option<Weight> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    match whole {
-        "1" if digits && fraction.bytes().all(|byte| byte == b'0') => Some(1000),
-        "0" if digits => format!("{fraction:0<3}").parse().ok(),
+fn qvalue(text: &[u8]) -> Option<Weight> {
+    let (whole, fraction) = match text {
+        [whole] => (*whole, &[][..]),
+        [whole, b'.', fraction @ ..] => (*whole, fraction),
+        _ => return None,
+    };
+    if fraction.len() > 3 || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |place: usize| fraction.get(place).map_or(0, |digit| Weight::from(digit - b'0'));
+    let thousandths = digit(0) * 100 + digit(1) * 10 + digit(2);
+    match (whole, thousandths) {
+        (b'1', 0) => Some(1000),
+        (b'0', weight) => Some(weight),
         _ => None,
     }
 }
@@ -80,7 +108,7 @@ impl Codings {
         let (mut identity, mut any) = (None, None);
         let mut coded = [None; Coding::ALL.len()];
         for (token, weight) in weighted(headers, &header::ACCEPT_ENCODING) {
-            let is = |name: &str| token.eq_ignore_ascii_case(name);
+            let is = |name: &str| token.eq_ignore_ascii_case(name.as_bytes());
             if is("identity") {
                 identity = Some(weight);
             } else if is("*") {
@@ -109,7 +137,7 @@ impl Codings {
 /// not when a page loads a picture or data.
 pub(super) fn names_html(headers: &HeaderMap) -> bool {
     weighted(headers, &header::ACCEPT)
-        .any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case("text/html"))
+        .any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case(b"text/html"))
 }
 
 /// Whether the client would rather have JSON than HTML.
@@ -121,11 +149,13 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
 fn media(headers: &HeaderMap, kind: &str, subtype: &str) -> Weight {
     let mut best = (0, 0);
     for (range, weight) in weighted(headers, &header::ACCEPT) {
-        let Some((left, right)) = range.split_once('/') else { continue };
-        let rank = match (left.eq_ignore_ascii_case(kind), right.eq_ignore_ascii_case(subtype)) {
+        let Some(slash) = memchr::memchr(b'/', range) else { continue };
+        let (left, right) = (&range[..slash], &range[slash + 1..]);
+        let is = |part: &[u8], name: &str| part.eq_ignore_ascii_case(name.as_bytes());
+        let rank = match (is(left, kind), is(right, subtype)) {
             (true, true) => 3,
-            (true, _) if right == "*" => 2,
-            _ if range == "*/*" => 1,
+            (true, _) if right == b"*" => 2,
+            _ if range == b"*/*" => 1,
             _ => continue,
         };
         best = best.max((rank, weight));
@@ -163,11 +193,22 @@ mod tests {
             (&["x-gzip"], [1, 0, 0, 1000]),
             (&["gzip;q=2, br;q=x, zstd;q=0.1234"], [1, 0, 0, 0]),
             (&[", ,gzip;q=1.000,"], [1, 0, 0, 1000]),
+            (&["gzip;q=, br;q=1.001, zstd;q=0."], [1, 0, 0, 0]),
         ];
         for (values, [identity, coded @ ..]) in table {
             let codings = Codings::of(&headers(&header::ACCEPT_ENCODING, values));
             assert_eq!(codings, Codings { identity: *identity, coded: *coded }, "{values:?}");
         }
+    }
+
+    #[test]
+    fn what_follows_the_first_members_and_parameters_is_not_read() {
+        let codings = |value: &str| Codings::of(&headers(&header::ACCEPT_ENCODING, &[value]));
+        let many = |n: usize| "a,".repeat(n);
+        assert_eq!(codings(&(many(MEMBERS - 1) + "gzip")).coded, [0, 0, 1000]);
+        assert_eq!(codings(&(many(MEMBERS) + "gzip")).coded, [0, 0, 0]);
+        assert_eq!(codings(&(many(30_000) + "gzip")).coded, [0, 0, 0]);
+        assert_eq!(codings(&format!("gzip{};q=0.5", ";a=b".repeat(9))).coded, [0, 0, 1000]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, header};
+use memchr::memmem;
 
 /// What tells one version of a file from another (RFC 9110 §8.8).
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +72,12 @@ fn strong(one: &[u8], other: &[u8]) -> bool {
 
 /// Weak comparison: equal, weak or not.
 fn weak(one: &[u8], other: &[u8]) -> bool {
-    let opaque = |tag| <[u8]>::strip_prefix(tag, b"W/".as_slice()).unwrap_or(tag).to_vec();
     opaque(one) == opaque(other)
+}
+
+/// A tag without the mark of a weak one.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
 /// Whether a list of tags, or `*`, has this tag in it. What follows a malformed member is not read.
@@ -84,7 +89,10 @@ fn lists(
 ) -> bool {
     headers.get_all(name).into_iter().any(|value| {
         let value = value.as_bytes();
-        value.trim_ascii() == b"*" || tags(value).any(|tag| same(tag, etag))
+        // A list of thousands of tags is not taken apart unless this one is somewhere in it.
+        value.trim_ascii() == b"*"
+            || (memmem::find(value, opaque(etag)).is_some()
+                && tags(value).any(|tag| same(tag, etag)))
     })
 }
 
@@ -98,7 +106,7 @@ fn tags(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
         if rest.get(opening) != Some(&b'"') {
             return None;
         }
-        let closing = rest[opening + 1..].iter().position(|&byte| byte == b'"')?;
+        let closing = memchr::memchr(b'"', &rest[opening + 1..])?;
         let (tag, after) = rest.split_at(opening + closing + 2);
         rest = after;
         Some(tag)

@@ -13,6 +13,8 @@ pub(super) enum Ranges {
     Parts(Vec<Range<u64>>),
 }
 
+/// Bytes of a field for each range that is allowed.
+const RANGE_MAX: usize = 64;
 /// Ranges nearer to each other than this become one: a part's head takes more than the bytes between.
 const GAP: u64 = 100;
 
@@ -28,8 +30,14 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
     else {
         return Ranges::Whole;
     };
+    // Two numbers of twenty digits make a range; a longer field has more ranges than are allowed, or is
+    // mostly commas.
+    if set.len() > RANGE_MAX.saturating_mul(most.saturating_add(1)) {
+        return Ranges::Whole;
+    }
     let mut parts: Vec<Range<u64>> = Vec::new();
     let mut count = 0;
+    let mut whole = false;
     for spec in set.split(',').map(|spec| spec.trim_matches([' ', '\t'])) {
         // Empty members are allowed in a list (RFC 9110 §5.6.1.2).
         if spec.is_empty() {
@@ -40,12 +48,15 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
         if count > most {
             return Ranges::Whole;
         }
+        // No Content-Range can tell all of an empty file (RFC 9110 §14.4): it is sent with a 200.
+        whole |= length == 0 && is_all(spec);
         if !range.is_empty() {
             join(&mut parts, range);
         }
     }
     match (count, parts.is_empty()) {
         (0, _) => Ranges::Whole,
+        (_, true) if whole => Ranges::Whole,
         (_, true) => Ranges::Unsatisfiable,
         (_, false) => Ranges::Parts(parts),
     }
@@ -67,6 +78,15 @@ fn range(spec: &str, length: u64) -> Option<Range<u64>> {
         return None;
     }
     Some(first.min(length)..last.saturating_add(1).min(length))
+}
+
+/// Whether a range that is well-formed asks for all that there is of an empty file: `0-`, or a suffix.
+fn is_all(spec: &str) -> bool {
+    match spec.split_once('-') {
+        Some(("", suffix)) => number(suffix) != Some(0),
+        Some((first, "")) => number(first) == Some(0),
+        _ => false,
+    }
 }
 
 /// Digits, and nothing else. A number above 64 bits lies beyond any file.
@@ -150,7 +170,17 @@ mod tests {
         for (value, expected) in table {
             assert_eq!(ranges(value.as_bytes(), 10_000, 4), expected, "{value}");
         }
-        assert_eq!(ranges(b"bytes=0-", 0, 4), Unsatisfiable);
+        for (value, expected) in [
+            ("bytes=0-", Whole),
+            ("bytes=-5", Whole),
+            ("bytes=5-9,-1", Whole),
+            ("bytes=0-0", Unsatisfiable),
+            ("bytes=1-", Unsatisfiable),
+            ("bytes=-0", Unsatisfiable),
+        ] {
+            assert_eq!(ranges(value.as_bytes(), 0, 4), expected, "{value}");
+        }
+        assert_eq!(ranges(format!("bytes={}0-0", ",".repeat(400)).as_bytes(), 100, 4), Whole);
         assert_eq!(ranges(b"bytes=0-0", 100, 0), Whole);
     }
 
