@@ -10,8 +10,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+use arc_swap::ArcSwap;
+use rustix::fs::{
+    Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, openat2,
+};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind};
@@ -23,10 +27,14 @@ const READ: OFlags =
 /// How often openat2(2) is tried when it cannot tell whether a rename led it astray (`EAGAIN`).
 const TRIES: usize = 16;
 
-/// The root directory, held open: the path that led to it is never looked at again.
+/// A directory that is only held, or looked at; it need not be readable.
+const HOLD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The root directory, held open: the path that led to it is looked at again only once the directory
+/// has been removed.
 #[derive(Debug)]
 pub(super) struct Root {
-    dir: OwnedFd,
+    dir: ArcSwap<OwnedFd>,
     path: PathBuf,
     openat2: bool,
 }
@@ -45,23 +53,23 @@ impl Opened {
 }
 
 impl Root {
-    /// Opens the root directory.
+    /// Opens the root directory. It has to be searchable; one that cannot be read has no listing.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let dir = rustix::fs::open(
-            path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|errno| unfit(path, errno))?;
-        let mut root = Self { dir, path: path.to_owned(), openat2: true };
-        // It has to be readable too, and the first try tells whether openat2 is there.
-        match root.beneath(b"") {
-            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
-                log::debug!("no openat2(2) here: paths are resolved name by name");
-                root.openat2 = false;
-                root.beneath(b"").map_err(|errno| unfit(path, errno))?;
-            }
-            Err(errno) => return Err(unfit(path, errno)),
+        let dir = hold(path).map_err(|errno| unfit(path, errno, ""))?;
+        let mut root =
+            Self { dir: ArcSwap::from_pointee(dir), path: path.to_owned(), openat2: true };
+        // The first try tells whether openat2(2) is there: sandboxes deny it with any errno.
+        if root.open_at(&root.dir.load(), b".", HOLD).is_err() {
+            root.openat2 = false;
+            root.open_at(&root.dir.load(), b".", HOLD).map_err(|errno| unfit(path, errno, ""))?;
+            log::debug!("no openat2(2) here: paths are resolved name by name");
+        }
+        let readable = || accessat(&**root.dir.load(), c".", Access::READ_OK, AtFlags::empty());
+        match root.open_at(&root.dir.load(), b".", READ) {
+            Err(Errno::ACCESS) if readable().is_err() => {}
+            // Its mode allows it, and the kernel does not.
+            Err(errno @ Errno::ACCESS) => return Err(unfit(path, errno, CONFINED)),
+            Err(errno) => return Err(unfit(path, errno, "")),
             Ok(_) => {}
         }
         Ok(root)
@@ -72,7 +80,8 @@ impl Root {
         &self.path
     }
 
-    /// Opens what is at `path` below the root, for reading, without ever waiting for it.
+    /// Opens what is at `path` below the root, for reading, without ever waiting for it. A directory
+    /// that may not be read is opened all the same, to be looked at.
     ///
     /// # Errors
     /// Those of openat2(2): `EXDEV` or `ELOOP` where a symbolic link leads out of the root or in a
@@ -80,16 +89,51 @@ impl Root {
     pub(super) fn beneath(&self, path: &[u8]) -> Result<Opened, Errno> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let path = if path.is_empty() { b"." } else { path };
-        let fd = if self.openat2 { self.resolve(path) } else { walk::open(&self.dir, path) }?;
-        let stat = fstat(&fd)?;
-        Ok(Opened { file: fd.into(), stat })
+        let dir = self.dir.load();
+        match self.look(&dir, path) {
+            Err(Errno::NOENT) if self.renew(&dir) => self.look(&self.dir.load(), path),
+            outcome => outcome,
+        }
     }
 
-    fn resolve(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+    fn look(&self, dir: &OwnedFd, path: &[u8]) -> Result<Opened, Errno> {
+        let fd = match self.open_at(dir, path, READ) {
+            Err(Errno::ACCESS) => self.open_at(dir, path, HOLD).map_err(|_| Errno::ACCESS),
+            outcome => outcome,
+        }?;
+        let stat = fstat(&fd)?;
+        let opened = Opened { file: fd.into(), stat };
+        // A directory that was removed can still be opened through itself.
+        match opened.kind() == FileType::Directory && stat.st_nlink == 0 {
+            true => Err(Errno::NOENT),
+            false => Ok(opened),
+        }
+    }
+
+    /// If the root directory was removed: takes the one that is at its path now. `false`: there is none,
+    /// or the one that is held still exists.
+    fn renew(&self, dir: &Arc<OwnedFd>) -> bool {
+        if fstat(&**dir).is_ok_and(|stat| stat.st_nlink > 0) {
+            return false;
+        }
+        if !Arc::ptr_eq(dir, &self.dir.load()) {
+            // Another thread was quicker.
+            return true;
+        }
+        let Ok(dir) = hold(&self.path) else { return false };
+        self.dir.store(Arc::new(dir));
+        log::info!("{} was removed and made again", self.path.display());
+        true
+    }
+
+    fn open_at(&self, dir: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        if !self.openat2 {
+            return walk::open(dir, path, flags);
+        }
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let mut last = Errno::AGAIN;
         for _ in 0..TRIES {
-            match openat2(&self.dir, path, READ, Mode::empty(), within) {
+            match openat2(dir, path, flags, Mode::empty(), within) {
                 Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
                 outcome => return outcome,
             }
@@ -105,16 +149,26 @@ impl Root {
     }
 }
 
-fn unfit(path: &Path, errno: Errno) -> Error {
-    let hint = match errno {
+/// The hint for a directory that its mode would let the process read.
+const CONFINED: &str = "its mode allows it, and the confinement (Landlock) does not: name it in \
+                        `reach`, and start again";
+
+/// Opens the root directory by its path.
+fn hold(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, HOLD, Mode::empty())
+}
+
+/// Why a path is no root, with a hint or the usual one.
+fn unfit(path: &Path, errno: Errno, hint: &str) -> Error {
+    let usual = match errno {
         Errno::NOENT => "create it, or name the directory that has the files",
         Errno::NOTDIR => "the root is a directory; name the one that the file is in",
-        Errno::ACCESS => "it has to be readable and searchable for the user that serves it",
-        _ => "the root is a directory that the user that serves it may read",
+        Errno::ACCESS => "it has to be searchable for the user that serves it",
+        _ => "the root is a directory that the user that serves it may search",
     };
     Error::new(ErrorKind::Config, format!("cannot serve {}", path.display()))
         .with_source(io::Error::from(errno))
-        .with_hint(hint)
+        .with_hint(if hint.is_empty() { usual } else { hint })
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ const LINKS: usize = 40;
 /// As many names as a path of the greatest length can have, all links expanded.
 const NAMES: usize = 4096;
 
-/// Opens what is at `path` below `root` for reading; as openat2(2) with `RESOLVE_BENEATH` and
+/// Opens what is at `path` below `root` with these flags; as openat2(2) with `RESOLVE_BENEATH` and
 /// `RESOLVE_NO_MAGICLINKS` does it.
-pub(super) fn open(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let mut names = split(path);
     let mut above: Vec<OwnedFd> = Vec::new();
     let (mut links, mut steps) = (0, 0);
@@ -36,8 +36,8 @@ pub(super) fn open(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
             continue;
         }
         let here = last(root, &above);
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let found = openat(here, name.as_slice(), flags, Mode::empty())?;
+        let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(here, name.as_slice(), step, Mode::empty())?;
         match FileType::from_raw_mode(fstat(&found)?.st_mode) {
             FileType::Symlink => {
                 links += 1;
@@ -54,13 +54,12 @@ pub(super) fn open(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
             }
             FileType::Directory => above.push(found),
             _ if names.is_empty() => {
-                let flags = super::READ | OFlags::NOFOLLOW;
-                return openat(here, name.as_slice(), flags, Mode::empty());
+                return openat(here, name.as_slice(), flags | OFlags::NOFOLLOW, Mode::empty());
             }
             _ => return Err(Errno::NOTDIR),
         }
     }
-    openat(last(root, &above), c".", super::READ, Mode::empty())
+    openat(last(root, &above), c".", flags, Mode::empty())
 }
 
 /// The names of a path. A slash at its end asks for a directory, as a dot after it would.
