@@ -20,6 +20,8 @@ pub(crate) mod datagrams;
 pub(crate) mod dispatch;
 pub(crate) mod ending;
 pub(crate) mod fairness;
+#[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
+pub(crate) mod hash_limit;
 pub(crate) mod histogram;
 pub(crate) mod hush;
 pub(crate) mod ledger;
@@ -46,7 +48,7 @@ pub(crate) mod waker;
 pub(crate) mod worker;
 
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -67,6 +69,7 @@ use budget::{Allowance, RefusalBudget, ThreadTime};
 use counters::Counters;
 use datagrams::{Datagrams, Parcel};
 use dispatch::Dispatch;
+use hash_limit::HashLimit;
 use ledger::Ledger;
 use loan::Loan;
 use output::PendingPool;
@@ -82,6 +85,9 @@ const RUNNING: u8 = 0;
 const DRAINING: u8 = 1;
 /// Its threads end.
 const STOPPED: u8 = 2;
+
+/// Whether a handler of this process serves files: then a connection may take a second descriptor.
+pub(crate) static OPENS_FILES: AtomicBool = AtomicBool::new(false);
 
 /// What the threads of a server share.
 pub(crate) struct Mill {
@@ -101,6 +107,8 @@ pub(crate) struct Mill {
     /// The memory for what slow readers have not yet taken.
     pub(crate) pending: Arc<PendingPool>,
     pub(crate) upgrades: Upgrades,
+    /// Permits for hashing passwords.
+    pub(crate) hash_limit: Arc<HashLimit>,
     /// Readable once the server drains: it wakes those who wait elsewhere.
     pub(crate) stopping: Waker,
     budget: RefusalBudget,
@@ -131,6 +139,7 @@ impl Mill {
             loan: Loan::default(),
             pending: PendingPool::new(limits.pending_total),
             upgrades: Upgrades::new(pool.upgrades),
+            hash_limit: Arc::new(HashLimit::new(pool.workers)),
             stopping: Waker::new()?,
             budget: RefusalBudget::new(config.overload.refuse_budget, cores, epoch),
             stage: AtomicU8::new(RUNNING),

@@ -36,6 +36,7 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mill = Arc::clone(&self.mill);
         mill.dispatch.enrol_worker(self.index);
+        mill.hash_limit.enrol();
         while !mill.is_stopped() {
             if let Some((ticket, refusal)) = mill.queue.take(Instant::now) {
                 self.take(ticket, refusal);

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -14,7 +15,7 @@ use crate::http::Handler;
 use crate::net::{Datagram, Listener};
 use crate::pool::acceptor::Source;
 use crate::pool::datagrams::Inlet;
-use crate::pool::{Mill, Protocol};
+use crate::pool::{Mill, OPENS_FILES, Protocol};
 
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
 const DEFAULT_BIND: &str = "tcp://[::]:8888";
@@ -233,7 +234,9 @@ impl Builder {
 /// Lowers the limit on connections to what `RLIMIT_NOFILE` allows.
 pub(super) fn fit_descriptors(config: &mut Config) {
     let Some(allowed) = getrlimit(Resource::Nofile).current else { return };
-    let room = allowed.saturating_sub(SPARE_DESCRIPTORS).max(allowed / 2).max(1);
+    // Where files are served, a connection has its socket and, perhaps, a file that is being sent.
+    let each = if OPENS_FILES.load(Ordering::Relaxed) { 2 } else { 1 };
+    let room = (allowed.saturating_sub(SPARE_DESCRIPTORS).max(allowed / 2) / each).max(1);
     let asked = config.limits.connections;
     if asked as u64 > room {
         config.limits.connections = room as usize;

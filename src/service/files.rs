@@ -15,6 +15,7 @@ mod conditional;
 mod cors;
 mod listing;
 mod options;
+mod pages;
 mod path;
 mod range;
 mod resource;
@@ -25,18 +26,23 @@ mod types;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 pub use options::{BasicAuth, Cors, FieldRule, FileCache, FilesOptions};
 
 use crate::error::{Error, ErrorKind};
 use crate::http::{Handler, Method, Request, Response, StatusCode};
+use crate::pool::OPENS_FILES;
+use crate::pool::fairness::ClientKey;
 use auth::{Access, Guard};
 use cache::{Entry, Place};
 use cors::Sharing;
 use listing::View;
-use path::{Nowhere, encode, relative};
+use path::{Nowhere, encode, lenient, relative};
 use root::Root;
 use shelf::{Shelf, status_of};
 
@@ -68,12 +74,13 @@ pub struct Files {
 impl Files {
     /// Opens the directory `root` and checks the options, before anything is bound.
     ///
-    /// The directory is held open: if its path comes to lead elsewhere, `Files` has to be made anew.
+    /// The directory is held open: if its path comes to lead elsewhere, `Files` has to be made again.
+    /// If it is removed, the one that is made at its path afterwards is served.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) or
     /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint: the directory is missing,
-    /// unreadable, or none; an option is malformed; the file of users cannot be read or understood.
+    /// not searchable, or none; an option is malformed; the file of users cannot be read or understood.
     pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
         let sharing = options.cors.as_ref().map(Sharing::new).transpose()?;
         let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
@@ -89,6 +96,7 @@ impl Files {
         }
         let files = Self { shelf, options, sharing, guard };
         files.check()?;
+        OPENS_FILES.store(true, Ordering::Relaxed);
         Ok(files)
     }
 
@@ -96,6 +104,27 @@ impl Files {
     #[must_use]
     pub fn root(&self) -> &Path {
         self.shelf.root().path()
+    }
+
+    /// What `GET /` is answered with, as an end of a sentence, for a line in a log:
+    /// `responds with index.html`.
+    #[must_use]
+    pub fn describe_root(&self) -> String {
+        let index = self.options.index.join(" or ");
+        let page = self.options.fallback.as_ref().map(|page| format!("{page} for browsers, else "));
+        match self.shelf.find(b"").as_deref() {
+            Ok(Entry { place: Place::File(resource), .. }) => {
+                format!("responds with {}", String::from_utf8_lossy(resource.path()))
+            }
+            Ok(_) if self.options.listing => "lists the directory".to_owned(),
+            Ok(_) | Err(&StatusCode::NOT_FOUND) if index.is_empty() => {
+                format!("responds with {}404: no file is an index", page.unwrap_or_default())
+            }
+            Ok(_) | Err(&StatusCode::NOT_FOUND) => {
+                format!("responds with {}404: there is no {index}", page.unwrap_or_default())
+            }
+            Err(status) => format!("responds with {status}"),
+        }
     }
 
     /// Checks that the files which options name are there.
@@ -119,38 +148,21 @@ impl Files {
     }
 
     fn answer(&self, request: &Request) -> Response {
-        match *request.method() {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return self.tell_options(request),
-            _ => {
-                let mut answer = self.error(request, StatusCode::METHOD_NOT_ALLOWED, None);
-                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
-                return answer;
-            }
-        }
-        if let Some(guard) = &self.guard {
-            match guard.check(request.headers()) {
-                Access::Granted => {}
-                Access::Denied => {
-                    let mut answer = self.error(request, StatusCode::UNAUTHORIZED, None);
-                    answer.headers_mut().insert(header::WWW_AUTHENTICATE, guard.challenge());
-                    return answer;
-                }
-                Access::Busy => return self.unavailable(request),
-            }
-        }
-        let path = match relative(request.uri().path(), self.options.dotfiles) {
+        let target = request.uri().path();
+        let path = match relative(target, self.options.dotfiles) {
             Ok(path) => path,
-            Err(Nowhere::Malformed) => return self.error(request, StatusCode::BAD_REQUEST, None),
-            Err(Nowhere::Absent) => return self.error(request, StatusCode::NOT_FOUND, None),
+            Err(nowhere) => return self.answer_nowhere(request, &nowhere, &lenient(target)),
         };
+        if let Some(answer) = self.answer_at_once(request, &path) {
+            return answer;
+        }
         match self.shelf.find(&path) {
             Ok(entry) => match &entry.place {
                 Place::File(resource) => {
                     let most = self.options.ranges;
                     answer::answer(resource, request.method(), request.headers(), most)
                         .unwrap_or_else(|(status, fields)| {
-                            let mut answer = self.error(request, status, Some(&path));
+                            let mut answer = self.error(request, status, &path);
                             answer.headers_mut().extend(fields);
                             answer
                         })
@@ -160,19 +172,65 @@ impl Files {
                 Place::Directory => self.missing(request, &path),
             },
             Err(StatusCode::NOT_FOUND) => self.missing(request, &path),
-            Err(StatusCode::SERVICE_UNAVAILABLE) => self.unavailable(request),
-            Err(status) => self.error(request, status, Some(&path)),
+            Err(StatusCode::SERVICE_UNAVAILABLE) => self.unavailable(request, &path),
+            Err(status) => self.error(request, status, &path),
+        }
+    }
+
+    /// The answer where no file can be at the path, whatever there is.
+    fn answer_nowhere(&self, request: &Request, nowhere: &Nowhere, path: &[u8]) -> Response {
+        self.answer_at_once(request, path).unwrap_or_else(|| {
+            let status = match nowhere {
+                Nowhere::Malformed => StatusCode::BAD_REQUEST,
+                Nowhere::Absent => StatusCode::NOT_FOUND,
+            };
+            self.error(request, status, path)
+        })
+    }
+
+    /// What is answered without a look below the root: by method, and by credentials.
+    fn answer_at_once(&self, request: &Request, path: &[u8]) -> Option<Response> {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Some(self.tell_options(request, path)),
+            _ => {
+                let mut answer = self.error(request, StatusCode::METHOD_NOT_ALLOWED, path);
+                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+                return Some(answer);
+            }
+        }
+        let guard = self.guard.as_ref()?;
+        let client = request.peer_addr().map_or(ClientKey::None, |peer| peer.ip().into());
+        match guard.check(request.headers(), client) {
+            Access::Granted => None,
+            Access::Denied => {
+                let mut answer = self.error(request, StatusCode::UNAUTHORIZED, path);
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, guard.challenge());
+                Some(answer)
+            }
+            Access::Busy => Some(self.unavailable(request, path)),
         }
     }
 
     /// 204 with the methods that are answered, and what a preflight asks for.
-    fn tell_options(&self, request: &Request) -> Response {
+    fn tell_options(&self, request: &Request, path: &[u8]) -> Response {
         let mut answer = Response::empty(StatusCode::NO_CONTENT);
+        self.apply_rules(path, answer.headers_mut());
         answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
         if let Some(sharing) = &self.sharing {
             sharing.answer_preflight(request.headers(), answer.headers_mut());
         }
         answer
+    }
+
+    /// Adds the fields of rules to what is no file: all but those that say how long it may be kept.
+    fn apply_rules(&self, path: &[u8], headers: &mut HeaderMap) {
+        if !self.shelf.rules().is_empty() {
+            let mut fields = HeaderMap::new();
+            self.shelf.rules().apply(path, &mut fields);
+            strip_lifetimes(&mut fields);
+            headers.extend(fields);
+        }
     }
 
     /// 301 to the same path with a slash at its end. The location is made from the decoded path, every
@@ -192,8 +250,16 @@ impl Files {
 
     fn list(&self, request: &Request, path: &[u8]) -> Response {
         let view = View { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
-        match listing::list(self.shelf.root(), path, view, request.headers()) {
-            Ok(mut answer) => {
+        let as_json = accept::prefers_json(request.headers());
+        let make = || listing::page(self.shelf.root(), path, view, as_json);
+        let page = match self.shelf.pages() {
+            // No path has a NUL in it.
+            Some(pages) => pages.get(&[path, &[0, as_json.into()]].concat(), Instant::now(), make),
+            None => make().map(Bytes::from),
+        };
+        match page {
+            Ok(page) => {
+                let mut answer = listing::response(page, as_json);
                 if self.options.nosniff {
                     let value = HeaderValue::from_static("nosniff");
                     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
@@ -201,7 +267,7 @@ impl Files {
                 self.shelf.rules().apply(path, answer.headers_mut());
                 answer
             }
-            Err(errno) => self.error(request, status_of(errno), Some(path)),
+            Err(errno) => self.error(request, status_of(errno), path),
         }
     }
 
@@ -209,37 +275,38 @@ impl Files {
     fn missing(&self, request: &Request, path: &[u8]) -> Response {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         if let Some(fallback) = &self.options.fallback
-            && !name.contains(&b'.')
+            && (self.options.fallback_dots || !name.contains(&b'.'))
         {
             let page = accept::names_html(request.headers()).then(|| self.named(fallback));
             let mut answer = match page.as_ref().map(|page| page.as_deref()) {
                 Some(Ok(Entry { place: Place::File(resource), .. })) => {
                     let (method, asked) = (request.method(), request.headers());
                     answer::answer(resource, method, asked, self.options.ranges)
-                        .unwrap_or_else(|(status, _)| self.error(request, status, Some(path)))
+                        .unwrap_or_else(|(status, _)| self.error(request, status, path))
                 }
-                _ => self.error(request, StatusCode::NOT_FOUND, Some(path)),
+                _ => self.error(request, StatusCode::NOT_FOUND, path),
             };
             answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
             return answer;
         }
-        self.error(request, StatusCode::NOT_FOUND, Some(path))
+        self.error(request, StatusCode::NOT_FOUND, path)
     }
 
     /// 503: not now, but soon.
-    fn unavailable(&self, request: &Request) -> Response {
-        let mut answer = self.error(request, StatusCode::SERVICE_UNAVAILABLE, None);
+    fn unavailable(&self, request: &Request, path: &[u8]) -> Response {
+        let mut answer = self.error(request, StatusCode::SERVICE_UNAVAILABLE, path);
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         answer
     }
 
-    /// An answer with this status: its page, or a line of text.
-    fn error(&self, request: &Request, status: StatusCode, path: Option<&[u8]>) -> Response {
+    /// An answer with this status: its page, or a line of text. It has the fields of rules, too.
+    fn error(&self, request: &Request, status: StatusCode, path: &[u8]) -> Response {
         let page = self.options.error_pages.get(&status.as_u16()).map(|page| self.named(page));
         let mut answer = match page.as_ref().map(|page| page.as_deref()) {
             Some(Ok(Entry { place: Place::File(resource), .. })) => {
+                let now = resource::now().unsigned_abs();
                 let mut answer =
-                    answer::whole(resource.choose(request.headers())).with_status(status);
+                    answer::whole(resource.choose(request.headers()), now).with_status(status);
                 // They are the page's own, not the error's.
                 for name in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
                     answer.headers_mut().remove(name);
@@ -249,12 +316,7 @@ impl Files {
             }
             _ => Response::error(status),
         };
-        if let Some(path) = path.filter(|_| !self.shelf.rules().is_empty()) {
-            let mut fields = HeaderMap::new();
-            self.shelf.rules().apply(path, &mut fields);
-            strip_lifetimes(&mut fields);
-            answer.headers_mut().extend(fields);
-        }
+        self.apply_rules(path, answer.headers_mut());
         answer
     }
 

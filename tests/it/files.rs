@@ -3,6 +3,7 @@
 mod answers;
 mod conditions;
 mod directories;
+mod faults;
 mod options;
 mod paths;
 mod ranges;

@@ -187,7 +187,14 @@ pub(crate) fn line_log(loaded: &Loaded, access: Option<&AccessLog>) -> Option<(R
 
 fn answerer(site: &Site) -> Result<Arc<dyn Handler>, Error> {
     Ok(match &site.root {
-        Some(root) => Arc::new(Files::open(root, site.options())?),
+        Some(root) => {
+            let files = Files::open(root, site.options())?;
+            let text = files.describe_root();
+            let change = " (--index, --listing and --fallback change that)";
+            let change = if text.contains("404:") { change } else { "" };
+            info!("GET / of {} {text}{change}", root.display());
+            Arc::new(files)
+        }
         None => Arc::new(Hello),
     })
 }

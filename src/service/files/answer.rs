@@ -21,11 +21,13 @@ pub(super) fn answer(
     most: usize,
 ) -> Result<Response, (StatusCode, HeaderMap)> {
     let version = resource.choose(asked);
-    match evaluate(asked, &version.validators(), now().unsigned_abs()) {
+    let now = now().unsigned_abs();
+    let validators = version.validators(now);
+    match evaluate(asked, &validators, now) {
         Verdict::Proceed => {}
         Verdict::NotModified => {
             let mut answer = Response::empty(StatusCode::NOT_MODIFIED);
-            *answer.headers_mut() = version.brief.clone();
+            *answer.headers_mut() = version.brief(now);
             return Ok(answer);
         }
         Verdict::Failed => return Err((StatusCode::PRECONDITION_FAILED, HeaderMap::new())),
@@ -33,7 +35,7 @@ pub(super) fn answer(
     // Range is for GET alone (RFC 9110 §14.2).
     if let Some(value) = asked.get(header::RANGE)
         && *method == Method::GET
-        && range_counts(asked, &version.validators())
+        && range_counts(asked, &validators)
     {
         match ranges(value.as_bytes(), version.length, most) {
             Ranges::Whole => {}
@@ -43,22 +45,22 @@ pub(super) fn answer(
                 fields.extend(HeaderValue::try_from(range).map(|v| (header::CONTENT_RANGE, v)));
                 return Err((StatusCode::RANGE_NOT_SATISFIABLE, fields));
             }
-            Ranges::Parts(parts) => return Ok(partial(version, &parts)),
+            Ranges::Parts(parts) => return Ok(partial(version, &parts, now)),
         }
     }
-    Ok(whole(version))
+    Ok(whole(version, now))
 }
 
 /// 200 with the whole file.
-pub(super) fn whole(version: &Version) -> Response {
+pub(super) fn whole(version: &Version, now: u64) -> Response {
     let mut answer = Response::new(version.body());
-    *answer.headers_mut() = version.fields.clone();
+    *answer.headers_mut() = version.fields(now);
     answer
 }
 
 /// 206 with one part, or with several as multipart/byteranges (RFC 9110 §15.3.7).
-fn partial(version: &Version, parts: &[Range<u64>]) -> Response {
-    let mut fields = version.fields.clone();
+fn partial(version: &Version, parts: &[Range<u64>], now: u64) -> Response {
+    let mut fields = version.fields(now);
     let segments = if let [part] = parts {
         let range = HeaderValue::try_from(content_range(part, version.length));
         fields.extend(range.map(|range| (header::CONTENT_RANGE, range)));

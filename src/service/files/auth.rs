@@ -1,16 +1,17 @@
 //! Basic authentication (RFC 7617) against names and bcrypt hashes.
 //!
 //! A bcrypt hash takes tens of milliseconds of CPU time, by design. So credentials that were found
-//! right are remembered, in a table of fixed size and by a keyed hash, and only so many are computed at
-//! once that the workers stay free for others. An unknown name costs the same time as a known one.
+//! right are remembered with their user, by a keyed hash, and what is not remembered needs a permit of
+//! [`HashLimit`]: without one the request is refused at once. Wrong credentials cost what the dearest
+//! hash of the file costs, whether the name is known or not.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,18 +19,18 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::options::BasicAuth;
 use crate::error::{Error, ErrorKind};
+use crate::pool::fairness::ClientKey;
+use crate::pool::hash_limit::HashLimit;
 use crate::pool::slots::lock;
 
-/// Credentials remembered as right.
-const KNOWN: usize = 256;
 /// Bytes of the file of users.
 const FILE_MAX: u64 = 1 << 20;
 /// The highest cost that is taken: each step doubles the time, and 14 is about a second.
 const COST_MAX: u32 = 14;
-/// Requests that wait for others' hashes to be computed.
-const WAITING: usize = 8;
-/// How long they wait.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The cost of checking a name that is not there, if there is no user at all.
+const COST_DEFAULT: u32 = 10;
+/// Longer fields hold no credentials that anybody has: bcrypt reads 72 bytes of a password.
+const FIELD_MAX: usize = 4096;
 
 /// What the credentials of a request are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +42,24 @@ pub(super) enum Access {
     Busy,
 }
 
-/// Names, hashes, and what was found right lately.
+/// Names, hashes, and what was found right.
 pub(super) struct Guard {
     challenge: HeaderValue,
-    users: HashMap<String, String>,
-    /// A hash that nothing matches, for names that are not there.
-    nobody: String,
-    known: Box<[Mutex<Option<u128>>]>,
+    users: HashMap<Vec<u8>, User>,
+    /// The cost of the dearest hash: what every wrong guess costs.
+    cost: u32,
     keys: [RandomState; 2],
-    gate: Gate,
     /// The device and inode of the file of users, which is never served.
     file: (u64, u64),
+}
+
+/// A user of the file.
+struct User {
+    hash: String,
+    cost: u32,
+    /// The tag of the credentials that were found right last. Each user has a place of its own, so that
+    /// no number of users and no guesser pushes it out.
+    known: Mutex<Option<u128>>,
 }
 
 impl Guard {
@@ -59,18 +67,11 @@ impl Guard {
     pub(super) fn new(auth: &BasicAuth) -> Result<Self, Error> {
         let (text, file) = read(&auth.users)?;
         let users = parse(&text, &auth.users)?;
-        let cost = users.values().filter_map(|hash| cost(hash)).max().unwrap_or(10);
-        let nobody = bcrypt::hash("", cost).map_err(|error| {
-            Error::new(ErrorKind::System, format!("cannot compute a bcrypt hash: {error}"))
-        })?;
-        let slots = (num_cpus::get() / 2).max(1);
         Ok(Self {
             challenge: challenge(&auth.realm)?,
+            cost: users.values().map(|user| user.cost).max().unwrap_or(COST_DEFAULT),
             users,
-            nobody,
-            known: (0..KNOWN).map(|_| Mutex::new(None)).collect(),
             keys: [RandomState::new(), RandomState::new()],
-            gate: Gate { slots, state: Mutex::default(), left: Condvar::new() },
             file,
         })
     }
@@ -85,26 +86,35 @@ impl Guard {
         self.file
     }
 
-    /// Checks the credentials of a request. It may take as long as a hash does.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Access {
+    /// Checks the credentials of a request. It may take as long as a hash does, and never waits.
+    pub(super) fn check(&self, headers: &HeaderMap, client: ClientKey) -> Access {
         let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
         let (Some(value), None) = (values.next(), values.next()) else { return Access::Denied };
-        let tag = self.tag(value.as_bytes());
-        if self.knows(tag) {
+        let Some(decoded) = credentials(value.as_bytes()) else { return Access::Denied };
+        let Some(colon) = memchr::memchr(b':', &decoded) else { return Access::Denied };
+        let (name, password) = (&decoded[..colon], &decoded[colon + 1..]);
+        let user = self.users.get(name);
+        let tag = self.tag(&decoded);
+        if user.is_some_and(|user| *lock(&user.known) == Some(tag)) {
             return Access::Granted;
         }
-        let Some((name, password)) = credentials(value.as_bytes()) else { return Access::Denied };
-        let Some(_pass) = self.gate.enter() else { return Access::Busy };
-        // Several requests of one client come together; the first has done the work for the others.
-        if self.knows(tag) {
+        let limit = HashLimit::of_this_thread();
+        let Some(permit) = limit.try_acquire(client, Instant::now()) else { return Access::Busy };
+        if let Some(user) = user
+            && bcrypt::verify(password, &user.hash).unwrap_or(false)
+        {
+            *lock(&user.known) = Some(tag);
             return Access::Granted;
         }
-        let hash = self.users.get(&name);
-        let right = bcrypt::verify(&password, hash.unwrap_or(&self.nobody)).unwrap_or(false);
-        if right && hash.is_some() {
-            *lock(self.place(tag)) = Some(tag);
-            return Access::Granted;
+        // 2^a + 2^a + 2^(a+1) + … + 2^(b-1) = 2^b: every wrong guess takes the same time.
+        let costs = match user {
+            Some(user) => user.cost..self.cost,
+            None => self.cost..self.cost + 1,
+        };
+        for cost in costs {
+            let _ = bcrypt::hash_with_salt(password, cost, [0; 16]);
         }
+        permit.was_wrong(Instant::now());
         Access::Denied
     }
 
@@ -114,14 +124,6 @@ impl Guard {
         let [high, low] = &self.keys;
         u128::from(high.hash_one(value)) << 64 | u128::from(low.hash_one(value))
     }
-
-    fn place(&self, tag: u128) -> &Mutex<Option<u128>> {
-        &self.known[tag as usize % KNOWN]
-    }
-
-    fn knows(&self, tag: u128) -> bool {
-        *lock(self.place(tag)) == Some(tag)
-    }
 }
 
 impl fmt::Debug for Guard {
@@ -130,73 +132,13 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// Lets so many compute at once, and so many wait for it.
-#[derive(Debug)]
-struct Gate {
-    slots: usize,
-    /// Who computes, and who waits.
-    state: Mutex<(usize, usize)>,
-    left: Condvar,
-}
-
-/// A place at the gate, given back by dropping it.
-struct Pass<'a>(&'a Gate);
-
-impl Gate {
-    fn enter(&self) -> Option<Pass<'_>> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut state = lock(&self.state);
-        if state.0 >= self.slots {
-            if state.1 >= WAITING {
-                return None;
-            }
-            state.1 += 1;
-            state = self.wait(state, deadline);
-            state.1 -= 1;
-            if state.0 >= self.slots {
-                return None;
-            }
-        }
-        state.0 += 1;
-        Some(Pass(self))
-    }
-
-    fn wait<'a>(
-        &self,
-        mut state: MutexGuard<'a, (usize, usize)>,
-        deadline: Instant,
-    ) -> MutexGuard<'a, (usize, usize)> {
-        while state.0 >= self.slots {
-            let time = deadline.saturating_duration_since(Instant::now());
-            if time.is_zero() {
-                break;
-            }
-            state = match self.left.wait_timeout(state, time) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-        state
-    }
-}
-
-impl Drop for Pass<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.state).0 -= 1;
-        self.0.left.notify_one();
-    }
-}
-
-/// The name and password of an Authorization field (RFC 7617 §2).
-fn credentials(value: &[u8]) -> Option<(String, Vec<u8>)> {
+/// What an Authorization field says, decoded: name, colon, password (RFC 7617 §2).
+fn credentials(value: &[u8]) -> Option<Vec<u8>> {
     let (scheme, rest) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
+    if value.len() > FIELD_MAX || !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let decoded = STANDARD.decode(rest.trim_ascii()).ok()?;
-    let colon = decoded.iter().position(|&byte| byte == b':')?;
-    let name = String::from_utf8(decoded[..colon].to_vec()).ok()?;
-    Some((name, decoded[colon + 1..].to_vec()))
+    STANDARD.decode(rest.trim_ascii()).ok()
 }
 
 fn challenge(realm: &str) -> Result<HeaderValue, Error> {
@@ -228,9 +170,11 @@ fn read(path: &Path) -> Result<(String, (u64, u64)), Error> {
     Ok((text, (metadata.dev(), metadata.ino())))
 }
 
-/// Names and hashes, one a line; empty lines and those that begin with `#` do not count.
-fn parse(text: &str, path: &Path) -> Result<HashMap<String, String>, Error> {
+/// Names and hashes, one a line; empty lines and those that begin with `#` do not count, nor does a
+/// byte order mark at the start.
+fn parse(text: &str, path: &Path) -> Result<HashMap<Vec<u8>, User>, Error> {
     let mut users = HashMap::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
         let line = line.trim_end();
         if line.is_empty() || line.starts_with('#') {
@@ -244,16 +188,14 @@ fn parse(text: &str, path: &Path) -> Result<HashMap<String, String>, Error> {
             .split_once(':')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| wrong("no line of a user", "a line is name:hash"))?;
-        match cost(hash) {
-            None => return Err(wrong("no bcrypt hash", "make it with `htpasswd -B FILE NAME`")),
-            Some(cost) if cost > COST_MAX => {
-                let hint =
-                    format!("each step doubles the time; the most that is taken is {COST_MAX}");
-                return Err(wrong(&format!("a bcrypt hash of cost {cost}"), &hint));
-            }
-            Some(_) => {}
+        let cost = cost(hash)
+            .ok_or_else(|| wrong("no bcrypt hash", "make it with `htpasswd -B FILE NAME`"))?;
+        if cost > COST_MAX {
+            let hint = format!("each step doubles the time; the most that is taken is {COST_MAX}");
+            return Err(wrong(&format!("a bcrypt hash of cost {cost}"), &hint));
         }
-        if users.insert(name.to_owned(), hash.to_owned()).is_some() {
+        let user = User { hash: hash.to_owned(), cost, known: Mutex::default() };
+        if users.insert(name.as_bytes().to_vec(), user).is_some() {
             return Err(wrong("a second line for this user", "leave one of them"));
         }
     }
@@ -286,25 +228,76 @@ mod tests {
         headers
     }
 
+    impl Guard {
+        fn ask(&self, headers: &HeaderMap) -> Access {
+            self.check(headers, ClientKey::None)
+        }
+    }
+
     #[test]
     fn the_right_password_opens_and_is_remembered() {
         let hash = bcrypt::hash("grain:sack", 4).unwrap();
         let guard = guard(&format!("# users\n\nmiller:{hash}\n")).unwrap();
-        assert_eq!(guard.check(&headers("miller:grain:sack")), Access::Granted);
-        let value = headers("miller:grain:sack")[header::AUTHORIZATION].clone();
-        assert!(guard.knows(guard.tag(value.as_bytes())));
-        assert_eq!(guard.check(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(guard.users[&b"miller"[..]].known(), Some(guard.tag(b"miller:grain:sack")));
+        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
         for wrong in ["miller:", "miller:grain", "nobody:grain:sack", ":", "miller", "nobody:"] {
-            assert_eq!(guard.check(&headers(wrong)), Access::Denied, "{wrong}");
+            assert_eq!(guard.ask(&headers(wrong)), Access::Denied, "{wrong}");
         }
-        assert_eq!(guard.check(&HeaderMap::new()), Access::Denied);
+        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(guard.ask(&HeaderMap::new()), Access::Denied);
         let mut twice = headers("miller:grain:sack");
-        twice.append(header::AUTHORIZATION, value);
-        assert_eq!(guard.check(&twice), Access::Denied);
-        for value in ["Basic", "Basic ", "Basic %", "Bearer bWlsbGVyOg==", ""] {
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Basic x"));
+        assert_eq!(guard.ask(&twice), Access::Denied);
+        let long = format!("Basic {}", "A".repeat(FIELD_MAX));
+        for value in ["Basic", "Basic ", "Basic %", "Bearer bWlsbGVyOg==", "", &long] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
-            assert_eq!(guard.check(&headers), Access::Denied, "{value}");
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            assert_eq!(guard.ask(&headers), Access::Denied, "{value}");
+        }
+    }
+
+    impl User {
+        fn known(&self) -> Option<u128> {
+            *lock(&self.known)
+        }
+    }
+
+    #[test]
+    fn no_user_pushes_another_out_of_memory() {
+        let hash = bcrypt::hash("grain", 4).unwrap();
+        let text: String = (0..300).map(|n| format!("user-{n}:{hash}\n")).collect();
+        let guard = guard(&text).unwrap();
+        let all = || (0..300).map(|n| headers(&format!("user-{n}:grain")));
+        assert!(all().all(|headers| guard.ask(&headers) == Access::Granted));
+        // What is remembered needs no permit, and is granted while all of them are held.
+        let limit = HashLimit::of_this_thread();
+        let now = Instant::now();
+        let client = |n: u8| ClientKey::V4([n; 4]);
+        let held: Vec<_> = (0..50).filter_map(|n| limit.try_acquire(client(n), now)).collect();
+        assert!(all().all(|headers| guard.ask(&headers) == Access::Granted));
+        assert_eq!(guard.ask(&headers("user-1:chaff")), Access::Busy);
+        drop(held);
+        assert_eq!(guard.ask(&headers("user-1:chaff")), Access::Denied);
+    }
+
+    #[test]
+    fn a_wrong_guess_takes_the_time_of_the_dearest_hash_whoever_is_named() {
+        let hash = |cost| bcrypt::hash("grain", cost).unwrap();
+        let guard = guard(&format!("cheap:{}\ndear:{}\n", hash(4), hash(10))).unwrap();
+        // The least of several is what it takes without what else the machine does.
+        let time = |name: &str| {
+            let headers = headers(&format!("{name}:chaff"));
+            let once = || {
+                let start = Instant::now();
+                assert_eq!(guard.ask(&headers), Access::Denied);
+                start.elapsed()
+            };
+            (0..7).map(|_| once()).min().unwrap()
+        };
+        let (cheap, dear, unknown) = (time("cheap"), time("dear"), time("unknown"));
+        for (one, other) in [(cheap, dear), (dear, unknown), (unknown, cheap)] {
+            assert!(one < other * 2, "{cheap:?} {dear:?} {unknown:?}");
         }
     }
 
@@ -326,23 +319,5 @@ mod tests {
         let users = "/nonexistent/users".into();
         let error = Guard::new(&BasicAuth { realm: String::new(), users }).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/users"), "{error}");
-    }
-
-    #[test]
-    fn only_so_many_compute_at_once() {
-        let gate = Gate { slots: 1, state: Mutex::default(), left: Condvar::new() };
-        let first = gate.enter();
-        assert!(first.is_some());
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| gate.enter().is_some());
-            while lock(&gate.state).1 == 0 {
-                std::thread::yield_now();
-            }
-            drop(first);
-            assert!(waiting.join().unwrap());
-        });
-        let _first = gate.enter();
-        lock(&gate.state).1 = WAITING;
-        assert!(gate.enter().is_none());
     }
 }

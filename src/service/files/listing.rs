@@ -1,17 +1,17 @@
 //! What is in a directory, as HTML for people and as JSON for programs.
 
-use std::cmp::Ordering;
 use std::fmt::Write;
 use std::os::fd::OwnedFd;
 
+use bytes::Bytes;
 use http::{HeaderValue, header};
 use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
+use rustix::io::Errno;
 
-use super::accept::prefers_json;
 use super::conditional::http_date;
 use super::path::{encode, is_hidden};
 use super::root::Root;
-use crate::http::{HeaderMap, Response};
+use crate::http::Response;
 
 /// One name in a directory.
 #[derive(Debug)]
@@ -31,77 +31,113 @@ pub(super) struct View {
     pub(super) most: usize,
 }
 
-/// Lists the directory at `path`, which is empty or ends with a slash.
+/// What is shown of a directory, in order.
+#[derive(Debug)]
+struct Contents {
+    items: Vec<Item>,
+    /// How many names there are, shown or not.
+    total: usize,
+}
+
+/// The listing of the directory at `path`, which is empty or ends with a slash, as JSON or as HTML.
 ///
 /// # Errors
 /// Those of openat2(2) and getdents64(2).
-pub(super) fn list(
+pub(super) fn page(
     root: &Root,
     path: &[u8],
     view: View,
-    asked: &HeaderMap,
-) -> rustix::io::Result<Response> {
-    let (items, more) = read(root, path, view)?;
-    let answer = if prefers_json(asked) {
-        Response::json(json(&items))
-    } else {
-        let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
-        Response::html(html(path, &items, more))
-            .with_header(header::CONTENT_SECURITY_POLICY, policy)
-    };
-    Ok(answer
-        .with_header(header::VARY, HeaderValue::from_static("Accept"))
-        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+    as_json: bool,
+) -> rustix::io::Result<String> {
+    let contents = read(root, path, view)?;
+    Ok(if as_json { json(&contents) } else { html(path, &contents) })
 }
 
-/// What is in the directory, sorted; and whether there is more than is shown.
-fn read(root: &Root, path: &[u8], view: View) -> rustix::io::Result<(Vec<Item>, bool)> {
+/// A response with a listing.
+pub(super) fn response(page: Bytes, as_json: bool) -> Response {
+    let answer = if as_json {
+        Response::json(page)
+    } else {
+        let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+        Response::html(page).with_header(header::CONTENT_SECURITY_POLICY, policy)
+    };
+    answer
+        .with_header(header::VARY, HeaderValue::from_static("Accept"))
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))
+}
+
+/// A name, by which it is sorted: directories first, then without regard to case, then as it is.
+type Name = (bool, String, Vec<u8>);
+
+/// What is in the directory. All names are read, and no more of them kept than are shown and again as
+/// many; only what is shown is looked at.
+fn read(root: &Root, path: &[u8], view: View) -> rustix::io::Result<Contents> {
+    // One that may not be read was only opened to be looked at.
+    let unreadable = |errno| if errno == Errno::BADF { Errno::ACCESS } else { errno };
     let fd = OwnedFd::from(root.beneath(path)?.file);
-    let mut dir = Dir::read_from(&fd)?;
-    let mut items = Vec::new();
-    while let Some(entry) = dir.next().transpose()? {
+    let mut dir = Dir::new(fd.try_clone().map_err(|_| Errno::MFILE)?)?;
+    let mut names: Vec<Name> = Vec::new();
+    let mut total = 0;
+    while let Some(entry) = dir.next().transpose().map_err(unreadable)? {
         let name = entry.file_name().to_bytes();
         if matches!(name, b"." | b"..") || is_hidden(name, view.dotfiles) {
             continue;
         }
-        if items.len() == view.most {
-            return Ok((sorted(items), true));
-        }
-        let stat = match statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // What a link leads to is shown only if it would be served, too.
-            Ok(stat) if kind(&stat) == FileType::Symlink => {
-                root.beneath(&[path, name].concat()).map(|opened| opened.stat)
-            }
-            outcome => outcome,
+        let is_dir = match entry.file_type() {
+            FileType::Directory => true,
+            FileType::RegularFile => false,
+            FileType::Symlink | FileType::Unknown => match stat(root, &fd, path, name) {
+                Some(stat) => kind(&stat) == FileType::Directory,
+                None => continue,
+            },
+            _ => continue,
         };
-        let Ok(stat) = stat else { continue };
-        let is_dir = kind(&stat) == FileType::Directory;
-        if is_dir || kind(&stat) == FileType::RegularFile {
-            let size = u64::try_from(stat.st_size).unwrap_or(0);
-            let modified = u64::try_from(stat.st_mtime).unwrap_or(0);
-            items.push(Item { name: name.to_vec(), is_dir, size, modified });
+        total += 1;
+        names.push((!is_dir, String::from_utf8_lossy(name).to_lowercase(), name.to_vec()));
+        if names.len() > view.most.saturating_mul(2).saturating_add(1) {
+            cut(&mut names, view.most);
         }
     }
-    Ok((sorted(items), false))
+    cut(&mut names, view.most);
+    names.sort_unstable();
+    let item = |(_, _, name): Name| {
+        let stat = stat(root, &fd, path, &name)?;
+        Some(Item {
+            is_dir: kind(&stat) == FileType::Directory,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: u64::try_from(stat.st_mtime).unwrap_or(0),
+            name,
+        })
+    };
+    let asked = names.len();
+    let items: Vec<_> = names.into_iter().filter_map(item).collect();
+    // What has gone in the meantime is neither shown nor left out.
+    Ok(Contents { total: total - (asked - items.len()), items })
+}
+
+/// Drops all but the first names.
+fn cut(names: &mut Vec<Name>, most: usize) {
+    if names.len() > most {
+        names.select_nth_unstable(most);
+        names.truncate(most);
+    }
+}
+
+/// What a name in a directory stands for: a file or a directory; `None` if it is neither, or gone.
+fn stat(root: &Root, dir: &OwnedFd, path: &[u8], name: &[u8]) -> Option<Stat> {
+    let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        // What a link leads to is shown only if it would be served, too.
+        Ok(stat) if kind(&stat) == FileType::Symlink => {
+            root.beneath(&[path, name].concat()).map(|opened| opened.stat)
+        }
+        outcome => outcome,
+    };
+    let served = |stat: &Stat| matches!(kind(stat), FileType::Directory | FileType::RegularFile);
+    stat.ok().filter(served)
 }
 
 fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
-}
-
-/// Directories first, then by name without regard to case.
-fn sorted(mut items: Vec<Item>) -> Vec<Item> {
-    items.sort_by(|one, other| {
-        let folded = |item: &Item| String::from_utf8_lossy(&item.name).to_lowercase();
-        let kinds = other.is_dir.cmp(&one.is_dir);
-        kinds.then_with(|| folded(one).cmp(&folded(other))).then_with(|| {
-            match one.name < other.name {
-                true => Ordering::Less,
-                false => Ordering::Greater,
-            }
-        })
-    });
-    items
 }
 
 const STYLE: &str = "\
@@ -116,7 +152,8 @@ td:first-child{overflow-wrap:anywhere}\
 a{text-decoration:none}a:hover,a:focus{text-decoration:underline}\
 @media(max-width:32rem){.d{display:none}}";
 
-fn html(path: &[u8], items: &[Item], more: bool) -> String {
+fn html(path: &[u8], contents: &Contents) -> String {
+    let Contents { items, total } = contents;
     let mut title = String::from("/");
     escape(&String::from_utf8_lossy(path), &mut title);
     let mut page = String::with_capacity(1024 + items.len() * 160);
@@ -135,8 +172,9 @@ fn html(path: &[u8], items: &[Item], more: bool) -> String {
         row(item, &mut page);
     }
     page.push_str("</tbody>\n</table>\n");
-    if more {
-        let _ = writeln!(page, "<p>Only the first {} names found are shown.</p>", items.len());
+    if *total > items.len() {
+        let shown = items.len();
+        let _ = writeln!(page, "<p>Only the first {shown} names are shown, of {total}.</p>");
     } else if items.is_empty() {
         page.push_str("<p>This directory is empty.</p>\n");
     }
@@ -207,8 +245,10 @@ fn timestamp(seconds: u64) -> String {
     format!("{}-{month:02}-{}T{}Z", &date[12..16], &date[5..7], &date[17..25])
 }
 
-fn json(items: &[Item]) -> String {
-    let mut text = String::from("[");
+fn json(contents: &Contents) -> String {
+    let Contents { items, total } = contents;
+    let mut text = String::with_capacity(64 + items.len() * 128);
+    text.push('[');
     for (index, item) in items.iter().enumerate() {
         text.push_str(if index == 0 { "\n" } else { ",\n" });
         text.push_str("{\"name\":\"");
@@ -221,6 +261,13 @@ fn json(items: &[Item]) -> String {
             let _ = write!(text, ",\"size\":{}", item.size);
         }
         let _ = write!(text, ",\"modified\":\"{}\"}}", timestamp(item.modified));
+    }
+    if *total > items.len() {
+        let (comma, listed) = (if items.is_empty() { "" } else { "," }, items.len());
+        let _ = write!(
+            text,
+            "{comma}\n{{\"type\":\"truncated\",\"listed\":{listed},\"total\":{total}}}"
+        );
     }
     text.push_str("\n]\n");
     text
@@ -251,7 +298,7 @@ mod tests {
     fn names_are_escaped_wherever_they_stand() {
         let items =
             [item("<b>\"&'", false), item("javascript:alert(1)", false), item("\u{202e}x", true)];
-        let page = html(b"a<b>/", &items, false);
+        let page = html(b"a<b>/", &Contents { items: items.into(), total: 3 });
         assert!(page.contains("<title>/a&lt;b&gt;/</title>"), "{page}");
         assert!(
             page.contains("href=\"./%3Cb%3E%22%26%27\">&lt;b&gt;&quot;&amp;&#39;</a>"),
@@ -259,7 +306,8 @@ mod tests {
         );
         assert!(page.contains("href=\"./javascript%3Aalert%281%29\""), "{page}");
         assert!(page.contains("href=\"./%E2%80%AEx/\">\u{fffd}x/</a>"), "{page}");
-        let text = json(&[item("a\"\\\n", false), item("b", true)]);
+        let items = vec![item("a\"\\\n", false), item("b", true)];
+        let text = json(&Contents { items, total: 2 });
         assert_eq!(
             text,
             "[\n{\"name\":\"a\\\"\\\\\\u000a\",\"href\":\"./a%22%5C%0A\",\"type\":\"file\",\
@@ -270,12 +318,22 @@ mod tests {
     }
 
     #[test]
-    fn directories_come_first_and_case_does_not_count() {
-        let items = ["b", "A", "a", "C"].map(|name| item(name, false));
-        let mut items = Vec::from(items);
-        items.push(item("z", true));
-        let names = sorted(items).into_iter().map(|item| String::from_utf8(item.name).unwrap());
-        assert_eq!(names.collect::<Vec<_>>(), ["z", "A", "a", "b", "C"]);
+    fn the_first_names_are_kept_in_whatever_order_they_come() {
+        let at = tempfile::tempdir().unwrap();
+        for name in ["b", "A", "a", "C", "D", "e", "f"] {
+            std::fs::write(at.path().join(name), "").unwrap();
+        }
+        std::fs::create_dir(at.path().join("z")).unwrap();
+        std::os::unix::fs::symlink("z", at.path().join("y")).unwrap();
+        std::os::unix::fs::symlink("nothing", at.path().join("x")).unwrap();
+        let root = Root::open(at.path()).unwrap();
+        let all = ["y", "z", "A", "a", "b", "C", "D", "e", "f"];
+        for most in [0, 1, 2, 5, 9, 100, usize::MAX] {
+            let contents = read(&root, b"", View { dotfiles: false, most }).unwrap();
+            let names = contents.items.iter().map(|item| std::str::from_utf8(&item.name).unwrap());
+            assert_eq!(names.collect::<Vec<_>>(), all[..most.min(9)], "{most}");
+            assert_eq!(contents.total, 9);
+        }
     }
 
     #[test]

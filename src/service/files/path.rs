@@ -76,6 +76,26 @@ fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Nowhere> {
     Ok(Cow::Owned(decoded))
 }
 
+/// The path of any target as rules for fields see it: without the slash at its start, and decoded as far
+/// as that goes. It is for matching alone; nothing is opened by it.
+pub(super) fn lenient(path: &str) -> Cow<'_, [u8]> {
+    let path = path.strip_prefix('/').unwrap_or(path).as_bytes();
+    if !path.contains(&b'%') {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [byte, after @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        decoded.push(escaped.map_or(*byte, |(high, low)| high << 4 | low));
+        rest = if escaped.is_some() { &rest[3..] } else { after };
+    }
+    Cow::Owned(decoded)
+}
+
 fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
@@ -124,6 +144,22 @@ mod tests {
         }
         for path in ["/.htpasswd", "/a/.htaccess", "/.HTpasswd", "/.ht"] {
             assert_eq!(relative(path, true), Err(Nowhere::Absent), "{path}");
+        }
+    }
+
+    #[test]
+    fn rules_see_every_target_decoded_as_far_as_that_goes() {
+        let table: &[(&str, &[u8])] = &[
+            ("*", b"*"),
+            ("/a%20b", b"a b"),
+            ("/%2Fa", b"/a"),
+            ("/%zz%4", b"%zz%4"),
+            ("/%00%", b"\0%"),
+            ("/.env", b".env"),
+            ("//a", b"/a"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(*lenient(path), **expected, "{path}");
         }
     }
 

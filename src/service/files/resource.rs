@@ -1,6 +1,7 @@
 //! A file as it is served: its representations, each with the fields of its answers made beforehand.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +23,8 @@ const STEP: i64 = 2;
 /// A file as it is served: the plain one, and those beside it that are compressed.
 #[derive(Debug)]
 pub(super) struct Resource {
+    /// Where it is below the root: for a directory, its index.
+    path: Vec<u8>,
     /// The plain one first.
     pub(super) versions: Vec<Version>,
 }
@@ -34,11 +37,12 @@ pub(super) struct Version {
     pub(super) length: u64,
     content: Content,
     etag: HeaderValue,
+    /// When it was modified, in seconds since 1970. It may be a time to come.
     modified: Option<u64>,
-    /// The fields of a 200.
-    pub(super) fields: HeaderMap,
-    /// The fields of a 304 (RFC 9110 §15.4.5).
-    pub(super) brief: HeaderMap,
+    /// The fields of a 200, and those of a 304 (RFC 9110 §15.4.5). They have a Last-Modified unless that
+    /// was a time to come when they were made.
+    fields: HeaderMap,
+    brief: HeaderMap,
 }
 
 /// Where the bytes are.
@@ -56,8 +60,10 @@ pub(super) struct Stamp {
     size: u64,
     modified: (i64, u64),
     changed: (i64, u64),
-    /// It was modified so recently that it may change without its times changing.
+    /// It was modified so recently that it may change without its time of modification changing.
     young: bool,
+    /// It was changed so recently, by its other time, that it is read again at the next look.
+    fresh: bool,
 }
 
 impl Stamp {
@@ -70,15 +76,21 @@ impl Stamp {
             modified,
             changed: (stat.st_ctime, stat.st_ctime_nsec),
             young: (now - modified.0).abs() < STEP,
+            fresh: (now - stat.st_ctime).abs() < STEP,
         }
     }
 
-    /// The entity tag: another for each file, size and time of modification, and weak as long as that
-    /// might not be enough (RFC 9110 §8.8.1).
+    /// The entity tag: another for each file, size, time of modification and time of change, and weak
+    /// as long as that might not be enough (RFC 9110 §8.8.1).
+    ///
+    /// The time of change counts because nobody can set it: builds that set all times of modification to
+    /// one value replace files by others of the same size, and inodes are used again. The hash is not
+    /// keyed, so that a tag outlives the process, and shows neither inode nor time of change.
     fn etag(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        (self.ino, self.size, self.modified, self.changed).hash(&mut hasher);
         let weak = if self.young { "W/" } else { "" };
-        let (seconds, nanoseconds) = self.modified;
-        format!("{weak}\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}\"", self.ino, self.size)
+        format!("{weak}\"{:x}-{:016x}\"", self.size, hasher.finish())
     }
 }
 
@@ -108,6 +120,8 @@ impl Found {
         base: &HeaderMap,
         small: u64,
     ) -> io::Result<Resource> {
+        let drawing =
+            is_compressed_drawing(&self.path) && kind.as_bytes().starts_with(b"image/svg+xml");
         let varies = !self.coded.is_empty();
         let stamps: Vec<_> = self.stamps().collect();
         let coded = self.coded.into_iter().map(|(coding, opened)| (Some(coding), opened));
@@ -115,9 +129,14 @@ impl Found {
         let mut versions = Vec::with_capacity(stamps.len());
         for ((coding, opened), stamp) in all.zip(stamps) {
             let content = read(opened.file, stamp.size, small)?;
-            versions.push(Version::new(coding, stamp, content, kind, base, varies)?);
+            let mut version = Version::new(coding, stamp, content, kind, base, varies)?;
+            if drawing {
+                let gzip = HeaderValue::from_static(Coding::Gzip.token());
+                version.fields.insert(header::CONTENT_ENCODING, gzip);
+            }
+            versions.push(version);
         }
-        Ok(Resource { versions })
+        Ok(Resource { path: self.path, versions })
     }
 }
 
@@ -140,7 +159,13 @@ impl Resource {
     pub(super) fn is(&self, found: &Found) -> bool {
         let mine = self.versions.iter().map(|version| (version.coding, version.stamp));
         let codings = std::iter::once(None).chain(found.coded.iter().map(|(c, _)| Some(*c)));
-        mine.eq(codings.zip(found.stamps())) && !self.versions.iter().any(|v| v.stamp.young)
+        mine.eq(codings.zip(found.stamps()))
+            && !self.versions.iter().any(|v| v.stamp.young || v.stamp.fresh)
+    }
+
+    /// Where it is below the root.
+    pub(super) fn path(&self) -> &[u8] {
+        &self.path
     }
 
     /// The representation that the client likes best; of those it likes the same, the smallest.
@@ -178,12 +203,11 @@ impl Version {
         varies: bool,
     ) -> io::Result<Self> {
         let etag = HeaderValue::try_from(stamp.etag()).map_err(io::Error::other)?;
-        // A time to come would be a lie (RFC 9110 §8.8.2.1), and one before 1970 cannot be told.
-        let modified = (stamp.modified.0 <= now()).then_some(stamp.modified.0);
-        let modified = modified.and_then(|seconds| u64::try_from(seconds).ok());
+        // A time before 1970 cannot be told.
+        let modified = u64::try_from(stamp.modified.0).ok();
         let mut brief = HeaderMap::new();
         brief.insert(header::ETAG, etag.clone());
-        if let Some(seconds) = modified {
+        if let Some(seconds) = modified.filter(|seconds| *seconds <= now().unsigned_abs()) {
             let date = HeaderValue::try_from(http_date(seconds)).map_err(io::Error::other)?;
             brief.insert(header::LAST_MODIFIED, date);
         }
@@ -201,8 +225,34 @@ impl Version {
         Ok(Self { coding, stamp, length: stamp.size, content, etag, modified, fields, brief })
     }
 
-    pub(super) fn validators(&self) -> Validators<'_> {
-        Validators { etag: self.etag.as_bytes(), modified: self.modified }
+    /// What tells this version from another, at a time in seconds since 1970. One that was modified at
+    /// a time to come has no date by which it could be told.
+    pub(super) fn validators(&self, now: u64) -> Validators<'_> {
+        let modified = self.modified.filter(|seconds| *seconds <= now);
+        Validators { etag: self.etag.as_bytes(), modified }
+    }
+
+    /// The fields of a 200.
+    pub(super) fn fields(&self, now: u64) -> HeaderMap {
+        self.dated(&self.fields, now)
+    }
+
+    /// The fields of a 304.
+    pub(super) fn brief(&self, now: u64) -> HeaderMap {
+        self.dated(&self.brief, now)
+    }
+
+    /// Fields with their Last-Modified: a time to come is replaced by the present one (RFC 9110
+    /// §8.8.2.1) for as long as it is one.
+    fn dated(&self, fields: &HeaderMap, now: u64) -> HeaderMap {
+        let mut fields = fields.clone();
+        if let Some(seconds) = self.modified
+            && !fields.contains_key(header::LAST_MODIFIED)
+            && let Ok(date) = HeaderValue::try_from(http_date(seconds.min(now)))
+        {
+            fields.insert(header::LAST_MODIFIED, date);
+        }
+        fields
     }
 
     /// All of its bytes.
@@ -227,6 +277,11 @@ impl Version {
             },
         }
     }
+}
+
+/// Whether it is an SVG drawing that is compressed by itself: browsers show one only if they are told.
+pub(super) fn is_compressed_drawing(path: &[u8]) -> bool {
+    path.len() > 5 && path[path.len() - 5..].eq_ignore_ascii_case(b".svgz")
 }
 
 /// Whether a compressed file counts beside the plain one: it is a file, has something in it, and is no

@@ -1,19 +1,24 @@
 //! Finding what is at a path: in the cache, or below the root.
 
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use log::Level;
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::sync::Arc;
 
 use super::accept::Coding;
 use super::cache::{Cache, Entry, Known, Place};
 use super::options::FilesOptions;
+use super::pages::Pages;
 use super::path::is_hidden;
-use super::resource::{Found, Resource, stands_in};
+use super::resource::{Found, Resource, is_compressed_drawing, stands_in};
 use super::root::{Opened, Root};
 use super::rules::Rules;
 use super::types::Types;
 use crate::error::{Error, ErrorKind};
+use crate::pool::hush::Hush;
 
 /// The highest setting for the size of files that are kept in memory.
 const SMALL_MAX: usize = 64 << 10;
@@ -23,6 +28,7 @@ const SMALL_MAX: usize = 64 << 10;
 pub(super) struct Shelf {
     root: Root,
     cache: Option<Cache>,
+    pages: Option<Pages>,
     types: Types,
     rules: Rules,
     index: Vec<Vec<u8>>,
@@ -50,6 +56,7 @@ impl Shelf {
         Ok(Self {
             root,
             cache: Cache::new(&options.cache),
+            pages: Pages::new(&options.cache),
             types: Types::new(options)?,
             rules: Rules::new(options)?,
             index: index(options)?,
@@ -62,6 +69,11 @@ impl Shelf {
 
     pub(super) fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// The listings that are remembered.
+    pub(super) fn pages(&self) -> Option<&Pages> {
+        self.pages.as_ref()
     }
 
     pub(super) fn rules(&self) -> &Rules {
@@ -134,22 +146,26 @@ impl Shelf {
 
     /// A file that may be served, and what lies compressed beside it.
     fn file(&self, path: Vec<u8>, plain: Opened) -> Result<Seen, StatusCode> {
-        let place = (plain.stat.st_dev, plain.stat.st_ino);
-        if plain.kind() != FileType::RegularFile || self.secret == Some(place) {
+        if plain.kind() != FileType::RegularFile || self.is_secret(&plain) {
             return Err(StatusCode::NOT_FOUND);
         }
         let mut coded = Vec::new();
-        if self.precompressed {
+        if self.precompressed && !is_compressed_drawing(&path) {
             for coding in Coding::ALL {
                 let beside = self.root.beneath(&[&path, coding.suffix()].concat());
                 if let Ok(beside) = beside
                     && stands_in(&beside, &plain)
+                    && !self.is_secret(&beside)
                 {
                     coded.push((coding, beside));
                 }
             }
         }
         Ok(Seen::File(Box::new(Found { path, plain, coded })))
+    }
+
+    fn is_secret(&self, opened: &Opened) -> bool {
+        self.secret == Some((opened.stat.st_dev, opened.stat.st_ino))
     }
 
     fn load(&self, seen: Seen) -> Result<Place, StatusCode> {
@@ -164,9 +180,21 @@ impl Shelf {
         self.rules.apply(&found.path, &mut base);
         let kind = self.types.of(&found.path);
         found.load(&kind, &base, self.small).map_err(|error| {
-            log::error!("a file below {} cannot be read: {error}", self.root.path().display());
+            let root = self.root.path().display();
+            say(Level::Error, || format!("a file below {root} cannot be read: {error}"));
             StatusCode::INTERNAL_SERVER_ERROR
         })
+    }
+}
+
+/// Logs what every request may meet, a line at a time.
+fn say(level: Level, text: impl FnOnce() -> String) {
+    static HUSH: LazyLock<Hush> = LazyLock::new(Hush::default);
+    if let Some(unsaid) = HUSH.ask(Instant::now()) {
+        match unsaid {
+            0 => log::log!(level, "{}", text()),
+            _ => log::log!(level, "{} (and {unsaid} others since the last such line)", text()),
+        }
     }
 }
 
@@ -175,11 +203,11 @@ pub(super) fn status_of(errno: Errno) -> StatusCode {
     match errno {
         Errno::ACCESS | Errno::PERM => StatusCode::FORBIDDEN,
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => {
-            log::warn!("a file cannot be opened for now: {errno}");
+            say(Level::Warn, || format!("a file cannot be opened for now: {errno}"));
             StatusCode::SERVICE_UNAVAILABLE
         }
         Errno::IO | Errno::STALE => {
-            log::error!("a file cannot be opened: {errno}");
+            say(Level::Error, || format!("a file cannot be opened: {errno}"));
             StatusCode::INTERNAL_SERVER_ERROR
         }
         // Among them: missing, a link out of the root or in a circle, a name that is too long, a

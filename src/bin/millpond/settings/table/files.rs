@@ -36,7 +36,7 @@ pub(super) static ROWS: &[Row] = &[
         "listing-entries",
         "N",
         "Names of a directory that are listed at most",
-        ""
+        "The first ones in order. A list that was cut says so."
     ),
     maybe!(
         |text| Ok(text.to_owned()),
@@ -48,6 +48,15 @@ pub(super) static ROWS: &[Row] = &[
         "A file of ROOT for pages that do not exist (single-page applications)",
         "It is served with status 200 to clients that ask for HTML, for paths whose last name has no \
          dot."
+    ),
+    switch!(
+        "true",
+        site.files.fallback_dots,
+        "files.fallback_dots",
+        "fallback-dots",
+        "",
+        "Serve --fallback for paths whose last name has a dot, too",
+        "Such as /user/jane.doe. A missing picture is still a 404, unless it is asked for as a page."
     ),
     Row {
         table: true,
