@@ -14,6 +14,7 @@ mod cache;
 mod conditional;
 mod cors;
 mod listing;
+mod opener;
 mod options;
 mod pages;
 mod path;
@@ -32,6 +33,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
+pub use opener::FileRequest;
 pub use options::{BasicAuth, Cors, FieldRule, FileCache, FilesOptions};
 
 use crate::error::{Error, ErrorKind};

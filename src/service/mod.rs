@@ -7,5 +7,5 @@ mod hello;
 
 pub use echo::Echo;
 #[cfg(feature = "files")]
-pub use files::{BasicAuth, Cors, FieldRule, FileCache, Files, FilesOptions};
+pub use files::{BasicAuth, Cors, FieldRule, FileCache, FileRequest, Files, FilesOptions};
 pub use hello::Hello;

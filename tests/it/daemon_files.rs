@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Daemon, get, root, run, text};
+use crate::support::daemon::{Daemon, bare, get, root, run, text};
 
 #[test]
 fn a_root_is_served() {
@@ -185,4 +185,91 @@ fn a_site_may_ask_for_a_name_and_a_password() {
     daemon.signal(Signal::HUP);
     daemon.wait_for("settings read again");
     assert!(ask("Authorization: Basic YWRhOnNlY3JldA==\r\n").starts_with("HTTP/1.1 401"));
+}
+
+#[test]
+fn a_root_that_is_made_again_is_served_after_a_reload_though_confined() {
+    let www = root(&[("www/a", "old")]);
+    let at = www.path().join("www");
+    let mut daemon = Daemon::serve(&[text(&at)]);
+    let addr = daemon.addr();
+    assert!(get(addr, "/a").ends_with("\r\n\r\nold"));
+    for content in ["new", "newer"] {
+        fs::remove_dir_all(&at).unwrap();
+        fs::create_dir(&at).unwrap();
+        fs::write(at.join("a"), content).unwrap();
+        daemon.signal(Signal::HUP);
+        let line = daemon.wait_for("settings");
+        assert!(line.contains("settings read again"), "{line}");
+        let answer = get(addr, "/a");
+        assert!(answer.ends_with(&format!("\r\n\r\n{content}")), "{answer}");
+    }
+}
+
+#[test]
+fn a_root_may_be_one_that_can_be_searched_and_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let www = root(&[("index.html", "bran"), ("sub/a", "grain")]);
+    for dir in [www.path().to_owned(), www.path().join("sub")] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).unwrap();
+    }
+    let mut daemon = Daemon::serve(&[text(www.path()), "--user", "65534:65534", "--listing"]);
+    let addr = daemon.addr();
+    daemon.signal(Signal::HUP);
+    let line = daemon.wait_for("settings");
+    assert!(line.contains("settings read again"), "{line}");
+    assert!(get(addr, "/").ends_with("bran"));
+    assert!(get(addr, "/sub/a").ends_with("grain"));
+    assert!(get(addr, "/sub").starts_with("HTTP/1.1 301"), "{}", get(addr, "/sub"));
+    assert!(get(addr, "/sub/").starts_with("HTTP/1.1 403"), "{}", get(addr, "/sub/"));
+}
+
+#[test]
+fn the_log_says_at_start_what_the_root_responds_to() {
+    let (empty, page) = (root(&[("a", "")]), root(&[("index.html", "")]));
+    for (args, said) in [
+        (vec![text(empty.path())], "--listing"),
+        (vec![text(empty.path()), "--listing"], "lists"),
+        (vec![text(page.path())], "index.html"),
+    ] {
+        let mut daemon = Daemon::serve(&args);
+        let line = daemon.wait_for("GET /");
+        assert!(line.contains(said), "{line}");
+    }
+}
+
+#[test]
+fn a_connection_counts_as_two_descriptors_where_files_are_served() {
+    let www = root(&[]);
+    for (root, most) in [(Some(text(www.path())), 190), (None, 380)] {
+        let script = "ulimit -n 700; exec \"$@\"";
+        let program = env!("CARGO_BIN_EXE_millpond");
+        let mut args = vec!["-c", script, "sh", program, "serve", "-b", "tcp://127.0.0.1:0"];
+        args.extend(root);
+        let mut daemon = Daemon::start(bare("sh", &args));
+        let line = daemon.wait_for("RLIMIT_NOFILE");
+        assert!(line.contains(&format!("at most {most} connections")), "{line}");
+    }
+}
+
+#[test]
+fn a_working_directory_that_is_made_again_is_served_too() {
+    let www = root(&[("www/a", "old")]);
+    let at = www.path().join("www");
+    let program = env!("CARGO_BIN_EXE_millpond");
+    let mut command = bare(program, &["serve", ".", "-b", "tcp://127.0.0.1:0"]);
+    command.current_dir(&at);
+    let mut daemon = Daemon::start(command);
+    let addr = daemon.addr();
+    assert!(get(addr, "/a").ends_with("\r\n\r\nold"));
+    fs::remove_dir_all(&at).unwrap();
+    fs::create_dir(&at).unwrap();
+    fs::write(at.join("a"), "new").unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("settings read again");
+    assert!(get(addr, "/a").ends_with("\r\n\r\nnew"), "{}", get(addr, "/a"));
 }

@@ -106,7 +106,7 @@ pub(crate) fn confine(reach: &Reach) {
     }
 }
 
-fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
+pub(crate) fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
     let read = AccessFs::from_read(NEWEST) & !AccessFs::Execute;
     let write = read
         | AccessFs::MakeReg

@@ -11,6 +11,7 @@ mod failure;
 mod hosts;
 mod logging;
 mod manual;
+mod opener;
 mod places;
 mod reload;
 mod serve;

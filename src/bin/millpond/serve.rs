@@ -20,6 +20,7 @@ use crate::failure::{Failure, code};
 use crate::hosts::Hosts;
 use crate::logging;
 use crate::manual;
+use crate::opener;
 use crate::places::{self, Place, places};
 use crate::settings::{self, Flags, Format, Loaded, Origin, Settings, Site};
 use crate::signals::{Listener, Signals};
@@ -49,6 +50,7 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
         user.assume()?;
     }
     if settings.confine {
+        opener::start(roots(settings));
         confine(&reach(&loaded));
     }
     // Rights belong to a thread: only what starts from here on is without those given up.
@@ -203,7 +205,6 @@ fn answerer(site: &Site) -> Result<Arc<dyn Handler>, Error> {
 fn reach(loaded: &Loaded) -> Reach {
     let settings = &loaded.settings;
     let sites = || std::iter::once(&settings.site).chain(&settings.sites);
-    let roots = sites().filter_map(|site| site.root.clone());
     let again = sites().filter_map(|site| site.users.as_deref()).chain(loaded.file.as_deref());
     let more = settings.reach.iter().map(PathBuf::from);
     let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
@@ -212,9 +213,15 @@ fn reach(loaded: &Loaded) -> Reach {
         _ => None,
     });
     Reach {
-        read: roots.chain(again.map(home)).chain(more).collect(),
+        read: roots(settings).chain(again.map(home)).chain(more).collect(),
         write: settings.access.file.as_deref().map(parent).into_iter().chain(sockets).collect(),
     }
+}
+
+/// The directories that are served.
+fn roots(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let sites = std::iter::once(&settings.site).chain(&settings.sites);
+    sites.filter_map(|site| site.root.clone())
 }
 
 /// The directory that a path is in.

@@ -25,18 +25,17 @@ pub struct FilesOptions {
     /// Whether a directory without an index is answered with a list of what is in it, as HTML, or as
     /// JSON to clients that prefer it. Default: false, and the answer is 404.
     pub listing: bool,
-    /// How many names of a directory are listed at most: the first ones in order. Default: 1000. A list
-    /// that was cut ends with a note, in JSON with an object of the type `truncated`. A thousand names of
-    /// usual length stay below [`Limits::pending`](crate::config::Limits::pending); with more, a slow
-    /// reader of a list can hold a worker.
+    /// How many names of a directory are listed at most: the first ones in order. Default: 1000. A
+    /// list that was cut ends with a note, in JSON with an object of the type `truncated`. A thousand
+    /// names of usual length stay below [`Limits::pending`](crate::config::Limits::pending).
     pub listing_entries: usize,
     /// A file that is served, with status 200, in place of a 404 to clients that ask for a page: to
     /// GET and HEAD whose Accept names `text/html`, for a path whose last name has no dot (what
     /// single-page applications need). Default: none.
     pub fallback: Option<String>,
-    /// Whether the fallback is also served for paths whose last name has a dot, such as `/user/jane.doe`.
-    /// Then a script that is missing is answered with the page if the client accepts HTML. Default:
-    /// false.
+    /// Whether the fallback is also served for paths whose last name has a dot, such as
+    /// `/user/jane.doe`. Then a script that is missing is answered with the page if the client accepts
+    /// HTML. Default: false.
     pub fallback_dots: bool,
     /// Files that are sent as the body of answers with these statuses, 400 to 599. Default: none; the
     /// body is the status as a line of text.
@@ -80,8 +79,8 @@ pub struct FilesOptions {
 pub struct FieldRule {
     /// Which paths, decoded: `*` stands for any bytes but a slash, `**` for any bytes, `?` for one
     /// that is no slash. A pattern that begins with a slash is matched against the whole path, another
-    /// against the last name in it: `/assets/**`, `*.html`. After its first `*` or `?` it has at most 127
-    /// characters.
+    /// against the last name in it: `/assets/**`, `*.html`. After its first `*` or `?` it has at most
+    /// 127 characters.
     pub pattern: String,
     /// The field's name.
     pub name: String,

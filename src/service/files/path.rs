@@ -76,8 +76,8 @@ fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Nowhere> {
     Ok(Cow::Owned(decoded))
 }
 
-/// The path of any target as rules for fields see it: without the slash at its start, and decoded as far
-/// as that goes. It is for matching alone; nothing is opened by it.
+/// The path of any target as rules for fields see it: without the slash at its start, and decoded as
+/// far as that goes. It is for matching alone; nothing is opened by it.
 pub(super) fn lenient(path: &str) -> Cow<'_, [u8]> {
     let path = path.strip_prefix('/').unwrap_or(path).as_bytes();
     if !path.contains(&b'%') {

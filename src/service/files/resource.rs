@@ -39,8 +39,8 @@ pub(super) struct Version {
     etag: HeaderValue,
     /// When it was modified, in seconds since 1970. It may be a time to come.
     modified: Option<u64>,
-    /// The fields of a 200, and those of a 304 (RFC 9110 §15.4.5). They have a Last-Modified unless that
-    /// was a time to come when they were made.
+    /// The fields of a 200, and those of a 304 (RFC 9110 §15.4.5). They have a Last-Modified unless
+    /// that was a time to come when they were made.
     fields: HeaderMap,
     brief: HeaderMap,
 }
@@ -83,9 +83,10 @@ impl Stamp {
     /// The entity tag: another for each file, size, time of modification and time of change, and weak
     /// as long as that might not be enough (RFC 9110 §8.8.1).
     ///
-    /// The time of change counts because nobody can set it: builds that set all times of modification to
-    /// one value replace files by others of the same size, and inodes are used again. The hash is not
-    /// keyed, so that a tag outlives the process, and shows neither inode nor time of change.
+    /// The time of change counts because no program can set it: builds that set all times of
+    /// modification to one value replace files by others of the same size, and inodes are used again.
+    /// The hash is not keyed, so that a tag outlives the process, and shows neither inode nor time of
+    /// change.
     fn etag(&self) -> String {
         let mut hasher = DefaultHasher::new();
         (self.ino, self.size, self.modified, self.changed).hash(&mut hasher);

@@ -10,18 +10,17 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use rustix::fs::{
-    Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, openat2,
-};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat};
 use rustix::io::Errno;
 
+use super::opener;
 use crate::error::{Error, ErrorKind};
 
 /// How a file is opened. A FIFO does not block, a terminal does not become the process's own.
-const READ: OFlags =
+pub(super) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// How often openat2(2) is tried when it cannot tell whether a rename led it astray (`EAGAIN`).
@@ -36,6 +35,8 @@ const HOLD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC
 pub(super) struct Root {
     dir: ArcSwap<OwnedFd>,
     path: PathBuf,
+    /// The path as it is looked at again: absolute, as the working directory may be what is removed.
+    place: PathBuf,
     openat2: bool,
 }
 
@@ -55,9 +56,15 @@ impl Opened {
 impl Root {
     /// Opens the root directory. It has to be searchable; one that cannot be read has no listing.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let dir = hold(path).map_err(|errno| unfit(path, errno, ""))?;
-        let mut root =
-            Self { dir: ArcSwap::from_pointee(dir), path: path.to_owned(), openat2: true };
+        let place = place(path);
+        let is_there = |dir: &OwnedFd| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
+        let dir = match hold(path) {
+            // The working directory was removed and perhaps made again.
+            Ok(dir) if !is_there(&dir) => hold(&place),
+            outcome => outcome,
+        };
+        let dir = ArcSwap::from_pointee(dir.map_err(|errno| unfit(path, errno, ""))?);
+        let mut root = Self { dir, path: path.to_owned(), place, openat2: true };
         // The first try tells whether openat2(2) is there: sandboxes deny it with any errno.
         if root.open_at(&root.dir.load(), b".", HOLD).is_err() {
             root.openat2 = false;
@@ -65,7 +72,7 @@ impl Root {
             log::debug!("no openat2(2) here: paths are resolved name by name");
         }
         let readable = || accessat(&**root.dir.load(), c".", Access::READ_OK, AtFlags::empty());
-        match root.open_at(&root.dir.load(), b".", READ) {
+        match root.read_at(&root.dir.load(), b".") {
             Err(Errno::ACCESS) if readable().is_err() => {}
             // Its mode allows it, and the kernel does not.
             Err(errno @ Errno::ACCESS) => return Err(unfit(path, errno, CONFINED)),
@@ -97,7 +104,7 @@ impl Root {
     }
 
     fn look(&self, dir: &OwnedFd, path: &[u8]) -> Result<Opened, Errno> {
-        let fd = match self.open_at(dir, path, READ) {
+        let fd = match self.read_at(dir, path) {
             Err(Errno::ACCESS) => self.open_at(dir, path, HOLD).map_err(|_| Errno::ACCESS),
             outcome => outcome,
         }?;
@@ -110,8 +117,8 @@ impl Root {
         }
     }
 
-    /// If the root directory was removed: takes the one that is at its path now. `false`: there is none,
-    /// or the one that is held still exists.
+    /// If the root directory was removed: takes the one that is at its path now. `false`: there is
+    /// none, or the one that is held still exists.
     fn renew(&self, dir: &Arc<OwnedFd>) -> bool {
         if fstat(&**dir).is_ok_and(|stat| stat.st_nlink > 0) {
             return false;
@@ -120,25 +127,22 @@ impl Root {
             // Another thread was quicker.
             return true;
         }
-        let Ok(dir) = hold(&self.path) else { return false };
+        let Ok(dir) = hold(&self.place) else { return false };
         self.dir.store(Arc::new(dir));
         log::info!("{} was removed and made again", self.path.display());
         true
     }
 
     fn open_at(&self, dir: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        if !self.openat2 {
-            return walk::open(dir, path, flags);
+        open_at(dir, path, flags, self.openat2)
+    }
+
+    /// Opens for reading, by the process's opener if this thread may not.
+    fn read_at(&self, dir: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.open_at(dir, path, READ) {
+            Err(Errno::ACCESS) => opener::open(&self.place, dir, path, self.openat2),
+            outcome => outcome,
         }
-        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let mut last = Errno::AGAIN;
-        for _ in 0..TRIES {
-            match openat2(dir, path, flags, Mode::empty(), within) {
-                Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
-                outcome => return outcome,
-            }
-        }
-        Err(last)
     }
 
     /// The same root without openat2(2), as on an older kernel.
@@ -153,8 +157,45 @@ impl Root {
 const CONFINED: &str = "its mode allows it, and the confinement (Landlock) does not: name it in \
                         `reach`, and start again";
 
+/// Opens what is at `path` below a directory.
+pub(super) fn open_at(
+    dir: &OwnedFd,
+    path: &[u8],
+    flags: OFlags,
+    openat2: bool,
+) -> Result<OwnedFd, Errno> {
+    if !openat2 {
+        return walk::open(dir, path, flags);
+    }
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut last = Errno::AGAIN;
+    for _ in 0..TRIES {
+        match rustix::fs::openat2(dir, path, flags, Mode::empty(), within) {
+            Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
+            outcome => return outcome,
+        }
+    }
+    Err(last)
+}
+
+/// The absolute path of a root. Where the working directory is gone, it counts from where it was when
+/// the first root was opened.
+fn place(path: &Path) -> PathBuf {
+    static FIRST: OnceLock<PathBuf> = OnceLock::new();
+    match std::env::current_dir() {
+        Ok(dir) => {
+            let _ = FIRST.set(dir);
+            std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+        }
+        Err(_) => {
+            let joined = FIRST.get().map(|dir| std::path::absolute(dir.join(path)));
+            joined.and_then(Result::ok).unwrap_or_else(|| path.to_owned())
+        }
+    }
+}
+
 /// Opens the root directory by its path.
-fn hold(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn hold(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, HOLD, Mode::empty())
 }
 

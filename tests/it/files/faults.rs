@@ -227,3 +227,57 @@ fn a_listing_is_made_once_for_all_who_ask_within_the_time_that_was_set() {
     assert_eq!(site.get("/", &["Accept: application/json"]).body, json.body);
     assert_ne!(json.body, first.body);
 }
+
+#[test]
+fn the_fallback_is_served_for_names_with_a_dot_if_that_is_set() {
+    let site = Site::new();
+    site.write("index.html", "app");
+    let fallback = Some("index.html".to_owned());
+    site.serve(FilesOptions { fallback, fallback_dots: true, ..FilesOptions::default() });
+    let answer = site.get("/user/jane.doe", &["Accept: text/html"]);
+    assert_eq!((answer.status, answer.text()), (200, "app"));
+    for (target, accept) in [("/old.js", "*/*"), ("/.env", "text/html"), ("/a/../b", "text/html")] {
+        assert_eq!(site.get(target, &[&format!("Accept: {accept}")]).status, 404, "{target}");
+    }
+}
+
+#[test]
+fn guesses_at_passwords_wait_for_no_worker_and_hold_up_nobody_who_is_known() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let site = Site::new();
+    let hash = |cost| bcrypt::hash("grain", cost).unwrap();
+    site.write("a", "x").write("users", format!("miller:{}\nother:{}\n", hash(4), hash(8)));
+    let auth = BasicAuth { realm: "mill".to_owned(), users: site.path("users") };
+    site.serve(FilesOptions { basic_auth: Some(auth), ..FilesOptions::default() });
+    // miller:grain
+    let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
+    assert_eq!(site.get("/a", &[right]).status, 200);
+    let (stop, refused) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // miller:chaff
+                    let answer = site.get("/a", &["Authorization: Basic bWlsbGVyOmNoYWZm"]);
+                    match answer.status {
+                        401 => {}
+                        503 => {
+                            assert_eq!(answer.field("retry-after").as_deref(), Some("1"));
+                            refused.store(true, Ordering::Relaxed);
+                        }
+                        other => panic!("{other}"),
+                    }
+                }
+            });
+        }
+        // Two workers, and one permit: a second guess in the meantime is refused at once.
+        until("a guess is refused", || {
+            assert_eq!(site.get("/a", &[right]).text(), "x");
+            refused.load(Ordering::Relaxed)
+        });
+        for _ in 0..20 {
+            assert_eq!(site.get("/a", &[right]).text(), "x");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
