@@ -30,7 +30,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 pub use opener::FileRequest;
@@ -44,6 +43,7 @@ use auth::{Access, Guard};
 use cache::{Entry, Place};
 use cors::Sharing;
 use listing::View;
+use pages::Page;
 use path::{Nowhere, encode, lenient, relative};
 use root::Root;
 use shelf::{Shelf, status_of};
@@ -257,11 +257,11 @@ impl Files {
         let page = match self.shelf.pages() {
             // No path has a NUL in it.
             Some(pages) => pages.get(&[path, &[0, as_json.into()]].concat(), Instant::now(), make),
-            None => make().map(Bytes::from),
+            None => make().map(Page::from),
         };
         match page {
             Ok(page) => {
-                let mut answer = listing::response(page, as_json);
+                let mut answer = listing::response(&page, as_json);
                 if self.options.nosniff {
                     let value = HeaderValue::from_static("nosniff");
                     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::os::fd::OwnedFd;
 
-use bytes::Bytes;
 use http::{HeaderValue, header};
 use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
 use rustix::io::Errno;
 
 use super::conditional::http_date;
+use super::pages::Page;
 use super::path::{encode, is_hidden};
 use super::root::Root;
 use crate::http::Response;
@@ -54,12 +54,12 @@ pub(super) fn page(
 }
 
 /// A response with a listing.
-pub(super) fn response(page: Bytes, as_json: bool) -> Response {
+pub(super) fn response(page: &Page, as_json: bool) -> Response {
     let answer = if as_json {
-        Response::json(page)
+        Response::json(page.body())
     } else {
         let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
-        Response::html(page).with_header(header::CONTENT_SECURITY_POLICY, policy)
+        Response::html(page.body()).with_header(header::CONTENT_SECURITY_POLICY, policy)
     };
     answer
         .with_header(header::VARY, HeaderValue::from_static("Accept"))

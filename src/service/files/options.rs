@@ -27,7 +27,8 @@ pub struct FilesOptions {
     pub listing: bool,
     /// How many names of a directory are listed at most: the first ones in order. Default: 1000. A
     /// list that was cut ends with a note, in JSON with an object of the type `truncated`. A thousand
-    /// names of usual length stay below [`Limits::pending`](crate::config::Limits::pending).
+    /// names of usual length stay below [`Limits::pending`](crate::config::Limits::pending); with more
+    /// and the cache off, a slow reader of a list can hold a worker.
     pub listing_entries: usize,
     /// A file that is served, with status 200, in place of a 404 to clients that ask for a page: to
     /// GET and HEAD whose Accept names `text/html`, for a path whose last name has no dot (what

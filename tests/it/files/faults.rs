@@ -281,3 +281,30 @@ fn guesses_at_passwords_wait_for_no_worker_and_hold_up_nobody_who_is_known() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn slow_readers_of_long_listings_hold_no_worker() {
+    let site = Site::new();
+    for n in 0..400 {
+        site.write(&format!("{n:0>200}"), "");
+    }
+    site.write("sub/a", "quick");
+    site.serve(FilesOptions { listing: true, listing_entries: usize::MAX, ..Default::default() });
+    let length = site.get("/", &[]).body.len();
+    assert!(length > 200_000, "{length}");
+    // More than their sockets take, so that each of them waits for its reader.
+    let mut slow: Vec<_> = (0..20).map(|_| site.connect()).collect();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(30);
+    for stream in &mut slow {
+        std::io::Write::write_all(stream, &request).unwrap();
+    }
+    until("all of them are parked", || site.server().stats().parked >= 20);
+    assert_eq!(site.get("/sub/a", &[]).text(), "quick");
+    // Every byte of what was asked for comes.
+    let last = slow.pop().unwrap();
+    drop(slow);
+    let mut last = last;
+    for _ in 0..30 {
+        assert_eq!(super::receive(&mut last, false).body.len(), length);
+    }
+}
