@@ -38,6 +38,8 @@ pub(super) struct Root {
     /// The path as it is looked at again: absolute, as the working directory may be what is removed.
     place: PathBuf,
     openat2: bool,
+    /// Whether the file system counts the links to directories: one that was removed has none.
+    has_links: bool,
 }
 
 /// Something below the root that was opened, and what it was then.
@@ -57,14 +59,16 @@ impl Root {
     /// Opens the root directory. It has to be searchable; one that cannot be read has no listing.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let place = place(path);
-        let is_there = |dir: &OwnedFd| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
+        let has_links = |dir: &OwnedFd| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
         let dir = match hold(path) {
             // The working directory was removed and perhaps made again.
-            Ok(dir) if !is_there(&dir) => hold(&place),
+            Ok(dir) if !has_links(&dir) => hold(&place),
             outcome => outcome,
         };
-        let dir = ArcSwap::from_pointee(dir.map_err(|errno| unfit(path, errno, ""))?);
-        let mut root = Self { dir, path: path.to_owned(), place, openat2: true };
+        let dir = dir.map_err(|errno| unfit(path, errno, ""))?;
+        let has_links = has_links(&dir);
+        let dir = ArcSwap::from_pointee(dir);
+        let mut root = Self { dir, path: path.to_owned(), place, openat2: true, has_links };
         // The first try tells whether openat2(2) is there: sandboxes deny it with any errno.
         if root.open_at(&root.dir.load(), b".", HOLD).is_err() {
             root.openat2 = false;
@@ -109,18 +113,17 @@ impl Root {
             outcome => outcome,
         }?;
         let stat = fstat(&fd)?;
-        let opened = Opened { file: fd.into(), stat };
-        // A directory that was removed can still be opened through itself.
-        match opened.kind() == FileType::Directory && stat.st_nlink == 0 {
+        // A root that was removed can still be opened through itself.
+        match path == b"." && self.is_removed(&stat) {
             true => Err(Errno::NOENT),
-            false => Ok(opened),
+            false => Ok(Opened { file: fd.into(), stat }),
         }
     }
 
     /// If the root directory was removed: takes the one that is at its path now. `false`: there is
     /// none, or the one that is held still exists.
     fn renew(&self, dir: &Arc<OwnedFd>) -> bool {
-        if fstat(&**dir).is_ok_and(|stat| stat.st_nlink > 0) {
+        if !fstat(&**dir).is_ok_and(|stat| self.is_removed(&stat)) {
             return false;
         }
         if !Arc::ptr_eq(dir, &self.dir.load()) {
@@ -131,6 +134,10 @@ impl Root {
         self.dir.store(Arc::new(dir));
         log::info!("{} was removed and made again", self.path.display());
         true
+    }
+
+    fn is_removed(&self, root: &Stat) -> bool {
+        self.has_links && root.st_nlink == 0
     }
 
     fn open_at(&self, dir: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
