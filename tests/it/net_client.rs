@@ -1,8 +1,10 @@
 //! `millpond connect` on a terminal, without privileges, with host names of several addresses, and
 //! where something is too long or too late.
 
+use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -11,8 +13,8 @@ use millpond::net::{Listener, Stream};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use crate::net_common::{Dir, skipped, unix};
-use crate::net_connect::{feed, nobody, prints, run};
-use crate::support::PATIENCE;
+use crate::net_connect::{client, echo_once, feed, nobody, prints, run};
+use crate::support::{PATIENCE, until};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
 
@@ -37,6 +39,89 @@ fn apart(namespace: &str, script: &str, zero: &str, args: &[&str]) -> Option<Out
     };
     skipped(&format!("no namespace can be made with unshare(1): {refused}"));
     None
+}
+
+#[test]
+fn line_ends_are_sent_as_crlf_when_asked_for() {
+    let (endpoint, server) = echo_once();
+    prints(&run(&["--crlf", &endpoint, "a\nb\r\n\n", "--raw"]), 0, "a\r\nb\r\n\r\n");
+    server.join().unwrap();
+    let (endpoint, server) = echo_once();
+    prints(&feed(&["--crlf", &endpoint], b"a\nb\r\n\n"), 0, "a\r\nb\r\n\r\n");
+    server.join().unwrap();
+    // Otherwise bytes are sent as they are.
+    let (endpoint, server) = echo_once();
+    prints(&feed(&[&endpoint], b"a\n"), 0, "a\n");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_line_that_is_typed_at_a_terminal_ends_in_crlf() {
+    for (flag, expected) in
+        [("", &b"GET / HTTP/1.0\r\n\r\n"[..]), ("--crlf=never", b"GET / HTTP/1.0\n\n")]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let line = format!("{MILLPOND} connect {flag} tcp://{}", listener.local_addr().unwrap());
+        // script(1) runs it on a terminal of its own, and types what it reads.
+        let child = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn();
+        let Ok(mut child) = child else {
+            skipped("script(1) is not installed");
+            return;
+        };
+        child.stdin.as_mut().unwrap().write_all(b"GET / HTTP/1.0\n\n").unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut received = vec![0; expected.len()];
+        stream.read_exact(&mut received).unwrap();
+        assert_eq!(received, expected);
+        drop(stream);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_message_may_be_any_bytes() {
+    let (endpoint, server) = echo_once();
+    let message = OsStr::from_bytes(b"\xff");
+    let output = client(&[&endpoint]).arg(message).output().unwrap();
+    prints(&output, 0, "Received b\"\\xff\"\n");
+    assert_eq!(server.join().unwrap(), b"\xff");
+
+    let (endpoint, server) = echo_once();
+    prints(&run(&["--hex", &endpoint, "00 ff\n0a"]), 0, "Received b\"\\x00\\xff\\n\"\n");
+    assert_eq!(server.join().unwrap(), b"\x00\xff\n");
+
+    let output = run(&["--hex", &endpoint, "0g"]);
+    prints(&output, 2, "");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.starts_with("error: invalid --hex message: \"0g\" is not a byte\n"), "{error}");
+}
+
+#[test]
+fn it_ends_when_nobody_reads_its_output() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let table: [&[&str]; 3] =
+        [&[&endpoint], &[&endpoint, "--recv-only"], &[&endpoint, "x", "-w", "600"]];
+    for args in table {
+        // Standard input stays open, and the server sends nothing.
+        let mut child = client(args).stdin(Stdio::piped()).spawn().unwrap();
+        let (_stream, _) = listener.accept().unwrap();
+        drop(child.stdout.take());
+        let mut status = None;
+        until("the client ends", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        let mut error = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+        assert_eq!((status.unwrap().code(), error.as_str()), (Some(0), ""), "{args:?}");
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(crate) fn prints(output: &Output, code: i32, stdout: &str) {
 }
 
 /// Serves one connection: reads to its end, then sends it all back.
-fn echo_once() -> (String, std::thread::JoinHandle<Vec<u8>>) {
+pub(crate) fn echo_once() -> (String, std::thread::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {

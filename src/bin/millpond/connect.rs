@@ -2,10 +2,13 @@
 
 mod exchange;
 mod line;
+mod message;
 mod ping;
 mod probe;
+mod reader;
 mod relay;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
@@ -17,6 +20,7 @@ use millpond::{Error, ErrorKind};
 
 use crate::failure::{Failure, code};
 use line::Line;
+use message::CrlfWhen;
 
 /// Connects to a server, sends, prints what comes back
 #[derive(Args, Clone, Debug)]
@@ -25,12 +29,21 @@ pub(crate) struct ConnectArgs {
     /// unixpacket:PATH, icmp:HOST (ping), ip4:PROTO:HOST (raw packets)
     #[arg(value_name = "ENDPOINT")]
     endpoint: String,
-    /// What to send, after which the answer is printed; without it, standard input is sent and what
+    /// What to send, after which the response is printed; without it, standard input is sent and what
     /// comes is printed, both at once
     #[arg(value_name = "MESSAGE")]
-    message: Option<String>,
+    message: Option<OsString>,
 
-    /// Wait so long for the connection, and for an answer to MESSAGE
+    /// Send each line end as CRLF, as HTTP, SMTP and most text protocols want it: auto for lines that
+    /// are typed at a terminal over TCP, always, never
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", num_args = 0..=1,
+        require_equals = true, default_missing_value = "always", hide_possible_values = true)]
+    crlf: CrlfWhen,
+    /// MESSAGE is written in hexadecimal digits: "48 65 6c 6c 6f"
+    #[arg(long, requires = "message")]
+    hex: bool,
+
+    /// Timeout for the connection, and for a response to MESSAGE
     #[arg(short = 'w', long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
     /// End when nothing was sent or received for so long
@@ -90,6 +103,7 @@ pub(crate) fn run(args: &ConnectArgs) -> ExitCode {
 }
 
 fn attempt(args: &ConnectArgs) -> Result<ExitCode, Failure> {
+    let message = message::bytes(args)?;
     let mut endpoint: Endpoint = args.endpoint.parse()?;
     let family = match (args.four, args.six) {
         (true, _) => Family::V4,
@@ -103,7 +117,12 @@ fn attempt(args: &ConnectArgs) -> Result<ExitCode, Failure> {
         endpoint = endpoint.with_family(if ip.is_ipv4() { Family::V4 } else { Family::V6 })?;
     }
     if matches!(endpoint, Endpoint::Icmp { .. }) && !args.probe {
-        return ping::run(args, &endpoint, from.and_then(|from| from.as_socket()));
+        return ping::run(
+            args,
+            &endpoint,
+            from.and_then(|from| from.as_socket()),
+            message.as_deref(),
+        );
     }
     if args.probe {
         return probe::run(args, &endpoint, from.as_ref());
@@ -115,8 +134,8 @@ fn attempt(args: &ConnectArgs) -> Result<ExitCode, Failure> {
     if args.verbose {
         note(&format!("{}: {}", args.endpoint, line.names()));
     }
-    match &args.message {
-        Some(message) => exchange::run(args, &endpoint, &mut line, message.as_bytes())?,
+    match message {
+        Some(message) => exchange::run(args, &endpoint, &mut line, &message)?,
         None => relay::run(args, &endpoint, &mut line)?,
     }
     Ok(ExitCode::SUCCESS)

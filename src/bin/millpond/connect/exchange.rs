@@ -4,8 +4,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use millpond::net::{Endpoint, Received};
+use rustix::io::Errno;
 
 use super::line::{Line, ROOM};
+use super::reader::{Waited, wait};
 use super::{ConnectArgs, broken, note, print};
 use crate::failure::{Failure, code};
 
@@ -63,14 +65,24 @@ pub(super) fn linger(line: &mut Line) {
     }
 }
 
+/// Receives once. `None`: nobody reads standard output any more.
+fn receive(args: &ConnectArgs, line: &Line, buf: &mut [u8]) -> io::Result<Option<Received>> {
+    match wait(line, args.idle.unwrap_or(args.timeout))? {
+        Waited::Unread => Ok(None),
+        Waited::TimedOut => Err(Errno::TIMEDOUT.into()),
+        Waited::Ready => line.recv(buf).map(Some),
+    }
+}
+
 /// A stream's answer is what comes until its end; or until it stops coming.
 fn stream(args: &ConnectArgs, endpoint: &Endpoint, line: &Line) -> Result<(), Failure> {
     let mut answer = Vec::new();
     let mut buf = vec![0; 64 * 1024];
     let mut total = 0;
     loop {
-        let len = match line.recv(&mut buf) {
-            Ok(received) => received.len,
+        let len = match receive(args, line, &mut buf) {
+            Ok(Some(received)) => received.len,
+            Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut && total > 0 => {
                 let time = args.idle.unwrap_or(args.timeout);
                 note(&format!(
@@ -102,8 +114,9 @@ fn records(args: &ConnectArgs, endpoint: &Endpoint, line: &Line) -> Result<(), F
     let mut buf = vec![0; ROOM];
     let mut count = 0;
     loop {
-        let received = match line.recv(&mut buf) {
-            Ok(received) => received,
+        let received = match receive(args, line, &mut buf) {
+            Ok(Some(received)) => received,
+            Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut && count > 0 => return Ok(()),
             Err(error) => {
                 return Err(broken("nothing received from", endpoint, error));

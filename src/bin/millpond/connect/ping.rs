@@ -16,8 +16,9 @@ pub(super) fn run(
     args: &ConnectArgs,
     endpoint: &Endpoint,
     from: Option<SocketAddr>,
+    message: Option<&[u8]>,
 ) -> Result<ExitCode, Failure> {
-    let payload = args.message.as_deref().map_or(&PAYLOAD[..], str::as_bytes);
+    let payload = message.unwrap_or(&PAYLOAD);
     if payload.len() > 65_000 {
         let what = format!("MESSAGE has {} bytes", payload.len());
         return Err(

@@ -1,16 +1,18 @@
 //! Standard input to the socket and the socket to standard output, both at once.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use millpond::net::Endpoint;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use millpond::net::{Endpoint, Transport};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use super::exchange::{linger, shut, silent, warn_if_cut};
 use super::line::{Line, ROOM};
+use super::message::{CrlfWhen, LineEnds};
+use super::reader::{has_gone, poll_until, watch};
 use super::{ConnectArgs, broken, print};
 use crate::failure::{Failure, code};
 
@@ -28,6 +30,10 @@ struct Relay<'a> {
     input: bool,
     /// Whether the socket may give more.
     output: bool,
+    /// Room to read one piece of standard input.
+    room: Vec<u8>,
+    /// Set where line ends are sent as CRLF.
+    line_ends: Option<LineEnds>,
     /// What was read: one piece, of which `pending` is not sent yet. No more is read meanwhile.
     piece: Vec<u8>,
     pending: Range<usize>,
@@ -44,24 +50,47 @@ pub(super) fn run(args: &ConnectArgs, endpoint: &Endpoint, line: &mut Line) -> R
         line,
         input: !args.recv_only,
         output: !args.send_only,
-        piece: vec![0; piece],
+        room: vec![0; piece],
+        line_ends: sends_crlf(args, endpoint).then(LineEnds::default),
+        piece: Vec::new(),
         pending: 0..0,
         buf: vec![0; ROOM],
     };
     relay.run()
 }
 
+/// Whether line ends of standard input become CRLF. A terminal gives LF alone for the return key.
+fn sends_crlf(args: &ConnectArgs, endpoint: &Endpoint) -> bool {
+    match args.crlf {
+        CrlfWhen::Always => true,
+        CrlfWhen::Never => false,
+        CrlfWhen::Auto => {
+            matches!(endpoint, Endpoint::Inet { transport: Transport::Tcp, .. })
+                && io::stdin().is_terminal()
+        }
+    }
+}
+
+/// What can be done without waiting.
+struct Ready {
+    receive: bool,
+    send: bool,
+    read: bool,
+    /// The reader of standard output has closed it.
+    unread: bool,
+}
+
 impl Relay<'_> {
     fn run(mut self) -> Result<(), Failure> {
         while self.input || self.output || !self.pending.is_empty() {
-            let Some((readable, writable, input)) = self.wait()? else { return self.quiet() };
-            if readable && !self.receive()? {
+            let Some(ready) = self.wait()? else { return self.quiet() };
+            if ready.unread || (ready.receive && !self.receive()?) {
                 return Ok(());
             }
-            if writable {
+            if ready.send {
                 self.send()?;
             }
-            if input {
+            if ready.read {
                 self.read()?;
             }
         }
@@ -84,39 +113,40 @@ impl Relay<'_> {
     }
 
     /// Waits for what can be done: receive, send, read input. `None`: nothing happened in time.
-    fn wait(&self) -> Result<Option<(bool, bool, bool)>, Failure> {
+    fn wait(&self) -> Result<Option<Ready>, Failure> {
         let deadline = self.patience().map(|patience| Instant::now() + patience);
-        let stdin = io::stdin();
+        let (stdin, stdout) = (io::stdin(), io::stdout());
         let sending = !self.pending.is_empty();
         let mut socket = PollFlags::empty();
         socket.set(PollFlags::IN, self.output);
         socket.set(PollFlags::OUT, sending);
-        let mut fds = Vec::with_capacity(2);
+        let mut fds = Vec::with_capacity(3);
         if !socket.is_empty() {
             fds.push(PollFd::from_borrowed_fd(self.line.as_fd(), socket));
         }
-        if self.input && !sending {
+        let reading = self.input && !sending;
+        if reading {
             fds.push(PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN));
         }
-        loop {
-            let left = deadline.map(|deadline| {
-                let left = deadline.saturating_duration_since(Instant::now());
-                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
-            });
-            match poll(&mut fds, left.as_ref()) {
-                Ok(0) => return Ok(None),
-                Ok(_) => break,
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    return Err(Failure::io(code::RUNTIME, "cannot wait", errno.into()));
-                }
-            }
+        // What has been printed to the end may be read by nobody.
+        if self.output {
+            fds.push(watch(&stdout));
         }
-        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let waited = poll_until(&mut fds, deadline);
+        if !waited.map_err(|error| Failure::io(code::RUNTIME, "cannot wait", error))? {
+            return Ok(None);
+        }
+        let mut fds = fds.iter();
+        let mut ready =
+            |asked: bool| asked && fds.next().is_some_and(|fd| !fd.revents().is_empty());
         // An error or a hang-up shows at whichever call comes first.
-        let socket = !socket.is_empty() && ready.next().unwrap_or(false);
-        let input = ready.next().unwrap_or(false);
-        Ok(Some((socket && self.output, socket && sending, input)))
+        let socket = ready(!socket.is_empty());
+        Ok(Some(Ready {
+            receive: socket && self.output,
+            send: socket && sending,
+            read: ready(reading),
+            unread: self.output && fds.next().is_some_and(has_gone),
+        }))
     }
 
     /// The end for want of anything happening.
@@ -152,7 +182,7 @@ impl Relay<'_> {
     }
 
     fn read(&mut self) -> Result<(), Failure> {
-        let len = match rustix::io::read(io::stdin(), &mut self.piece[..]) {
+        let len = match rustix::io::read(io::stdin(), &mut self.room[..]) {
             Ok(len) => len,
             // Somebody else read it, or the terminal is another job's for now.
             Err(Errno::INTR | Errno::AGAIN) => return Ok(()),
@@ -161,7 +191,12 @@ impl Relay<'_> {
                 return Err(Failure::io(code::RUNTIME, what, errno.into()));
             }
         };
-        self.pending = 0..len;
+        self.piece.clear();
+        match &mut self.line_ends {
+            Some(ends) => ends.translate(&self.room[..len], &mut self.piece),
+            None => self.piece.extend_from_slice(&self.room[..len]),
+        }
+        self.pending = 0..self.piece.len();
         if len == 0 {
             self.input = false;
             if !self.args.no_shutdown || self.args.send_only {
