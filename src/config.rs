@@ -331,7 +331,7 @@ impl Config {
         let field = &overload.patience_field;
         if !field.is_empty() && HeaderName::from_bytes(field.as_bytes()).is_err() {
             return Err(invalid(
-                format!("overload.patience_field is {field:?}, which is no name of a field"),
+                format!("overload.patience_field is {field:?}, which is not a field name"),
                 "letters, digits and hyphens, such as X-Request-Timeout; empty turns it off",
             ));
         }

@@ -37,7 +37,7 @@ use crate::error::{Error, ErrorKind};
 /// assert_eq!(endpoint.to_string(), "unixgram:@pond");
 ///
 /// let error = "tcp://localhost:http".parse::<Endpoint>().unwrap_err();
-/// assert!(error.to_string().contains("\"http\" is no port"));
+/// assert!(error.to_string().contains("invalid port \"http\""));
 /// # Ok::<(), millpond::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -53,7 +53,7 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, Error> {
         "fd" => Ok(Endpoint::Fd(rest.to_owned())),
         _ if text.starts_with(['/', '.', '@']) => Err(schemeless(text)),
         _ if text[scheme.len()..].starts_with("://") || is_unknown_scheme(scheme, rest) => {
-            let what = format!("{scheme:?} is no scheme; there are {SCHEMES}");
+            let what = format!("unknown scheme {scheme:?}: expected {SCHEMES}");
             Err(wrong(text, &what, EXAMPLE))
         }
         _ => self::inet(text, text, Transport::Tcp, Family::Any),
@@ -62,7 +62,7 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, Error> {
 
 /// The error for a wrong endpoint: what is wrong with it, and a right one.
 pub(super) fn wrong(text: &str, what: &str, right: &str) -> Error {
-    Error::new(ErrorKind::Endpoint, format!("{text:?} is no endpoint: {what}"))
+    Error::new(ErrorKind::Endpoint, format!("invalid endpoint {text:?}: {what}"))
         .with_hint(format!("an endpoint looks like {right}"))
 }
 
@@ -115,7 +115,7 @@ fn inet(text: &str, rest: &str, transport: Transport, family: Family) -> Result<
         .filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|port| port.parse().ok())
         .ok_or_else(|| {
-            wrong(text, &format!("{port:?} is no port, a number from 0 to 65535"), example)
+            wrong(text, &format!("invalid port {port:?}: expected 0 to 65535"), example)
         })?;
     let host = match (host, family) {
         ("", Family::V4) => Host::Ip(Ipv4Addr::UNSPECIFIED.into()),
@@ -135,10 +135,10 @@ pub(super) fn check_family(text: &str, family: Family, host: &Host) -> Result<()
     };
     match (family, is_v6) {
         (Family::V4, true) => {
-            Err(wrong(text, &format!("{host} is no IPv4 address"), "tcp4://127.0.0.1:8888"))
+            Err(wrong(text, &format!("{host} is not an IPv4 address"), "tcp4://127.0.0.1:8888"))
         }
         (Family::V6, false) => {
-            Err(wrong(text, &format!("{host} is no IPv6 address"), "tcp6://[::1]:8888"))
+            Err(wrong(text, &format!("{host} is not an IPv6 address"), "tcp6://[::1]:8888"))
         }
         _ => Ok(()),
     }
@@ -150,14 +150,15 @@ fn host(text: &str, host: &str, example: &str) -> Result<Host, Error> {
             Some((ip, zone)) => (ip, Some(zone)),
             None => (inner, None),
         };
-        let ip: Ipv6Addr =
-            ip.parse().map_err(|_| wrong(text, &format!("{ip:?} is no IPv6 address"), example))?;
+        let ip: Ipv6Addr = ip
+            .parse()
+            .map_err(|_| wrong(text, &format!("invalid IPv6 address {ip:?}"), example))?;
         return match zone {
             None => Ok(Host::Ip(ip.into())),
             Some(zone) if is_interface(zone) => Ok(Host::Zoned(ip, zone.to_owned())),
             Some(zone) => Err(wrong(
                 text,
-                &format!("the zone {zone:?} is no name of an interface"),
+                &format!("invalid zone {zone:?}: expected the name or number of an interface"),
                 "tcp://[fe80::1%eth0]:8888",
             )),
         };
@@ -166,12 +167,12 @@ fn host(text: &str, host: &str, example: &str) -> Result<Host, Error> {
         return Ok(Host::Ip(ip.into()));
     }
     if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(wrong(text, &format!("{host:?} is no IPv4 address"), "tcp://127.0.0.1:8888"));
+        return Err(wrong(text, &format!("invalid IPv4 address {host:?}"), "tcp://127.0.0.1:8888"));
     }
     // What getaddrinfo(3) would look up; an international name comes in its ASCII form.
     let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     if host.len() > 253 || !host.bytes().all(named) || host.starts_with(['-', '.']) {
-        return Err(wrong(text, &format!("{host:?} is no host name"), "tcp://localhost:8888"));
+        return Err(wrong(text, &format!("invalid host name {host:?}"), "tcp://localhost:8888"));
     }
     Ok(Host::Name(host.to_owned()))
 }
@@ -253,7 +254,7 @@ fn raw(text: &str, rest: &str) -> Result<Endpoint, Error> {
     check_family(text, Family::V4, &host)?;
     let named = PROTOCOLS.iter().find(|(name, _)| *name == protocol).map(|(_, number)| *number);
     let number = named.or_else(|| protocol.parse().ok()).ok_or_else(|| {
-        wrong(text, &format!("{protocol:?} is no protocol, a name or 0 to 255"), example)
+        wrong(text, &format!("invalid protocol {protocol:?}: expected a name or 0 to 255"), example)
     })?;
     Ok(Endpoint::Raw { protocol: number, host })
 }
@@ -310,29 +311,33 @@ mod tests {
             ("8888", "a colon before it", ":8888"),
             ("localhost", "the port is missing", "tcp://localhost:8888"),
             ("tcp:localhost", "the port is missing", "tcp://[::]:8888"),
-            ("tcp://localhost:http", "\"http\" is no port", "tcp://[::]:8888"),
-            ("tcp://localhost:65536", "\"65536\" is no port", ""),
-            ("tcp://localhost:+80", "\"+80\" is no port", ""),
-            ("tcp://localhost:", "\"\" is no port", ""),
+            (
+                "tcp://localhost:http",
+                "invalid port \"http\": expected 0 to 65535",
+                "tcp://[::]:8888",
+            ),
+            ("tcp://localhost:65536", "invalid port \"65536\"", ""),
+            ("tcp://localhost:+80", "invalid port \"+80\"", ""),
+            ("tcp://localhost:", "invalid port \"\"", ""),
             ("tcp://::1:80", "goes in brackets", "tcp://[::1]:8888"),
             ("::1:80", "goes in brackets", "tcp://[::1]:8888"),
             ("tcp://[::1", "not closed", ""),
             ("tcp://[::1]80", "no colon and port", ""),
-            ("tcp://[::g]:80", "\"::g\" is no IPv6 address", ""),
-            ("tcp://[fe80::1%]:80", "the zone \"\"", "%eth0"),
-            ("tcp4://[::1]:80", "[::1] is no IPv4 address", "tcp4://127.0.0.1:8888"),
-            ("tcp6://127.0.0.1:80", "127.0.0.1 is no IPv6 address", "tcp6://[::1]:8888"),
-            ("tcp://256.1.1.1:80", "\"256.1.1.1\" is no IPv4 address", ""),
-            ("tcp://a b:80", "\"a b\" is no host name", ""),
-            ("http://localhost:80", "\"http\" is no scheme", "tcp://[::]:8888"),
-            ("sctp:localhost:80", "\"sctp\" is no scheme", ""),
+            ("tcp://[::g]:80", "invalid IPv6 address \"::g\"", ""),
+            ("tcp://[fe80::1%]:80", "invalid zone \"\"", "%eth0"),
+            ("tcp4://[::1]:80", "[::1] is not an IPv4 address", "tcp4://127.0.0.1:8888"),
+            ("tcp6://127.0.0.1:80", "127.0.0.1 is not an IPv6 address", "tcp6://[::1]:8888"),
+            ("tcp://256.1.1.1:80", "invalid IPv4 address \"256.1.1.1\"", ""),
+            ("tcp://a b:80", "invalid host name \"a b\"", ""),
+            ("http://localhost:80", "unknown scheme \"http\"", "tcp://[::]:8888"),
+            ("sctp:localhost:80", "unknown scheme \"sctp\"", ""),
             ("/run/x.sock", "its scheme before it", "unix:/run/x.sock"),
             ("unix:", "the path is missing", "unix:/run/millpond.sock"),
             ("unix:@", "the abstract name is missing", "unix:@millpond"),
             ("unix:@\\y", "a backslash", ""),
             (&long, "108 bytes, and a Unix socket's at most 107", ""),
             ("icmp:", "the host is missing", "icmp:127.0.0.1"),
-            ("ip4:256", "\"256\" is no protocol", "ip4:icmp:127.0.0.1"),
+            ("ip4:256", "invalid protocol \"256\"", "ip4:icmp:127.0.0.1"),
             ("fd:", "the descriptor is missing", "fd:3"),
             ("a\nb:1", "control character", ""),
         ];

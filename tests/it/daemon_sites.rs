@@ -89,7 +89,7 @@ fn mistakes_in_sites_are_named_with_their_line() {
     for (lines, message, hint) in [
         ("[[site]]\nhots = \"a\"\n", "millpond.toml:3: unknown key \"hots\"", "\"hosts\""),
         ("[[site]]\nroot = \"WWW/none\"\n", "millpond.toml:2: cannot serve", "directory"),
-        ("[[site]]\nhosts = \"a:80\"\n", "millpond.toml:3: \"a:80\" is no host", "port"),
+        ("[[site]]\nhosts = \"a:80\"\n", "millpond.toml:3: invalid host \"a:80\"", "port"),
         ("[[site]]\nbind = \"gopher://x\"\n", "millpond.toml:3: ", "tcp"),
         ("[[site]]\n[[site]]\n", "millpond.toml:3: a second site for \"*\"", "toml:2"),
         ("echo = true\n[[site]]\n", "files and echo exclude each other", "leave out"),

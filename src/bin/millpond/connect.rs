@@ -191,7 +191,7 @@ fn source(text: &str, endpoint: &Endpoint) -> Result<Addr, Failure> {
         (Ok(addr), _) => addr,
         (_, Ok(ip)) => (ip, 0).into(),
         _ => {
-            let what = format!("--from {text:?} is no source address");
+            let what = format!("invalid source address {text:?} for --from");
             return Err(Failure::new(code::USAGE, what)
                 .with_hint("give it an address such as 127.0.0.1, 127.0.0.1:4000 or [::1]:4000"));
         }

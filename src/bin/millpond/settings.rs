@@ -247,7 +247,7 @@ impl Loaded {
             for host in &site.hosts {
                 let Some(why) = site::wrong_host(host) else { continue };
                 let place = origin_text(&self.site_origin(index, "hosts"));
-                let message = format!("{place}: {host:?} is no host");
+                let message = format!("{place}: invalid host {host:?}");
                 return Err(Failure::new(code::CONFIG, message).with_hint(why));
             }
         }
@@ -329,7 +329,7 @@ fn assign(
             }
             Origin::Default => (code::RUNTIME, row.key.to_owned()),
         };
-        Failure::new(code, format!("{place}: {value:?} is no {expected}"))
+        Failure::new(code, format!("{place}: invalid value {value:?}: expected {expected}"))
             .with_hint(format!("{}: {}", row.key, row.help))
     })
 }
@@ -381,12 +381,20 @@ mod tests {
         let path = Path::new("a.toml");
         let file = Loaded::from_layers(Some((path, "[limits]\nhead = \"big\"")), &[], &[]);
         let failure = file.unwrap_err();
-        assert!(failure.message().starts_with("a.toml:2: limits.head: \"big\" is no size"));
+        assert!(
+            failure
+                .message()
+                .starts_with("a.toml:2: limits.head: invalid value \"big\": expected a size")
+        );
         assert_eq!(failure.code(), code::CONFIG);
 
         let variables = [variable("MILLPOND_POOL_WORKERS", "many")];
         let failure = Loaded::from_layers(None, &variables, &[]).unwrap_err();
-        assert!(failure.message().starts_with("MILLPOND_POOL_WORKERS: \"many\" is no number"));
+        assert!(
+            failure
+                .message()
+                .starts_with("MILLPOND_POOL_WORKERS: invalid value \"many\": expected a number")
+        );
         assert_eq!(failure.code(), code::CONFIG);
 
         let failure = Loaded::from_layers(None, &[], &[flag("pool.workers", "x")]).unwrap_err();

@@ -129,16 +129,21 @@ impl Source<'_> {
 
     fn unknown(&self, scope: Scope, line: usize, name: &str) -> Failure {
         let place = if scope == Scope::Site { " of a site" } else { "" };
+        if is_table(&scope.rows(), name) {
+            return wrong(self.path, line, format!("{name} is a table"))
+                .with_hint(format!("begin it with a line `[{name}]`"));
+        }
         let failure = wrong(self.path, line, format!("unknown key {name:?}{place}"));
-        let near = nearest(name, scope.rows().into_iter().map(|row| row.key));
+        let sites = (scope == Scope::Top).then_some("site");
+        let near = nearest(name, names(&scope.rows()).chain(sites));
         let below = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
         let elsewhere = rows().any(|row| row.key == name || below(row.key));
         match near {
+            Some("site") => failure.with_hint(SITE_FORM),
             Some(near) => failure.with_hint(format!("did you mean {near:?}?")),
             None if elsewhere => {
                 failure.with_hint(format!("{name} is the same for all sites: put it before them"))
             }
-            None if name.starts_with("site") => failure.with_hint(SITE_FORM),
             None => failure.with_hint("`millpond serve --print-config` prints every key"),
         }
     }
@@ -183,6 +188,12 @@ fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
 }
 
+/// The keys, and the tables that they are in.
+fn names(rows: &[&'static Row]) -> impl Iterator<Item = &'static str> {
+    let tables = |key: &'static str| key.match_indices('.').map(|(end, _)| &key[..end]);
+    rows.iter().flat_map(move |row| tables(row.key).chain([row.key]))
+}
+
 /// The known name that is fewest edits away, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |name: &str| name.rsplit('.').next().map(ToOwned::to_owned);
@@ -190,27 +201,12 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|candidate| {
             // The right key in the wrong table is near, too.
             let moved = last(name).is_some() && last(name) == last(candidate);
-            let edits = distance(name, candidate);
+            let edits = strsim::osa_distance(name, candidate);
             (if moved { edits.min(2) } else { edits }, candidate)
         })
         .min_by_key(|(edits, _)| *edits)
         .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 5)
         .map(|(_, candidate)| candidate)
-}
-
-/// How many bytes must be added, removed or replaced to get from one to the other (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
@@ -286,9 +282,13 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line_and_the_nearest() {
         let table = [
             ("\n[limits]\nhaed = 1", "a.toml:3: unknown key \"limits.haed\"", "limits.head"),
-            ("[limit]\nhead = 1", "a.toml:1: unknown key \"limit\"", ""),
+            ("[limit]\nhead = 1", "a.toml:1: unknown key \"limit\"", "\"limits\""),
+            ("[pools]\nworkers = 1", "a.toml:1: unknown key \"pools\"", "\"pool\""),
+            ("[time-outs]\nhead = 1", "a.toml:1: unknown key \"time-outs\"", "\"timeouts\""),
+            ("[file]\nlisting = true", "a.toml:1: unknown key \"file\"", "\"files\""),
             ("[pool]\nbakclog = 1", "a.toml:2: unknown key \"pool.bakclog\"", "pool.backlog"),
             ("workers = 1", "a.toml:1: unknown key \"workers\"", "pool.workers"),
+            ("limits = 1", "a.toml:1: limits is a table", "`[limits]`"),
             ("colour = 1", "a.toml:1: unknown key \"colour\"", "print-config"),
         ];
         for (text, message, near) in table {
@@ -311,14 +311,6 @@ mod tests {
             ["echo = [true]", "[limits]\nhead = { a = 1 }", "bind = [[1]]", "root = 1979-05-27"]
         {
             assert!(read(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn distances_count_edits() {
-        for (a, b, edits) in [("", "", 0), ("head", "head", 0), ("haed", "head", 2), ("", "ab", 2)]
-        {
-            assert_eq!(distance(a, b), edits);
         }
     }
 }

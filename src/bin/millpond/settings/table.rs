@@ -58,7 +58,7 @@ const ROW: Row = Row {
 fn one(values: &[String]) -> Result<&str, Expected> {
     match values {
         [value] => Ok(value),
-        _ => Err("single value".to_owned()),
+        _ => Err("a single value".to_owned()),
     }
 }
 
@@ -104,7 +104,7 @@ macro_rules! size {
             R,
             $($field).+,
             |text| value::size(text)
-                .and_then(|n| n.try_into().map_err(|_| "size that fits".to_owned())),
+                .and_then(|n| n.try_into().map_err(|_| "a size that fits".to_owned())),
             |n| value::size_text(n as u64)
         )
     }};
@@ -170,7 +170,7 @@ const fn short(letter: char, row: Row) -> Row {
 }
 
 fn path(text: &str) -> Result<std::path::PathBuf, Expected> {
-    if text.is_empty() { Err("path".to_owned()) } else { Ok(text.into()) }
+    if text.is_empty() { Err("a path".to_owned()) } else { Ok(text.into()) }
 }
 
 #[expect(clippy::ptr_arg, reason = "the form that `maybe!` asks for")]
@@ -197,7 +197,7 @@ static FIRST: &[Row] = &[
         get: |s| s.bind.clone(),
         set: |s, v| {
             if v.iter().any(String::is_empty) {
-                return Err("endpoint".to_owned());
+                return Err("an endpoint".to_owned());
             }
             s.bind = v.to_vec();
             Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use millpond::service::FieldRule;
 
-/// What a value is that was not understood: made to follow `"…" is no `.
+/// What a value is that was not understood: made to follow `expected`.
 pub(crate) type Expected = String;
 
 const TIMES: [(&str, u64); 6] = [
@@ -38,7 +38,7 @@ const SIZES: [(&str, u64); 14] = [
 
 /// A time: seconds, or a sum of numbers with units: `2.5`, `250ms`, `1m30s`.
 pub(crate) fn time(text: &str) -> Result<Duration, Expected> {
-    let wrong = || "time, such as 10s, 250ms or 1m30s".to_owned();
+    let wrong = || "a time, such as 10s, 250ms or 1m30s".to_owned();
     let text = text.trim();
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
@@ -73,7 +73,7 @@ pub(crate) fn time_text(time: Duration) -> String {
 
 /// A number of bytes: `65536`, `64KiB`, `64k` (the same), `1GiB`, `1GB` (a thousand million).
 pub(crate) fn size(text: &str) -> Result<u64, Expected> {
-    let wrong = || "size in bytes, such as 65536, 64KiB or 1GiB".to_owned();
+    let wrong = || "a size in bytes, such as 65536, 64KiB or 1GiB".to_owned();
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -95,7 +95,7 @@ pub(crate) fn size_text(size: u64) -> String {
 
 /// A whole number.
 pub(crate) fn number<T: FromStr>(text: &str) -> Result<T, Expected> {
-    text.trim().parse().map_err(|_| "number that is in range here".to_owned())
+    text.trim().parse().map_err(|_| "a number in the range of this setting".to_owned())
 }
 
 /// Any text.
@@ -109,7 +109,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, Expected> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err("switch: true or false".to_owned()),
+        _ => Err("true or false".to_owned()),
     }
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn range(text: &str) -> Result<(u32, u32), Expected> {
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     match (number(low), number(high)) {
         (Ok(low), Ok(high)) => Ok((low, high)),
-        _ => Err("range of seconds, such as 1-3".to_owned()),
+        _ => Err("a range of seconds, such as 1-3".to_owned()),
     }
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Expect
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        format!("choice here: {}", names.join(", "))
+        format!("one of {}", names.join(", "))
     })
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn pairs<K: FromStr + Ord>(
 
 /// A field for some paths: `[PATTERN ]NAME: VALUE`; without a pattern, for all.
 pub(crate) fn rule(text: &str) -> Result<FieldRule, Expected> {
-    let wrong = || "rule, such as \"/assets/** Cache-Control: max-age=3600\"".to_owned();
+    let wrong = || "a rule, such as \"/assets/** Cache-Control: max-age=3600\"".to_owned();
     let (left, value) = text.split_once(':').ok_or_else(wrong)?;
     let (pattern, name) = left.trim().rsplit_once(char::is_whitespace).unwrap_or(("**", left));
     let (pattern, name) = (pattern.trim().to_owned(), name.trim().to_owned());

@@ -38,7 +38,7 @@ pub(super) static ROWS: &[Row] = &[
     )),
     maybe!(
         |text| value::size(text)
-            .and_then(|n| n.try_into().map_err(|_| "size that fits".to_owned())),
+            .and_then(|n| n.try_into().map_err(|_| "a size that fits".to_owned())),
         |bytes: &usize| value::size_text(*bytes as u64),
         config.pool.receive_buffer,
         "pool.receive_buffer",
