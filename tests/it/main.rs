@@ -16,6 +16,7 @@ mod daemon_start;
 mod daemon_systemd;
 mod deadlines;
 mod dispatch;
+mod docs;
 mod files;
 mod hostile;
 mod http_answer;
