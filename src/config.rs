@@ -3,6 +3,8 @@
 //! Plain data with defaults. [`Config::check`] asserts each value and the relations between them, and
 //! is called wherever a server is built.
 
+pub(crate) mod bounds;
+
 use std::time::Duration;
 
 use http::HeaderName;
@@ -147,8 +149,8 @@ pub struct Overload {
     /// a Unix socket) by the time a worker takes it. A client that has only ended its sending side is
     /// there still. Default: true.
     pub drop_gone: bool,
-    /// The share of the machine's CPU time that refusing may take, from 0 to 1; past it the kernel's
-    /// backlog holds what comes. Default: 0.25.
+    /// The share of the machine's CPU time that refusing may take, above 0 and up to 1; past it the
+    /// kernel's backlog holds what comes. Default: 0.25.
     pub refuse_budget: f64,
     /// The `Retry-After` of a refusal, in whole seconds, drawn evenly from the range. Default: 1 to
     /// 3.
@@ -260,24 +262,14 @@ impl Config {
     /// another.
     pub fn check(&self) -> Result<(), Error> {
         let Self { pool, limits, timeouts, overload } = self;
+        bounds::check(self)?;
         at_least("workers", pool.workers, 1, "one worker serves one request at a time")?;
-        at_most("workers", pool.workers, 10_000, "each worker is a thread")?;
-        at_most("pool.worker_nice", pool.worker_nice.into(), 19, "19 is the nicest there is")?;
         at_least("backlog", pool.backlog as usize, 1, "the kernel needs room for one connection")?;
         at_least("queue", pool.queue_capacity(), 1, "the queue is how work reaches the workers")?;
-        at_most("queue", pool.queue_capacity(), 1 << 20, "a longer queue only makes waits longer")?;
         at_least("limits.connections", limits.connections, 1, "nobody could connect")?;
-        at_most("limits.connections", limits.connections, 1 << 24, "each takes a descriptor")?;
         at_least("limits.head", limits.head, 128, "no request line would fit")?;
         at_least("limits.fields", limits.fields, 1, "every HTTP/1.1 request has a Host field")?;
-        at_most("limits.fields", limits.fields, 10_000, "each takes memory")?;
         at_least("limits.pipeline", limits.pipeline, 1, "no request would be served")?;
-        at_most(
-            "limits.read_ahead",
-            limits.read_ahead,
-            1 << 24,
-            "each connection may take as much",
-        )?;
         below("limits.target", limits.target, "limits.head", limits.head)?;
         if limits.pending > limits.pending_total {
             return Err(exceeds(
@@ -286,7 +278,6 @@ impl Config {
             ));
         }
         at_least("limits.datagram", limits.datagram, 1, "only empty ones would be taken")?;
-        at_most("limits.datagram", limits.datagram, 1 << 24, "each worker has room for one")?;
         if limits.datagram > limits.datagram_total {
             return Err(exceeds(
                 ("limits.datagram", &limits.datagram.to_string()),
@@ -325,7 +316,7 @@ impl Config {
         if !(overload.refuse_budget > 0.0 && overload.refuse_budget <= 1.0) {
             return Err(invalid(
                 format!("overload.refuse_budget is {}", overload.refuse_budget),
-                "it is a share of the CPU time, above 0 and up to 1",
+                "it is a share of the CPU time, above 0 and up to 1: a refusal costs something",
             ));
         }
         let field = &overload.patience_field;
@@ -353,13 +344,6 @@ fn invalid(message: impl Into<String>, hint: &str) -> Error {
 fn at_least(name: &str, value: usize, least: usize, why: &str) -> Result<(), Error> {
     if value < least {
         return Err(invalid(format!("{name} is {value}"), &format!("at least {least}: {why}")));
-    }
-    Ok(())
-}
-
-fn at_most(name: &str, value: usize, most: usize, why: &str) -> Result<(), Error> {
-    if value > most {
-        return Err(invalid(format!("{name} is {value}"), &format!("at most {most}: {why}")));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! `cargo bench --bench overload` runs millpond and its peers at all multiples and prints the table.
 //! With `--scenario` it asks one further question, with `--target` it loads any server. What the
 //! figures mean and how they are measured is told in benches/README.md.
+#![allow(clippy::incompatible_msrv, reason = "benches are built with the newest Rust")]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -10,6 +10,7 @@
 mod accept;
 mod answer;
 mod auth;
+mod bounds;
 mod cache;
 mod conditional;
 mod cors;
@@ -84,6 +85,7 @@ impl Files {
     /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint: the directory is missing,
     /// not searchable, or none; an option is malformed; the file of users cannot be read or understood.
     pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
+        bounds::check(&options)?;
         let sharing = options.cors.as_ref().map(Sharing::new).transpose()?;
         let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
         let secret = guard.as_ref().map(Guard::file);

@@ -7,6 +7,8 @@ mod file;
 pub(crate) mod print;
 pub(crate) mod site;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::BTreeMap;
@@ -69,6 +71,20 @@ pub(crate) struct Access {
     pub(crate) file: Option<PathBuf>,
     /// Lines that wait to be written; past it lines are dropped and counted.
     pub(crate) buffer: usize,
+}
+
+impl Access {
+    /// The room for the lines is made at start.
+    const LONGEST_BUFFER: usize = 1 << 20;
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.buffer > Self::LONGEST_BUFFER {
+            let what = format!("access_log.buffer is {}", self.buffer);
+            let hint = format!("at most {}: each line takes memory", Self::LONGEST_BUFFER);
+            return Err(Failure::new(code::CONFIG, what).with_hint(hint));
+        }
+        Ok(())
+    }
 }
 
 /// What a line of the access log looks like.
@@ -165,6 +181,7 @@ impl Loaded {
         let mut loaded = Self::from_layers(file, variables, &flags.values)?;
         loaded.shift_level(flags.verbosity);
         loaded.settings.config.check()?;
+        loaded.settings.access.check()?;
         let settings = &loaded.settings;
         if settings.echo && (settings.site.root.is_some() || !settings.sites.is_empty()) {
             return Err(Failure::new(code::USAGE, "files and echo exclude each other")
@@ -339,102 +356,4 @@ fn read(path: &Path) -> Result<String, Failure> {
         Failure::io(code::CONFIG, format!("cannot read the file {}", path.display()), error)
             .with_hint("name a readable TOML file by --config or MILLPOND_CONFIG")
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn flag(key: &'static str, value: &str) -> (&'static str, String, Vec<String>) {
-        (key, format!("--{key}"), vec![value.to_owned()])
-    }
-
-    fn variable(name: &str, value: &str) -> (String, String) {
-        (name.to_owned(), value.to_owned())
-    }
-
-    #[test]
-    fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
-        let path = Path::new("a.toml");
-        let text = "[timeouts]\nhead = 1\nidle = \"2s\"\nbody = 3.5\n";
-        let variables =
-            [variable("MILLPOND_TIMEOUTS_HEAD", "4s"), variable("MILLPOND_TIMEOUTS_IDLE", "5s")];
-        let flags = [flag("timeouts.head", "6s")];
-        let loaded = Loaded::from_layers(Some((path, text)), &variables, &flags).unwrap();
-        let timeouts = &loaded.settings.config.timeouts;
-        assert_eq!(timeouts.head, Duration::from_secs(6));
-        assert_eq!(timeouts.idle, Duration::from_secs(5));
-        assert_eq!(timeouts.body, Duration::from_millis(3500));
-        assert_eq!(timeouts.write, Duration::from_secs(30));
-        assert_eq!(loaded.origin("timeouts.head"), Origin::Flag("--timeouts.head".to_owned()));
-        assert_eq!(
-            loaded.origin("timeouts.idle"),
-            Origin::Variable("MILLPOND_TIMEOUTS_IDLE".to_owned())
-        );
-        assert_eq!(loaded.origin("timeouts.body"), Origin::File(path.to_owned(), 4));
-        assert_eq!(loaded.origin("timeouts.write"), Origin::Default);
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_its_place() {
-        let path = Path::new("a.toml");
-        let file = Loaded::from_layers(Some((path, "[limits]\nhead = \"big\"")), &[], &[]);
-        let failure = file.unwrap_err();
-        assert!(
-            failure
-                .message()
-                .starts_with("a.toml:2: limits.head: invalid value \"big\": expected a size")
-        );
-        assert_eq!(failure.code(), code::CONFIG);
-
-        let variables = [variable("MILLPOND_POOL_WORKERS", "many")];
-        let failure = Loaded::from_layers(None, &variables, &[]).unwrap_err();
-        assert!(
-            failure
-                .message()
-                .starts_with("MILLPOND_POOL_WORKERS: invalid value \"many\": expected a number")
-        );
-        assert_eq!(failure.code(), code::CONFIG);
-
-        let failure = Loaded::from_layers(None, &[], &[flag("pool.workers", "x")]).unwrap_err();
-        assert_eq!(failure.code(), code::USAGE);
-    }
-
-    #[test]
-    fn an_unknown_variable_is_warned_of_with_the_nearest() {
-        let variables = [variable("MILLPOND_TIMEOUT_HEAD", "4s"), variable("MILLPOND_XYZ", "")];
-        let loaded = Loaded::from_layers(None, &variables, &[]).unwrap();
-        assert_eq!(
-            loaded.warnings,
-            [
-                "the variable MILLPOND_TIMEOUT_HEAD is unknown; did you mean \
-                 MILLPOND_TIMEOUTS_HEAD?",
-                "the variable MILLPOND_XYZ is unknown"
-            ]
-        );
-    }
-
-    #[test]
-    fn each_v_is_a_level_more_and_each_q_one_less() {
-        let table = [
-            (0, LevelFilter::Info),
-            (1, LevelFilter::Debug),
-            (9, LevelFilter::Trace),
-            (-1, LevelFilter::Warn),
-            (-9, LevelFilter::Off),
-        ];
-        for (verbosity, level) in table {
-            let flags = Flags { verbosity, ..Flags::default() };
-            assert_eq!(Loaded::new(&flags, &[]).unwrap().settings.log.level, level);
-        }
-    }
-
-    #[test]
-    fn settings_that_contradict_each_other_are_refused() {
-        let variables = [variable("MILLPOND_LIMITS_TARGET", "1MiB")];
-        let failure = Loaded::new(&Flags::default(), &variables).unwrap_err();
-        assert_eq!(failure.code(), code::CONFIG);
-        assert!(failure.hint().is_some());
-    }
 }

@@ -10,6 +10,9 @@ use millpond::service::FieldRule;
 /// What a value is that was not understood: made to follow `expected`.
 pub(crate) type Expected = String;
 
+/// The longest time that can be set: a year. A longer one never ends.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 const TIMES: [(&str, u64); 6] = [
     ("ns", 1),
     ("us", 1_000),
@@ -38,10 +41,11 @@ const SIZES: [(&str, u64); 14] = [
 
 /// A time: seconds, or a sum of numbers with units: `2.5`, `250ms`, `1m30s`.
 pub(crate) fn time(text: &str) -> Result<Duration, Expected> {
-    let wrong = || "a time, such as 10s, 250ms or 1m30s".to_owned();
+    let wrong = || "a time of at most a year, such as 10s, 250ms or 1m30s".to_owned();
     let text = text.trim();
+    let limited = |time| if time <= LONGEST { Ok(time) } else { Err(wrong()) };
     if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong()).and_then(limited);
     }
     let mut rest = text;
     let mut sum = Duration::ZERO;
@@ -57,7 +61,7 @@ pub(crate) fn time(text: &str) -> Result<Duration, Expected> {
         sum = sum.checked_add(part).ok_or_else(wrong)?;
         rest = tail;
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(sum) }
+    if text.is_empty() { Err(wrong()) } else { limited(sum) }
 }
 
 /// The shortest text that [`time`] reads as this time.
@@ -198,14 +202,26 @@ mod tests {
             ("250ms", 250),
             ("1m30s", 90_000),
             ("1h", 3_600_000),
+            ("8760h", 31_536_000_000),
             ("0", 0),
         ];
         for (text, millis) in table {
             assert_eq!(time(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in
-            ["", "s", "10 s", "-1", "1x", "ten", "nan", "inf", "1e300", "9999999999999999999999h"]
-        {
+        for text in [
+            "",
+            "s",
+            "10 s",
+            "-1",
+            "1x",
+            "ten",
+            "nan",
+            "inf",
+            "1e300",
+            "1e19",
+            "8761h",
+            "9999999999999999999999h",
+        ] {
             assert!(time(text).is_err(), "{text}");
         }
     }

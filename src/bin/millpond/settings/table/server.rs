@@ -320,7 +320,7 @@ pub(super) static ROWS: &[Row] = &[
         "overload.refuse_budget",
         "refuse-budget",
         "SHARE",
-        "Share of the CPU time that refusing may take, from 0 to 1",
+        "Share of the CPU time that refusing may take, above 0 and up to 1",
         ""
     ),
     {

@@ -1,0 +1,274 @@
+//! The upper bound of each setting.
+//!
+//! Each struct is taken apart by all of its fields, so that a new setting does not compile until it
+//! has a bound here.
+
+use std::time::Duration;
+
+use super::{Config, Limits, Overload, Pool, Timeouts, invalid};
+use crate::error::Error;
+
+/// The longest time that can be set: a year. A longer one never ends, and clocks reach only so far
+/// (`Instant` panics when a sum overflows).
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// More bytes than any machine has memory, or a body has.
+const BYTES: u64 = 1 << 50;
+
+/// Checks that nothing is beyond its bound.
+pub(super) fn check(config: &Config) -> Result<(), Error> {
+    let Config { pool, limits, timeouts, overload } = config;
+    check_pool(pool)?;
+    check_limits(limits)?;
+    check_timeouts(timeouts)?;
+    check_overload(overload)
+}
+
+fn check_pool(pool: &Pool) -> Result<(), Error> {
+    let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades } = pool;
+    at_most("workers", *workers as u64, 10_000, "each worker is a thread")?;
+    at_most("backlog", u64::from(*backlog), 1 << 24, "the kernel holds no more")?;
+    let queue = queue.unwrap_or(0) as u64;
+    at_most("queue", queue, 1 << 20, "a longer queue only makes waits longer")?;
+    no_longer("pool.tick", *tick)?;
+    at_most("pool.worker_nice", (*worker_nice).into(), 19, "19 is the nicest there is")?;
+    let buffer = receive_buffer.unwrap_or(0) as u64;
+    at_most("pool.receive_buffer", buffer, 1 << 30, "the kernel takes no larger one")?;
+    at_most("pool.upgrades", *upgrades as u64, 10_000, "each takes a thread")
+}
+
+fn check_limits(limits: &Limits) -> Result<(), Error> {
+    let Limits {
+        connections,
+        head,
+        target,
+        fields,
+        body,
+        trailers,
+        read_ahead,
+        drain,
+        pending,
+        pending_total,
+        datagram,
+        datagram_total,
+        requests,
+        pipeline,
+    } = limits;
+    let each = "each connection may take as much memory";
+    let memory = "no machine has so much memory";
+    for (name, value, most, why) in [
+        ("limits.connections", *connections as u64, 1 << 24, "each takes a descriptor"),
+        ("limits.head", *head as u64, 1 << 24, each),
+        ("limits.target", *target as u64, 1 << 24, each),
+        ("limits.fields", *fields as u64, 10_000, "each takes memory"),
+        ("limits.body", *body, BYTES, "no body is so long"),
+        ("limits.trailers", *trailers as u64, 1 << 24, each),
+        ("limits.read_ahead", *read_ahead as u64, 1 << 24, each),
+        ("limits.drain", *drain, BYTES, "no body is so long"),
+        ("limits.pending", *pending as u64, BYTES, memory),
+        ("limits.pending_total", *pending_total as u64, BYTES, memory),
+        ("limits.datagram", *datagram as u64, 1 << 24, "each worker has room for one"),
+        ("limits.datagram_total", *datagram_total as u64, BYTES, memory),
+        ("limits.requests", requests.unwrap_or(0), 1 << 50, "no connection lives so long"),
+        ("limits.pipeline", *pipeline as u64, 10_000, "others wait for the worker meanwhile"),
+    ] {
+        at_most(name, value, most, why)?;
+    }
+    Ok(())
+}
+
+fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
+    let Timeouts { head, idle, body, write, linger, drain, age, min_rate, rate_grace } = timeouts;
+    for (name, value) in [
+        ("timeouts.head", *head),
+        ("timeouts.idle", *idle),
+        ("timeouts.body", *body),
+        ("timeouts.write", *write),
+        ("timeouts.linger", *linger),
+        ("timeouts.drain", *drain),
+        ("timeouts.age", age.unwrap_or_default()),
+        ("timeouts.rate_grace", *rate_grace),
+    ] {
+        no_longer(name, value)?;
+    }
+    at_most("timeouts.min_rate", u64::from(*min_rate), 1 << 30, "hardly any client is so fast")
+}
+
+fn check_overload(overload: &Overload) -> Result<(), Error> {
+    let Overload {
+        shed: _,
+        target,
+        interval,
+        deadline,
+        fairness: _,
+        drop_gone: _,
+        // A share, checked as such.
+        refuse_budget: _,
+        retry_after: (low, high),
+        patience_field,
+        report,
+    } = overload;
+    for (name, value) in [
+        ("overload.target", *target),
+        ("overload.interval", *interval),
+        ("overload.deadline", *deadline),
+        ("overload.retry_after", Duration::from_secs(u64::from(*low.max(high)))),
+        ("overload.report", *report),
+    ] {
+        no_longer(name, value)?;
+    }
+    let length = patience_field.len() as u64;
+    at_most("the length of overload.patience_field", length, 256, "it is a field name")
+}
+
+/// Checks a number.
+pub(crate) fn at_most(name: &str, value: u64, most: u64, why: &str) -> Result<(), Error> {
+    if value > most {
+        return Err(invalid(format!("{name} is {value}"), &format!("at most {most}: {why}")));
+    }
+    Ok(())
+}
+
+/// Checks a time.
+pub(crate) fn no_longer(name: &str, value: Duration) -> Result<(), Error> {
+    if value > LONGEST {
+        let hint = format!("at most a year ({LONGEST:?})");
+        return Err(invalid(format!("{name} is {value:?}"), &hint));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A setting that has an upper bound.
+    enum Slot<'a> {
+        Time(&'a mut Duration),
+        Age(&'a mut Option<Duration>),
+        Size(&'a mut usize),
+        Room(&'a mut Option<usize>),
+        Long(&'a mut u64),
+        Count(&'a mut Option<u64>),
+        Short(&'a mut u32),
+        Nice(&'a mut u8),
+    }
+
+    impl Slot<'_> {
+        /// Sets a value that is out of any reason, `step` of several.
+        fn exceed(self, step: usize) {
+            // 1e19 s is a legal Duration that no Instant can be moved by.
+            let time = [Duration::MAX, Duration::from_secs(10_000_000_000_000_000_000)][step];
+            let number = [u64::MAX, 1 << 60][step];
+            match self {
+                Slot::Time(slot) => *slot = time,
+                Slot::Age(slot) => *slot = Some(time),
+                Slot::Size(slot) => *slot = number as usize,
+                Slot::Room(slot) => *slot = Some(number as usize),
+                Slot::Long(slot) => *slot = number,
+                Slot::Count(slot) => *slot = Some(number),
+                Slot::Short(slot) => *slot = [u32::MAX, u32::MAX - 1][step],
+                Slot::Nice(slot) => *slot = [u8::MAX, 20][step],
+            }
+        }
+    }
+
+    /// Every setting that is a time, a size or a number.
+    fn slots(config: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
+        let Config { pool, limits, timeouts, overload } = config;
+        let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades } = pool;
+        let Limits {
+            connections,
+            head,
+            target,
+            fields,
+            body,
+            trailers,
+            read_ahead,
+            drain,
+            pending,
+            pending_total,
+            datagram,
+            datagram_total,
+            requests,
+            pipeline,
+        } = limits;
+        let mut slots = vec![
+            ("workers", Slot::Size(workers)),
+            ("backlog", Slot::Short(backlog)),
+            ("queue", Slot::Room(queue)),
+            ("pool.tick", Slot::Time(tick)),
+            ("pool.worker_nice", Slot::Nice(worker_nice)),
+            ("pool.receive_buffer", Slot::Room(receive_buffer)),
+            ("pool.upgrades", Slot::Size(upgrades)),
+            ("limits.connections", Slot::Size(connections)),
+            ("limits.head", Slot::Size(head)),
+            ("limits.target", Slot::Size(target)),
+            ("limits.fields", Slot::Size(fields)),
+            ("limits.body", Slot::Long(body)),
+            ("limits.trailers", Slot::Size(trailers)),
+            ("limits.read_ahead", Slot::Size(read_ahead)),
+            ("limits.drain", Slot::Long(drain)),
+            ("limits.pending", Slot::Size(pending)),
+            ("limits.pending_total", Slot::Size(pending_total)),
+            ("limits.datagram", Slot::Size(datagram)),
+            ("limits.datagram_total", Slot::Size(datagram_total)),
+            ("limits.requests", Slot::Count(requests)),
+            ("limits.pipeline", Slot::Size(pipeline)),
+        ];
+        let Timeouts { head, idle, body, write, linger, drain, age, min_rate, rate_grace } =
+            timeouts;
+        let Overload {
+            shed: _,
+            target,
+            interval,
+            deadline,
+            fairness: _,
+            drop_gone: _,
+            refuse_budget: _,
+            retry_after: (_, high),
+            patience_field: _,
+            report,
+        } = overload;
+        slots.extend([
+            ("timeouts.head", Slot::Time(head)),
+            ("timeouts.idle", Slot::Time(idle)),
+            ("timeouts.body", Slot::Time(body)),
+            ("timeouts.write", Slot::Time(write)),
+            ("timeouts.linger", Slot::Time(linger)),
+            ("timeouts.drain", Slot::Time(drain)),
+            ("timeouts.age", Slot::Age(age)),
+            ("timeouts.min_rate", Slot::Short(min_rate)),
+            ("timeouts.rate_grace", Slot::Time(rate_grace)),
+            ("overload.target", Slot::Time(target)),
+            ("overload.interval", Slot::Time(interval)),
+            ("overload.deadline", Slot::Time(deadline)),
+            ("overload.retry_after", Slot::Short(high)),
+            ("overload.report", Slot::Time(report)),
+        ]);
+        slots
+    }
+
+    #[test]
+    fn every_setting_has_an_upper_bound() {
+        let settings = slots(&mut Config::default()).len();
+        for (index, step) in (0..settings).flat_map(|index| [(index, 0), (index, 1)]) {
+            let mut config = Config::default();
+            let (name, slot) = slots(&mut config).swap_remove(index);
+            slot.exceed(step);
+            let error = config.check().expect_err(name);
+            assert!(error.to_string().starts_with(&format!("{name} is ")), "{name}: {error}");
+            assert!(error.hint().is_some_and(|hint| hint.starts_with("at most ")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_year_is_long_enough() {
+        let mut config = Config::default();
+        config.timeouts.idle = LONGEST;
+        config.overload.deadline = LONGEST;
+        config.check().unwrap();
+        // Several of them in a sum are still a time.
+        assert!(std::time::Instant::now().checked_add(LONGEST * 1000).is_some());
+    }
+}
