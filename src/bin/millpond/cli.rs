@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use crate::connect::ConnectArgs;
@@ -46,6 +47,14 @@ pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (143, "A second SIGTERM ended it at once."),
 ];
 
+/// The signals that a server heeds, for `--help` and the man page.
+pub(crate) const SIGNALS: &[(&str, &str)] = &[
+    ("TERM, INT", "Stops gracefully; the same signal again ends it at once."),
+    ("HUP", "Reads the file and the variables again. Wrong settings change nothing."),
+    ("USR1", "Opens the access log again, after a tool has moved it away."),
+    ("QUIT", "Writes the server's state to the log."),
+];
+
 /// Understands the arguments, the program's name first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
     let matches = match command().try_get_matches_from(args) {
@@ -84,8 +93,7 @@ pub(crate) fn command() -> Command {
              else from the file, else it keeps its default.",
         )
         .after_long_help(after_help());
-    let check =
-        Command::new("check").about("Check settings and file without binding anything").hide(false);
+    let check = Command::new("check").about("Check settings and file without binding anything");
     let checks = Arg::new("check")
         .long("check-config")
         .action(ArgAction::SetTrue)
@@ -94,6 +102,11 @@ pub(crate) fn command() -> Command {
     let connect = ConnectArgs::augment_args(
         Command::new("connect").about("Connect, send, print what comes back"),
     );
+    // No value of it is a file name.
+    let connect = connect.mut_args(|arg| match arg.get_action().takes_values() {
+        true => arg.value_hint(ValueHint::Other),
+        false => arg,
+    });
     let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
     Command::new("millpond")
         .about("A thread-pool server for blocking handlers that keeps answering under overload")
@@ -105,30 +118,28 @@ pub(crate) fn command() -> Command {
         .subcommand(with_settings(serve).arg(checks))
         .subcommand(with_settings(check))
         .subcommand(connect)
-        .subcommand(Command::new("man").hide(true).about("Write the man page"))
-        .subcommand(Command::new("reference").hide(true).about("Write the table of settings"))
-        .subcommand(
-            Command::new("sample").hide(true).about("Write a file of settings, commented out"),
-        )
-        .subcommand(
-            Command::new("completions")
-                .hide(true)
-                .about("Write completions for a shell")
-                .arg(shell),
-        )
+        .subcommand(Command::new("sample").about("Print a file of settings, each commented out"))
+        .subcommand(Command::new("reference").about("Print the table of settings, in Markdown"))
+        .subcommand(Command::new("man").about("Print the man page"))
+        .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
 }
 
 fn with_settings(command: Command) -> Command {
     let root = Arg::new("root")
         .value_name("ROOT")
+        .value_hint(ValueHint::DirPath)
         .help("The directory to serve; without it, a greeting")
-        .long_help("The directory to serve; without it, every answer is a greeting.")
+        .long_help(
+            "The directory to serve; without it, GET is answered with a greeting, and POST with the \
+             body that was sent.",
+        )
         .conflicts_with("echo");
     let port = Arg::new("port")
         .short('p')
         .long("port")
         .value_name("PORT")
         .value_parser(value_parser!(u16))
+        .value_hint(ValueHint::Other)
         .conflicts_with("bind")
         .help(format!("Short for --bind {}PORT", DEFAULT_BIND.trim_end_matches("8888")));
     let file = Arg::new("config")
@@ -136,6 +147,7 @@ fn with_settings(command: Command) -> Command {
         .long("config")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
         .help("Read settings from a TOML file")
         .long_help("Read settings from a TOML file. Variable: MILLPOND_CONFIG.");
     let print = Arg::new("print")
@@ -187,11 +199,19 @@ fn arg(row: &'static Row, defaults: &Settings) -> Arg {
     if let Some(alias) = row.alias {
         arg = arg.visible_alias(alias);
     }
-    match (row.on, row.many) {
-        (Some(_), _) => arg.action(ArgAction::SetTrue),
-        (None, true) => arg.action(ArgAction::Append).value_name(row.value),
-        (None, false) => arg.action(ArgAction::Set).value_name(row.value),
+    if !row.choices.is_empty() {
+        let words = PossibleValuesParser::new(row.choices);
+        arg = arg.value_parser(words).ignore_case(true).hide_possible_values(true);
     }
+    let action = match (row.on, row.many) {
+        (Some(_), _) => return arg.action(ArgAction::SetTrue),
+        (None, true) => ArgAction::Append,
+        (None, false) => ArgAction::Set,
+    };
+    arg.action(action).value_name(row.value).value_hint(match row.value {
+        "PATH" | "FILE" => ValueHint::FilePath,
+        _ => ValueHint::Other,
+    })
 }
 
 fn after_help() -> String {
@@ -199,10 +219,10 @@ fn after_help() -> String {
     for (code, meaning) in EXIT_CODES {
         let _ = writeln!(text, "  {code:>3}  {meaning}");
     }
-    text.push_str(
-        "\nSignals: TERM and INT stop gracefully, a second one at once; HUP reloads; USR1 opens \
-         logs anew; QUIT logs the server's state.",
-    );
+    text.push_str("\nSignals:\n");
+    for (signal, effect) in SIGNALS {
+        let _ = writeln!(text, "  {signal:<10} {effect}");
+    }
     text
 }
 
@@ -247,8 +267,8 @@ fn explain(error: &clap::Error) -> Result<Invocation, Failure> {
     let suggested = [
         ContextKind::SuggestedArg,
         ContextKind::SuggestedSubcommand,
+        // The message has every valid value already.
         ContextKind::SuggestedValue,
-        ContextKind::ValidValue,
     ];
     let hint = suggested.into_iter().find_map(|kind| match error.get(kind)? {
         ContextValue::String(near) => Some(format!("did you mean {near}?")),
@@ -282,6 +302,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn every_value_says_how_it_is_completed() {
+        let command = command();
+        for sub in command.get_subcommands() {
+            for arg in sub.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+                let hinted = arg.get_value_hint() != ValueHint::Unknown;
+                let chosen = !arg.get_possible_values().is_empty();
+                assert!(hinted || chosen, "{} {}", sub.get_name(), arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_is_listed() {
+        let Ok(Invocation::Text(text)) = parsed(&["--help"]) else { panic!() };
+        for name in ["serve", "check", "connect", "sample", "reference", "man", "completions"] {
+            assert!(text.contains(&format!("\n  {name} ")), "{name} is not in {text}");
+        }
     }
 
     #[test]

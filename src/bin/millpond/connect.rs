@@ -22,7 +22,7 @@ use crate::failure::{Failure, code};
 use line::Line;
 use message::CrlfWhen;
 
-/// Connects to a server, sends, prints what comes back
+/// Connect to a server, send, print what comes back
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConnectArgs {
     /// Where to connect: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, unixgram:PATH,

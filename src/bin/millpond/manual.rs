@@ -11,7 +11,7 @@ use crate::failure::{Failure, code};
 use crate::settings::table::{Row, rows};
 use crate::settings::{Settings, print};
 
-/// What the hidden subcommand writes.
+/// What a subcommand prints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manual {
     /// millpond(1), in roff.
@@ -75,11 +75,77 @@ fn page(out: &mut Vec<u8>) -> std::io::Result<()> {
         let section = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
         out.write_all(section.as_bytes())?;
     }
-    writeln!(out, ".SH \"EXIT STATUS\"")?;
-    for (code, meaning) in cli::EXIT_CODES {
-        writeln!(out, ".TP\n{code}\n{meaning}")?;
+    out.write_all(appendix(&command).as_bytes())
+}
+
+/// The sections behind the commands.
+fn appendix(command: &clap::Command) -> String {
+    let mut out = String::new();
+    let mut list = |title: &str, entries: &mut dyn Iterator<Item = (String, String)>| {
+        let _ = writeln!(out, ".SH \"{title}\"");
+        for (term, text) in entries {
+            let _ = writeln!(out, ".TP\n\\fB{}\\fR\n{}", roff(&term), roff(&text));
+        }
+    };
+    let pair = |(term, text): &(&str, &str)| ((*term).to_owned(), (*text).to_owned());
+    let subs = command.get_subcommands();
+    let about = |sub: &clap::Command| sub.get_about().map(ToString::to_string).unwrap_or_default();
+    list("COMMANDS", &mut subs.map(|sub| (sub.get_name().to_owned(), about(sub) + ".")));
+    let codes = cli::EXIT_CODES.iter();
+    list("EXIT STATUS", &mut codes.map(|(code, text)| (code.to_string(), (*text).to_owned())));
+    list("SIGNALS", &mut cli::SIGNALS.iter().map(pair));
+    list("ENVIRONMENT", &mut ENVIRONMENT.iter().map(pair));
+    list("FILES", &mut FILES.iter().map(pair));
+    let _ = writeln!(out, ".SH EXAMPLES");
+    for (command, text) in EXAMPLES {
+        let _ = writeln!(out, ".PP\n{}\n.PP\n.EX\n{}\n.EE", roff(text), roff(command));
     }
-    Ok(())
+    let _ = writeln!(out, ".SH \"SEE ALSO\"\n{}", SEE_ALSO.join(",\n"));
+    out
+}
+
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("MILLPOND_CONFIG", "The file of settings, where --config names none."),
+    ("MILLPOND_*", "A setting each: the key in capitals, with _ for each dot."),
+    ("LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID", "Sockets from the service manager."),
+    ("NOTIFY_SOCKET, WATCHDOG_USEC", "Where the service manager is notified, and how often."),
+    ("NO_COLOR", "If it is set, the log has no colours unless --color asks for them."),
+];
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "/etc/millpond/millpond.toml",
+        "The settings of the service. No file is read unless it is named.",
+    ),
+    ("/var/log/millpond/", "Where the service may write an access log."),
+    ("/usr/share/doc/millpond/", "The documentation."),
+];
+
+const EXAMPLES: &[(&str, &str)] = &[
+    ("millpond serve /srv/www --listing -p 8080", "Serve a directory on port 8080, with listings:"),
+    ("millpond check -c /etc/millpond/millpond.toml", "Check a file of settings:"),
+    (
+        "printf 'GET / HTTP/1.0\\n\\n' | millpond connect --crlf tcp://localhost:8080",
+        "Send a request and print the response:",
+    ),
+    (
+        "millpond connect --probe --wait-for 30 unix:/run/millpond.sock",
+        "Wait until a server listens, for 30 seconds at most:",
+    ),
+];
+
+const SEE_ALSO: &[&str] = &[
+    ".BR systemd.socket (5)",
+    ".BR sd_listen_fds (3)",
+    ".BR listen (2)",
+    ".BR landlock (7)",
+    ".BR htpasswd (1)",
+];
+
+/// A text in which roff finds nothing to obey.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    if text.starts_with('.') { format!("\\&{text}") } else { text }
 }
 
 /// The settings as rows of a Markdown table, a table for each part of the file.
@@ -252,6 +318,21 @@ mod tests {
         let text = String::from_utf8(out).unwrap().replace("\\-", "-");
         for row in crate::settings::table::rows().filter(|row| !row.flag.is_empty()) {
             assert!(text.contains(&format!("--{}", row.flag)), "{}", row.flag);
+        }
+    }
+
+    #[test]
+    fn the_man_page_has_the_usual_sections() {
+        let mut out = Vec::new();
+        super::page(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let sections = ["COMMANDS", "EXIT STATUS", "SIGNALS", "ENVIRONMENT", "FILES", "EXAMPLES"];
+        for section in sections.into_iter().chain(["SEE ALSO"]) {
+            let found = text
+                .lines()
+                .filter_map(|line| line.strip_prefix(".SH "))
+                .any(|title| title.trim_matches('"') == section);
+            assert!(found, "{section}");
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) alias: Option<&'static str>,
     /// What `--help` calls the flag's value.
     pub(crate) value: &'static str,
+    /// The words that it may be; empty where it is no choice.
+    pub(crate) choices: &'static [&'static str],
     /// For a flag that takes no value: the text it stands for.
     pub(crate) on: Option<&'static str>,
     /// Whether it is a list, and its flag may be repeated. Its variable holds the items with spaces
@@ -43,6 +45,7 @@ const ROW: Row = Row {
     short: None,
     alias: None,
     value: "N",
+    choices: &[],
     on: None,
     many: false,
     table: false,
@@ -119,7 +122,8 @@ macro_rules! switch {
 
 macro_rules! word {
     ($words:expr, $($field:ident).+, $($row:tt)+) => {{
-        const R: Row = row!($($row)+);
+        const CHOICES: &[&str] = &value::names(&$words);
+        const R: Row = Row { choices: CHOICES, ..row!($($row)+) };
         field!(
             R,
             $($field).+,

@@ -142,6 +142,20 @@ pub(crate) fn range(text: &str) -> Result<(u32, u32), Expected> {
     }
 }
 
+/// The words of [`word`]'s table.
+pub(crate) const fn names<T: Copy, const N: usize>(
+    words: &[(&'static str, T); N],
+) -> [&'static str; N] {
+    let mut names = [""; N];
+    let mut i = 0;
+    // A constant function has no iterators.
+    while i < N {
+        names[i] = words[i].0;
+        i += 1;
+    }
+    names
+}
+
 /// One of several words.
 pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Expected> {
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
