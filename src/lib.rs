@@ -44,3 +44,12 @@ pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use pool::{Refusal, Stats};
 pub use server::{Bind, Builder, DrainReport, Handle, Server, Service};
+
+// The code of the pages in docs/ is compiled, and run, by `cargo test`.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/handlers.md")]
+    struct Handlers;
+}
