@@ -46,8 +46,12 @@ impl Programs {
     ) -> Result<Self, String> {
         let own = env::current_exe().map_err(|error| format!("cannot find itself: {error}"))?;
         let profile = own.ancestors().nth(2).unwrap_or(Path::new("."));
-        let peers_default =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/target/release/peers");
+        // A target directory that is relative is so to the package that is built.
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let peers_default = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("benches/peers")
+            .join(target)
+            .join("release/peers");
         Ok(Self {
             handler: handler.unwrap_or_else(|| profile.join("examples/handler")),
             handler_args: handler_args.split_whitespace().map(String::from).collect(),
