@@ -180,9 +180,14 @@ impl Worker {
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let mill = Arc::clone(&self.mill);
         mill.counters.serving(self.index, &connection.peer, now);
-        let in_service = mill.queue.controller.begin_service(connection.bucket, now);
+        // The worker for urgent work is none of those that clients share.
+        let shared = self.index < mill.pool.workers;
+        let in_service =
+            shared.then(|| mill.queue.controller.begin_service(connection.bucket, now));
         let (end, each) = self.serve_turns(&mill, connection, now, waited);
-        mill.queue.controller.end_service(in_service, end, each);
+        if let Some(in_service) = in_service {
+            mill.queue.controller.end_service(in_service, end, each);
+        }
         mill.counters.resting(self.index, end);
     }
 
