@@ -119,6 +119,10 @@ pub struct Timeouts {
     pub linger: Duration,
     /// For everything in hand to end once the server is told to stop. Default: 30 s.
     pub drain: Duration,
+    /// How long the kernel keeps a new TCP connection to HTTP that says nothing, before the server
+    /// accepts it all the same (`TCP_DEFER_ACCEPT`, tcp(7), in whole seconds): so that nothing is
+    /// spent on requests that are not there yet. Default: 1 s. 0: it is accepted at once.
+    pub defer_accept: Duration,
     /// Of a connection, after which its next answer is the last. Default: `None`, any age.
     pub age: Option<Duration>,
     /// Bytes per second below which a body is too slow, once `rate_grace` is over; and so is the reader
@@ -230,6 +234,7 @@ impl Default for Timeouts {
             write: Duration::from_secs(30),
             linger: Duration::from_secs(2),
             drain: Duration::from_secs(30),
+            defer_accept: Duration::from_secs(1),
             age: None,
             min_rate: 240,
             rate_grace: Duration::from_secs(5),

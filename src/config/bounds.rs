@@ -78,7 +78,18 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
 }
 
 fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
-    let Timeouts { head, idle, body, write, linger, drain, age, min_rate, rate_grace } = timeouts;
+    let Timeouts {
+        head,
+        idle,
+        body,
+        write,
+        linger,
+        drain,
+        defer_accept,
+        age,
+        min_rate,
+        rate_grace,
+    } = timeouts;
     for (name, value) in [
         ("timeouts.head", *head),
         ("timeouts.idle", *idle),
@@ -86,6 +97,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
         ("timeouts.write", *write),
         ("timeouts.linger", *linger),
         ("timeouts.drain", *drain),
+        ("timeouts.defer_accept", *defer_accept),
         ("timeouts.age", age.unwrap_or_default()),
         ("timeouts.rate_grace", *rate_grace),
     ] {
@@ -216,8 +228,18 @@ mod tests {
             ("limits.requests", Slot::Count(requests)),
             ("limits.pipeline", Slot::Size(pipeline)),
         ];
-        let Timeouts { head, idle, body, write, linger, drain, age, min_rate, rate_grace } =
-            timeouts;
+        let Timeouts {
+            head,
+            idle,
+            body,
+            write,
+            linger,
+            drain,
+            defer_accept,
+            age,
+            min_rate,
+            rate_grace,
+        } = timeouts;
         let Overload {
             shed: _,
             target,
@@ -237,6 +259,7 @@ mod tests {
             ("timeouts.write", Slot::Time(write)),
             ("timeouts.linger", Slot::Time(linger)),
             ("timeouts.drain", Slot::Time(drain)),
+            ("timeouts.defer_accept", Slot::Time(defer_accept)),
             ("timeouts.age", Slot::Age(age)),
             ("timeouts.min_rate", Slot::Short(min_rate)),
             ("timeouts.rate_grace", Slot::Time(rate_grace)),

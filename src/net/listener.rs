@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
@@ -131,6 +132,29 @@ impl Listener {
     /// again. What it holds already stays.
     pub(crate) fn set_backlog(&self, backlog: u32) -> io::Result<()> {
         Ok(net::listen(&self.fd, backlog.min(i32::MAX as u32) as i32)?)
+    }
+
+    /// Accepts connections only once their first bytes are there, or after `time`, rounded up to whole
+    /// seconds: `TCP_DEFER_ACCEPT`, tcp(7). For protocols in which the client speaks first. The
+    /// acceptor is not woken for a request that is yet to come, and no worker reads in vain.
+    ///
+    /// A client that says nothing waits among the half-open connections, of which the kernel holds as
+    /// many as the backlog; past that it goes on without memory for them, by SYN cookies. Where these
+    /// are off, nothing is deferred: silent clients would shut the others out.
+    pub(crate) fn defer_accept(&self, time: Duration) {
+        let cookies = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
+        if cookies.is_ok_and(|setting| setting.trim() == "0") {
+            return;
+        }
+        let seconds = time.as_secs().clamp(1, 60) as libc::c_int;
+        let size = size_of_val(&seconds) as libc::socklen_t;
+        #[expect(unsafe_code, reason = "neither rustix nor nix has this option")]
+        // SAFETY: the descriptor is open, and the option's value is an int of the length given.
+        let _unsupported = unsafe {
+            let value = (&raw const seconds).cast();
+            let fd = self.fd.as_raw_fd();
+            libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, value, size)
+        };
     }
 
     /// Whether it was [passed in](Self::from_fd): then its backlog is not to be emptied at the end,

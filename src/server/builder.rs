@@ -203,6 +203,7 @@ impl Builder {
         for Plan { place, urgent, part } in plans {
             match part {
                 Part::Connections(part) => {
+                    let client_first = part.client_speaks_first();
                     let known = spoken.iter().position(|other| other.is(&part));
                     let protocol = number(known.unwrap_or_else(|| {
                         spoken.push(part);
@@ -210,6 +211,10 @@ impl Builder {
                     }))?;
                     let listener = place.listen(self.config.pool.backlog)?;
                     places.push((listener.local_addr().ok(), listener.endpoint_text()));
+                    let defer = self.config.timeouts.defer_accept;
+                    if client_first && !defer.is_zero() {
+                        listener.defer_accept(defer);
+                    }
                     sources.push(Source::new(listener, protocol, urgent));
                 }
                 Part::Datagrams(handler) => {

@@ -122,6 +122,11 @@ impl Spoken {
         }
     }
 
+    /// Whether nothing is to be said before the client has said something.
+    pub(super) fn client_speaks_first(&self) -> bool {
+        matches!(self, Self::Http(_))
+    }
+
     /// Whether its handler is fit to serve.
     pub(super) fn check(&self) -> Result<(), Error> {
         match self {

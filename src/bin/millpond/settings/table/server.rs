@@ -229,6 +229,14 @@ pub(super) static ROWS: &[Row] = &[
         "For the client to close after the server has",
         ""
     ),
+    time!(
+        config.timeouts.defer_accept,
+        "timeouts.defer_accept",
+        "defer-accept",
+        "TIME",
+        "How long the kernel keeps a connection that says nothing yet",
+        "TCP_DEFER_ACCEPT, for HTTP. 0: it is accepted at once."
+    ),
     common(time!(
         config.timeouts.drain,
         "timeouts.drain",
