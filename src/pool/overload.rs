@@ -155,7 +155,8 @@ impl Controller {
 
     /// Judges work where it enters a queue that now has `length` pieces of work.
     ///
-    /// What it has waited elsewhere since `arrived` is a part of its wait. `urgent` work is refused by the length and by the deadline only. What is kept is reported by
+    /// What it has waited elsewhere since `arrived` is a part of its wait. `urgent` work is refused by
+    /// the length and by the deadline only. What is kept is reported by
     /// [`entered`](Self::entered), or by [`gated`](Self::gated) if the queue would not take it after
     /// all.
     pub(crate) fn admit(
