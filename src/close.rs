@@ -35,6 +35,9 @@ pub enum CloseReason {
     BodyTimeout,
     /// The client took nothing, or too little, of an answer within the write timeout.
     WriteTimeout,
+    /// The table of connections was full, and a connection of the client that held most of it was closed
+    /// to make room for another.
+    MadeRoom,
     /// The bytes received were no valid request; a 4xx or 5xx was answered.
     BadRequest,
     /// Some limit on the size of a request was exceeded; a 413, 414 or 431 was answered.
@@ -64,7 +67,7 @@ impl CloseReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of declaration: the index is `reason as usize`.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ClientClosed,
         Self::Finished,
         Self::ClientGone,
@@ -73,6 +76,7 @@ impl CloseReason {
         Self::HeadTimeout,
         Self::BodyTimeout,
         Self::WriteTimeout,
+        Self::MadeRoom,
         Self::BadRequest,
         Self::TooLarge,
         Self::Overloaded,
@@ -98,6 +102,7 @@ impl CloseReason {
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::WriteTimeout => "write_timeout",
+            Self::MadeRoom => "made_room",
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
             Self::Overloaded => "overloaded",
@@ -124,6 +129,7 @@ impl CloseReason {
             Self::HeadTimeout => "the head of the request took longer than the head timeout",
             Self::BodyTimeout => "the body of the request came too slowly",
             Self::WriteTimeout => "the client took the answer too slowly",
+            Self::MadeRoom => "the connection was closed to make room for another client's",
             Self::BadRequest => "the bytes received were no valid request",
             Self::TooLarge => "the request exceeded a limit",
             Self::Overloaded => "the server was overloaded",

@@ -64,8 +64,10 @@ pub struct Pool {
 /// How much of anything there may be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Connections open at once; past it the kernel's backlog holds the newcomers. Default: 8192. At
-    /// start it is lowered to what `RLIMIT_NOFILE` allows.
+    /// Connections open at once. Past it a connection that only waits, of the client that holds
+    /// most, is closed for each newcomer; while all are in service, the kernel's backlog holds the
+    /// newcomers. One place in 64, at least one and at most 64, is kept for urgent listeners if there
+    /// are any. Default: 8192. At start it is lowered to what `RLIMIT_NOFILE` allows.
     pub connections: usize,
     /// Bytes of a request's head: request line and field lines. Default: 64 KiB. Exceeded: 431.
     pub head: usize,

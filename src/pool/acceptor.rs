@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::close::CloseReason;
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::Mill;
 use crate::pool::budget::{Allowance, ThreadTime};
 use crate::pool::connection::Connection;
 use crate::pool::datagrams::Inlet;
-use crate::pool::fairness::ClientKey;
+use crate::pool::eviction::{Evicted, Eviction};
+use crate::pool::fairness::{Bucket, ClientKey};
 use crate::pool::protocol::Seat;
 use crate::pool::queue::Work;
 use crate::pool::receive::Receiver;
+use crate::pool::refusal::Refusal;
 
 /// How many connections are accepted from one listener before the others are looked at.
 const ROUND: usize = 64;
@@ -67,6 +70,11 @@ pub(crate) struct Acceptor {
     short_until: Option<Instant>,
     /// Whether the last round refused more than it pushed.
     refuses: bool,
+    /// Whether the listeners pause, and whether the urgent ones do, as there is no place for one more
+    /// connection and none to be closed for it.
+    full: [bool; 2],
+    /// Makes room for ordinary connections, and for urgent ones.
+    evictions: [Eviction; 2],
 }
 
 /// Which listeners wait for connections.
@@ -99,6 +107,9 @@ impl Acceptor {
     pub(crate) fn new(mill: Arc<Mill>, sources: Vec<Source>, inlets: Vec<Arc<Inlet>>) -> Self {
         let receiver = Receiver::new(Arc::clone(&mill), inlets);
         let seats = mill.seats();
+        if sources.iter().any(|source| source.urgent) {
+            mill.ledger.keep_urgent();
+        }
         Self {
             mill,
             sources,
@@ -108,6 +119,8 @@ impl Acceptor {
             paused: None,
             short_until: None,
             refuses: false,
+            full: [false; 2],
+            evictions: [Eviction::new(false), Eviction::new(true)],
         }
     }
 
@@ -135,7 +148,7 @@ impl Acceptor {
             if self.sources[index].listener.is_inherited() {
                 continue;
             }
-            while !mill.is_stopped() && !mill.ledger.is_full() && self.accept_round(index) {}
+            while !mill.is_stopped() && self.accept_round(index) {}
         }
         log::debug!("listeners closed");
     }
@@ -152,6 +165,7 @@ impl Acceptor {
             Accepting::Urgent(_) | Accepting::Together(_) => source.urgent,
             Accepting::None(_) => false,
         };
+        let awaited = |source: &Source| awaited(source) && !self.full[usize::from(source.urgent)];
         let listeners: Vec<usize> =
             (0..self.sources.len()).filter(|index| awaited(&self.sources[*index])).collect();
         let mut fds = vec![PollFd::new(&self.mill.ledger.acceptor, PollFlags::IN)];
@@ -191,8 +205,9 @@ impl Acceptor {
         }
         if woken {
             self.mill.ledger.acceptor.clear();
-            // A descriptor has come free, perhaps.
+            // A descriptor or a place has come free, perhaps.
             self.paused = None;
+            self.full = [false; 2];
         }
         let callers = match accepting {
             Accepting::Together(_) => (0..self.sources.len()).collect(),
@@ -204,16 +219,9 @@ impl Acceptor {
     /// Whether accepting pauses, and for which listeners.
     fn accepting(&mut self, now: Instant) -> Accepting {
         let mill = &self.mill;
-        if mill.ledger.is_full() {
-            mill.ledger.await_departure();
-            if mill.ledger.is_full() {
-                count(&mill.counters.accept.full);
-                return Accepting::None(None);
-            }
-        }
         if let Some(until) = self.paused {
             if until > now {
-                mill.ledger.await_departure();
+                mill.ledger.await_change();
                 return Accepting::None(Some(until - now));
             }
             self.paused = None;
@@ -261,6 +269,31 @@ impl Acceptor {
         mill.queue.room() == 0 && mill.queue.controller.holds_back() && !mill.is_draining()
     }
 
+    /// Whether a place in the full table can be made: by closing a connection that only waits, once a
+    /// newcomer is there. If not, the listener pauses until a connection ends or begins to wait.
+    fn may_make_room(&mut self, urgent: bool) -> bool {
+        let mill = Arc::clone(&self.mill);
+        for awaits in [false, true] {
+            if awaits {
+                mill.ledger.await_change();
+            }
+            if mill.ledger.has_room(urgent)
+                || self.evictions[usize::from(urgent)].has_candidate(&mill, Instant::now())
+            {
+                return true;
+            }
+        }
+        count(&mill.counters.accept.full);
+        self.full[usize::from(urgent)] = true;
+        false
+    }
+
+    /// Closes a connection that only waits, for one more of this client.
+    fn make_room(&mut self, urgent: bool, client: Option<Bucket>) -> Evicted {
+        let eviction = &mut self.evictions[usize::from(urgent)];
+        eviction.evict(&self.mill, &mut self.seats, client, Instant::now())
+    }
+
     /// Accepts from one listener. `true`: there may be more.
     fn accept_round(&mut self, index: usize) -> bool {
         let mill = Arc::clone(&self.mill);
@@ -271,14 +304,16 @@ impl Acceptor {
         let mut more = true;
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
-            if mill.ledger.is_full() || (!urgent && (self.is_held_back() || self.is_paused())) {
+            let held = !urgent && (self.is_held_back() || self.is_paused());
+            let full = !mill.ledger.has_room(urgent);
+            if held || (full && !self.may_make_room(urgent)) {
                 more = false;
                 break;
             }
             match self.accept(index) {
                 Accepted::One(stream, addr) => {
                     self.back_off = BACK_OFF.0;
-                    match self.push(index, stream, addr) {
+                    match self.push(index, stream, addr, full) {
                         true => pushed += 1,
                         false => refused += 1,
                     }
@@ -291,6 +326,9 @@ impl Acceptor {
                 }
                 Accepted::Exhausted(error) => {
                     count(&mill.counters.accept.exhausted);
+                    if self.make_room(urgent, None) == Evicted::One {
+                        continue;
+                    }
                     log::warn!("accepting pauses for {:?}: {error}", self.back_off);
                     self.paused = Some(Instant::now() + self.back_off);
                     self.back_off = (self.back_off * 2).min(BACK_OFF.1);
@@ -342,14 +380,31 @@ impl Acceptor {
     }
 
     /// Pushes a newcomer into the work queue; a full queue, or a wait too long, refuses it.
-    fn push(&mut self, index: usize, stream: Stream, peer: Addr) -> bool {
-        let mill = &self.mill;
-        let source = &self.sources[index];
+    ///
+    /// `full`: the table of connections was full before.
+    fn push(&mut self, index: usize, stream: Stream, peer: Addr, full: bool) -> bool {
+        let mill = Arc::clone(&self.mill);
         let now = Instant::now();
+        let urgent = self.sources[index].urgent;
         let bucket = mill.queue.controller.bucket(client_key(&stream, &peer));
-        let permit = mill.ledger.enter();
+        let client = (!urgent).then_some(bucket);
+        let evicted = if full { self.make_room(urgent, client) } else { Evicted::Nothing };
+        let is_over = !mill.ledger.has_room(urgent);
+        if is_over && evicted == Evicted::One {
+            // The limit was exceeded for a moment.
+            self.make_room(urgent, client);
+        }
+        let unfair = is_over && evicted == Evicted::Unfair;
+        let permit = mill.ledger.enter(bucket);
+        let source = &self.sources[index];
         let connection =
-            Connection::new((stream, peer), source.protocol, source.urgent, bucket, permit, now);
+            Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);
+        if unfair {
+            // Its client holds more than any other that has a connection to spare.
+            mill.counters.refuse(Refusal::Unfair);
+            connection.close(CloseReason::Overloaded);
+            return false;
+        }
         let arrived = source.emptied.min(now);
         let seat = &mut self.seats[source.protocol as usize];
         mill.bring_from(Work::Connection(connection), arrived, now, seat.as_mut())

@@ -207,7 +207,7 @@ mod tests {
         let none = SocketFlags::empty();
         let (one, _) = socketpair(AddressFamily::UNIX, SocketType::STREAM, none, None).unwrap();
         let bucket = Fairness::new().bucket(ClientKey::None);
-        let permit = Ledger::new(1, Waker::new().unwrap()).enter();
+        let permit = Ledger::new(1, Waker::new().unwrap()).enter(bucket);
         let peer = Addr::Ip("127.0.0.1:1".parse().unwrap());
         Connection::new((Stream::from(one), peer), 0, false, bucket, permit, now)
     }

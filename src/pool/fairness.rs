@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// How many buckets there are.
-const BUCKETS: usize = 1024;
+pub(crate) const BUCKETS: usize = 1024;
 /// The bit of an entry of `attempts` that says: it asked for more than its share in the last interval.
 const GREEDY: u32 = 1 << 31;
 
@@ -42,8 +42,15 @@ impl From<IpAddr> for ClientKey {
 }
 
 /// The place of a client in the table. It travels with the work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bucket(u16);
+
+impl Bucket {
+    /// Its place in a table of [`BUCKETS`].
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
 
 /// The table. All counts are relaxed: a race may let one more in, and is gone with the next interval.
 #[derive(Debug)]

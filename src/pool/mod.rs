@@ -19,6 +19,7 @@ pub(crate) mod counters;
 pub(crate) mod datagrams;
 pub(crate) mod dispatch;
 pub(crate) mod ending;
+pub(crate) mod eviction;
 pub(crate) mod fairness;
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
 pub(crate) mod hash_limit;

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 
 use crate::config::Timeouts;
 use crate::pool::connection::{Connection, Phase};
+use crate::pool::eviction::{Candidate, Rank};
 use crate::pool::slots::{Slots, Tenant, Token, lock};
 use crate::pool::waker::Waker;
 
@@ -354,6 +356,45 @@ impl Parking {
                 drop(slot);
                 swept(connection);
             }
+        }
+    }
+
+    /// How many slots were ever used.
+    pub(crate) fn used(&self) -> u32 {
+        self.slots.used()
+    }
+
+    /// The connections that are parked in these slots.
+    pub(crate) fn waiting(&self, slots: Range<u32>) -> Vec<Candidate> {
+        let waiting = |index| {
+            let slot = self.slots.lock(index);
+            let Tenant::Parked(connection) = &slot.tenant else { return None };
+            Some(Candidate {
+                token: Token { index, generation: slot.generation },
+                bucket: connection.bucket,
+                urgent: connection.urgent,
+                rank: Rank::of(connection),
+                since: connection.since,
+            })
+        };
+        slots.filter_map(waiting).collect()
+    }
+
+    /// Whether a connection still waits as it did when it was looked at.
+    pub(crate) fn waits(&self, candidate: &Candidate) -> bool {
+        candidate.is_in(&self.slots.lock(candidate.token.index))
+    }
+
+    /// Takes a connection out that still waits as it did when it was looked at.
+    pub(crate) fn take_waiting(&self, candidate: &Candidate) -> Option<Box<Connection>> {
+        let mut slot = self.slots.lock(candidate.token.index);
+        if !candidate.is_in(&slot) {
+            return None;
+        }
+        let away = Tenant::Away { ready: false, ended: false };
+        match std::mem::replace(&mut slot.tenant, away) {
+            Tenant::Parked(connection) => Some(connection),
+            _ => None,
         }
     }
 

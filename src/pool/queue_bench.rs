@@ -30,7 +30,7 @@ impl WorkQueue {
         let (config, now) = (Config::default(), Instant::now());
         let controller = Controller::new(&config.overload, config.pool.workers, capacity, now);
         let bucket = controller.bucket(ClientKey::None);
-        let permit = Ledger::new(1, Waker::new().expect("an eventfd")).enter();
+        let permit = Ledger::new(1, Waker::new().expect("an eventfd")).enter(bucket);
         let (end, _) = UnixStream::pair().expect("a socket pair");
         let stream = Stream::from(OwnedFd::from(end));
         let connection = Connection::new((stream, Addr::Unnamed), 0, false, bucket, permit, now);

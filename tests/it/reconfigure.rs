@@ -1,12 +1,14 @@
 //! Settings that are exchanged while the server runs.
 
 use std::io::{Read, Write};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
+use millpond::pool::Doing;
 use millpond::{Config, ErrorKind, Handle, Server};
 
-use crate::support::{addr, connect, read_answer, until};
+use crate::support::{addr, connect, connect_from, read_answer, until};
 
 fn server(config: Config) -> Handle {
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(2);
@@ -43,17 +45,33 @@ fn a_kept_connection_goes_by_the_new_limits() {
 fn a_raised_limit_on_connections_lets_those_in_who_wait() {
     let mut config = Config::default();
     config.limits.connections = 1;
-    let handle = server(config.clone());
-    let first = connect(addr(&handle));
-    until("the first is in", || handle.stats().live == 1);
-    let mut second = connect(addr(&handle));
+    config.pool.workers = 4;
+    // The second has waited for longer than is usual.
+    config.overload.shed = false;
+    let gate = Arc::new(Barrier::new(2));
+    let builder = Server::builder().config(config.clone()).bind("tcp://127.0.0.1:0");
+    let held = Arc::clone(&gate);
+    let handler = move |req: &mut Request| {
+        if req.uri().path() == "/held" {
+            held.wait();
+        }
+        Response::text("0")
+    };
+    let handle = builder.http(handler).unwrap().spawn().unwrap();
+    // One that only waits would be closed for the second.
+    let mut first = connect(addr(&handle));
+    first.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let is_serving = |worker: &millpond::pool::WorkerState| worker.doing == Doing::Serving;
+    until("the first is in service", || handle.workers().iter().any(is_serving));
+    let mut second = connect_from([127, 0, 0, 3], addr(&handle));
     second.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     until("the acceptor waits for a place", || handle.stats().accept_full > 0);
 
     config.limits.connections = 2;
     handle.reconfigure(config).unwrap();
     assert_eq!(read_answer(&mut second).1, "0");
-    drop(first);
+    gate.wait();
+    assert_eq!(read_answer(&mut first).1, "0");
     handle.drain(Duration::from_secs(5));
 }
 

@@ -1,11 +1,22 @@
 //! The table of connections, which all clients share.
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
-use millpond::Server;
+use bytes::Bytes;
+use millpond::http::{Request, Response};
 use millpond::service::Hello;
+use millpond::{Bind, CloseReason, Config, Handle, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{addr, exchange, until};
+use crate::support::{
+    PATIENCE, SetOnDrop, addr, connect_from, exchange, passes_in_a_process_of_its_own, read_all,
+    read_answer, socket_at, until,
+};
 
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 
@@ -42,4 +53,236 @@ fn the_end_of_a_connection_does_not_wake_the_thread_that_runs_the_server() {
     assert!(after - before < 20, "200 connections woke it {} times", after - before);
     let report = handle.drain(Duration::from_secs(5));
     assert_eq!(runner.unwrap().join().unwrap().served, report.served);
+}
+
+/// How many connections the servers below have room for.
+const PLACES: usize = 50;
+
+/// Who asks from time to time, while others use up the table.
+const PROBE: [u8; 4] = [127, 0, 0, 3];
+
+/// What hostile clients do with their connections.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// One request, and then nothing.
+    Idle,
+    /// Nothing at all.
+    Silent,
+    /// A byte of a head now and then.
+    HalfHead,
+    /// A byte of a body now and then.
+    HalfBody,
+    /// A byte of a response is read now and then.
+    SlowReader,
+}
+
+const KINDS: [Kind; 5] =
+    [Kind::Idle, Kind::Silent, Kind::HalfHead, Kind::HalfBody, Kind::SlowReader];
+
+impl Kind {
+    /// What a client of this kind says first.
+    fn begin(self, client: &mut TcpStream) {
+        let said = match self {
+            Self::Silent => "",
+            Self::Idle => "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            Self::HalfHead => "GET / HT",
+            Self::HalfBody => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\nx",
+            Self::SlowReader => "GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+        };
+        client.write_all(said.as_bytes()).unwrap();
+        if matches!(self, Self::Idle) {
+            assert_eq!(read_answer(client).1, "small");
+        }
+    }
+
+    /// What it does now and then. It may have been closed meanwhile.
+    fn go_on(self, client: &mut TcpStream) {
+        let _ = match self {
+            Self::Idle | Self::Silent => Ok(0),
+            Self::HalfHead | Self::HalfBody => client.write(b"x"),
+            Self::SlowReader => client.read(&mut [0]),
+        };
+    }
+}
+
+/// A server with an ordinary listener and an urgent one. `/held` waits at the gate.
+fn small_table(gate: &Arc<Barrier>) -> Handle {
+    let mut config = Config::default();
+    config.pool.workers = 4;
+    config.limits.connections = PLACES;
+    config.limits.pending_total = 1 << 30;
+    // This is not about the load of the machine.
+    config.overload.shed = false;
+    let large = Bytes::from(vec![b'x'; 8 << 20]);
+    let gate = Arc::clone(gate);
+    let handler = move |req: &mut Request| match req.uri().path() {
+        "/large" => Response::new(large.clone()),
+        "/held" => {
+            gate.wait();
+            Response::text("held")
+        }
+        _ => Response::text("small"),
+    };
+    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+    builder.bind(Bind::to("tcp://127.0.0.1:0").urgent()).http(handler).unwrap().spawn().unwrap()
+}
+
+/// A probe is answered, on a connection of its own.
+#[track_caller]
+fn answered(addr: SocketAddr) {
+    let mut probe = connect_from(PROBE, addr);
+    probe.write_all(GET_CLOSE).unwrap();
+    let answer = read_all(&mut probe);
+    assert!(answer.ends_with("small"), "{answer:?}");
+}
+
+/// More connections than there are places come from these addresses, and stay. Others are served.
+fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
+    let gate = Arc::new(Barrier::new(2));
+    let server = small_table(&gate);
+    let addrs: Vec<_> = server.local_addrs().iter().map(|addr| addr.as_socket().unwrap()).collect();
+    // What is in service is never closed, whoever asked for it, and whatever it takes.
+    let mut held = connect_from(sources[0], addrs[0]);
+    held.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    // A client that holds less than its share keeps what it has.
+    let mut kept = connect_from(PROBE, addrs[0]);
+    let is_one = sources.len() == 1;
+    let mut flood: Vec<TcpStream> = Vec::new();
+    for index in 0..PLACES * 2 {
+        let mut client = connect_from(sources[index % sources.len()], addrs[0]);
+        kind.begin(&mut client);
+        client.set_nonblocking(true).unwrap();
+        flood.push(client);
+    }
+    until("the table is full of those that only wait", || {
+        let stats = server.stats();
+        stats.parked >= PLACES - 4 && stats.queued == 0
+    });
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                flood.iter_mut().for_each(|client| kind.go_on(client));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let _ended = SetOnDrop(&ended);
+        for _ in 0..20 {
+            addrs.iter().for_each(|addr| answered(*addr));
+            if is_one {
+                kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+                assert_eq!(read_answer(&mut kept).1, "small");
+            }
+        }
+    });
+    let stats = server.stats();
+    // A newcomer of the flood is turned away if all others of it are in service at that moment.
+    let count = |reason| stats.closed_for(reason);
+    assert!(count(CloseReason::MadeRoom) > 0, "{:?}", stats.closed);
+    let gave_way = count(CloseReason::MadeRoom) + count(CloseReason::Overloaded);
+    assert!(gave_way >= PLACES as u64, "{:?}", stats.closed);
+    assert!(stats.live >= PLACES - 10, "no more are closed than need be: {} live", stats.live);
+    gate.wait();
+    assert_eq!(read_answer(&mut held).1, "held");
+    drop((held, kept, flood));
+    until("all have ended", || server.stats().live == 0);
+    let stats = server.stats();
+    assert_eq!(stats.accepted, stats.closed.iter().sum::<u64>());
+}
+
+#[test]
+fn connections_of_one_client_that_only_wait_keep_nobody_out() {
+    for kind in KINDS {
+        println!("{kind:?}");
+        others_are_served(kind, &[[127, 0, 0, 2]]);
+    }
+}
+
+#[test]
+fn connections_of_many_clients_that_only_wait_keep_nobody_out() {
+    let sources: Vec<_> = (0..40).map(|n| [127, 0, 2, n + 1]).collect();
+    for kind in KINDS {
+        println!("{kind:?}");
+        others_are_served(kind, &sources);
+    }
+}
+
+#[test]
+fn a_table_full_of_connections_in_service_keeps_places_for_urgent_ones() {
+    // Each of the ordinary places is taken by a request that is being served.
+    const WORKERS: usize = 9;
+    let gate = Arc::new(Barrier::new(WORKERS + 1));
+    let entered = Arc::new(AtomicUsize::new(0));
+    let mut config = Config::default();
+    config.pool.workers = WORKERS + 1;
+    config.limits.connections = WORKERS + 1;
+    let handler = {
+        let (gate, entered) = (Arc::clone(&gate), Arc::clone(&entered));
+        move |req: &mut Request| {
+            if req.uri().path() == "/held" {
+                entered.fetch_add(1, Ordering::SeqCst);
+                gate.wait();
+            }
+            Response::text("small")
+        }
+    };
+    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+    let builder = builder.bind(Bind::to("tcp://127.0.0.1:0").urgent());
+    let server = builder.http(handler).unwrap().spawn().unwrap();
+    let urgent = server.local_addrs()[1].as_socket().unwrap();
+    let mut held: Vec<_> = (0..WORKERS).map(|_| connect_from(PROBE, addr(&server))).collect();
+    for client in &mut held {
+        client.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    until("all are in service", || entered.load(Ordering::SeqCst) == WORKERS);
+    let mut late = connect_from(PROBE, addr(&server));
+    late.write_all(GET_CLOSE).unwrap();
+    until("the ordinary listener waits for a place", || server.stats().accept_full > 0);
+    for _ in 0..5 {
+        answered(urgent);
+    }
+    until("the urgent ones have ended", || server.stats().live == WORKERS);
+    // Nobody ends, but those served begin to wait, so that one of them can make room.
+    gate.wait();
+    let answer = read_all(&mut late);
+    assert!(answer.ends_with("small"), "{answer:?} {:?}", server.stats());
+    assert_eq!(server.stats().closed_for(CloseReason::MadeRoom), 1);
+}
+
+#[test]
+fn without_descriptors_connections_that_only_wait_make_room() {
+    passes_in_a_process_of_its_own("table::few_descriptors");
+}
+
+#[test]
+#[ignore = "run by without_descriptors_connections_that_only_wait_make_room"]
+fn few_descriptors() {
+    let gate = Arc::new(Barrier::new(2));
+    let server = small_table(&gate);
+    // Made while there are descriptors. The last one has the highest number.
+    let flood: Vec<_> = (0..40).map(|_| socket_at([127, 0, 0, 2])).collect();
+    let probes: Vec<_> = (0..20).map(|_| socket_at(PROBE)).collect();
+    let last = probes.last().unwrap().as_raw_fd() as u64;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(last + 11), maximum: limit.maximum })
+        .unwrap();
+    for socket in &flood {
+        rustix::net::connect(socket, &addr(&server)).unwrap();
+    }
+    for socket in probes {
+        rustix::net::connect(&socket, &addr(&server)).unwrap();
+        let mut probe = TcpStream::from(socket);
+        probe.set_read_timeout(Some(PATIENCE)).unwrap();
+        probe.write_all(GET_CLOSE).unwrap();
+        let began = Instant::now();
+        assert!(read_all(&mut probe).ends_with("small"), "{:?}", server.stats());
+        println!("{:?}", began.elapsed());
+        // The descriptor stays taken at this end, so that each probe needs another one.
+        std::mem::forget(probe);
+    }
+    let stats = server.stats();
+    assert!(stats.accept_exhausted > 0, "there were enough descriptors");
+    assert!(stats.closed_for(CloseReason::MadeRoom) >= 20, "{:?}", stats.closed);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    answered(addr(&server));
 }

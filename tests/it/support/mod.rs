@@ -4,7 +4,9 @@ pub(crate) mod daemon;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use millpond::Handle;
@@ -20,6 +22,26 @@ pub(crate) fn addr(handle: &Handle) -> SocketAddr {
 /// Connects, with time-outs that turn a hang into a failure.
 pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A socket that is bound to this IPv4 address and not yet connected.
+pub(crate) fn socket_at(source: [u8; 4]) -> OwnedFd {
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let (inet, stream) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM);
+    let socket = rustix::net::socket_with(inet, stream, flags, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from((source, 0))).unwrap();
+    socket
+}
+
+/// As [`connect`], from this IPv4 address.
+pub(crate) fn connect_from(source: [u8; 4], addr: SocketAddr) -> TcpStream {
+    let socket = socket_at(source);
+    rustix::net::connect(&socket, &addr).unwrap();
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -55,6 +77,15 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> (String, String) {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).unwrap();
     (head, String::from_utf8(body).unwrap())
+}
+
+/// Tells a thread to end, also when the test fails.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Waits for a condition, with a deadline.

@@ -79,8 +79,8 @@ pub(super) static ROWS: &[Row] = &[
         "max-connections",
         "N",
         "Connections open at once",
-        "Past it the kernel's backlog holds the newcomers. Lowered at start to what RLIMIT_NOFILE \
-         allows."
+        "Past it one that only waits, of the client that holds most, is closed for a newcomer. \
+         Lowered at start to what RLIMIT_NOFILE allows."
     )),
     size!(
         config.limits.head,
