@@ -185,11 +185,12 @@ impl Mill {
             Err((Work::Datagram(parcel), refusal)) => self.drop_datagram(parcel, refusal),
             // It was admitted before: the kernel will tell of it again.
             Err((Work::Continuation(connection), _)) => {
-                if let Err((connection, error)) =
-                    self.parking.postpone(connection, &self.config.load().timeouts, now)
-                {
-                    log::warn!("{}: cannot wait for it: {error}", connection.peer);
-                    self.close(connection, CloseReason::SocketError);
+                match self.parking.postpone(connection, &self.config.load().timeouts, now) {
+                    Ok(sooner) => self.note_parked(sooner),
+                    Err((connection, error)) => {
+                        log::warn!("{}: cannot wait for it: {error}", connection.peer);
+                        self.close(connection, CloseReason::SocketError);
+                    }
                 }
             }
         }
@@ -248,6 +249,14 @@ impl Mill {
                 // It waits with nothing in the queue to look after.
                 self.parking.nudge();
             }
+        }
+    }
+
+    /// A connection was parked. `sooner`: its deadline is the first of all.
+    pub(crate) fn note_parked(&self, sooner: bool) {
+        self.ledger.note_change();
+        if sooner {
+            self.reschedule();
         }
     }
 

@@ -187,7 +187,10 @@ impl Parking {
     ) -> Parked {
         connection.enter(phase, now);
         let deadline = self.millis(connection.deadline(timeouts));
-        let Some(token) = connection.token else { return self.register(connection, deadline) };
+        let Some(token) = connection.token else {
+            connection.watches_write = phase == Phase::Write;
+            return self.register(connection, deadline);
+        };
         if let Err(error) = self.watch_write(&mut connection, token) {
             return Parked::Failed(connection, error);
         }
@@ -206,14 +209,13 @@ impl Parking {
     }
 
     /// Parks a connection for the first time: gives it a slot, and epoll its socket. What is already
-    /// there to read is an event as well.
+    /// there to read is an event as well, and so is room to write, if that is watched.
     fn register(&self, mut connection: Box<Connection>, deadline: u64) -> Parked {
         let Some(index) = self.slots.allot() else {
             return Parked::Failed(connection, io::ErrorKind::OutOfMemory.into());
         };
         let mut slot = self.slots.lock(index);
         let token = Token { index, generation: slot.generation };
-        connection.watches_write = connection.phase == Phase::Write;
         let flags = interest(connection.watches_write);
         let data = epoll::EventData::new_u64(token.to_bits());
         // The slot is locked, so that an event which comes at once waits for it.
@@ -241,41 +243,56 @@ impl Parking {
         Ok(())
     }
 
-    /// Parks a ready connection that nobody has room for: epoll reports it again at the next look.
+    /// Parks a ready connection that the queue has no room for. A change of interest makes epoll report
+    /// what is ready again, at the next look: input that was not read, or room for output. `true`: its
+    /// deadline is now the first of all.
     pub(crate) fn postpone(
         &self,
-        connection: Box<Connection>,
+        mut connection: Box<Connection>,
         timeouts: &Timeouts,
         now: Instant,
-    ) -> Result<(), (Box<Connection>, io::Error)> {
+    ) -> Result<bool, (Box<Connection>, io::Error)> {
+        let sends = !connection.output.is_empty();
+        if sends {
+            // It is not the client that has to be waited for: the whole timeout is its own.
+            connection.note_progress();
+            connection.enter(Phase::Write, now);
+        }
+        let reportable = sends || connection.unread;
+        debug_assert!(reportable, "it waits for something that epoll cannot report");
+        // A socket has room sooner or later, so that this one is reported whatever it waits for.
+        connection.watches_write = sends || !reportable;
+        let deadline = self.millis(connection.deadline(timeouts));
         let Some(token) = connection.token else {
-            let phase = connection.phase;
-            return match self.park(connection, phase, timeouts, now) {
+            return match self.register(connection, deadline) {
                 Parked::Failed(connection, error) => Err((connection, error)),
-                _ => Ok(()),
+                Parked::Waits { sooner } => Ok(sooner),
+                // Its slot is a new one, to which nothing can have happened.
+                Parked::Ready(_) => Ok(false),
             };
         };
         let data = epoll::EventData::new_u64(token.to_bits());
         let flags = interest(connection.watches_write);
-        let deadline = self.millis(connection.deadline(timeouts));
         let mut slot = self.slots.lock(token.index);
         if let Err(errno) = epoll::modify(&self.epoll, &connection.stream, data, flags) {
             return Err((connection, errno.into()));
         }
         slot.tenant = Tenant::Parked(connection);
         slot.deadline = deadline;
-        if slot.scheduled.is_none_or(|scheduled| deadline < scheduled) {
-            let before = slot.scheduled.replace(deadline);
-            self.schedule(token.index, before, deadline);
-        }
-        Ok(())
+        let schedule = slot.scheduled.is_none_or(|scheduled| deadline < scheduled);
+        let before = if schedule { slot.scheduled.replace(deadline) } else { None };
+        Ok(schedule && self.schedule(token.index, before, deadline))
     }
 
     /// Forgets a connection that is about to be closed or to leave: its slot is free again. Closing
-    /// the socket takes it out of epoll.
+    /// the socket takes it out of epoll. A slot that has been given back already, and may be another
+    /// connection's by now, is left alone.
     pub(crate) fn forget(&self, token: Option<Token>) {
-        let Some(Token { index, .. }) = token else { return };
+        let Some(Token { index, generation }) = token else { return };
         let mut slot = self.slots.lock(index);
+        if slot.generation != generation {
+            return;
+        }
         slot.tenant = Tenant::Vacant;
         slot.generation = slot.generation.wrapping_add(1) % u32::MAX;
         if let Some(scheduled) = slot.scheduled.take() {
@@ -451,5 +468,16 @@ mod tests {
         let later = epoch + Duration::from_millis(10);
         parking.expire(later, |_| unreachable!("nothing is parked"));
         assert_eq!(parking.until_deadline(later), None);
+    }
+
+    #[test]
+    fn a_slot_that_was_given_back_is_not_given_back_again() {
+        let parking = Parking::new(8, Instant::now()).unwrap();
+        let index = parking.slots.allot().unwrap();
+        let old = Token { index, generation: parking.slots.lock(index).generation };
+        parking.forget(Some(old));
+        assert_eq!(parking.slots.allot(), Some(index), "it is the next tenant's");
+        parking.forget(Some(old));
+        assert_ne!(parking.slots.allot(), Some(index), "no two connections share it");
     }
 }

@@ -270,10 +270,7 @@ impl Mill {
     ) -> Option<Box<Connection>> {
         match self.parking.park(connection, phase, &self.config.load().timeouts, now) {
             Parked::Waits { sooner } => {
-                self.ledger.note_change();
-                if sooner {
-                    self.reschedule();
-                }
+                self.note_parked(sooner);
                 None
             }
             Parked::Ready(connection) => Some(connection),

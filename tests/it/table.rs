@@ -8,14 +8,14 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millpond::http::{Request, Response};
+use millpond::http::{Body, Request, Response};
 use millpond::service::Hello;
 use millpond::{Bind, CloseReason, Config, Handle, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{
-    PATIENCE, SetOnDrop, addr, connect_from, exchange, passes_in_a_process_of_its_own, read_all,
-    read_answer, socket_at, until,
+    PATIENCE, SetOnDrop, addr, connect, connect_from, exchange, passes_in_a_process_of_its_own,
+    read_all, read_answer, socket_at, until,
 };
 
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
@@ -285,4 +285,71 @@ fn few_descriptors() {
     assert!(stats.closed_for(CloseReason::MadeRoom) >= 20, "{:?}", stats.closed);
     setrlimit(Resource::Nofile, limit).unwrap();
     answered(addr(&server));
+}
+
+/// Several long downloads at once, of clients that read without a pause, of which each is interrupted
+/// for the others whenever there are others.
+fn downloads_end(queue: usize, clients: usize, flood: usize) {
+    const LENGTH: usize = 8 << 20;
+    let mut config = Config::default();
+    config.pool.workers = 1;
+    config.pool.queue = Some(queue);
+    config.overload.shed = false;
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&vec![b'x'; LENGTH]).unwrap();
+    let file = Arc::new(file);
+    let handler = move |req: &mut Request| match req.uri().path() {
+        "/file" => Response::new(Body::from_file(Arc::clone(&file), 0, LENGTH as u64)),
+        _ => Response::text("small"),
+    };
+    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+    let server = builder.http(handler).unwrap().spawn().unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..flood {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let mut client = connect(addr(&server));
+                    // It may be refused at any time.
+                    while !ended.load(Ordering::Relaxed)
+                        && client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok()
+                        && client.read(&mut [0; 1024]).is_ok_and(|count| count > 0)
+                    {
+                    }
+                }
+            });
+        }
+        let _ended = SetOnDrop(&ended);
+        let downloads: Vec<_> = (0..clients)
+            .map(|_| {
+                scope.spawn(|| {
+                    // Until it is not refused.
+                    loop {
+                        let mut client = connect(addr(&server));
+                        let get = b"GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+                        let mut answer = Vec::new();
+                        let sent = client.write_all(get);
+                        let _ = sent.and_then(|()| client.read_to_end(&mut answer));
+                        if answer.starts_with(b"HTTP/1.1 200 ") {
+                            return answer.len();
+                        }
+                    }
+                })
+            })
+            .collect();
+        for download in downloads {
+            let length = download.join().unwrap();
+            assert!(length > LENGTH, "cut off at {length}: {:?}", server.stats().closed);
+        }
+    });
+}
+
+#[test]
+fn downloads_that_a_full_queue_puts_off_go_on() {
+    downloads_end(2, 10, 0);
+}
+
+#[test]
+fn downloads_go_on_beside_a_flood_that_fills_the_queue() {
+    downloads_end(2, 4, 12);
 }
