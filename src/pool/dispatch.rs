@@ -314,13 +314,19 @@ impl Dispatch {
         self.lead.load(Ordering::SeqCst) == MONITOR
     }
 
-    /// The monitor sleeps until roused, or for `timeout`, unless `look_again` finds a reason not to.
-    pub(crate) fn sleep_monitor(&self, timeout: Option<Duration>, look_again: impl Fn() -> bool) {
+    /// The monitor sleeps until roused, or for `until_due`, unless `look_again` finds a reason not to.
+    /// Both are asked once its sleep is announced: whoever brings a nearer deadline or work afterwards
+    /// rouses it.
+    pub(crate) fn sleep_monitor(
+        &self,
+        until_due: impl Fn() -> Option<Duration>,
+        look_again: impl Fn() -> bool,
+    ) {
         self.monitor.woken.store(false, Ordering::SeqCst);
         self.monitor_asleep.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if !look_again() {
-            match timeout {
+            match until_due() {
                 // A spurious return is one look too many, no more.
                 Some(timeout) => std::thread::park_timeout(timeout),
                 None => std::thread::park(),
@@ -361,6 +367,19 @@ mod tests {
         dispatch.resign();
         assert!(dispatch.try_lead_as_monitor());
         assert!(dispatch.monitor_leads());
+    }
+
+    #[test]
+    fn a_deadline_that_comes_as_the_monitor_goes_to_sleep_ends_its_sleep() {
+        let dispatch = Dispatch::new(1);
+        dispatch.enrol_monitor();
+        // Were its wait known before it is announced, nobody would rouse it, and it would sleep for ever.
+        let nearer = || {
+            dispatch.rouse_monitor();
+            None
+        };
+        dispatch.sleep_monitor(nearer, || false);
+        assert!(!dispatch.monitor_asleep.load(Ordering::SeqCst));
     }
 
     #[test]

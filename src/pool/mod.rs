@@ -183,18 +183,21 @@ impl Mill {
                 refuse(self, seat, connection, refusal, now);
             }
             Err((Work::Datagram(parcel), refusal)) => self.drop_datagram(parcel, refusal),
-            // It was admitted before: the kernel will tell of it again.
-            Err((Work::Continuation(connection), _)) => {
-                match self.parking.postpone(connection, &self.config.load().timeouts, now) {
-                    Ok(sooner) => self.note_parked(sooner),
-                    Err((connection, error)) => {
-                        log::warn!("{}: cannot wait for it: {error}", connection.peer);
-                        self.close(connection, CloseReason::SocketError);
-                    }
-                }
-            }
+            // It was admitted before.
+            Err((Work::Continuation(connection), _)) => self.put_off(connection, now),
         }
         false
+    }
+
+    /// Parks a connection that is ready, but for which there is no room: epoll reports it again.
+    pub(crate) fn put_off(&self, connection: Box<Connection>, now: Instant) {
+        match self.parking.postpone(connection, &self.config.load().timeouts, now) {
+            Ok(sooner) => self.note_parked(sooner),
+            Err((connection, error)) => {
+                log::warn!("{}: cannot wait for it: {error}", connection.peer);
+                self.close(connection, CloseReason::SocketError);
+            }
+        }
     }
 
     /// Turns a datagram away.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase, later};
-use crate::pool::parking::Ready;
+use crate::pool::parking::{BATCH, Ready};
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::report::Reporter;
@@ -72,8 +72,8 @@ impl Monitor {
             if mill.is_draining() {
                 self.retire(now);
             } else if self.quiet >= QUIET && self.is_steady() {
-                let timeout = self.until_due(now);
-                mill.dispatch.sleep_monitor(timeout, || !self.is_steady() || mill.is_draining());
+                let until_due = || self.until_due(Instant::now());
+                mill.dispatch.sleep_monitor(until_due, || !self.is_steady() || mill.is_draining());
                 if self.is_steady() {
                     continue;
                 }
@@ -139,15 +139,17 @@ impl Monitor {
     fn lead(&mut self) {
         let mill = Arc::clone(&self.mill);
         mill.take_back();
-        let room = mill.queue.room();
         let now = Instant::now();
-        if room == 0 || !mill.dispatch.try_lead_as_monitor() {
+        if !mill.dispatch.try_lead_as_monitor() {
             return;
         }
         let waits = self.fruitless >= FRUITLESS && !mill.queue.has_any();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
-        let result = mill.parking.wait(room, timeout, |ready| match ready {
+        // If the queue is full there may still be urgent connections, which epoll cannot tell apart.
+        let room = mill.queue.room();
+        let most = if room == 0 { BATCH } else { room };
+        let result = mill.parking.wait(most, timeout, |ready| match ready {
             Ready::Connection(connection) => found.push(connection),
             // They were lent to a worker that is not there to receive.
             Ready::Inlet(_) => mill.take_back(),
@@ -158,7 +160,13 @@ impl Monitor {
         }
         self.fruitless = if found.is_empty() { self.fruitless.saturating_add(1) } else { 0 };
         let now = Instant::now();
+        // Where requests are quick, the workers will soon have room for the others.
+        let put_off = room == 0 && mill.queue.controller.holds_back();
         for connection in found {
+            if put_off && !connection.urgent {
+                mill.put_off(connection, now);
+                continue;
+            }
             let seat = &mut self.seats[connection.protocol as usize];
             mill.bring(Work::of(connection), now, seat.as_mut());
             mill.call();
@@ -191,8 +199,11 @@ impl Monitor {
         let mill = Arc::clone(&self.mill);
         let deadline = mill.config.load().overload.deadline;
         let mut oldest = now;
-        for _ in 0..mill.queue.len() {
-            let Some(ticket) = mill.queue.take_usual() else { break };
+        // Each channel by its own length: what is put back is not taken again.
+        let lengths = [true, false].map(|urgent| (urgent, mill.queue.len_of(urgent)));
+        for urgent in lengths.into_iter().flat_map(|(urgent, len)| std::iter::repeat_n(urgent, len))
+        {
+            let Some(ticket) = mill.queue.take_any(urgent) else { continue };
             let (ticket, refusal) = if mill.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {

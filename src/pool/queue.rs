@@ -204,14 +204,21 @@ impl<W: Queued> Queue<W> {
         self.deferred.take(may).map(|ticket| (ticket, None))
     }
 
-    /// Takes the next work that is not urgent, whoever's it is.
-    pub(crate) fn take_usual(&self) -> Option<Ticket<W>> {
-        self.normal.1.try_recv().ok()
-    }
-
     /// Takes the next urgent work.
     pub(crate) fn take_urgent(&self) -> Option<Ticket<W>> {
         self.urgent.1.try_recv().ok()
+    }
+
+    /// Takes the next work of one of the channels, whether or not its client may have a worker.
+    pub(crate) fn take_any(&self, urgent: bool) -> Option<Ticket<W>> {
+        let (_, channel) = if urgent { &self.urgent } else { &self.normal };
+        channel.try_recv().ok()
+    }
+
+    /// How much work waits in one of the channels.
+    pub(crate) fn len_of(&self, urgent: bool) -> usize {
+        let (_, channel) = if urgent { &self.urgent } else { &self.normal };
+        channel.len()
     }
 
     /// Whether urgent work waits.

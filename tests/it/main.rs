@@ -18,6 +18,7 @@ mod deadlines;
 mod dispatch;
 mod docs;
 mod files;
+mod held;
 mod hostile;
 mod http_answer;
 mod http_answers;
