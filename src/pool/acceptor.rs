@@ -17,6 +17,7 @@ use crate::pool::connection::Connection;
 use crate::pool::datagrams::Inlet;
 use crate::pool::eviction::{Evicted, Eviction};
 use crate::pool::fairness::{Bucket, ClientKey};
+use crate::pool::guard::persist;
 use crate::pool::protocol::Seat;
 use crate::pool::queue::Work;
 use crate::pool::receive::Receiver;
@@ -129,6 +130,12 @@ impl Acceptor {
     /// which was passed in is left to the program that goes on with it.)
     pub(crate) fn run(mut self) {
         let mill = Arc::clone(&self.mill);
+        persist(&mill, &mut self, |it| it.seats = it.mill.seats(), Self::accept_until_drained);
+        log::debug!("listeners closed");
+    }
+
+    fn accept_until_drained(&mut self) {
+        let mill = Arc::clone(&self.mill);
         while !mill.is_draining() {
             let (callers, senders) = self.wait();
             count(&mill.counters.accept.rounds);
@@ -150,7 +157,6 @@ impl Acceptor {
             }
             while !mill.is_stopped() && self.accept_round(index) {}
         }
-        log::debug!("listeners closed");
     }
 
     /// Waits until a listener has a connection, unless accepting pauses, until a datagram has come,

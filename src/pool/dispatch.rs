@@ -69,6 +69,16 @@ pub(crate) struct Dispatch {
     urgent_asleep: AtomicBool,
 }
 
+/// The lead, which is put down when this is dropped, also by a panic.
+#[derive(Debug)]
+pub(crate) struct Lead<'a>(pub(crate) &'a Dispatch);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.0.resign();
+    }
+}
+
 /// A thread that can be woken.
 #[derive(Debug, Default)]
 struct Sleeper {

@@ -21,6 +21,7 @@ pub(crate) mod dispatch;
 pub(crate) mod ending;
 pub(crate) mod eviction;
 pub(crate) mod fairness;
+pub(crate) mod guard;
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
 pub(crate) mod hash_limit;
 pub(crate) mod histogram;
@@ -70,6 +71,7 @@ use budget::{Allowance, RefusalBudget, ThreadTime};
 use counters::Counters;
 use datagrams::{Datagrams, Parcel};
 use dispatch::Dispatch;
+use guard::GuardedSeat;
 use hash_limit::HashLimit;
 use ledger::Ledger;
 use loan::Loan;
@@ -153,7 +155,8 @@ impl Mill {
 
     /// A place at each protocol, for one thread.
     pub(crate) fn seats(&self) -> Vec<Box<dyn Seat>> {
-        self.protocols.iter().map(|protocol| protocol.seat()).collect()
+        let seat = |protocol| Box::new(GuardedSeat::new(protocol)) as Box<dyn Seat>;
+        self.protocols.iter().map(seat).collect()
     }
 
     /// Puts work into the queue, or does what is to be done when it does not take it. `true`: it is

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase, later};
+use crate::pool::dispatch::Lead;
+use crate::pool::guard::persist;
 use crate::pool::parking::{BATCH, Ready};
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::{Ticket, Work};
@@ -64,6 +66,11 @@ impl Monitor {
     pub(crate) fn run(mut self) {
         let mill = Arc::clone(&self.mill);
         mill.dispatch.enrol_monitor();
+        persist(&mill, &mut self, |it| it.seats = it.mill.seats(), Self::watch);
+    }
+
+    fn watch(&mut self) {
+        let mill = Arc::clone(&self.mill);
         while !mill.is_stopped() {
             let now = Instant::now();
             self.expire(now);
@@ -143,6 +150,7 @@ impl Monitor {
         if !mill.dispatch.try_lead_as_monitor() {
             return;
         }
+        let lead = Lead(&mill.dispatch);
         let waits = self.fruitless >= FRUITLESS && !mill.queue.has_any();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
@@ -154,7 +162,7 @@ impl Monitor {
             // They were lent to a worker that is not there to receive.
             Ready::Inlet(_) => mill.take_back(),
         });
-        mill.dispatch.resign();
+        drop(lead);
         if let Err(error) = result {
             log::error!("epoll_wait: {error}");
         }

@@ -1,6 +1,5 @@
 //! A worker: takes work, or leads; serves; parks or closes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,8 @@ use crate::close::CloseReason;
 use crate::pool::budget::ThreadTime;
 use crate::pool::connection::Connection;
 use crate::pool::datagrams::Parcel;
+use crate::pool::dispatch::Lead;
+use crate::pool::guard::persist;
 use crate::pool::overload::Verdict;
 use crate::pool::parking::{BATCH, Parked, Ready};
 use crate::pool::protocol::{Seat, Served, Turn};
@@ -37,6 +38,25 @@ impl Worker {
         let mill = Arc::clone(&self.mill);
         mill.dispatch.enrol_worker(self.index);
         mill.hash_limit.enrol();
+        persist(&mill, &mut self, Self::recover, Self::work);
+    }
+
+    /// Serves urgent work only, until the server has stopped. So health checks and operators get their
+    /// response though every other worker is held by a handler.
+    pub(crate) fn run_urgent(mut self) {
+        let mill = Arc::clone(&self.mill);
+        mill.dispatch.enrol_urgent();
+        persist(&mill, &mut self, Self::recover, Self::work_urgent);
+    }
+
+    /// After a panic.
+    fn recover(&mut self) {
+        self.mill.counters.resting(self.index, Instant::now());
+        self.seats = self.mill.seats();
+    }
+
+    fn work(&mut self) {
+        let mill = Arc::clone(&self.mill);
         while !mill.is_stopped() {
             if let Some((ticket, refusal)) = mill.queue.take(Instant::now) {
                 self.take(ticket, refusal);
@@ -55,11 +75,8 @@ impl Worker {
         }
     }
 
-    /// Serves urgent work only, until the server has stopped. So health checks and operators get their
-    /// response though every other worker is held by a handler.
-    pub(crate) fn run_urgent(mut self) {
+    fn work_urgent(&mut self) {
         let mill = Arc::clone(&self.mill);
-        mill.dispatch.enrol_urgent();
         while !mill.is_stopped() {
             if let Some(ticket) = mill.queue.take_urgent() {
                 self.take(ticket, None);
@@ -129,10 +146,10 @@ impl Worker {
     /// inlets have.
     fn lead(&mut self) {
         let mill = Arc::clone(&self.mill);
+        let lead = Lead(&mill.dispatch);
         // Work may have come between the last look at the queue and taking the lead; from now on,
         // whoever brings some finds a leader and nudges it.
         if !mill.queue.is_empty() || mill.is_stopped() {
-            mill.dispatch.resign();
             return;
         }
         let mut first = None;
@@ -147,7 +164,7 @@ impl Worker {
             Ready::Inlet(index) => inlets.push(index),
         });
         let received = if inlets.is_empty() { 0 } else { mill.borrow(&mut self.receiver, &inlets) };
-        mill.dispatch.resign();
+        drop(lead);
         mill.counters.leading(self.index, false);
         let found = match found {
             Ok(found) => found,
@@ -207,11 +224,9 @@ impl Worker {
             let mut turn = Turn::new(mill, &config, now);
             turn.waited = std::mem::take(&mut waited);
             let seat = &mut self.seats[protocol];
-            let token = connection.token;
-            connection.set_reason(CloseReason::HandlerPanicked);
             // A system call more at each end, which is nothing beside a slow handler.
             let computing = mill.dispatch.is_eager().then(ThreadTime::start);
-            let served = catch_unwind(AssertUnwindSafe(|| seat.serve(connection, &mut turn)));
+            let mut served = seat.serve(connection, &mut turn);
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
             let end = Instant::now();
@@ -227,26 +242,17 @@ impl Worker {
                 mill.counters.requests(self.index, requests, each);
             }
             now = end;
-            let mut served = served;
-            if progress && let Ok(served) = &mut served {
+            if progress {
                 served.note_progress();
             }
             let again = match served {
-                Ok(Served::Park(connection, phase)) => mill.park(connection, phase, now),
-                Ok(Served::Requeue(connection)) => Some(connection),
-                Ok(Served::Close(connection, reason)) => {
+                Served::Park(connection, phase) => mill.park(connection, phase, now),
+                Served::Requeue(connection) => Some(connection),
+                Served::Close(connection, reason) => {
                     mill.close(connection, reason);
                     None
                 }
-                Ok(Served::Gone) => None,
-                Err(_) => {
-                    // The connection went down with the stack; the seat may be in any state.
-                    mill.parking.forget(token);
-                    mill.counters.panicked();
-                    log::error!("a protocol panicked; its connection is closed");
-                    self.seats[protocol] = mill.protocols[protocol].seat();
-                    None
-                }
+                Served::Gone => None,
             };
             let Some(ready) = again else { return (now, longest) };
             connection = ready;

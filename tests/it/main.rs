@@ -41,6 +41,7 @@ mod net_raw;
 mod net_serving;
 mod net_stream;
 mod overload;
+mod panics;
 mod reconfigure;
 mod serving;
 mod table;

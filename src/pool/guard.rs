@@ -1,0 +1,127 @@
+//! What a panic costs: the connection in hand, and nothing else.
+//!
+//! Protocols are other people's code, and run on the workers, on the acceptor (which refuses) and on the
+//! monitor (which ends what is overdue). A [`GuardedSeat`] catches what they do wrong. For everything
+//! else each thread runs in [`persist`], so that none ends while the server seems to run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::close::CloseReason;
+use crate::pool::Mill;
+use crate::pool::connection::Connection;
+use crate::pool::protocol::{Protocol, Seat, Served, Turn};
+use crate::pool::refusal::Refusal;
+use crate::pool::slots::Token;
+
+/// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh after
+/// a time without one.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// After so long without a panic, a thread is taken to be well again.
+const WELL_AFTER: Duration = Duration::from_secs(10);
+
+/// A thread's place at a protocol. After a panic, a new one is made: the old one may be in any state.
+pub(crate) struct GuardedSeat {
+    protocol: Arc<dyn Protocol>,
+    seat: Box<dyn Seat>,
+}
+
+impl GuardedSeat {
+    pub(crate) fn new(protocol: &Arc<dyn Protocol>) -> Self {
+        Self { protocol: Arc::clone(protocol), seat: protocol.seat() }
+    }
+
+    /// Calls the seat with a connection. If that panics, the connection goes down with the stack.
+    fn call<'a>(
+        &mut self,
+        mut connection: Box<Connection>,
+        turn: &mut Turn<'a>,
+        call: impl FnOnce(&mut dyn Seat, Box<Connection>, &mut Turn<'a>) -> Served,
+    ) -> Served {
+        let token = connection.token;
+        connection.set_reason(CloseReason::HandlerPanicked);
+        let seat = self.seat.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| call(seat, connection, turn))) {
+            Ok(served) => served,
+            Err(_) => {
+                self.replace(turn, token);
+                Served::Gone
+            }
+        }
+    }
+
+    /// Counts a panic, and makes a new seat. The connection's slot is given back, unless it has left it
+    /// before.
+    #[cold]
+    fn replace(&mut self, turn: &Turn<'_>, token: Option<Token>) {
+        turn.mill.parking.forget(token);
+        turn.mill.counters.panicked();
+        log::error!("a protocol panicked; its connection is closed");
+        self.seat = self.protocol.seat();
+    }
+}
+
+impl Seat for GuardedSeat {
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+        self.call(connection, turn, |seat, connection, turn| seat.serve(connection, turn))
+    }
+
+    fn refuse(
+        &mut self,
+        connection: Box<Connection>,
+        turn: &mut Turn<'_>,
+        refusal: Refusal,
+    ) -> Served {
+        self.call(connection, turn, |seat, connection, turn| seat.refuse(connection, turn, refusal))
+    }
+
+    fn expire(&mut self, connection: &mut Connection, turn: &mut Turn<'_>) -> CloseReason {
+        let seat = self.seat.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| seat.expire(connection, turn))) {
+            Ok(reason) => reason,
+            Err(_) => {
+                // The caller still has the connection, and closes it.
+                self.replace(turn, None);
+                CloseReason::HandlerPanicked
+            }
+        }
+    }
+}
+
+/// Runs a thread's `work` until it returns. After a panic, it is counted and logged, `recover` puts the
+/// thread's things in order, and `work` begins again, after a pause that grows if panics go on.
+pub(crate) fn persist<T>(
+    mill: &Mill,
+    thread: &mut T,
+    recover: impl Fn(&mut T),
+    work: impl Fn(&mut T),
+) {
+    let mut pause = PAUSE.0;
+    let mut panicked = false;
+    loop {
+        let began = Instant::now();
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            if panicked {
+                recover(thread);
+            }
+            work(thread);
+        }));
+        if ended.is_ok() {
+            return;
+        }
+        panicked = true;
+        mill.counters.panicked();
+        let name = std::thread::current();
+        let name = name.name().unwrap_or("a thread").to_owned();
+        if began.elapsed() > WELL_AFTER {
+            pause = PAUSE.0;
+        }
+        log::error!("{name} panicked, and goes on in {pause:?}");
+        mill.ledger.ending.wait(Some(Instant::now() + pause), || mill.is_stopped());
+        if mill.is_stopped() {
+            return;
+        }
+        pause = (pause * 2).min(PAUSE.1);
+    }
+}

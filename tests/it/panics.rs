@@ -1,0 +1,251 @@
+//! Panics outside of handlers: each costs its connection, and nothing else.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use millpond::http::{HeaderValue, Request, Response, Upgraded};
+use millpond::pool::{Connection, Phase, Protocol, Refusal, Seat, Served, Turn};
+use millpond::{CloseReason, Config, Handle, Server};
+
+use crate::support::{PATIENCE, addr, connect, until};
+
+/// Where the protocol below panics, if anywhere.
+#[derive(Debug, Default)]
+struct Faults {
+    serve: AtomicBool,
+    refuse: AtomicBool,
+    expire: AtomicBool,
+    seat: AtomicBool,
+    /// Connections that wait at the gate in `serve`, and whether it is shut.
+    waiting: AtomicUsize,
+    shut: AtomicBool,
+}
+
+/// Sends each byte back.
+struct Faulty(Arc<Faults>);
+
+struct FaultySeat(Arc<Faults>);
+
+fn fault(flag: &AtomicBool) {
+    assert!(!flag.load(Ordering::SeqCst), "as the test wants it");
+}
+
+impl Protocol for Faulty {
+    fn seat(&self) -> Box<dyn Seat> {
+        fault(&self.0.seat);
+        Box::new(FaultySeat(Arc::clone(&self.0)))
+    }
+}
+
+impl Seat for FaultySeat {
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+        let mut piece = [0; 16];
+        match connection.stream().try_read(&mut piece) {
+            Ok(0) => Served::Close(connection, CloseReason::ClientClosed),
+            Ok(count) => {
+                turn.count_request();
+                self.0.waiting.fetch_add(1, Ordering::SeqCst);
+                until("the gate is open", || !self.0.shut.load(Ordering::SeqCst));
+                fault(&self.0.serve);
+                let _ = connection.stream().try_write(&piece[..count]);
+                Served::Park(connection, Phase::Idle)
+            }
+            Err(_) => Served::Park(connection, Phase::Idle),
+        }
+    }
+
+    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Served {
+        fault(&self.0.refuse);
+        Served::Close(connection, CloseReason::Overloaded)
+    }
+
+    fn expire(&mut self, _: &mut Connection, _: &mut Turn<'_>) -> CloseReason {
+        fault(&self.0.expire);
+        CloseReason::IdleTimeout
+    }
+}
+
+fn serve(config: Config) -> (Handle, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+    let server = builder.protocol(Faulty(Arc::clone(&faults))).unwrap().spawn().unwrap();
+    (server, faults)
+}
+
+fn one_worker() -> Config {
+    let mut config = Config::default();
+    config.pool.workers = 1;
+    config.overload.shed = false;
+    config
+}
+
+#[track_caller]
+fn echoes(client: &mut TcpStream) {
+    client.write_all(b"a").unwrap();
+    let mut back = [0];
+    client.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"a");
+}
+
+/// Everybody is still there, and everything is counted.
+fn all_is_well(server: &Handle, panics: u64) {
+    for _ in 0..10 {
+        // With a queue this short, a newcomer may be refused.
+        until("a newcomer is served", || {
+            let mut client = connect(addr(server));
+            client.write_all(b"a").is_ok() && matches!(client.read(&mut [0]), Ok(1))
+        });
+    }
+    until("all have ended", || server.stats().live == 0);
+    let stats = server.stats();
+    assert!(stats.panics >= panics, "{} panics", stats.panics);
+    assert_eq!(stats.accepted, stats.closed.iter().sum::<u64>());
+    let report = server.drain(PATIENCE);
+    assert_eq!(report.cut_off, 0);
+}
+
+#[test]
+fn a_panic_in_serve_costs_its_connection() {
+    let (server, faults) = serve(one_worker());
+    faults.serve.store(true, Ordering::SeqCst);
+    for _ in 0..10 {
+        let mut client = connect(addr(&server));
+        client.write_all(b"a").unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
+    }
+    faults.serve.store(false, Ordering::SeqCst);
+    until("they are counted", || server.stats().closed_for(CloseReason::HandlerPanicked) == 10);
+    all_is_well(&server, 10);
+}
+
+#[test]
+fn a_panic_in_refuse_costs_its_connection_also_on_the_acceptor() {
+    let mut config = one_worker();
+    config.pool.queue = Some(1);
+    config.overload.refuse_budget = 1.0;
+    let (server, faults) = serve(config);
+    faults.shut.store(true, Ordering::SeqCst);
+    faults.refuse.store(true, Ordering::SeqCst);
+    let mut held = connect(addr(&server));
+    held.write_all(b"a").unwrap();
+    until("the worker is held", || faults.waiting.load(Ordering::SeqCst) == 1);
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = connect(addr(&server));
+            client.write_all(b"a").unwrap();
+            client
+        })
+        .collect();
+    until("some were refused", || server.stats().closed_for(CloseReason::HandlerPanicked) > 0);
+    faults.refuse.store(false, Ordering::SeqCst);
+    faults.shut.store(false, Ordering::SeqCst);
+    drop((held, clients));
+    all_is_well(&server, 1);
+}
+
+#[test]
+fn a_panic_in_expire_costs_its_connection_and_no_deadline() {
+    let mut config = one_worker();
+    config.timeouts.idle = Duration::from_millis(50);
+    let (server, faults) = serve(config);
+    faults.expire.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let mut clients: Vec<_> = (0..5).map(|_| connect(addr(&server))).collect();
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "it ends at its deadline");
+        }
+    }
+    faults.expire.store(false, Ordering::SeqCst);
+    let mut client = connect(addr(&server));
+    assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
+    until("it is counted", || server.stats().closed_for(CloseReason::IdleTimeout) == 1);
+    all_is_well(&server, 15);
+}
+
+#[test]
+fn a_worker_that_gets_no_seat_comes_back_once_there_is_one() {
+    let (server, faults) = serve(one_worker());
+    let mut kept = connect(addr(&server));
+    echoes(&mut kept);
+    faults.serve.store(true, Ordering::SeqCst);
+    faults.seat.store(true, Ordering::SeqCst);
+    let mut client = connect(addr(&server));
+    client.write_all(b"a").unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
+    until("it has tried again", || server.stats().panics > 2);
+    faults.serve.store(false, Ordering::SeqCst);
+    faults.seat.store(false, Ordering::SeqCst);
+    for _ in 0..5 {
+        echoes(&mut kept);
+    }
+    drop(kept);
+    all_is_well(&server, 3);
+}
+
+/// Panics as it is dropped for the last time.
+#[derive(Clone)]
+struct Bomb(Arc<AtomicUsize>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.0.fetch_add(1, Ordering::SeqCst) < 20 {
+            panic!("as the test wants it");
+        }
+    }
+}
+
+#[test]
+fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_place() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let dropped = Arc::clone(&dropped);
+        move |req: &mut Request| {
+            if req.uri().path() != "/upgrade" {
+                return Response::text(req.uri().path().to_owned());
+            }
+            let mut response =
+                Response::upgrade(HeaderValue::from_static("mirror"), |mut stream: Upgraded| {
+                    let mut piece = [0; 16];
+                    while let Ok(count @ 1..) = stream.read(&mut piece) {
+                        let _ = stream.write_all(&piece[..count]);
+                    }
+                });
+            response.extensions_mut().insert(Bomb(Arc::clone(&dropped)));
+            response
+        }
+    };
+    let builder = Server::builder().config(one_worker()).bind("tcp://127.0.0.1:0");
+    let server = builder.http(handler).unwrap().spawn().unwrap();
+    let mut upgraded = Vec::new();
+    let mut kept = Vec::new();
+    for round in 0..10 {
+        let mut client = connect(addr(&server));
+        // Parked first, so that it has a place to give back.
+        write!(client, "GET /first HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        crate::support::read_answer(&mut client);
+        let ask =
+            "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: mirror\r\n\r\n";
+        client.write_all(ask.as_bytes()).unwrap();
+        assert!(crate::support::read_answer(&mut client).0.starts_with("HTTP/1.1 101 "));
+        until("it was dropped", || dropped.load(Ordering::SeqCst) > round);
+        upgraded.push(client);
+        kept.extend((0..3).map(|_| connect(addr(&server))));
+        for (index, client) in kept.iter_mut().enumerate() {
+            write!(client, "GET /{index} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        }
+        for (index, client) in kept.iter_mut().enumerate() {
+            assert_eq!(crate::support::read_answer(client).1, format!("/{index}"));
+        }
+    }
+    upgraded.iter_mut().for_each(echoes);
+    let stats = server.stats();
+    assert_eq!(stats.panics, 10);
+    assert_eq!(stats.live, upgraded.len() + kept.len());
+    drop((upgraded, kept));
+    until("all have ended", || server.stats().live == 0);
+    let stats = server.stats();
+    assert_eq!(stats.accepted, stats.closed.iter().sum::<u64>());
+}
