@@ -1,6 +1,6 @@
 //! Panics outside of handlers: each costs its connection, and nothing else.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +22,8 @@ struct Faults {
     /// Connections that wait at the gate in `serve`, and whether it is shut.
     waiting: AtomicUsize,
     shut: AtomicBool,
+    /// Whether to serve takes a while.
+    slow: AtomicBool,
 }
 
 /// Sends each byte back.
@@ -43,17 +45,24 @@ impl Protocol for Faulty {
 impl Seat for FaultySeat {
     fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
         let mut piece = [0; 16];
-        match connection.stream().try_read(&mut piece) {
-            Ok(0) => Served::Close(connection, CloseReason::ClientClosed),
-            Ok(count) => {
-                turn.count_request();
-                self.0.waiting.fetch_add(1, Ordering::SeqCst);
-                until("the gate is open", || !self.0.shut.load(Ordering::SeqCst));
-                fault(&self.0.serve);
-                let _ = connection.stream().try_write(&piece[..count]);
-                Served::Park(connection, Phase::Idle)
+        loop {
+            match connection.stream().try_read(&mut piece) {
+                Ok(0) => return Served::Close(connection, CloseReason::ClientClosed),
+                Ok(count) => {
+                    turn.count_request();
+                    self.0.waiting.fetch_add(1, Ordering::SeqCst);
+                    until("the gate is open", || !self.0.shut.load(Ordering::SeqCst));
+                    if self.0.slow.load(Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                    fault(&self.0.serve);
+                    let _ = connection.stream().try_write(&piece[..count]);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Served::Park(connection, Phase::Idle);
+                }
+                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
             }
-            Err(_) => Served::Park(connection, Phase::Idle),
         }
     }
 
@@ -127,11 +136,18 @@ fn a_panic_in_refuse_costs_its_connection_also_on_the_acceptor() {
     config.pool.queue = Some(1);
     config.overload.refuse_budget = 1.0;
     let (server, faults) = serve(config);
+    // Were it known to be quick, newcomers would be left in the backlog.
+    faults.slow.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        echoes(&mut connect(addr(&server)));
+        until("it has ended", || server.stats().live == 0);
+    }
+    let before = faults.waiting.load(Ordering::SeqCst);
     faults.shut.store(true, Ordering::SeqCst);
     faults.refuse.store(true, Ordering::SeqCst);
     let mut held = connect(addr(&server));
     held.write_all(b"a").unwrap();
-    until("the worker is held", || faults.waiting.load(Ordering::SeqCst) == 1);
+    until("the worker is held", || faults.waiting.load(Ordering::SeqCst) > before);
     let clients: Vec<_> = (0..20)
         .map(|_| {
             let mut client = connect(addr(&server));
