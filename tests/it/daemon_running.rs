@@ -146,13 +146,37 @@ fn once_confined_no_file_elsewhere_is_in_reach() {
     daemon.signal(Signal::HUP);
     let line = daemon.wait_for("keeping the old settings");
     assert!(line.contains("permission denied"), "{line}");
+    // The modes of the file are not to blame.
+    assert!(line.contains("confined (Landlock)") && line.contains("`reach`"), "{line}");
     assert!(!log.exists());
+}
+
+/// Whether the kernel has Landlock, and has it turned on.
+fn has_landlock() -> bool {
+    use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
+    let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let strict = strict.handle_access(AccessFs::from_all(ABI::V1));
+    strict.and_then(|ruleset| ruleset.create()).is_ok()
 }
 
 #[test]
 fn what_the_kernel_grants_of_the_confinement_is_logged() {
-    let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://127.0.0.1:0"]));
-    daemon.wait_for("confined");
+    let www = crate::support::daemon::root(&[("a", "flour")]);
+    let root = www.path().to_str().unwrap();
+    for (args, reached) in [
+        (&[root][..], "confined to the files that are served"),
+        (&[], "confined to its own settings and logs"),
+        (&["--echo"], "confined to its own settings and logs"),
+    ] {
+        let mut daemon = Daemon::serve(args);
+        let line = daemon.wait_for("confined");
+        if line.contains("not confined") {
+            assert!(!has_landlock(), "{line}");
+            println!("skipped: {line}");
+            continue;
+        }
+        assert!(line.contains(reached), "{line}");
+    }
 }
 
 #[test]

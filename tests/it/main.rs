@@ -7,6 +7,7 @@ mod support;
 mod acceptor;
 mod daemon;
 mod daemon_files;
+mod daemon_logs;
 mod daemon_restart;
 mod daemon_running;
 mod daemon_signals;

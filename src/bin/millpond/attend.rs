@@ -9,6 +9,7 @@ use millpond::Handle;
 
 use crate::access_log::AccessLog;
 use crate::failure::code;
+use crate::logging;
 use crate::serve::Doors;
 use crate::settings::{Flags, Loaded, Settings};
 use crate::signals::{Event, Listener};
@@ -17,6 +18,12 @@ use crate::systemd::Notifier;
 
 /// How often the service manager is told how things are.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the end waits for the access log to be written.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+
+/// The same after a second signal.
+const FLUSH_NOW: Duration = Duration::from_millis(50);
 
 /// A running server and those who ask about it.
 pub(crate) struct Daemon {
@@ -30,6 +37,8 @@ pub(crate) struct Daemon {
     /// Where the handlers can be exchanged.
     pub(crate) doors: Doors,
     pub(crate) access: Option<AccessLog>,
+    /// Whether Landlock keeps files out of reach.
+    pub(crate) confined: bool,
     /// Whether the last reload was refused.
     pub(crate) stale: bool,
 }
@@ -79,7 +88,9 @@ impl Daemon {
         self.notifier.stopping(deadline);
         let report = self.handle.drain(deadline);
         if let Some(access) = self.access {
-            let dropped = access.finish();
+            // A second signal ends the process at once.
+            let within = if signals.quit_code().is_some() { FLUSH_NOW } else { FLUSH_WITHIN };
+            let dropped = access.finish(within);
             if dropped > 0 {
                 warn!("{dropped} lines of the access log were dropped");
             }
@@ -102,6 +113,9 @@ impl Daemon {
         if let Some(dropped) = self.access.as_ref().map(AccessLog::dropped).filter(|n| *n > 0) {
             line.push_str(&format!(", access log lines dropped {dropped}"));
         }
+        if logging::dropped() > 0 {
+            line.push_str(&format!(", log lines dropped {}", logging::dropped()));
+        }
         if self.stale {
             line.push_str(", new settings refused");
         }
@@ -118,11 +132,8 @@ impl Daemon {
 
     fn reopen(&self) {
         match &self.access {
-            Some(access) => {
-                access.reopen();
-                info!("opening the access log anew");
-            }
-            None => info!("there is no log file to open anew"),
+            Some(access) if access.reopen() => info!("opening the access log anew"),
+            _ => info!("there is no log file to open anew"),
         }
     }
 }

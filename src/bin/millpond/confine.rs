@@ -47,6 +47,11 @@ impl User {
         })
     }
 
+    /// Its numbers as owner of a file: user and group.
+    pub(crate) fn ids(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
     /// Becomes the user, for good.
     pub(crate) fn assume(&self) -> Result<(), Failure> {
         let groups: Vec<_> = self.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
@@ -90,20 +95,26 @@ pub(crate) struct Reach {
     pub(crate) write: Vec<PathBuf>,
 }
 
-/// Puts every other file out of reach, as far as the kernel can, and says how far that is.
-pub(crate) fn confine(reach: &Reach) {
+/// Puts every other file out of reach, as far as the kernel can, and logs how far that is. `to` names
+/// what stays in reach. Whether anything is out of reach afterwards.
+pub(crate) fn confine(reach: &Reach, to: &str) -> bool {
     match restrict(reach) {
         Ok(status) => match status.ruleset {
-            RulesetStatus::FullyEnforced => info!("confined to the files that are served"),
+            RulesetStatus::FullyEnforced => info!("confined to {to}"),
             RulesetStatus::PartiallyEnforced => {
-                info!("confined to the files that are served, as far as this kernel can");
+                info!("confined to {to}, as far as this kernel can");
             }
             RulesetStatus::NotEnforced => {
                 info!("not confined: this kernel has no Landlock, or has it turned off");
+                return false;
             }
         },
-        Err(error) => warn!("not confined: {error}"),
+        Err(error) => {
+            warn!("not confined: {error}");
+            return false;
+        }
     }
+    true
 }
 
 pub(crate) fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use millpond::{Error, ErrorKind};
 
+use crate::logging;
+
 /// The exit codes, after sysexits(3) where that has one. docs/signals.md lists them for users.
 pub(crate) mod code {
     /// Something failed at run time.
@@ -57,6 +59,11 @@ impl Failure {
         self.code
     }
 
+    /// Whether the system denied a permission.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.code == code::PERMISSION
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
@@ -65,12 +72,15 @@ impl Failure {
         self.hint.as_deref()
     }
 
-    /// Writes the `error:` line and the `hint:` line on standard error.
+    /// Writes the `error:` line and the `hint:` line to standard error, behind what is logged.
     #[expect(clippy::print_stderr, reason = "the one place where the program reports its end")]
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.message);
+        let mut text = format!("error: {}\n", self.message);
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        if !logging::say(&text) {
+            eprint!("{text}");
         }
         ExitCode::from(self.code)
     }

@@ -1,11 +1,14 @@
-//! The log: simplelog on standard error, as fits what reads it.
+//! The log: simplelog's lines, which a thread of their own writes to standard error.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
-use simplelog::{ColorChoice, Config, ConfigBuilder, TermLogger, TerminalMode, WriteLogger};
+use log::{Level, LevelFilter, Log, Metadata, Record, error};
+use simplelog::{Config, ConfigBuilder, WriteLogger};
 
+use crate::log_writer::{LogWriter, Pending, Source};
 use crate::settings::{self, Color};
 
 /// 2026-11-24T09:00:00.123Z
@@ -13,19 +16,90 @@ const TIME: &[simplelog::FormatItem<'_>] = time::macros::format_description!(
     "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
 );
 
-/// Starts the log. It can be done once; the level can be changed later by [`set_level`].
+/// Lines of the log that may wait to be written. Those of the access log have their own bound.
+const LINES: usize = 4096;
+
+/// How long the end of the process waits for the log to be written.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+
+/// The writer of standard error, from [`start`] on.
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
+
+/// The writer's thread, until [`write`] starts it.
+static PENDING: Mutex<Option<Pending>> = Mutex::new(None);
+
+/// Starts the log. It can be done once; the level can be changed later by [`set_level`]. Lines wait
+/// until [`write`].
 pub(crate) fn start(settings: &settings::Log) {
-    let logger: Box<dyn Log> = if under_journal() {
-        Box::new(Journal::new())
+    let writer = WRITER.get_or_init(|| {
+        let (writer, pending) = LogWriter::new();
+        writer.bound(Source::Log, LINES);
+        *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
+        writer
+    });
+    let logger = if under_journal() {
+        Leveled::new(writer, &config(false), |level| Style { prefix: priority(level), paint: None })
     } else if colored(settings.color) {
-        let config = config(true);
-        TermLogger::new(LevelFilter::Trace, config, TerminalMode::Stderr, ColorChoice::Always)
+        let style = |level| Style { prefix: "", paint: Some(paint(level)) };
+        Leveled::new(writer, &config(true), style)
     } else {
-        WriteLogger::new(LevelFilter::Trace, config(true), Lines::new(""))
+        Leveled::new(writer, &config(true), |_| Style::default())
     };
     // It only fails where a logger was set before, which then stays.
-    let _ = log::set_boxed_logger(logger);
+    let _ = log::set_boxed_logger(Box::new(logger));
     set_level(settings.level);
+    // The hook of the standard library blocks on a standard error that nobody reads.
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        match trace.status() {
+            std::backtrace::BacktraceStatus::Captured => error!("{panic}\n{trace}"),
+            _ => error!("{panic}"),
+        }
+    }));
+}
+
+/// Starts the thread that writes the log. It has the rights that the calling thread has now.
+pub(crate) fn write() -> io::Result<()> {
+    match PENDING.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(pending) => pending.start("log", io::stderr()),
+        None => Ok(()),
+    }
+}
+
+/// The writer of standard error, if the log was started.
+pub(crate) fn writer() -> Option<LogWriter> {
+    WRITER.get().cloned()
+}
+
+/// Puts lines into the log as they are, unless it was never started.
+pub(crate) fn say(text: &str) -> bool {
+    let Some(writer) = WRITER.get() else { return false };
+    writer.put(Source::Log, text.as_bytes().to_vec());
+    true
+}
+
+/// Lines of the log that were dropped so far.
+pub(crate) fn dropped() -> u64 {
+    WRITER.get().map_or(0, |writer| writer.dropped(Source::Log))
+}
+
+/// How long the start waits for its lines to be written before it reports that it is ready.
+const READY_WITHIN: Duration = Duration::from_millis(100);
+
+/// Waits until what was logged so far can be read, but not for a reader that has stopped.
+pub(crate) fn settle() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush(READY_WITHIN);
+    }
+}
+
+/// Has the log written before the process ends, within a short time.
+pub(crate) fn finish() {
+    if let Some(writer) = WRITER.get()
+        && write().is_ok()
+    {
+        writer.flush(FLUSH_WITHIN);
+    }
 }
 
 /// Changes how much is logged.
@@ -71,18 +145,45 @@ fn is_stream(text: &str, device: u64, inode: u64) -> bool {
     text == format!("{device}:{inode}")
 }
 
-/// The log under systemd-journald, which keeps the time itself and takes the level as `<N>`
-/// (sd-daemon(3)): one logger for each level, which differ in their prefix.
-struct Journal([Box<WriteLogger<Lines<io::Stderr>>>; 5]);
+/// What begins a line, and how its level is painted.
+#[derive(Clone, Copy, Default)]
+struct Style {
+    prefix: &'static str,
+    paint: Option<(&'static str, &'static str)>,
+}
 
-impl Journal {
-    fn new() -> Self {
-        let prefixes = ["<3>", "<4>", "<6>", "<7>", "<7>"];
-        Self(
-            prefixes.map(|prefix| {
-                WriteLogger::new(LevelFilter::Trace, config(false), Lines::new(prefix))
-            }),
-        )
+/// The priority of a level in the journal, which keeps the time itself (sd-daemon(3)).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug | Level::Trace => "<7>",
+    }
+}
+
+/// A level as simplelog writes it, and the same with its colour (ECMA-48).
+fn paint(level: Level) -> (&'static str, &'static str) {
+    match level {
+        Level::Error => ("[ERROR]", "\x1b[31m[ERROR]\x1b[0m"),
+        Level::Warn => ("[WARN]", "\x1b[33m[WARN]\x1b[0m"),
+        Level::Info => ("[INFO]", "\x1b[34m[INFO]\x1b[0m"),
+        Level::Debug => ("[DEBUG]", "\x1b[36m[DEBUG]\x1b[0m"),
+        Level::Trace => ("[TRACE]", "\x1b[37m[TRACE]\x1b[0m"),
+    }
+}
+
+const LEVELS: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+
+/// One logger for each level, which differ in their style.
+struct Leveled([Box<WriteLogger<Lines>>; 5]);
+
+impl Leveled {
+    fn new(writer: &LogWriter, config: &Config, style: impl Fn(Level) -> Style) -> Self {
+        Self(LEVELS.map(|level| {
+            let lines = Lines { style: style(level), line: Vec::new(), writer: writer.clone() };
+            WriteLogger::new(LevelFilter::Trace, config.clone(), lines)
+        }))
     }
 
     fn of(&self, level: Level) -> &dyn Log {
@@ -90,7 +191,7 @@ impl Journal {
     }
 }
 
-impl Log for Journal {
+impl Log for Leveled {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.of(metadata.level()).enabled(metadata)
     }
@@ -99,73 +200,89 @@ impl Log for Journal {
         self.of(record.level()).log(record);
     }
 
-    fn flush(&self) {
-        for logger in &self.0 {
-            logger.flush();
+    fn flush(&self) {}
+}
+
+/// Puts whole lines into the writer's queue.
+struct Lines {
+    style: Style,
+    line: Vec<u8>,
+    writer: LogWriter,
+}
+
+impl Lines {
+    /// The line so far, finished.
+    fn take(&mut self) -> Vec<u8> {
+        let line = std::mem::take(&mut self.line);
+        let Some((plain, painted)) = self.style.paint else { return line };
+        // A level that is there stands before everything that a client could have written.
+        match line.windows(plain.len()).position(|window| window == plain.as_bytes()) {
+            Some(at) => [&line[..at], painted.as_bytes(), &line[at + plain.len()..]].concat(),
+            None => line,
         }
     }
 }
 
-/// Writes whole lines, each by one system call, so that those of several processes do not mix.
-struct Lines<W> {
-    prefix: &'static str,
-    line: Vec<u8>,
-    out: W,
-}
-
-impl Lines<io::Stderr> {
-    fn new(prefix: &'static str) -> Self {
-        Self { prefix, line: Vec::new(), out: io::stderr() }
-    }
-}
-
-impl<W: Write> Write for Lines<W> {
+impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             if self.line.is_empty() {
-                self.line.extend_from_slice(self.prefix.as_bytes());
+                self.line.extend_from_slice(self.style.prefix.as_bytes());
             }
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
-                // A log that cannot be written to (a full disk, a closed pipe) stops nothing.
-                let _ = self.out.write_all(&self.line);
-                self.line.clear();
+                let line = self.take();
+                self.writer.put(Source::Log, line);
             }
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log_writer::Sink;
+    use std::io::{PipeWriter, Read, pipe};
+    use std::os::fd::BorrowedFd;
 
-    /// Remembers each write by itself.
-    #[derive(Default)]
-    struct Calls(Vec<String>);
-
-    impl Write for Calls {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.push(String::from_utf8_lossy(bytes).into_owned());
-            Ok(bytes.len())
+    /// What a logger with this style writes.
+    fn written(style: Style, pieces: &[&str]) -> String {
+        struct Pipe(PipeWriter);
+        impl Sink for Pipe {
+            fn fd(&self) -> BorrowedFd<'_> {
+                self.0.as_fd()
+            }
         }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+        let (mut reader, sink) = pipe().unwrap();
+        let (writer, pending) = LogWriter::new();
+        writer.bound(Source::Log, 10);
+        let mut lines = Lines { style, line: Vec::new(), writer };
+        for piece in pieces {
+            lines.write_all(piece.as_bytes()).unwrap();
         }
+        drop(lines);
+        pending.start("test", Pipe(sink)).unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
     }
 
     #[test]
-    fn a_line_is_one_write_with_its_prefix() {
-        let mut lines = Lines { prefix: "<6>", line: Vec::new(), out: Calls::default() };
-        for piece in ["a", "b ", "c\n", "d\ne\n"] {
-            lines.write_all(piece.as_bytes()).unwrap();
-        }
-        assert_eq!(lines.out.0, ["<6>ab c\n", "<6>d\n", "<6>e\n"]);
+    fn each_line_has_its_prefix() {
+        let style = Style { prefix: "<6>", paint: None };
+        assert_eq!(written(style, &["a", "b ", "c\n", "d\ne\n"]), "<6>ab c\n<6>d\n<6>e\n");
+    }
+
+    #[test]
+    fn the_level_is_painted_once() {
+        let style = Style { prefix: "", paint: Some(paint(Level::Info)) };
+        let text = written(style, &["now [INFO]", " [INFO]\n"]);
+        assert_eq!(text, "now \x1b[34m[INFO]\x1b[0m [INFO]\n");
     }
 
     #[test]

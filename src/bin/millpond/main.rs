@@ -2,6 +2,7 @@
 
 mod access_line;
 mod access_log;
+mod again;
 mod attend;
 mod cli;
 mod confine;
@@ -9,6 +10,7 @@ mod connect;
 mod door;
 mod failure;
 mod hosts;
+mod log_writer;
 mod logging;
 mod manual;
 mod opener;
@@ -26,10 +28,9 @@ use cli::Invocation;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(failure) => failure.report(),
-    }
+    let code = run().unwrap_or_else(|failure| failure.report());
+    logging::finish();
+    code
 }
 
 fn run() -> Result<ExitCode, Failure> {

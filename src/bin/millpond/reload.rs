@@ -9,8 +9,12 @@ use crate::failure::Failure;
 use crate::logging;
 use crate::places::places;
 use crate::serve;
-use crate::settings::Loaded;
 use crate::settings::table::{Row, rows};
+use crate::settings::{Format, Loaded};
+
+/// What to do where a file is denied to a confined process; its modes are rarely the reason.
+const CONFINED: &str = "the server is confined (Landlock) to the directories that were named when it \
+                        started: restart it; or name more in `reach`, which takes effect at a start";
 
 impl Daemon {
     /// Reads the settings again, and tells the service manager before and after. Wrong ones change
@@ -24,7 +28,11 @@ impl Daemon {
             }
             Err(failure) => {
                 self.stale = true;
-                let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                let confined = (self.confined && failure.is_denied()).then_some(CONFINED);
+                let hint = confined
+                    .or(failure.hint())
+                    .map(|hint| format!(" ({hint})"))
+                    .unwrap_or_default();
                 error!("keeping the old settings: {}{hint}", failure.message());
             }
         }
@@ -33,19 +41,29 @@ impl Daemon {
 
     fn take_on(&mut self) -> Result<(), Failure> {
         let loaded = serve::load(&self.flags)?;
-        let mut access = serve::access_log(&loaded.settings)?;
-        if let Some(access) = &mut access {
-            access.start()?;
+        let settings = &loaded.settings.access;
+        let kept = self.access.as_ref().filter(|log| log.is_at(settings));
+        let kept = kept.filter(|_| settings.format != Format::Off);
+        let mut opened = if kept.is_some() { None } else { serve::access_log(&loaded.settings) };
+        if let Some(log) = &mut opened {
+            log.open(None)?;
+            log.start()?;
         }
-        let rooms = self.rooms(&loaded, access.as_ref())?;
+        let rooms = self.rooms(&loaded, kept.or(opened.as_ref()))?;
         self.handle.reconfigure(loaded.settings.config.clone())?;
         // Nothing fails from here on.
         for ((_, door), room) in self.doors.iter().zip(rooms) {
             door.swap(room);
         }
-        // Requests in hand may still write to the old log: what comes too late is dropped.
-        if let Some(old) = std::mem::replace(&mut self.access, access) {
-            old.finish();
+        match kept {
+            Some(log) => log.bound(settings),
+            // The old log ends with the last request that began with it.
+            None => {
+                if let (Some(new), Some(old)) = (&mut opened, &self.access) {
+                    new.follow(old);
+                }
+                self.access = opened;
+            }
         }
         logging::set_level(loaded.settings.log.level);
         for row in rows().filter(|row| !takes_effect(row)) {

@@ -12,7 +12,8 @@ use millpond::service::{Echo, Files, Hello};
 use millpond::{Bind, Error, Handle, Server, Service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::access_log::{AccessLog, Recorder};
+use crate::access_log::{self, AccessLog, Recorder, directory};
+use crate::again;
 use crate::attend::Daemon;
 use crate::confine::{Reach, User, confine};
 use crate::door::{Door, Room};
@@ -38,7 +39,11 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     logging::start(&settings.log);
     raise_descriptor_limit();
     let user = settings.user.as_deref().map(User::find).transpose()?;
-    let mut access = access_log(settings)?;
+    // What is wrong with the access log is reported before anything is bound.
+    check_access_log(settings)?;
+    let mut access = access_log(settings);
+    let early = user.as_ref().filter(|_| access.is_some());
+    let early = early.and_then(|user| access_log::open_as_root(&settings.access, user));
     let notifier = Notifier::from_env();
 
     let (server, doors) = build(&loaded, access.as_ref(), &mut Passed::from_env()?)?;
@@ -48,12 +53,18 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     if let Some(user) = user {
         user.assume()?;
+        again::warnings(&loaded).iter().for_each(|warning| warn!("{warning}"));
+    }
+    // The server's own user opens it, so that no link leads root to a file of others.
+    if let Some(access) = &mut access {
+        access.open(early)?;
     }
     if settings.confine {
         opener::start(roots(settings));
-        confine(&reach(&loaded));
     }
+    let confined = settings.confine && confine(&reach(&loaded), what_is_reached(settings));
     // Rights belong to a thread: only what starts from here on is without those given up.
+    logging::write().map_err(|error| Failure::io(code::RUNTIME, "cannot start a thread", error))?;
     let signals = signals.start()?;
     if let Some(access) = &mut access {
         access.start()?;
@@ -67,7 +78,8 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
 
     let (flags, started) = (flags.clone(), loaded.settings.clone());
     let mut daemon =
-        Daemon { handle, notifier, flags, started, loaded, doors, access, stale: false };
+        Daemon { handle, notifier, flags, started, loaded, doors, access, confined, stale: false };
+    logging::settle();
     daemon.notifier.ready(&daemon.status());
     daemon.attend(&signals);
     Ok(daemon.drain(&signals))
@@ -88,9 +100,11 @@ fn stop_on_quit(signals: &Listener, handle: &Arc<Handle>) {
 
 /// Checks everything that can be checked without binding.
 pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
-    let loaded = load(flags)?;
+    let mut loaded = load(flags)?;
+    check_access_log(&loaded.settings)?;
     if let Some(user) = &loaded.settings.user {
-        User::find(user)?;
+        let warnings = again::warnings_as(&User::find(user)?, &loaded)?;
+        loaded.warnings.extend(warnings);
     }
     rooms(&loaded, &places(&loaded, false)?, None)?;
     if print {
@@ -141,11 +155,16 @@ fn passed_name(endpoint: &str) -> Option<&str> {
     Some(name.strip_prefix("//").unwrap_or(name))
 }
 
-/// The access log, if there is to be one.
-pub(crate) fn access_log(settings: &Settings) -> Result<Option<AccessLog>, Failure> {
+/// The access log, if there is to be one. It is not open yet.
+pub(crate) fn access_log(settings: &Settings) -> Option<AccessLog> {
+    (settings.access.format != Format::Off).then(|| AccessLog::new(&settings.access))
+}
+
+/// Checks what can be known of the access log before it is opened.
+fn check_access_log(settings: &Settings) -> Result<(), Failure> {
     match settings.access.format {
-        Format::Off => Ok(None),
-        _ => AccessLog::open(&settings.access).map(Some),
+        Format::Off => Ok(()),
+        _ => access_log::check(&settings.access, settings.user.is_none()),
     }
 }
 
@@ -209,12 +228,12 @@ fn reach(loaded: &Loaded) -> Reach {
     let more = settings.reach.iter().map(PathBuf::from);
     let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
     let sockets = endpoints.filter_map(|text| match text.parse() {
-        Ok(Endpoint::Unix { name: UnixName::Path(path), .. }) => Some(parent(&path)),
+        Ok(Endpoint::Unix { name: UnixName::Path(path), .. }) => Some(directory(&path)),
         _ => None,
     });
     Reach {
         read: roots(settings).chain(again.map(home)).chain(more).collect(),
-        write: settings.access.file.as_deref().map(parent).into_iter().chain(sockets).collect(),
+        write: access_log::reach(&settings.access).into_iter().chain(sockets).collect(),
     }
 }
 
@@ -224,11 +243,11 @@ fn roots(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     sites.filter_map(|site| site.root.clone())
 }
 
-/// The directory that a path is in.
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
+/// What the log says of [`reach`].
+fn what_is_reached(settings: &Settings) -> &'static str {
+    match roots(settings).next() {
+        Some(_) => "the files that are served",
+        None => "its own settings and logs: no other file is in reach",
     }
 }
 
@@ -236,7 +255,7 @@ fn parent(path: &Path) -> PathBuf {
 /// put a new file in the old one's place. Not so if that is one at the top, such as /etc, in which
 /// there is more that is nobody's business.
 fn home(path: &Path) -> PathBuf {
-    let parent = parent(path);
+    let parent = directory(path);
     let depth = std::fs::canonicalize(&parent).map_or(0, |real| real.components().count());
     if depth > 2 { parent } else { path.to_owned() }
 }

@@ -1,0 +1,299 @@
+//! Logs that nobody reads, and what a reload or a rotation makes of them.
+
+use std::fs;
+use std::io::{PipeReader, Read, Write, pipe};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::daemon::{Daemon, command, get, text};
+use crate::support::{PATIENCE, until};
+
+/// A daemon at a Unix socket whose standard error is a full pipe. It is killed when dropped.
+struct Unread {
+    child: Child,
+    path: PathBuf,
+    stderr: PipeReader,
+    _dir: tempfile::TempDir,
+}
+
+impl Unread {
+    fn start(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.sock");
+        let (stderr, mut full) = pipe().unwrap();
+        rustix::io::ioctl_fionbio(&full, true).unwrap();
+        while full.write(&[b'x'; 4096]).is_ok() {}
+        while full.write(b"x").is_ok() {}
+        rustix::io::ioctl_fionbio(&full, false).unwrap();
+        let endpoint = format!("unix:{}", path.display());
+        let mut all = vec!["serve", "-b", &endpoint];
+        all.extend(args);
+        let child = command(&all).stderr(full).spawn().unwrap();
+        // Its name is there a moment before it listens.
+        until("the daemon listens", || UnixStream::connect(&path).is_ok());
+        Self { child, path, stderr, _dir: dir }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(&self.path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn get(&self) -> String {
+        let mut stream = self.connect();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        let mut status = None;
+        until("the daemon ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().code()
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_full_standard_error_stops_neither_serving_nor_timeouts_nor_the_drain() {
+    let args = ["-vv", "--access-log", "json", "--idle-timeout", "300ms"];
+    let mut daemon = Unread::start(&args);
+    let mut idle = daemon.connect();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    for _ in 0..200 {
+        assert!(daemon.get().ends_with("Hello, world!"));
+    }
+    // The server ends the idle connection: the read comes to an end.
+    let mut response = Vec::new();
+    idle.read_to_end(&mut response).unwrap();
+    for signal in [Signal::HUP, Signal::QUIT, Signal::USR1] {
+        daemon.signal(signal);
+    }
+    assert!(daemon.get().ends_with("Hello, world!"));
+    // What is in hand at the stop is finished.
+    let mut slow = daemon.connect();
+    slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    daemon.get();
+    daemon.signal(Signal::TERM);
+    until("the listener closes", || UnixStream::connect(&daemon.path).is_err());
+    slow.write_all(b"Host: a\r\n\r\n").unwrap();
+    let mut response = String::new();
+    slow.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("Hello, world!"), "{response:?}");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[test]
+fn a_second_term_ends_a_server_whose_standard_error_is_full() {
+    let mut daemon = Unread::start(&["-vv", "--access-log", "json", "--drain", "1h"]);
+    let mut slow = daemon.connect();
+    slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    daemon.get();
+    daemon.signal(Signal::TERM);
+    until("the listener closes", || UnixStream::connect(&daemon.path).is_err());
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end(), Some(143));
+}
+
+#[test]
+fn what_a_full_standard_error_cost_is_reported_once_it_is_read() {
+    let mut daemon = Unread::start(&["--access-log", "json", "--access-log-buffer", "10"]);
+    for _ in 0..50 {
+        daemon.get();
+    }
+    let mut seen = Vec::new();
+    let mut bytes = [0; 4096];
+    let reported = |seen: &[u8]| String::from_utf8_lossy(seen).contains("access log were dropped");
+    while !reported(&seen) {
+        let count = daemon.stderr.read(&mut bytes).unwrap();
+        seen.extend_from_slice(&bytes[..count]);
+    }
+    assert!(String::from_utf8_lossy(&seen).contains("[WARN] "));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end(), Some(0));
+}
+
+fn fifo(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_stops_nothing_and_silences_no_other_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    fifo(&path);
+    let args = ["--access-log", "json", "--access-log-file", text(&path)];
+    let mut daemon = Daemon::serve(&[&args[..], &["--access-log-buffer", "10"]].concat());
+    let addr = daemon.addr();
+    let long = format!("/{}", "a".repeat(1000));
+    for _ in 0..120 {
+        assert!(get(addr, &long).starts_with("HTTP/1.1 200"));
+    }
+    for signal in [Signal::HUP, Signal::USR1] {
+        daemon.signal(signal);
+    }
+    daemon.wait_for("opening the access log anew");
+    assert!(get(addr, "/").contains("Hello"));
+    daemon.signal(Signal::QUIT);
+    daemon.wait_for("access log lines dropped");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
+    assert!(daemon.log.iter().any(|line| line.contains("stopped: served 12")), "{:#?}", daemon.log);
+}
+
+#[test]
+fn a_reload_leaves_a_log_open_whose_path_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("access"), dir.path().join("access.1"));
+    let mut daemon = Daemon::serve(&["--access-log", "clf", "--access-log-file", text(&path)]);
+    let addr = daemon.addr();
+    fs::rename(&path, &moved).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("settings read again");
+    get(addr, "/after");
+    until("the line", || fs::read_to_string(&moved).unwrap().contains("/after"));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_log_that_links_into_another_directory_survives_a_confined_rotation() {
+    let [dir, elsewhere] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (link, target) = (dir.path().join("access"), elsewhere.path().join("access"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let mut daemon = Daemon::serve(&["--access-log", "clf", "--access-log-file", text(&link)]);
+    let addr = daemon.addr();
+    fs::rename(&target, elsewhere.path().join("access.1")).unwrap();
+    daemon.signal(Signal::USR1);
+    daemon.wait_for("opening the access log anew");
+    until("the new file", || {
+        get(addr, "/after");
+        fs::read_to_string(&target).is_ok_and(|lines| lines.contains("/after"))
+    });
+}
+
+#[test]
+fn standard_output_and_standard_error_survive_a_confined_reload_and_rotation() {
+    for name in ["/dev/stdout", "/dev/stderr"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, out) = (dir.path().join("millpond.toml"), dir.path().join("out"));
+        let settings = format!("[access_log]\nformat = \"clf\"\nfile = {name:?}\n");
+        fs::write(&file, settings).unwrap();
+        let mut child = command(&["serve", "-c", text(&file), "-b", "tcp://127.0.0.1:0"]);
+        let to = fs::File::create(&out).unwrap();
+        child.stdout(to.try_clone().unwrap()).stderr(to);
+        let mut child = child.spawn().unwrap();
+        let seen = |part: &str| fs::read_to_string(&out).unwrap().contains(part);
+        until("the daemon listens", || seen("listening on tcp://"));
+        let lines = fs::read_to_string(&out).unwrap();
+        let line = lines.lines().find(|line| line.contains("listening on tcp://")).unwrap();
+        let addr = line.rsplit("tcp://").next().unwrap().parse().unwrap();
+        let pid = Pid::from_child(&child);
+        for (signal, done) in [(Signal::HUP, "settings read again"), (Signal::USR1, "open anew")] {
+            kill_process(pid, signal).unwrap();
+            until(done, || seen(done));
+        }
+        get(addr, "/after");
+        until("the line", || seen("GET /after"));
+        assert!(!seen("keeping the old"), "{name}");
+        kill_process(pid, Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+/// A directory that only this user may write to, or root's own.
+fn directory(owner: Option<u32>) -> tempfile::TempDir {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    chown(dir.path(), owner, None).unwrap();
+    dir
+}
+
+/// Whether this process may become another user; otherwise that is printed.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: only root can become another user");
+    }
+    root
+}
+
+#[test]
+fn the_log_of_another_user_is_that_users_and_is_opened_again() {
+    use std::os::unix::fs::MetadataExt;
+    if !is_root() {
+        return;
+    }
+    let dir = directory(Some(4242));
+    let path = dir.path().join("access");
+    let args = ["--user", "4242:4243", "--access-log", "clf", "--access-log-file", text(&path)];
+    let mut daemon = Daemon::serve(&args);
+    daemon.addr();
+    assert!(!daemon.log.iter().any(|line| line.contains("[WARN]")), "{:#?}", daemon.log);
+    for moved in ["access.1", "access.2"] {
+        let owner = fs::metadata(&path).unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (4242, 4243));
+        fs::rename(&path, dir.path().join(moved)).unwrap();
+        daemon.signal(Signal::USR1);
+        until("the new file", || path.exists());
+    }
+}
+
+#[test]
+fn a_log_that_its_user_cannot_make_again_is_reported_at_the_start_and_by_check() {
+    if !is_root() {
+        return;
+    }
+    let dir = directory(None);
+    let path = dir.path().join("access");
+    let args = ["--user", "4242:4243", "--access-log", "clf", "--access-log-file", text(&path)];
+    let mut daemon = Daemon::serve(&args);
+    let warning = "cannot open the access log";
+    let line = daemon.wait_for(warning);
+    assert!(line.contains("[WARN]") && line.contains(text(dir.path())), "{line}");
+    let addr = daemon.addr();
+    // Its first file was made by root, and is written to all the same.
+    get(addr, "/one");
+    until("the line", || fs::read_to_string(&path).unwrap().contains("/one"));
+    let ran = crate::support::daemon::run(&[&["check"], &args[..]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("warning: USR1 cannot open the access log"), "{ran:?}");
+}
+
+#[test]
+fn no_link_of_its_user_leads_root_to_a_file_of_others() {
+    if !is_root() {
+        return;
+    }
+    let (theirs, ours) = (directory(Some(4242)), directory(None));
+    let (link, target) = (theirs.path().join("access"), ours.path().join("secret"));
+    fs::write(&target, "").unwrap();
+    for end in [&target, &ours.path().join("new")] {
+        std::os::unix::fs::symlink(end, &link).unwrap();
+        let args = ["--user", "4242:4243", "--access-log", "clf", "--access-log-file", text(&link)];
+        let mut daemon = Daemon::serve(&args);
+        daemon.wait_for("error: cannot write to");
+        assert_eq!(daemon.end().code(), Some(77));
+        fs::remove_file(&link).unwrap();
+    }
+    assert_eq!(fs::read_dir(ours.path()).unwrap().count(), 1);
+}
