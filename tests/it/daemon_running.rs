@@ -156,7 +156,7 @@ fn has_landlock() -> bool {
     use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
     let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     let strict = strict.handle_access(AccessFs::from_all(ABI::V1));
-    strict.and_then(|ruleset| ruleset.create()).is_ok()
+    strict.and_then(landlock::Ruleset::create).is_ok()
 }
 
 #[test]
