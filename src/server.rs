@@ -6,7 +6,7 @@ mod service;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder as ThreadBuilder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -107,6 +107,7 @@ impl Server {
             addrs,
             endpoints,
             threads: Mutex::new(threads),
+            interrupted: AtomicU64::new(0),
             report: Mutex::new(None),
         }));
         if let Err(error) = started {
@@ -222,6 +223,8 @@ struct Inner {
     addrs: Vec<Addr>,
     endpoints: Vec<String>,
     threads: Mutex<Vec<Running>>,
+    /// What a drain still waited for when it was interrupted.
+    interrupted: AtomicU64,
     /// Set once the server has stopped. The lock is held while it does.
     report: Mutex<Option<DrainReport>>,
 }
@@ -314,7 +317,7 @@ impl Handle {
         let began = Instant::now();
         let before = self.stats();
         inner.await_last(began.checked_add(deadline));
-        let cut_off = inner.mill.ledger.live() as u64 + inner.mill.datagrams.waiting();
+        let cut_off = inner.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
         inner.mill.stop();
         inner.join(Instant::now() + Duration::from_millis(500));
         let after = self.stats();
@@ -331,8 +334,13 @@ impl Handle {
 
     /// Stops at once: what is queued or in hand is cut off.
     pub fn stop_now(&self) -> DrainReport {
-        self.0.mill.drain();
-        self.0.mill.stop();
+        let inner = &*self.0;
+        // Where a drain is interrupted, what it still waited for is counted before it is closed.
+        if inner.mill.is_draining() {
+            inner.interrupted.fetch_max(inner.unfinished(), Ordering::SeqCst);
+        }
+        inner.mill.drain();
+        inner.mill.stop();
         self.drain(Duration::ZERO)
     }
 
@@ -346,6 +354,11 @@ impl Handle {
 }
 
 impl Inner {
+    /// Connections that are open, and datagrams that wait for their handler.
+    fn unfinished(&self) -> u64 {
+        self.mill.ledger.live() as u64 + self.mill.datagrams.waiting()
+    }
+
     fn is_accepting(&self) -> bool {
         let threads = lock(&self.threads);
         threads.iter().any(|it| it.thread.thread().name() == Some(ACCEPTOR) && !it.has_ended())

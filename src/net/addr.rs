@@ -52,6 +52,19 @@ impl Addr {
         }
     }
 
+    /// An IPv4 client of a socket that takes both versions of IP, `::ffff:192.0.2.1`, as IPv4; any
+    /// other address as it is.
+    pub(crate) fn canonical(self) -> Self {
+        match self {
+            // An IPv6 address keeps its zone.
+            Self::Ip(SocketAddr::V6(addr)) => match addr.ip().to_ipv4_mapped() {
+                Some(ip) => Self::Ip((ip, addr.port()).into()),
+                None => Self::Ip(addr.into()),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn family(&self) -> AddressFamily {
         match self {
             Self::Ip(SocketAddr::V4(_)) => AddressFamily::INET,
@@ -78,6 +91,18 @@ impl Addr {
 /// How many bytes a socket's path may have: `sun_path` holds 108 with its NUL (unix(7)). An abstract
 /// name has as many, after the NUL that it starts with.
 pub(crate) const PATH_MAX: usize = 107;
+
+/// A name that any local user may have chosen, without what could forge a line of a log or move a
+/// terminal's cursor. Quotes and backslashes stay, so that most paths read as they are.
+pub(super) fn printable(path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for c in path.to_string_lossy().chars() {
+        match c {
+            '\'' | '"' | '\\' => write!(f, "{c}")?,
+            c => write!(f, "{}", c.escape_debug())?,
+        }
+    }
+    Ok(())
+}
 
 impl From<SocketAddr> for Addr {
     fn from(addr: SocketAddr) -> Self {
@@ -106,9 +131,39 @@ impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(addr) => addr.fmt(f),
-            Self::Path(path) => write!(f, "unix:{}", path.display()),
+            Self::Path(path) => {
+                f.write_str("unix:")?;
+                printable(path, f)
+            }
             Self::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
             Self::Unnamed => f.write_str("unix:"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_unix_peer_cannot_forge_a_line() {
+        let shown = |path: &str| Addr::Path(path.into()).to_string();
+        assert_eq!(
+            shown("/tmp/a\n[WARN] b\u{1b}[2J\u{202e}"),
+            r"unix:/tmp/a\n[WARN] b\u{1b}[2J\u{202e}"
+        );
+        assert_eq!(shown(r#"/tmp/it's "a\b" mühle"#), r#"unix:/tmp/it's "a\b" mühle"#);
+        assert_eq!(Addr::Abstract(b"a\nb".to_vec()).to_string(), r"unix:@a\nb");
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4_and_no_other_changes() {
+        let canonical = |text: &str| Addr::Ip(text.parse().unwrap()).canonical().to_string();
+        assert_eq!(canonical("[::ffff:192.0.2.1]:80"), "192.0.2.1:80");
+        for same in ["192.0.2.1:80", "[::1]:80", "[::192.0.2.1]:80"] {
+            assert_eq!(canonical(same), same);
+        }
+        let zoned = "[fe80::1%3]:80";
+        assert_eq!(canonical(zoned), zoned);
     }
 }

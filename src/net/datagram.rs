@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
+use super::drops;
 use super::endpoint::unfit;
 use super::path::{self, BoundPath};
-use super::resolve::{Refusal, try_each};
+use super::resolve::{Refusal, bind_each, try_each};
 use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint, Family, Transport, UnixKind};
 use crate::error::{Error, ErrorKind};
@@ -50,15 +51,30 @@ impl Datagram {
     /// As [`Listener::bind`](super::Listener::bind).
     pub fn bind(endpoint: &Endpoint) -> Result<Self, Error> {
         let (kind, family) = kind(endpoint)?;
-        try_each(endpoint, "bind", |addr, _| {
-            let fd = open(addr, kind)?;
-            if addr.as_socket().is_some_and(|ip| ip.is_ipv6()) {
-                sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
-            }
-            let file = path::bind(&fd, addr)?;
-            Ok(Self { socket: Socket::new(fd), family, inherited: false, _file: file })
-        })
-        .map_err(|error| without_rdm(endpoint, error))
+        try_each(endpoint, "bind", |addr, _| Self::bind_addr(addr, kind, family))
+            .map_err(|error| without_rdm(endpoint, error))
+    }
+
+    /// As [`bind`](Self::bind), and for a host name at every address of it that this machine has; see
+    /// [`Listener::bind_all`](super::Listener::bind_all).
+    ///
+    /// # Errors
+    /// As [`Listener::bind_all`](super::Listener::bind_all).
+    pub fn bind_all(endpoint: &Endpoint) -> Result<Vec<Self>, Error> {
+        let (kind, family) = kind(endpoint)?;
+        let bind = |addr: &Addr| Self::bind_addr(addr, kind, family);
+        bind_each(endpoint, bind, |socket| socket.local_addr().ok())
+            .map_err(|error| without_rdm(endpoint, error))
+    }
+
+    fn bind_addr(addr: &Addr, kind: SocketType, family: Family) -> Result<Self, Refusal> {
+        let fd = open(addr, kind)?;
+        if addr.as_socket().is_some_and(|ip| ip.is_ipv6()) {
+            sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
+        }
+        let file = path::bind(&fd, addr)?;
+        drops::open();
+        Ok(Self { socket: Socket::new(fd), family, inherited: false, _file: file })
     }
 
     /// Makes a socket that sends to one address and receives only from there: socket(2), bind(2) to
@@ -108,6 +124,7 @@ impl Datagram {
             })
         };
         let family = adopt().map_err(|errno| wrong("unusable").with_source(errno.into()))?;
+        drops::open();
         Ok(Self { socket: Socket::new(fd), family, inherited: true, _file: None })
     }
 
@@ -136,7 +153,7 @@ impl Datagram {
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, Addr)> {
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
         let (_, full, from) = retry_on_intr(|| net::recvfrom(&self.socket.fd, &mut *buf, flags))?;
-        Ok((Received::new(buf.len(), full), from.map_or(Addr::Unnamed, Addr::from)))
+        Ok((Received::new(buf.len(), full), from.map_or(Addr::Unnamed, Addr::from).canonical()))
     }
 
     /// Sends one datagram without waiting: sendto(2) with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
@@ -210,25 +227,13 @@ impl Datagram {
     }
 
     /// Datagrams that the kernel threw away since the socket was made, because its receive buffer was
-    /// full: the last column of /proc/net/udp and /proc/net/udp6.
+    /// full: the last column of /proc/net/udp and /proc/net/udp6. These are opened with the first
+    /// socket, so that a process which has since put /proc out of its reach (Landlock) can read them.
     ///
     /// # Errors
     /// `Unsupported` if the socket is not UDP; those of reading the files.
     pub fn kernel_drops(&self) -> io::Result<u64> {
-        let inode = rustix::fs::fstat(&self.socket.fd)?.st_ino.to_string();
-        for table in ["/proc/self/net/udp", "/proc/self/net/udp6"] {
-            let Ok(text) = std::fs::read_to_string(table) else { continue };
-            for line in text.lines() {
-                let mut columns = line.split_ascii_whitespace().skip(9);
-                if columns.next() == Some(&inode) {
-                    return columns
-                        .last()
-                        .and_then(|drops| drops.parse().ok())
-                        .ok_or_else(|| io::Error::other(format!("cannot read {table}")));
-                }
-            }
-        }
-        Err(io::ErrorKind::Unsupported.into())
+        drops::of(rustix::fs::fstat(&self.socket.fd)?.st_ino)
     }
 
     /// The address at this end, with the real port: getsockname(2).

@@ -215,6 +215,42 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether the second of two endpoints cannot be bound beside the first, as far as their text
+    /// tells: the same one twice, or a wildcard beside an address that it has. Host names are compared
+    /// as text.
+    pub(crate) fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Inet { transport, family, host, port },
+                Self::Inet { transport: also, family: and, host: at, port: same },
+            ) => {
+                let same = transport == also && port == same && *port != 0;
+                same && match (host, at) {
+                    (Host::Ip(one), Host::Ip(two)) => {
+                        one == two || covers(*one, *family, *two) || covers(*two, *and, *one)
+                    }
+                    (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
+                    (one, two) => one == two,
+                }
+            }
+            (Self::Unix { kind, name }, Self::Unix { kind: also, name: same }) => {
+                // Abstract names of different types of socket are apart (unix(7)).
+                name == same && (kind == also || matches!(name, UnixName::Path(_)))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a wildcard has this address. `[::]` has those of IPv4, too, unless it is of IPv6 alone.
+fn covers(wildcard: IpAddr, family: Family, address: IpAddr) -> bool {
+    match wildcard {
+        IpAddr::V4(ip) => ip.is_unspecified() && address.is_ipv4(),
+        IpAddr::V6(ip) => ip.is_unspecified() && (address.is_ipv6() || family != Family::V6),
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = Error;
 
@@ -284,4 +320,37 @@ impl From<UnixName> for Addr {
 /// An endpoint that cannot do what is asked of it.
 pub(crate) fn unfit(endpoint: &Endpoint, what: &str, hint: &str) -> Error {
     Error::new(ErrorKind::Endpoint, format!("{endpoint} is {what}")).with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_collide_if_they_have_an_address_and_a_port_in_common() {
+        let table = [
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.1:80", true),
+            ("tcp://127.0.0.1:80", "127.0.0.1:80", true),
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.2:80", false),
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.1:81", false),
+            ("tcp://127.0.0.1:80", "udp://127.0.0.1:80", false),
+            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", false),
+            ("tcp://[::]:80", "tcp://127.0.0.1:80", true),
+            ("tcp6://[::]:80", "tcp://127.0.0.1:80", false),
+            ("tcp6://[::]:80", "tcp://[::1]:80", true),
+            ("tcp4://:80", "tcp://[::1]:80", false),
+            ("tcp4://:80", "tcp://[::]:80", true),
+            ("udp://Localhost:7", "udp://localhost:7", true),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unixpacket:/a", true),
+            ("unix:@a", "unixpacket:@a", false),
+            ("unix:@a", "unix:@a", true),
+            ("unix:/a", "unix:/b", false),
+        ];
+        for (one, two, collide) in table {
+            let [first, second]: [Endpoint; 2] = [one, two].map(|text| text.parse().unwrap());
+            assert_eq!(first.collides(&second), collide, "{one} {two}");
+            assert_eq!(second.collides(&first), collide, "{two} {one}");
+        }
+    }
 }

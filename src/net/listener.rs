@@ -9,7 +9,7 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::endpoint::unfit;
 use super::path::{self, BoundPath};
-use super::resolve::{Refusal, try_each};
+use super::resolve::{Refusal, bind_each, try_each};
 use super::{Addr, Endpoint, Family, Stream, Transport, UnixKind};
 use crate::error::{Error, ErrorKind};
 
@@ -42,29 +42,27 @@ impl Listener {
     /// name, its addresses are tried in order and the first that works is taken.
     ///
     /// `[::]` takes IPv4 as well, unless the endpoint is `tcp6:`. `SO_REUSEADDR` is set, so that a
-    /// restart need not wait for old connections; `TCP_NODELAY` too, which the accepted sockets
-    /// inherit. A Unix socket's file that no socket is behind any more is replaced.
+    /// restart need not wait for old connections; `TCP_NODELAY` and `SO_KEEPALIVE` too, which the
+    /// accepted sockets inherit. A Unix socket's file that no socket is behind any more is replaced.
     ///
     /// # Errors
     /// [`ErrorKind::Bind`] or [`ErrorKind::Permission`], naming the endpoint, each address tried and
     /// the system's reason; [`ErrorKind::Endpoint`] if it is no endpoint of connections, or its host
     /// is unknown.
     pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<Self, Error> {
-        let (kind, family) = match endpoint {
-            Endpoint::Inet { transport: Transport::Tcp, family, .. } => {
-                (SocketType::STREAM, *family)
-            }
-            Endpoint::Unix { kind: UnixKind::Stream, .. } => (SocketType::STREAM, Family::Any),
-            Endpoint::Unix { kind: UnixKind::Packet, .. } => (SocketType::SEQPACKET, Family::Any),
-            _ => {
-                return Err(unfit(
-                    endpoint,
-                    "no endpoint of connections",
-                    "connections come in over tcp:, unix: and unixpacket:",
-                ));
-            }
-        };
+        let (kind, family) = kind(endpoint)?;
         try_each(endpoint, "bind", |addr, _| Self::bind_addr(addr, kind, family, backlog))
+    }
+
+    /// As [`bind`](Self::bind), and for a host name at every address of it that this machine has, all
+    /// with the same port: `tcp://localhost:80` is `127.0.0.1` and `[::1]`.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), if an address is this machine's and cannot be bound, or if none is.
+    pub fn bind_all(endpoint: &Endpoint, backlog: u32) -> Result<Vec<Self>, Error> {
+        let (kind, family) = kind(endpoint)?;
+        let bind = |addr: &Addr| Self::bind_addr(addr, kind, family, backlog);
+        bind_each(endpoint, bind, |listener| listener.local_addr().ok())
     }
 
     fn bind_addr(
@@ -78,6 +76,7 @@ impl Listener {
         if let Addr::Ip(ip) = addr {
             sockopt::set_socket_reuseaddr(&fd, true)?;
             sockopt::set_tcp_nodelay(&fd, true)?;
+            keep_alive(&fd)?;
             if ip.is_ipv6() {
                 sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
             }
@@ -116,8 +115,9 @@ impl Listener {
             })
         };
         let family = adopt().map_err(|errno| wrong("unusable").with_source(errno.into()))?;
-        // It fails on Unix sockets, which have no such option.
+        // They fail on Unix sockets, which have no such options.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
+        let _ = keep_alive(&fd);
         Ok(Self { fd, kind, family, backlog: None, _file: None })
     }
 
@@ -197,14 +197,15 @@ impl Listener {
     }
 
     /// One raw accept4(2): not retried, so that the caller sees `EINTR` (`Interrupted`), and
-    /// `WouldBlock` when nobody waits. The stream is non-blocking, the address is accept4's.
+    /// `WouldBlock` when nobody waits. The stream is non-blocking, the address is accept4's; that of an
+    /// IPv4 client is IPv4, also where the listener takes both versions of IP.
     ///
     /// # Errors
     /// Those of accept(2).
     pub fn accept(&self) -> io::Result<(Stream, Addr)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (fd, addr) = net::acceptfrom_with(&self.fd, flags)?;
-        Ok((Stream::from(fd), addr.map_or(Addr::Unnamed, Addr::from)))
+        Ok((Stream::from(fd), addr.map_or(Addr::Unnamed, Addr::from).canonical()))
     }
 }
 
@@ -217,6 +218,31 @@ impl fmt::Display for Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// Has the kernel ask a peer that has been silent for a minute whether it is still there, and reset the
+/// connection of one that says nothing for another minute: tcp(7). Accepted sockets inherit it. Only
+/// connections without a timeout of their own, such as upgraded ones, live that long.
+fn keep_alive(fd: &OwnedFd) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(fd, Duration::from_secs(60))?;
+    sockopt::set_tcp_keepintvl(fd, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepcnt(fd, 6)?;
+    sockopt::set_socket_keepalive(fd, true)
+}
+
+fn kind(endpoint: &Endpoint) -> Result<(SocketType, Family), Error> {
+    match endpoint {
+        Endpoint::Inet { transport: Transport::Tcp, family, .. } => {
+            Ok((SocketType::STREAM, *family))
+        }
+        Endpoint::Unix { kind: UnixKind::Stream, .. } => Ok((SocketType::STREAM, Family::Any)),
+        Endpoint::Unix { kind: UnixKind::Packet, .. } => Ok((SocketType::SEQPACKET, Family::Any)),
+        _ => Err(unfit(
+            endpoint,
+            "no endpoint of connections",
+            "connections come in over tcp:, unix: and unixpacket:",
+        )),
     }
 }
 

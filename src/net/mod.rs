@@ -3,6 +3,7 @@
 mod addr;
 pub(crate) mod batch;
 mod datagram;
+mod drops;
 mod endpoint;
 mod errno;
 mod icmp;

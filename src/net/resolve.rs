@@ -106,20 +106,98 @@ pub(super) fn try_each<T>(
     verb: &str,
     mut attempt: impl FnMut(&Addr, u32) -> Result<T, Refusal>,
 ) -> Result<T, Error> {
+    let addrs = endpoint.resolve()?;
+    let mut refusals = Vec::new();
+    for (untried, addr) in (1..=addrs.len() as u32).rev().zip(&addrs) {
+        match attempt(addr, untried) {
+            Ok(made) => return Ok(made),
+            Err(refusal) => refusals.push((addr.clone(), refusal)),
+        }
+    }
+    Err(refused(endpoint, verb, refusals))
+}
+
+/// How often a port that the kernel chose for one address is tried at the others.
+const PORTS: usize = 16;
+
+/// Binds every address of a host name that this machine has, all to one port; of any other endpoint
+/// its one address. `local` tells what something is bound to.
+pub(super) fn bind_each<T>(
+    endpoint: &Endpoint,
+    mut attempt: impl FnMut(&Addr) -> Result<T, Refusal>,
+    local: impl Fn(&T) -> Option<Addr>,
+) -> Result<Vec<T>, Error> {
+    let Endpoint::Inet { host: Host::Name(name), port, family, .. } = endpoint else {
+        return try_each(endpoint, "bind", |addr, _| attempt(addr)).map(|one| vec![one]);
+    };
+    let local_host = name.trim_end_matches('.').eq_ignore_ascii_case("localhost");
+    let mut addrs = match endpoint.resolve() {
+        Err(_) if local_host => Vec::new(),
+        resolved => resolved?,
+    };
+    if local_host {
+        // Both loopback addresses, whatever /etc/hosts has (RFC 6761 section 6.3).
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        for ip in loopback {
+            let addr = Addr::Ip((ip, *port).into());
+            let other = if ip.is_ipv4() { Family::V6 } else { Family::V4 };
+            if *family != other && !addrs.contains(&addr) {
+                addrs.push(addr);
+            }
+        }
+    }
+    for _ in 0..PORTS {
+        let (mut bound, mut refusals) = (Vec::new(), Vec::new());
+        let mut chosen = None;
+        for addr in &addrs {
+            let mut addr = addr.clone();
+            if let (Addr::Ip(ip), Some(chosen)) = (&mut addr, chosen) {
+                ip.set_port(chosen);
+            }
+            match attempt(&addr) {
+                Ok(made) => {
+                    chosen = chosen.or_else(|| Some(local(&made)?.as_socket()?.port()));
+                    bound.push(made);
+                }
+                Err(refusal) => refusals.push((addr, refusal)),
+            }
+        }
+        // An address of the name that is another machine's, or of a version of IP that this one has not.
+        let (absent, wrong): (Vec<_>, Vec<_>) =
+            refusals.into_iter().partition(|(_, refusal)| is_absent(&refusal.reason));
+        if wrong.is_empty() && !bound.is_empty() {
+            return Ok(bound);
+        }
+        let taken =
+            |(_, refusal): &(Addr, Refusal)| refusal.reason.kind() == io::ErrorKind::AddrInUse;
+        if *port == 0 && !bound.is_empty() && wrong.iter().all(taken) {
+            continue;
+        }
+        return Err(refused(endpoint, "bind", if wrong.is_empty() { absent } else { wrong }));
+    }
+    Err(Error::new(
+        ErrorKind::Bind,
+        format!("cannot bind {endpoint}: no port is free at all addresses"),
+    )
+    .with_hint("name one address, or a port"))
+}
+
+fn is_absent(reason: &io::Error) -> bool {
+    let unsupported = reason.raw_os_error() == Some(97);
+    unsupported || reason.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+/// The error that names each address with its reason; its source is the last reason.
+fn refused(endpoint: &Endpoint, verb: &str, refusals: Vec<(Addr, Refusal)>) -> Error {
     let mut message = format!("cannot {verb} {endpoint}");
     let kind = if verb == "bind" { ErrorKind::Bind } else { ErrorKind::Connect };
-    let addrs = endpoint.resolve()?;
-    let named = addrs.len() > 1
+    let named = refusals.len() > 1
         || matches!(
             endpoint,
             Endpoint::Inet { host: Host::Name(_), .. } | Endpoint::Icmp { host: Host::Name(_), .. }
         );
     let mut last: Option<Refusal> = None;
-    for (untried, addr) in (1..=addrs.len() as u32).rev().zip(&addrs) {
-        let refusal = match attempt(addr, untried) {
-            Ok(made) => return Ok(made),
-            Err(refusal) => refusal,
-        };
+    for (addr, refusal) in refusals {
         if let Some(before) = last.take() {
             message.push_str(&format!(": {};", reason(&before.reason)));
         }
@@ -132,18 +210,18 @@ pub(super) fn try_each<T>(
             message.push_str(&format!(" at {at}"));
         }
         last = Some(Refusal {
-            hint: refusal.hint.or_else(|| hint(kind, addr, &refusal.reason)),
+            hint: refusal.hint.or_else(|| hint(kind, &addr, &refusal.reason)),
             reason: refusal.reason,
         });
     }
     let Some(Refusal { reason, hint }) = last else {
-        return Err(Error::new(kind, message).with_hint("the host has no address"));
+        return Error::new(kind, message).with_hint("the host has no address");
     };
     let error = Error::new(kind, message).with_source(reason);
-    Err(match hint {
+    match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
-    })
+    }
 }
 
 /// What to do about a reason, where that is known.

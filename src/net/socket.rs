@@ -89,11 +89,11 @@ impl Socket {
     }
 
     pub(super) fn local_addr(&self) -> io::Result<Addr> {
-        Ok(net::getsockname(&self.fd)?.into())
+        Ok(Addr::from(net::getsockname(&self.fd)?).canonical())
     }
 
     pub(super) fn peer_addr(&self) -> io::Result<Addr> {
-        Ok(net::getpeername(&self.fd)?.map_or(Addr::Unnamed, Addr::from))
+        Ok(net::getpeername(&self.fd)?.map_or(Addr::Unnamed, Addr::from).canonical())
     }
 }
 

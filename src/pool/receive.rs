@@ -134,7 +134,7 @@ impl Receiver {
     ) -> bool {
         let mill = &self.mill;
         let inlet = &self.inlets[index];
-        let peer = from.clone().map_or(Addr::Unnamed, Addr::from);
+        let peer = from.clone().map_or(Addr::Unnamed, Addr::from).canonical();
         if inlet.is_own(&peer) {
             return false;
         }

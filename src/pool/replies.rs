@@ -126,7 +126,7 @@ impl Replies {
 fn report(inlet: &Inlet, (to, answer): (&SocketAddrAny, &[u8]), errno: Errno) {
     inlet.troubles.warn(Instant::now(), || {
         let error = std::io::Error::from(errno);
-        let (inlet, to) = (inlet.endpoint_text(), Addr::from(to.clone()));
+        let (inlet, to) = (inlet.endpoint_text(), Addr::from(to.clone()).canonical());
         let length = answer.len();
         let advice = advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
         format!("{inlet}: an answer of {length} bytes to {to} was not sent: {error}{advice}")

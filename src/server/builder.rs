@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::plan::{Part, Plan, number};
+use super::plan::{Part, Plan, check_apart, explain, number, share_versions};
 use super::service::{Service, Spoken};
 use super::{Server, system};
 use crate::config::Config;
@@ -188,19 +188,14 @@ impl Builder {
     /// An [`Error`] that names the setting, the endpoint or the system call: see
     /// [`ErrorKind`](crate::ErrorKind). An endpoint of a kind that its service has no part for is one.
     pub fn serve(mut self, main: &Service) -> Result<Server, Error> {
-        self.config.check()?;
+        let plans = self.plans(main)?;
         fit_descriptors(&mut self.config);
-        if self.binds.is_empty() {
-            self.binds.push(Bind::to(DEFAULT_BIND));
-        }
-        // Whatever is wrong with any of them is said before the first is bound.
-        let plans = self.binds.into_iter().map(|bind| Plan::new(bind, main));
-        let plans = plans.collect::<Result<Vec<_>, Error>>()?;
         let mut spoken: Vec<Spoken> = Vec::new();
         let mut places = Vec::new();
         let mut sources = Vec::new();
         let mut inlets = Vec::new();
         for Plan { place, urgent, part } in plans {
+            let endpoint = place.endpoint().cloned();
             match part {
                 Part::Connections(part) => {
                     let client_first = part.client_speaks_first();
@@ -209,20 +204,24 @@ impl Builder {
                         spoken.push(part);
                         spoken.len() - 1
                     }))?;
-                    let listener = place.listen(self.config.pool.backlog)?;
-                    places.push((listener.local_addr().ok(), listener.endpoint_text()));
+                    let listeners = place.listen(self.config.pool.backlog);
                     let defer = self.config.timeouts.defer_accept;
-                    if client_first && !defer.is_zero() {
-                        listener.defer_accept(defer);
+                    for listener in listeners.map_err(|error| explain(error, endpoint, &places))? {
+                        if client_first && !defer.is_zero() {
+                            listener.defer_accept(defer);
+                        }
+                        places.push((listener.local_addr().ok(), listener.endpoint_text()));
+                        sources.push(Source::new(listener, protocol, urgent));
                     }
-                    sources.push(Source::new(listener, protocol, urgent));
                 }
                 Part::Datagrams(handler) => {
-                    number(inlets.len())?;
-                    let socket = place.receive(self.config.pool.receive_buffer)?;
-                    let inlet = Inlet::new(socket, handler, urgent);
-                    places.push((inlet.local_addr().ok(), inlet.endpoint_text()));
-                    inlets.push(Arc::new(inlet));
+                    let sockets = place.receive(self.config.pool.receive_buffer);
+                    for socket in sockets.map_err(|error| explain(error, endpoint, &places))? {
+                        number(inlets.len())?;
+                        let inlet = Inlet::new(socket, Arc::clone(&handler), urgent);
+                        places.push((inlet.local_addr().ok(), inlet.endpoint_text()));
+                        inlets.push(Arc::new(inlet));
+                    }
                 }
             }
         }
@@ -233,6 +232,39 @@ impl Builder {
             .map_err(|error| system("cannot make the server's descriptors", error))?;
         mill.datagrams.watch(&inlets);
         Ok(Server { mill, sources, inlets, urgent, places })
+    }
+
+    /// Checks everything that [`serve`](Self::serve) checks before it binds.
+    ///
+    /// # Errors
+    /// Those of [`serve`](Self::serve), but for those of binding.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::service::Echo;
+    /// use millpond::{Server, Service};
+    ///
+    /// let builder = || Server::builder().bind("udp://127.0.0.1:7007");
+    /// let streams = Service::protocol(Echo);
+    /// assert!(builder().check(&streams.clone().and_datagrams(Echo)).is_ok());
+    /// let error = builder().check(&streams).unwrap_err();
+    /// assert!(error.to_string().contains("datagrams"));
+    /// ```
+    pub fn check(mut self, main: &Service) -> Result<(), Error> {
+        self.plans(main).map(drop)
+    }
+
+    /// What is wrong with any endpoint is reported before the first is bound.
+    fn plans(&mut self, main: &Service) -> Result<Vec<Plan>, Error> {
+        self.config.check()?;
+        if self.binds.is_empty() {
+            self.binds.push(Bind::to(DEFAULT_BIND));
+        }
+        let plans = self.binds.drain(..).map(|bind| Plan::new(bind, main));
+        let mut plans = plans.collect::<Result<Vec<_>, Error>>()?;
+        share_versions(&mut plans);
+        check_apart(&plans)?;
+        Ok(plans)
     }
 }
 

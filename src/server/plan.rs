@@ -1,11 +1,13 @@
 //! [`Plan`]: which part of a service goes with an endpoint, decided before anything is bound.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::builder::{Bind, Place};
 use super::service::{Service, Spoken};
 use crate::error::{Error, ErrorKind};
-use crate::net::{Datagram, Endpoint, Host, Listener, Raw, Transport, UnixKind};
+use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};
 use crate::pool::DatagramHandler;
 use crate::pool::datagrams::Socket;
 
@@ -59,7 +61,26 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Transport and port of a place that is this wildcard.
+    fn wildcard(&self, wildcard: IpAddr) -> Option<(Transport, u16)> {
+        match self.place.endpoint()? {
+            Endpoint::Inet { transport, host: Host::Ip(ip), port, .. } => {
+                (*ip == wildcard && *port != 0).then_some((*transport, *port))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Known {
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint),
+            _ => None,
+        }
+    }
+
     fn sort(&self) -> Result<Sort, Error> {
         let endpoint = match self {
             Self::Listener(listener) if listener.is_packet() => return Ok(Sort::Packets),
@@ -99,33 +120,37 @@ impl Known {
         }
     }
 
-    pub(super) fn listen(self, backlog: u32) -> Result<Listener, Error> {
-        let listener = match self {
-            Self::Listener(listener) => return Ok(listener),
-            Self::Endpoint(endpoint) => Listener::bind(&endpoint, backlog)?,
+    /// Listens; at a host name, at each of its addresses.
+    pub(super) fn listen(self, backlog: u32) -> Result<Vec<Listener>, Error> {
+        let listeners = match self {
+            Self::Listener(listener) => return Ok(vec![listener]),
+            Self::Endpoint(endpoint) => Listener::bind_all(&endpoint, backlog)?,
             Self::Datagram(_) => return Err(confused()),
         };
-        if let Some((asked, granted)) = listener.backlog()
-            && granted < asked
-        {
-            log::warn!(
-                "{listener}: the kernel holds {granted} waiting connections, not {asked}: \
-                 net.core.somaxconn is {granted}"
-            );
+        for listener in &listeners {
+            if let Some((asked, granted)) = listener.backlog()
+                && granted < asked
+            {
+                log::warn!(
+                    "{listener}: the kernel holds {granted} waiting connections, not {asked}: \
+                     net.core.somaxconn is {granted}"
+                );
+            }
         }
-        Ok(listener)
+        Ok(listeners)
     }
 
-    pub(super) fn receive(self, buffer: Option<usize>) -> Result<Socket, Error> {
-        let socket = match self {
+    pub(super) fn receive(self, buffer: Option<usize>) -> Result<Vec<Socket>, Error> {
+        let sockets = match self {
             Self::Endpoint(endpoint @ Endpoint::Raw { .. }) => {
-                return Raw::bind(&endpoint).map(Socket::Raw);
+                return Raw::bind(&endpoint).map(|raw| vec![Socket::Raw(raw)]);
             }
-            Self::Endpoint(endpoint) => Datagram::bind(&endpoint)?,
-            Self::Datagram(socket) => socket,
+            Self::Endpoint(endpoint) => Datagram::bind_all(&endpoint)?,
+            Self::Datagram(socket) => vec![socket],
             Self::Listener(_) => return Err(confused()),
         };
-        if let Some(asked) = buffer {
+        for socket in &sockets {
+            let Some(asked) = buffer else { break };
             match socket.set_receive_buffer(asked) {
                 Ok(granted) if granted < asked => log::warn!(
                     "{socket}: the kernel holds {granted} bytes of datagrams, not {asked}: \
@@ -135,8 +160,73 @@ impl Known {
                 Err(error) => log::warn!("{socket}: cannot set the receive buffer: {error}"),
             }
         }
-        Ok(Socket::Datagram(socket))
+        Ok(sockets.into_iter().map(Socket::Datagram).collect())
     }
+}
+
+/// Lets `[::]` leave IPv4 to a `0.0.0.0` with the same port: together they are every address once.
+pub(super) fn share_versions(plans: &mut [Plan]) {
+    let any_ipv4: Vec<_> =
+        plans.iter().filter_map(|plan| plan.wildcard(Ipv4Addr::UNSPECIFIED.into())).collect();
+    for plan in plans {
+        let both = plan.wildcard(Ipv6Addr::UNSPECIFIED.into());
+        if both.is_some_and(|both| any_ipv4.contains(&both))
+            && let Known::Endpoint(Endpoint::Inet { family: family @ Family::Any, .. }) =
+                &mut plan.place
+        {
+            *family = Family::V6;
+        }
+    }
+}
+
+/// Finds two endpoints of a server of which the second could not be bound beside the first.
+pub(super) fn check_apart(plans: &[Plan]) -> Result<(), Error> {
+    let endpoints: Vec<_> = plans.iter().filter_map(|plan| plan.place.endpoint()).collect();
+    for (index, second) in endpoints.iter().enumerate() {
+        if let Some(first) = endpoints[..index].iter().find(|first| first.collides(second)) {
+            return Err(colliding(second, &first.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// The error where an endpoint is taken by another one of the same server.
+fn colliding(second: &Endpoint, first: &str) -> Error {
+    let second = second.to_string();
+    let message = match second == first {
+        true => format!("{second} is bound twice by this server"),
+        false => format!(
+            "{second} and {first} are both bound by this server, and have an address in common"
+        ),
+    };
+    Error::new(ErrorKind::Config, message).with_hint("leave out one of them, or change its port")
+}
+
+/// The same for an endpoint that could not be bound and that names a host, whose addresses only show
+/// then. `bound` are the endpoints that the server has bound already.
+pub(super) fn explain(
+    error: Error,
+    endpoint: Option<Endpoint>,
+    bound: &[(Option<Addr>, String)],
+) -> Error {
+    let taken = error.io().is_some_and(|reason| reason.kind() == io::ErrorKind::AddrInUse);
+    let Some(endpoint @ Endpoint::Inet { .. }) = endpoint.filter(|_| taken) else { return error };
+    let addrs = endpoint.resolve().unwrap_or_default();
+    let at = |addr: &Addr| match (&endpoint, addr.as_socket()) {
+        (Endpoint::Inet { transport, family, .. }, Some(ip)) => Some(Endpoint::Inet {
+            transport: *transport,
+            family: *family,
+            host: Host::Ip(ip.ip()),
+            port: ip.port(),
+        }),
+        _ => None,
+    };
+    let wanted: Vec<_> = addrs.iter().filter_map(at).collect();
+    let own = bound.iter().map(|(_, text)| text).find(|text| {
+        let first = text.parse::<Endpoint>();
+        first.is_ok_and(|first| wanted.iter().any(|second| first.collides(second)))
+    });
+    own.map_or(error, |own| colliding(&endpoint, own))
 }
 
 /// The number of a protocol or an inlet, as work carries it.

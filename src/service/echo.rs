@@ -18,8 +18,13 @@ const PIECE: usize = 16 * 1024;
 /// Pieces echoed in one turn before others have theirs.
 const PIECES: usize = 64;
 
+/// Ports whose services respond to any datagram: echo, daytime, quote of the day, chargen and time (RFC
+/// 862 to 868). One datagram with such a source, which anyone can forge, would go to and fro for ever.
+const RESPONDERS: [u16; 5] = [7, 13, 17, 19, 37];
+
 /// The echo protocol (RFC 862): of a stream every byte is sent back until the client ends, and each
-/// datagram or record comes back as one.
+/// datagram or record comes back as one. Datagrams from the ports of echo, daytime, quote of the day,
+/// chargen and time get no response.
 ///
 /// A client that does not read what it is sent holds no worker, and no more than one piece of memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,8 +37,9 @@ impl Protocol for Echo {
 }
 
 impl DatagramHandler for Echo {
-    fn handle<'a>(&self, datagram: &'a [u8], _peer: &Addr) -> Option<Cow<'a, [u8]>> {
-        Some(Cow::Borrowed(datagram))
+    fn handle<'a>(&self, datagram: &'a [u8], peer: &Addr) -> Option<Cow<'a, [u8]>> {
+        let loops = peer.as_socket().is_some_and(|peer| RESPONDERS.contains(&peer.port()));
+        (!loops).then_some(Cow::Borrowed(datagram))
     }
 }
 
@@ -79,5 +85,21 @@ impl Seat for EchoSeat {
             Phase::Write => CloseReason::WriteTimeout,
             _ => CloseReason::IdleTimeout,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_that_respond_to_everything_get_no_response() {
+        let echo = |peer: &str| Echo.handle(b"x", &Addr::Ip(peer.parse().unwrap())).is_some();
+        for port in RESPONDERS {
+            assert!(!echo(&format!("192.0.2.1:{port}")) && !echo(&format!("[2001:db8::1]:{port}")));
+        }
+        // A raw socket's peer has no port.
+        assert!(echo("192.0.2.1:41312") && echo("192.0.2.1:0"));
+        assert!(Echo.handle(b"x", &Addr::Unnamed).is_some());
     }
 }

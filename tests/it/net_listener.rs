@@ -25,8 +25,11 @@ fn a_wildcard_listener_takes_both_versions_of_ip_and_tells_its_port() {
         let (stream, peer) = accept(&listener);
         let peer = peer.as_socket().unwrap();
         assert_eq!(peer.port(), client.local_addr().unwrap().port());
-        assert_eq!(peer.ip().to_canonical().to_string(), host);
+        assert_eq!(peer.ip().to_string(), host, "IPv4 is no mapped IPv6");
+        assert_eq!(stream.peer_addr().unwrap().as_socket(), Some(peer));
+        assert_eq!(stream.local_addr().unwrap().as_socket(), client.peer_addr().ok());
         assert!(rustix::net::sockopt::tcp_nodelay(&stream).unwrap(), "it is inherited");
+        assert!(rustix::net::sockopt::socket_keepalive(&stream).unwrap(), "it is inherited");
         client.write_all(b"x").unwrap();
         assert!(stream.wait(Interest::Read, Some(soon())).unwrap());
         assert_eq!(stream.try_read(&mut [0; 8]).unwrap(), 1);
@@ -42,6 +45,33 @@ fn a_listener_of_one_version_refuses_the_other() {
     assert!(TcpStream::connect(("::1", port(&four))).is_err());
     assert!(TcpStream::connect(("127.0.0.1", port(&four))).is_ok());
     assert_eq!(four.endpoint_text(), format!("tcp4://0.0.0.0:{}", port(&four)));
+}
+
+#[test]
+fn localhost_is_bound_at_both_loopback_addresses_with_one_port() {
+    let listeners = Listener::bind_all(&endpoint("tcp://localhost:0"), 16).unwrap();
+    let chosen = port(&listeners[0]);
+    let mut hosts: Vec<_> = listeners.iter().map(ToString::to_string).collect();
+    hosts.sort();
+    let both = [format!("tcp://127.0.0.1:{chosen}"), format!("tcp://[::1]:{chosen}")];
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        skipped("IPv6");
+        assert_eq!(hosts, both[..1]);
+        return;
+    }
+    assert_eq!(hosts, both);
+    for family in ["tcp4", "tcp6"] {
+        let text = format!("{family}://localhost:0");
+        assert_eq!(Listener::bind_all(&endpoint(&text), 16).unwrap().len(), 1, "{text}");
+    }
+    // One of two that is taken is an error, which names it.
+    drop(listeners);
+    let taken = Listener::bind(&endpoint("tcp://[::1]:0"), 16).unwrap();
+    let text = format!("tcp://localhost:{}", port(&taken));
+    let error = Listener::bind_all(&endpoint(&text), 16).unwrap_err();
+    let expected =
+        format!("cannot bind {text} at {}: address already in use", &taken.to_string()[6..]);
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]

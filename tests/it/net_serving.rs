@@ -493,3 +493,45 @@ fn the_daemon_says_that_http_does_not_go_over_datagrams() {
     assert!(error.contains("takes datagrams, but its service serves HTTP"), "{error}");
     assert!(error.contains("hint: HTTP goes over tcp: and unix:; `serve --echo`"), "{error}");
 }
+
+#[test]
+fn an_ipv4_client_of_a_socket_for_both_versions_is_ipv4_to_handlers_of_datagrams() {
+    let handler = |_: &[u8], peer: &Addr| Some(peer.to_string().into_bytes());
+    let service = Service::datagrams(handler);
+    let handle = serve(config(2), "udp://[::]:0", &service);
+    let port = handle.local_addrs()[0].as_socket().unwrap().port();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.connect(("127.0.0.1", port)).unwrap();
+    assert_eq!(ask(&client, "who"), client.local_addr().unwrap().to_string());
+    handle.stop_now();
+}
+
+#[test]
+fn both_wildcards_share_a_port_and_what_cannot_is_named() {
+    // A port that is free for both versions of IP.
+    let free = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let (six, four) = (format!("tcp://[::]:{free}"), format!("tcp://0.0.0.0:{free}"));
+    let server = |binds: &[&str]| {
+        let binds = binds.iter().fold(Server::builder(), |builder, bind| builder.bind(*bind));
+        binds.serve(&echo())
+    };
+    for order in [[&six, &four], [&four, &six]] {
+        let handle = server(&[order[0], order[1]]).unwrap().spawn().unwrap();
+        for host in ["127.0.0.1", "::1"] {
+            TcpStream::connect((host, free)).unwrap();
+        }
+        handle.stop_now();
+    }
+    let one = format!("tcp://127.0.0.1:{free}");
+    let name = format!("tcp://localhost:{free}");
+    for (first, second) in [(&one, &one), (&six, &one), (&one, &six), (&one, &name)] {
+        let error = server(&[first, second]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(first.as_str()) && text.contains(second.as_str()), "{text}");
+        assert!(text.contains("by this server"), "{text}");
+        assert!(!error.hint().unwrap().contains("another program"), "{error:?}");
+    }
+    let checked = Server::builder().bind(&one).bind(&one).check(&echo()).unwrap_err();
+    assert_eq!(checked.kind(), ErrorKind::Config);
+}
