@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
@@ -27,7 +27,7 @@ fn term_drains_and_exits_with_0() {
 fn no_request_that_was_accepted_is_lost_across_a_stop() {
     let mut daemon = Daemon::start(&["-b", "tcp://127.0.0.1:0"]);
     let addr = daemon.addr();
-    let stopping = AtomicBool::new(false);
+    let (stopping, seen) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
             .map(|_| {
@@ -41,7 +41,10 @@ fn no_request_that_was_accepted_is_lost_across_a_stop() {
                         }
                         let mut answer = String::new();
                         match stream.read_to_string(&mut answer) {
-                            Ok(_) if answer.ends_with("Hello, world!") => answered += 1,
+                            Ok(_) if answer.ends_with("Hello, world!") => {
+                                answered += 1;
+                                seen.fetch_add(1, Ordering::SeqCst);
+                            }
                             // The listener closed between the last look at its backlog and its end:
                             // the kernel reset what came in that moment, which was never accepted.
                             _ => {
@@ -54,12 +57,12 @@ fn no_request_that_was_accepted_is_lost_across_a_stop() {
                 })
             })
             .collect();
-        until("the load runs", || daemon.text().contains("listening"));
-        thread::sleep(std::time::Duration::from_millis(300));
+        until("the load runs", || seen.load(Ordering::SeqCst) > 100);
         stopping.store(true, Ordering::SeqCst);
         daemon.signal(Signal::TERM);
         let answered: u64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
         assert_eq!(daemon.wait(), Some(0));
+        assert!(answered > 100, "{answered}");
         let text = daemon.text();
         assert!(text.contains(&format!("served {answered} ")), "{answered} answered; {text}");
     });

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::support::connect;
-use crate::support::daemon::{Daemon, command, get};
+use crate::support::daemon::{Daemon, command, get, root, text};
 
 #[test]
 fn term_and_int_end_it_with_a_report() {
@@ -67,6 +67,34 @@ fn a_second_signal_ends_it_at_once() {
         daemon.signal(signal);
         assert_eq!(daemon.end().code(), Some(code), "{:#?}", daemon.log);
     }
+}
+
+#[test]
+fn what_a_second_signal_cuts_off_is_counted() {
+    let large = "meal ".repeat(4_000_000);
+    let www = root(&[("large", &large)]);
+    let mut daemon = Daemon::serve(&[text(www.path()), "--drain", "1h"]);
+    let addr = daemon.addr();
+    let mut download = connect(addr);
+    download.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    download.read_exact(&mut [0; 1000]).unwrap();
+    daemon.signal(Signal::TERM);
+    daemon.wait_for("stopping");
+    daemon.signal(Signal::INT);
+    assert_eq!(daemon.end().code(), Some(130), "{:#?}", daemon.log);
+    assert!(daemon.log.iter().any(|line| line.contains("cut off 1")), "{:#?}", daemon.log);
+}
+
+#[test]
+fn usr2_ends_nothing() {
+    let mut daemon = Daemon::serve(&[]);
+    let addr = daemon.addr();
+    daemon.signal(Signal::USR2);
+    daemon.signal(Signal::QUIT);
+    daemon.wait_for("state: accept interrupted");
+    assert!(get(addr, "/").contains("Hello"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
 }
 
 #[test]

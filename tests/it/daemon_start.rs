@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use crate::support::daemon::{Daemon, Ran, command, get, ran, run};
-use crate::support::{PATIENCE, connect};
+use crate::support::daemon::{Daemon, Ran, bare, command, get, ran, root, run, text};
+use crate::support::{PATIENCE, connect, until};
 
 #[test]
 fn a_start_prints_the_real_port_and_greets() {
@@ -118,6 +118,136 @@ fn check_binds_nothing() {
     let endpoint = format!("tcp://{}", taken.local_addr().unwrap());
     let ran = run(&["check", "-b", &endpoint]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "the configuration is valid\n"));
+}
+
+#[test]
+fn check_refuses_what_serve_would_refuse() {
+    let table: [(&[&str], i32, &str); 7] = [
+        (&["-b", "udp://127.0.0.1:0"], 78, "datagrams"),
+        (&["-b", "unixpacket:@millpond-check"], 78, "sequenced packets"),
+        (&["-b", "icmp:127.0.0.1"], 78, "is no place to listen"),
+        (&["-b", "icmp:127.0.0.1", "--echo"], 78, "is no place to listen"),
+        (&["-b", "[::]:18", "-b", "127.0.0.1:18"], 78, "have an address in common"),
+        (&["-b", "127.0.0.1:18", "-b", "tcp://127.0.0.1:18"], 78, "is bound twice"),
+        (&["--access-log-file", "/nonexistent/log"], 78, "cannot write to /nonexistent/log"),
+    ];
+    for (args, code, message) in table {
+        for command in ["check", "serve"] {
+            refused(&run(&[&[command], args].concat()), code, message);
+        }
+    }
+    // Sockets that would be passed are not looked at.
+    assert_eq!(run(&["check", "-b", "fd:web"]).code, Some(0));
+    assert_eq!(run(&["check", "--echo", "-b", "udp://127.0.0.1:0"]).code, Some(0));
+}
+
+#[test]
+fn an_access_log_file_without_a_format_is_written_in_the_combined_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access");
+    let mut daemon = Daemon::serve(&["--access-log-file", text(&path)]);
+    get(daemon.addr(), "/one");
+    let line = " 200 13 \"-\" \"-\"\n";
+    until("the line", || std::fs::read_to_string(&path).unwrap().ends_with(line));
+    let off = dir.path().join("off");
+    let mut daemon = Daemon::serve(&["--access-log", "off", "--access-log-file", text(&off)]);
+    daemon.addr();
+    assert!(!off.exists());
+}
+
+#[test]
+fn a_start_shows_the_address_for_a_browser() {
+    let mut daemon = Daemon::serve(&[]);
+    let addr = daemon.addr();
+    daemon.wait_for(&format!("open http://{addr}/"));
+    let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://[::]:0"]));
+    let line = daemon.wait_for("listening on tcp://[::]:");
+    let port = line.rsplit(':').next().unwrap();
+    daemon.wait_for(&format!("open http://localhost:{port}/"));
+    let mut daemon = Daemon::serve(&["--echo"]);
+    daemon.addr();
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.end();
+    assert!(!daemon.log.iter().any(|line| line.contains("http://")), "{:#?}", daemon.log);
+}
+
+#[test]
+fn a_root_without_an_index_is_said_to_answer_404() {
+    let (bare, indexed) = (root(&[("a", "flour")]), root(&[("index.html", "flour")]));
+    let mut daemon = Daemon::serve(&[text(bare.path())]);
+    let line = daemon.wait_for("/ is answered with 404");
+    assert!(line.contains(text(bare.path())) && line.contains("--listing"), "{line}");
+    for args in [&[text(bare.path()), "--listing"][..], &[text(indexed.path())]] {
+        let mut daemon = Daemon::serve(args);
+        daemon.addr();
+        daemon.signal(rustix::process::Signal::TERM);
+        daemon.end();
+        assert!(!daemon.log.iter().any(|line| line.contains("404")), "{:#?}", daemon.log);
+    }
+}
+
+#[test]
+fn a_root_and_a_variable_may_be_any_bytes() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let dir = root(&[]);
+    let www = dir.path().join(OsStr::from_bytes(b"m\xfchle"));
+    std::fs::create_dir(&www).unwrap();
+    std::fs::write(www.join("a"), "flour").unwrap();
+    let base = || command(&["serve", "-b", "tcp://127.0.0.1:0"]);
+    let [mut argument, mut variable] = [base(), base()];
+    argument.arg(&www);
+    variable.env("MILLPOND_ROOT", &www);
+    for command in [argument, variable] {
+        let mut daemon = Daemon::start(command);
+        let addr = daemon.addr();
+        assert!(get(addr, "/a").ends_with("flour"));
+    }
+    // A value that is no path is named.
+    let mut wrong = command(&["check"]);
+    wrong.env("MILLPOND_POOL_WORKERS", OsStr::from_bytes(b"\xff"));
+    refused(&ran(wrong), 78, "MILLPOND_POOL_WORKERS");
+    let mut wrong = command(&["check", "--user"]);
+    wrong.arg(OsStr::from_bytes(b"\xff"));
+    refused(&ran(wrong), 2, "--user");
+}
+
+/// Runs a command where /proc is empty, if this process may do that.
+fn without_proc(args: &[&str]) -> Option<std::process::Command> {
+    let script = "mount -t tmpfs none /proc && exec \"$@\"";
+    let mut all = vec!["-m", "sh", "-c", script, "sh"];
+    all.extend(args);
+    let tried =
+        std::process::Command::new("unshare").args(&all[..4]).arg("sh").arg("true").output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        println!("skipped: this process may not take /proc away");
+        return None;
+    }
+    Some(bare("unshare", &all))
+}
+
+#[test]
+fn files_and_passed_sockets_are_served_without_proc() {
+    let www = root(&[("a", "flour")]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    let log = www.path().join("access");
+    let millpond = env!("CARGO_BIN_EXE_millpond");
+    let args = ["sh", "-c", script, "sh", millpond, "serve", text(www.path())];
+    let logs = ["--access-log", "clf", "--access-log-file", text(&log)];
+    let Some(mut command) = without_proc(&[&args[..], &logs[..]].concat()) else { return };
+    command.stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(listener)));
+    let mut daemon = Daemon::start(command);
+    assert_eq!(daemon.addr(), addr);
+    assert!(get(addr, "/a").ends_with("flour"));
+    for signal in [rustix::process::Signal::HUP, rustix::process::Signal::USR1] {
+        daemon.signal(signal);
+    }
+    daemon.wait_for("settings read again");
+    assert!(get(addr, "/a").ends_with("flour"));
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
 }
 
 #[test]

@@ -51,7 +51,10 @@ impl Asked {
         service: Duration,
         now: OffsetDateTime,
     ) -> Option<Vec<u8>> {
-        let answer = (response.status().as_u16(), response.body().length());
+        // A response to HEAD ends with its head (RFC 9110 section 9.3.2).
+        let head = self.method == Method::HEAD;
+        let length = if head { Some(0) } else { response.body().length() };
+        let answer = (response.status().as_u16(), length);
         match format {
             Format::Off => None,
             Format::Clf => Some(self.clf(answer, now, false)),
@@ -191,6 +194,15 @@ mod tests {
              \"host\":\"a.test\",\"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":3,\
              \"wait_us\":0,\"service_us\":1500,\"user_agent\":\"quern\"}\n"
         );
+    }
+
+    #[test]
+    fn a_response_to_head_has_no_bytes() {
+        let request = http::Request::head("/").body(millpond::http::Body::empty()).unwrap();
+        let asked = Asked::new(&request.into());
+        let now = datetime!(2026-11-24 09:08:07 UTC);
+        let line = asked.line(Format::Clf, &Response::text("abc"), Duration::ZERO, now).unwrap();
+        assert!(String::from_utf8(line).unwrap().ends_with("\"HEAD / HTTP/1.1\" 200 0\n"));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -12,6 +11,7 @@ use clap_complete::Shell;
 use crate::connect::ConnectArgs;
 use crate::failure::{Failure, code};
 use crate::manual::Manual;
+use crate::settings::bytes;
 use crate::settings::table::{self, Row, rows};
 use crate::settings::{DEFAULT_BIND, Flags, Settings};
 
@@ -49,7 +49,7 @@ pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
 
 /// The signals that a server heeds, for `--help` and the man page.
 pub(crate) const SIGNALS: &[(&str, &str)] = &[
-    ("TERM, INT", "Stops gracefully; the same signal again ends it at once."),
+    ("TERM, INT", "Stops gracefully; a second one of either ends it at once."),
     ("HUP", "Reads the file and the variables again. Wrong settings change nothing."),
     ("USR1", "Opens the access log again, after a tool has moved it away."),
     ("QUIT", "Writes the server's state to the log."),
@@ -57,6 +57,11 @@ pub(crate) const SIGNALS: &[(&str, &str)] = &[
 
 /// Understands the arguments, the program's name first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // Values of settings are text until they are parsed, also where they are paths of any bytes.
+    if args.get(1).is_some_and(|name| name == "serve" || name == "check") {
+        args.iter_mut().for_each(|arg| *arg = bytes::text(arg).into());
+    }
     let matches = match command().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => return explain(&error),
@@ -146,7 +151,6 @@ fn with_settings(command: Command) -> Command {
         .short('c')
         .long("config")
         .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
         .value_hint(ValueHint::FilePath)
         .help("Read settings from a TOML file")
         .long_help("Read settings from a TOML file. Variable: MILLPOND_CONFIG.");
@@ -246,7 +250,7 @@ fn flags(matches: &ArgMatches) -> Flags {
         values.push(("bind", "--port".to_owned(), vec![endpoint]));
     }
     Flags {
-        file: matches.get_one::<PathBuf>("config").cloned(),
+        file: matches.get_one::<String>("config").map(|file| bytes::path(file)),
         values,
         verbosity: i32::from(matches.get_count("verbose")) - i32::from(matches.get_count("quiet")),
     }

@@ -172,6 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_kernel_drops_of_datagrams_is_known_to_a_confined_process() {
+        let endpoint = "udp://127.0.0.1:0".parse().unwrap();
+        let socket = millpond::net::Datagram::bind(&endpoint).unwrap();
+        assert_eq!(socket.kernel_drops().unwrap(), 0);
+        let confined = std::thread::spawn(move || {
+            restrict(&Reach::default()).unwrap();
+            socket.kernel_drops()
+        });
+        assert_eq!(confined.join().unwrap().unwrap(), 0);
+    }
+
+    #[test]
     fn a_handler_that_tries_reads_no_file_elsewhere() {
         use millpond::Server;
         use millpond::http::{Request, Response};

@@ -1,5 +1,6 @@
 //! `millpond serve`: from settings to a running server, and from a signal to its end.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use log::{info, warn};
 use millpond::http::Handler;
 use millpond::net::{Endpoint, UnixName};
 use millpond::service::{Echo, Files, Hello};
-use millpond::{Bind, Error, Handle, Server, Service};
+use millpond::{Bind, Builder, Error, Handle, Server, Service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::access_log::{self, AccessLog, Recorder, directory};
@@ -23,7 +24,7 @@ use crate::logging;
 use crate::manual;
 use crate::opener;
 use crate::places::{self, Place, places};
-use crate::settings::{self, Flags, Format, Loaded, Origin, Settings, Site};
+use crate::settings::{self, Flags, Format, Loaded, Origin, Settings, Site, bytes};
 use crate::signals::{Listener, Signals};
 use crate::systemd::{Notifier, Passed};
 
@@ -74,6 +75,12 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     for endpoint in &endpoints {
         info!("listening on {endpoint}");
     }
+    if !loaded.settings.echo
+        && let Some(url) = endpoints.iter().find_map(|endpoint| url(endpoint))
+    {
+        info!("open {url}");
+    }
+    empty_roots(&loaded.settings).iter().for_each(|line| warn!("{line}"));
     stop_on_quit(&signals, &handle);
 
     let (flags, started) = (flags.clone(), loaded.settings.clone());
@@ -83,6 +90,37 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     daemon.notifier.ready(&daemon.status());
     daemon.attend(&signals);
     Ok(daemon.drain(&signals))
+}
+
+/// A line for each root whose `/` is a bare 404, with what would change that.
+fn empty_roots(settings: &Settings) -> Vec<String> {
+    let sites = std::iter::once(&settings.site).chain(&settings.sites);
+    let bare = |site: &&Site| !site.files.listing && site.files.fallback.is_none();
+    sites
+        .filter(bare)
+        .filter_map(|site| {
+            let (root, index) = (site.root.as_deref()?, &site.files.index);
+            let found = index.iter().any(|name| root.join(name).exists());
+            let names = index.join(" or ");
+            (!found).then(|| {
+                format!(
+                    "/ is answered with 404: {} has no {names}; add one, or list directories by \
+                     --listing",
+                    root.display()
+                )
+            })
+        })
+        .collect()
+}
+
+/// Where a browser on this machine finds what is served at an endpoint.
+fn url(endpoint: &str) -> Option<String> {
+    let address = endpoint.split_once("://").filter(|(scheme, _)| scheme.starts_with("tcp"))?.1;
+    let address: SocketAddr = address.parse().ok()?;
+    Some(match address.ip().is_unspecified() {
+        true => format!("http://localhost:{}/", address.port()),
+        false => format!("http://{address}/"),
+    })
 }
 
 /// A second signal interrupts the drain, whose report is the main thread's to log.
@@ -106,7 +144,12 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
         let warnings = again::warnings_as(&User::find(user)?, &loaded)?;
         loaded.warnings.extend(warnings);
     }
-    rooms(&loaded, &places(&loaded, false)?, None)?;
+    // Sockets that a service manager passes are not here to be looked at.
+    let binds = |endpoint: Option<&str>| {
+        let text = endpoint.filter(|text| passed_name(Bind::split_priority(text).0).is_none());
+        Ok(text.map(Bind::to).into_iter().collect())
+    };
+    plan(&loaded, &places(&loaded, false)?, None, binds)?.0.check(&echo())?;
     if print {
         return manual::say(&settings::print::print(&loaded));
     }
@@ -117,10 +160,16 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
 /// The settings, with what can be known of endpoints and paths before anything is opened.
 pub(crate) fn load(flags: &Flags) -> Result<Loaded, Failure> {
     let variables: Vec<_> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, bytes::text(&value))))
         .filter(|(name, _)| name.starts_with("MILLPOND_"))
         .collect();
-    let loaded = Loaded::new(flags, &variables)?;
+    let mut loaded = Loaded::new(flags, &variables)?;
+    // A file that is named is to be written to, unless the format says off.
+    if loaded.settings.access.file.is_some()
+        && loaded.origin("access_log.format") == Origin::Default
+    {
+        loaded.settings.access.format = Format::Combined;
+    }
     for text in &loaded.settings.bind {
         check_endpoint(text, &loaded.origin("bind"))?;
     }
@@ -225,7 +274,7 @@ fn reach(loaded: &Loaded) -> Reach {
     let settings = &loaded.settings;
     let sites = || std::iter::once(&settings.site).chain(&settings.sites);
     let again = sites().filter_map(|site| site.users.as_deref()).chain(loaded.file.as_deref());
-    let more = settings.reach.iter().map(PathBuf::from);
+    let more = settings.reach.iter().map(|path| bytes::path(path));
     let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
     let sockets = endpoints.filter_map(|text| match text.parse() {
         Ok(Endpoint::Unix { name: UnixName::Path(path), .. }) => Some(directory(&path)),
@@ -270,33 +319,48 @@ fn build(
     access: Option<&AccessLog>,
     passed: &mut Passed,
 ) -> Result<(Server, Doors), Failure> {
-    let settings = &loaded.settings;
     let places = places(loaded, passed.len() > 0)?;
-    let mut builder = Server::builder().config(settings.config.clone());
-    let mut doors = Vec::new();
-    let echo = Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo);
-    // Those who are named go before the one that takes all that is left.
-    let (named, rest): (Vec<_>, Vec<_>) = places
-        .iter()
-        .zip(rooms(loaded, &places, access)?)
-        .partition(|(place, _)| place.endpoint.is_some());
-    for (place, room) in named.into_iter().chain(rest) {
-        let door = Door::new(room);
-        let service = if settings.echo { echo.clone() } else { Service::http(door.clone()) };
-        for bind in binds(place.endpoint.as_deref(), passed)? {
-            builder = builder.bind(bind.with(service.clone()));
-        }
-        doors.push((place.endpoint.clone(), door));
-    }
+    let binds = |endpoint: Option<&str>| binds(endpoint, passed);
+    let (builder, mut doors) = plan(loaded, &places, access, binds)?;
     let unused = passed.take_all().len();
     if unused > 0 {
         warn!("{unused} of the passed sockets are not used, as no endpoint names them");
     }
-    if settings.echo {
+    if loaded.settings.echo {
         doors.clear();
     }
     // Every endpoint has its own service; this one is never asked.
-    Ok((builder.serve(&echo)?, doors))
+    Ok((builder.serve(&echo())?, doors))
+}
+
+fn echo() -> Service {
+    Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
+}
+
+/// What is to be served where, before anything is bound.
+fn plan(
+    loaded: &Loaded,
+    places: &[Place],
+    access: Option<&AccessLog>,
+    mut binds: impl FnMut(Option<&str>) -> Result<Vec<Bind>, Failure>,
+) -> Result<(Builder, Doors), Failure> {
+    let settings = &loaded.settings;
+    let mut builder = Server::builder().config(settings.config.clone());
+    let mut doors = Vec::new();
+    // Those who are named go before the one that takes all that is left.
+    let (named, rest): (Vec<_>, Vec<_>) = places
+        .iter()
+        .zip(rooms(loaded, places, access)?)
+        .partition(|(place, _)| place.endpoint.is_some());
+    for (place, room) in named.into_iter().chain(rest) {
+        let door = Door::new(room);
+        let service = if settings.echo { echo() } else { Service::http(door.clone()) };
+        for bind in binds(place.endpoint.as_deref())? {
+            builder = builder.bind(bind.with(service.clone()));
+        }
+        doors.push((place.endpoint.clone(), door));
+    }
+    Ok((builder, doors))
 }
 
 /// What an endpoint stands for. `None`: everything that was passed.

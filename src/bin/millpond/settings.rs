@@ -3,6 +3,7 @@
 //! Text becomes values here; nothing is opened or bound. A setting is taken from the command line,
 //! else from its variable, else from the file, else it keeps its default.
 
+pub(crate) mod bytes;
 mod file;
 pub(crate) mod print;
 pub(crate) mod site;
@@ -175,7 +176,7 @@ impl Loaded {
     /// `variables` are those whose name begins with `MILLPOND_`.
     pub(crate) fn new(flags: &Flags, variables: &[(String, String)]) -> Result<Self, Failure> {
         let named = variables.iter().find(|(name, _)| name == "MILLPOND_CONFIG");
-        let path = flags.file.clone().or_else(|| named.map(|(_, path)| path.into()));
+        let path = flags.file.clone().or_else(|| named.map(|(_, path)| bytes::path(path)));
         let text = path.as_deref().map(read).transpose()?;
         let file = path.as_deref().zip(text.as_deref());
         let mut loaded = Self::from_layers(file, variables, &flags.values)?;
@@ -336,7 +337,9 @@ fn assign(
     values: &[String],
     origin: &Origin,
 ) -> Result<(), Failure> {
-    (row.set)(settings, values).map_err(|expected| {
+    let fits = values.iter().all(|value| bytes::fits(row.key, value));
+    let set = if fits { (row.set)(settings, values) } else { Err("a text in UTF-8".to_owned()) };
+    set.map_err(|expected| {
         let value = values.join(" ");
         let (code, place) = match origin {
             Origin::Flag(flag) => (code::USAGE, flag.clone()),

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals as Iterator;
 
 use crate::failure::{Failure, code};
@@ -62,7 +62,10 @@ impl std::fmt::Debug for Shared {
 impl Signals {
     /// Registers the handlers. From here on no signal ends the process by itself.
     pub(crate) fn register() -> Result<Self, Failure> {
-        Iterator::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGQUIT]).map(Self).map_err(|error| {
+        // USR2 asks for nothing. It is here because it would end a process that does not take it, and
+        // other servers are sent it for an upgrade.
+        let taken = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT];
+        Iterator::new(taken).map(Self).map_err(|error| {
             Failure::io(code::RUNTIME, "cannot register handlers for signals", error)
         })
     }

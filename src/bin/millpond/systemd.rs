@@ -1,6 +1,6 @@
 //! The service manager: sockets that it passes, and what it is told (sd_listen_fds(3), sd_notify(3)).
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -86,9 +86,13 @@ fn names(listen_pid: &str, pid: u32, count: &str, names: &str) -> Option<Vec<Str
 }
 
 fn take(fd: RawFd) -> Result<OwnedFd, Failure> {
-    // A descriptor that is not open must not become an `OwnedFd`.
-    std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).map_err(|error| {
-        Failure::io(code::UNAVAILABLE, format!("the passed descriptor {fd} is not open"), error)
+    // A descriptor that is not open must not become an `OwnedFd`. The question needs no /proc.
+    #[expect(unsafe_code, reason = "whether a number is that of an open descriptor")]
+    // SAFETY: it is borrowed for one fcntl(2), which fails on a descriptor that is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::io::fcntl_getfd(borrowed).map_err(|errno| {
+        let what = format!("the passed descriptor {fd} is not open");
+        Failure::io(code::UNAVAILABLE, what, errno.into())
             .with_hint("LISTEN_FDS says how many descriptors, from 3 on, are passed")
     })?;
     #[expect(unsafe_code, reason = "a descriptor is passed by its number alone")]

@@ -174,7 +174,7 @@ const fn short(letter: char, row: Row) -> Row {
 }
 
 fn path(text: &str) -> Result<std::path::PathBuf, Expected> {
-    if text.is_empty() { Err("a path".to_owned()) } else { Ok(text.into()) }
+    if text.is_empty() { Err("a path".to_owned()) } else { Ok(super::bytes::path(text)) }
 }
 
 #[expect(clippy::ptr_arg, reason = "the form that `maybe!` asks for")]

@@ -30,7 +30,7 @@ pub(super) static ROWS: &[Row] = &[
             "access-log",
             "FORMAT",
             "A line for each request: off, clf, combined, json",
-            ""
+            "Combined where a file is named and no format."
         ))
     },
     maybe!(

@@ -1,0 +1,63 @@
+//! Values of settings that are not UTF-8, as paths may be.
+//!
+//! Settings are text until they are parsed. A byte that is no part of UTF-8 becomes a character of the
+//! last private plane, which no text has a use for, and a path becomes bytes again when it is parsed.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// What the byte 0 would become. Bytes that are not UTF-8 are 0x80 to 0xff.
+const FIRST: u32 = 0x10_ff00;
+
+/// Keys whose values are paths of this machine, which may be any bytes.
+const PATHS: [&str; 4] = ["root", "access_log.file", "files.auth", "reach"];
+
+/// Any bytes as text.
+pub(crate) fn text(value: &OsStr) -> String {
+    let mut text = String::with_capacity(value.len());
+    for chunk in value.as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().filter_map(|&b| char::from_u32(FIRST + u32::from(b))));
+    }
+    text
+}
+
+/// The byte that a character stands for.
+fn byte(c: char) -> Option<u8> {
+    u8::try_from(u32::from(c).checked_sub(FIRST)?).ok()
+}
+
+/// The path that the text stands for.
+pub(crate) fn path(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match byte(c) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    OsString::from_vec(bytes).into()
+}
+
+/// Whether a setting takes this value: paths may be any bytes, all others are UTF-8.
+pub(super) fn fits(key: &str, value: &str) -> bool {
+    PATHS.contains(&key) || value.chars().all(|c| byte(c).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_come_back_as_they_were() {
+        for bytes in [&b"/srv/www"[..], b"/m\xfchle", b"\xff\x80/\xe2\x82\xac\xe2\x82", b""] {
+            let value = OsStr::from_bytes(bytes);
+            let text = text(value);
+            assert_eq!(path(&text).as_os_str(), value);
+            assert_eq!(fits("user", &text), value.to_str().is_some());
+            assert!(fits("root", &text));
+        }
+        assert_eq!(text(OsStr::new("Mühle")), "Mühle");
+    }
+}
