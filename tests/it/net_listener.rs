@@ -69,9 +69,10 @@ fn localhost_is_bound_at_both_loopback_addresses_with_one_port() {
     let taken = Listener::bind(&endpoint("tcp://[::1]:0"), 16).unwrap();
     let text = format!("tcp://localhost:{}", port(&taken));
     let error = Listener::bind_all(&endpoint(&text), 16).unwrap_err();
-    let expected =
-        format!("cannot bind {text} at {}: address already in use", &taken.to_string()[6..]);
-    assert_eq!(error.to_string(), expected);
+    let message = error.to_string();
+    assert!(message.starts_with(&format!("cannot bind {text} at ")), "{message}");
+    let named = format!(" at {}: address already in use", &taken.to_string()["tcp://".len()..]);
+    assert!(message.contains(&named), "{message}");
 }
 
 #[test]
