@@ -274,7 +274,7 @@ impl<W: Queued> Queue<W> {
 
     /// Whether any work waits.
     pub(crate) fn has_any(&self) -> bool {
-        self.len() > 0
+        !self.is_empty() || self.deferred.len() > 0
     }
 
     /// Whether no work waits but such as was put aside.
