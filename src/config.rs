@@ -79,18 +79,27 @@ pub struct Limits {
     pub body: u64,
     /// Bytes of a chunk's extensions, and of a trailer section. Default: 16 KiB. Exceeded: 400, 431.
     pub trailers: usize,
-    /// Bytes of a body that are awaited off the workers, before the handler is called: a body of
-    /// declared length that is no longer. Others are read by the handler as they come, and so is one
-    /// that the client holds back for a `100 Continue`. Default: 16 KiB. 0: none is awaited.
+    /// Bytes of a body that are awaited off the workers, before the handler is called: a body that is
+    /// no longer, chunks included. A longer one is read by the handler as it comes, and so is one that
+    /// the client holds back for a `100 Continue`. Default: 16 KiB. 0: none is awaited.
     pub read_ahead: usize,
+    /// Bytes of unfinished requests (heads, and bodies that are read ahead) kept in memory, for all
+    /// connections. Default: 64 MiB. When they are used up, the connections that hold most of them are
+    /// closed.
+    pub input_total: usize,
+    /// Workers that may wait for clients at once: for the rest of a body that a handler reads as it
+    /// comes, or for the reader of a response that is made while it is sent. Default: `None`, half of
+    /// the workers, and at least one. Exceeded: 503, or the connection is cut.
+    pub waiting_workers: Option<usize>,
     /// Bytes of a body left unread by the handler that are read and thrown away to keep the
     /// connection. Default: 64 KiB. Exceeded: the connection closes.
     pub drain: u64,
     /// Bytes of an answer kept in memory for a slow reader, for one connection. Default: 16 MiB.
-    /// A longer rest occupies its worker until it is no longer than that; a file takes no memory.
+    /// A longer rest occupies its worker, as one of `waiting_workers`, until it is no longer than
+    /// that; a file takes no memory.
     pub pending: usize,
     /// Bytes of answers kept in memory for slow readers, for all connections. Default: 64 MiB. When
-    /// they are used up, the next slow reader occupies its worker.
+    /// they are used up, the slowest readers are closed.
     pub pending_total: usize,
     /// Bytes of a datagram, or of a record of a `unixpacket:` connection. Default: 65,536, more than
     /// UDP carries. Exceeded: a datagram is dropped, a connection closed.
@@ -99,8 +108,8 @@ pub struct Limits {
     pub datagram_total: usize,
     /// Requests on one connection. Default: `None`, any number.
     pub requests: Option<u64>,
-    /// Requests served in one go for one connection that sends them without waiting (pipelining),
-    /// before it queues again behind those who wait. Default: 32.
+    /// Requests served in one go for one connection that sends them without waiting (pipelining)
+    /// while others wait for a worker; then it queues again behind them. Default: 1.
     pub pipeline: usize,
 }
 
@@ -115,10 +124,13 @@ pub struct Timeouts {
     /// Between two pieces of a request's body, and for the whole of one that is awaited before the
     /// handler is called. Default: 30 s.
     pub body: Duration,
-    /// Between two pieces of an answer that the client takes. Default: 30 s.
+    /// How long the client may take nothing of a response. Default: 30 s.
     pub write: Duration,
-    /// For the client to close after the server has (lingering close). Default: 2 s.
+    /// Between two pieces of what a client still sends once it has its response: the rest of a body
+    /// that nobody reads, and until it closes after the server has (lingering close). Default: 5 s.
     pub linger: Duration,
+    /// For all of that together. Default: 30 s.
+    pub linger_total: Duration,
     /// For everything in hand to end once the server is told to stop. Default: 30 s.
     pub drain: Duration,
     /// How long the kernel keeps a new TCP connection to HTTP that says nothing, before the server
@@ -127,10 +139,14 @@ pub struct Timeouts {
     pub defer_accept: Duration,
     /// Of a connection, after which its next answer is the last. Default: `None`, any age.
     pub age: Option<Duration>,
-    /// Bytes per second below which a body is too slow, once `rate_grace` is over; and so is the reader
-    /// of an answer that occupies a worker. Default: 240. 0 turns it off.
+    /// Bytes per second below which the reader of a response is too slow, once `rate_grace` is over
+    /// (give or take 64 KiB, which the kernel may hold back). Default: 240. 0 turns it off.
     pub min_rate: u32,
-    /// How long a body, or such a reader, may be slower than `min_rate`. Default: 5 s.
+    /// Bytes per second below which a client is too slow for which a worker waits: one that sends a
+    /// body which a handler reads as it comes, or reads a response that is made while it is sent. It
+    /// counts over the time that the worker has waited for it. Default: 8192. 0 turns it off.
+    pub min_rate_on_worker: u32,
+    /// How long a client may be slower than `min_rate` and `min_rate_on_worker`. Default: 5 s.
     pub rate_grace: Duration,
 }
 
@@ -216,13 +232,15 @@ impl Default for Limits {
             body: 1 << 30,
             trailers: 16 * 1024,
             read_ahead: 16 * 1024,
+            input_total: 64 << 20,
+            waiting_workers: None,
             drain: 64 * 1024,
             pending: 16 << 20,
             pending_total: 64 << 20,
             datagram: 65_536,
             datagram_total: 16 << 20,
             requests: None,
-            pipeline: 32,
+            pipeline: 1,
         }
     }
 }
@@ -234,11 +252,13 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             body: Duration::from_secs(30),
             write: Duration::from_secs(30),
-            linger: Duration::from_secs(2),
+            linger: Duration::from_secs(5),
+            linger_total: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             defer_accept: Duration::from_secs(1),
             age: None,
             min_rate: 240,
+            min_rate_on_worker: 8 * 1024,
             rate_grace: Duration::from_secs(5),
         }
     }
@@ -278,6 +298,12 @@ impl Config {
         at_least("limits.fields", limits.fields, 1, "every HTTP/1.1 request has a Host field")?;
         at_least("limits.pipeline", limits.pipeline, 1, "no request would be served")?;
         below("limits.target", limits.target, "limits.head", limits.head)?;
+        let each = limits.head + limits.read_ahead;
+        at_least("limits.input_total", limits.input_total, each, "one request has to fit")?;
+        if let Some(most) = limits.waiting_workers {
+            at_least("limits.waiting_workers", most, 1, "no body could be read as it comes")?;
+            at_most("limits.waiting_workers", most, pool.workers, "there are no more workers")?;
+        }
         if limits.pending > limits.pending_total {
             return Err(exceeds(
                 ("limits.pending", &limits.pending.to_string()),

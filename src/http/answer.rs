@@ -75,6 +75,7 @@ impl Answer {
             self.reason.get_or_insert(CloseReason::WornOut);
         }
         exchange.flushed = false;
+        exchange.responding = true;
         let start = exchange.output.len();
         let (transfer, mut keep_alive) = self.encode(&mut exchange, turn, date, first.len());
         match std::mem::take(self.body_mut()) {
@@ -133,8 +134,7 @@ impl Answer {
                 return first;
             }
             Kind::Reader { .. } | Kind::Writer(_) if self.body_taken => {
-                // If that fails, so will what follows.
-                let _ = exchange.send_continue();
+                exchange.invite();
                 return Vec::new();
             }
             _ => {}
@@ -213,6 +213,7 @@ impl Answer {
             CloseReason::BadRequest => StatusCode::BAD_REQUEST,
             CloseReason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             CloseReason::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            CloseReason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }));
         if self.encode(exchange, turn, date, 0).0 != Transfer::None {

@@ -1,10 +1,11 @@
 //! How a connection ends, so that its last answer reaches the client.
 
 use std::io;
+use std::time::Instant;
 
+use super::departure::{Queued, send_encoded, send_queued};
 use super::exchange::Exchange;
 use crate::close::CloseReason;
-use crate::pool::output::Sent;
 use crate::pool::{Connection, Phase, Served, Turn};
 
 /// How much of an answer is sent in one turn before others have theirs.
@@ -24,27 +25,31 @@ pub(super) fn abandon(exchange: &mut Exchange) -> Served {
 }
 
 /// The client has shut down its side: what was answered is sent, then it is over.
-pub(super) fn peer_ended(exchange: &mut Exchange) -> Served {
+pub(super) fn peer_ended(exchange: &mut Exchange, turn: &Turn<'_>) -> Served {
     let between = exchange.input.is_empty() && exchange.body.is_done();
-    if exchange.flush().is_err() {
-        return abandon(exchange);
+    let reason = if between { CloseReason::ClientClosed } else { CloseReason::ClientGone };
+    if let Some(connection) = &mut exchange.connection {
+        connection.closing = Some(reason);
     }
-    exchange.failure =
-        Some(if between { CloseReason::ClientClosed } else { CloseReason::ClientGone });
+    if let Some(served) = send_encoded(exchange, turn) {
+        return served;
+    }
+    exchange.failure = Some(reason);
     abandon(exchange)
 }
 
 /// Closes a connection whose answers are said, but whose body cannot be thrown away to its end.
 pub(super) fn part(exchange: &mut Exchange, turn: &Turn<'_>, reason: CloseReason) -> Served {
-    if exchange.flush().is_err() {
-        return abandon(exchange);
+    if let Some(connection) = &mut exchange.connection {
+        connection.closing = Some(reason);
+        // Whatever is read from here on is thrown away unseen.
+        connection.unread = true;
+    }
+    if let Some(served) = send_encoded(exchange, turn) {
+        return served;
     }
     match exchange.put_down() {
-        Some(mut connection) => {
-            // Whatever is read from here on is thrown away unseen.
-            connection.unread = true;
-            close(connection, reason, turn)
-        }
+        Some(connection) => close(connection, reason, turn),
         None => Served::Gone,
     }
 }
@@ -54,14 +59,11 @@ pub(super) fn send_output(
     mut connection: Box<Connection>,
     turn: &Turn<'_>,
 ) -> Result<Box<Connection>, Served> {
-    loop {
-        match connection.output.send(&connection.stream, TURN_BYTES) {
-            Ok(Sent::All) => break,
-            Ok(Sent::Blocked) => return Err(Served::Park(connection, Phase::Write)),
-            Ok(Sent::Turn) if turn.others_wait() => return Err(Served::Requeue(connection)),
-            Ok(Sent::Turn) => {}
-            Err(error) => return Err(Served::Close(connection, send_failure(&error))),
-        }
+    match send_queued(&mut connection, turn, TURN_BYTES) {
+        Queued::Sent => {}
+        Queued::Waits => return Err(Served::Park(connection, Phase::Write)),
+        Queued::Turn => return Err(Served::Requeue(connection)),
+        Queued::Failed(reason) => return Err(Served::Close(connection, reason)),
     }
     match connection.closing {
         Some(reason) => Err(close(connection, reason, turn)),
@@ -91,6 +93,8 @@ pub(super) fn close(
     }
     connection.closing = Some(reason);
     connection.input = Vec::new();
+    connection.input_lease = None;
+    connection.moved = Instant::now();
     if connection.stream.shutdown_write().is_err() {
         return Served::Close(connection, reason);
     }
@@ -108,7 +112,10 @@ pub(super) fn linger(mut connection: Box<Connection>, turn: &Turn<'_>) -> Served
     let mut read = 0;
     loop {
         match connection.stream.try_read(&mut scratch) {
-            Ok(count) if count > 0 => read += count as u64,
+            Ok(count) if count > 0 => {
+                read += count as u64;
+                connection.moved = turn.now;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 connection.unread = false;
                 return Served::Park(connection, Phase::Linger);

@@ -19,6 +19,7 @@ use super::answer::Answer;
 use super::asked::Asked;
 use super::closing::{abandon, linger, send_output};
 use super::date::DateCache;
+use super::departure::keep_input;
 use super::exchange::Link;
 use super::handler::Handler;
 use super::intake::{Step, next_head, request};
@@ -75,17 +76,18 @@ impl Seat for HttpSeat {
         if connection.phase == Phase::Linger {
             return linger(connection, turn);
         }
+        let continued = connection.is_continuing();
         if !connection.output.is_empty() {
             match send_output(connection, turn) {
                 Ok(sent) => connection = sent,
                 Err(served) => return served,
             }
         }
-        self.link.lock().take_up(connection);
+        self.link.lock().take_up(connection, &turn.mill.client_waits);
         loop {
             let step = {
                 let mut exchange = self.link.lock();
-                next_head(&mut self.parser, &mut exchange, turn)
+                next_head(&mut self.parser, &mut exchange, turn, continued)
             };
             let head = match step {
                 Ok(Step::Handle(head)) => head,
@@ -109,7 +111,8 @@ impl Seat for HttpSeat {
             return Served::Close(connection, CloseReason::Overloaded);
         }
         let mut exchange = self.link.lock();
-        exchange.input.load(&std::mem::take(&mut connection.input));
+        connection.input_lease = None;
+        exchange.input.load(std::mem::take(&mut connection.input));
         let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
             Ok((0, _)) => return Served::Close(connection, CloseReason::ClientClosed),
             Ok((_, all)) => {
@@ -126,10 +129,14 @@ impl Seat for HttpSeat {
             // No request yet: it costs nothing to let it wait for one.
             Ok(None) => {
                 connection.input = exchange.input.unload();
-                return Served::Park(connection, Phase::Head);
+                return match keep_input(&mut connection, turn) {
+                    true => Served::Park(connection, Phase::Head),
+                    false => Served::Close(connection, CloseReason::Overloaded),
+                };
             }
             Ok(Some((used, head))) => {
                 exchange.input.consume(used);
+                connection.awaited = None;
                 let bodiless = matches!(head.framing, Framing::None);
                 let kept = bodiless && head.keep_alive && exchange.input.is_empty();
                 let asked = (head.method == Method::HEAD, kept && !connection.unread);
@@ -194,9 +201,6 @@ impl HttpSeat {
         let (mut request, number, expects) = {
             let mut exchange = self.link.lock();
             exchange.begin(&head.framing, head.expects_continue);
-            if turn.requests > 0 && turn.handlers_are_slow() && exchange.flush().is_err() {
-                return Some(abandon(&mut exchange));
-            }
             let (number, expects) = (exchange.number, exchange.expects_continue);
             (request(head, &self.link, &exchange, turn)?, number, expects)
         };
@@ -214,7 +218,8 @@ impl HttpSeat {
         self.recycle(request);
         turn.count_request();
         let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
-        self.link.lock().end();
+        let waited = self.link.lock().end();
+        turn.client_wait.set(turn.client_wait.get() + waited);
         outcome
     }
 
@@ -313,7 +318,7 @@ fn unix_seconds() -> u64 {
 
 impl Turn<'_> {
     /// Whether handlers take so long that an answer should not wait for the next one.
-    fn handlers_are_slow(&self) -> bool {
+    pub(super) fn handlers_are_slow(&self) -> bool {
         self.mill.dispatch.is_eager()
     }
 

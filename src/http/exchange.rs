@@ -8,20 +8,21 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderMap;
 
+use super::awaited::Awaited;
 use super::body::BodyDecoder;
 use super::buffer::Buffer;
 use super::reject::Reject;
 use super::request::Framing;
 use super::response::CONTINUE;
 use crate::close::CloseReason;
-use crate::config::{Config, Timeouts};
+use crate::config::Config;
 use crate::net::Interest;
 use crate::pool::Connection;
-use crate::pool::connection::later;
+use crate::pool::client_waits::{ClientWaits, Pace, Waited};
 use crate::pool::slots::lock;
 
 /// Where a worker lays the connection for the time of an exchange.
@@ -54,20 +55,21 @@ pub(crate) struct Exchange {
     pub(crate) length: Option<u64>,
     /// Whether the client waits for a `100 Continue` before it sends the body.
     pub(crate) expects_continue: bool,
+    /// Whether the head of the response is encoded: nothing may come before it any more.
+    pub(crate) responding: bool,
+    /// What is known of the rest of a request that is waited for.
+    pub(crate) awaited: Option<Box<Awaited>>,
     /// Why the body could not be read to its end.
     pub(crate) failure: Option<CloseReason>,
     pub(crate) trailers: Option<HeaderMap>,
     /// Bytes of the body that were thrown away after the answer.
     pub(crate) discarded: u64,
-    pace: Pace,
+    /// How fast the body comes, and the response goes, as far as the worker waits for it.
+    reading: Pace,
+    writing: Pace,
+    /// The bound on workers that wait, once there has been a turn.
+    waits: Option<Arc<ClientWaits>>,
     pub(crate) config: Arc<Config>,
-}
-
-/// How fast a body comes.
-#[derive(Debug, Default)]
-struct Pace {
-    began: Option<Instant>,
-    bytes: u64,
 }
 
 /// What is left of a body that nobody wants: kept with a connection that waits for it.
@@ -99,10 +101,14 @@ impl Exchange {
             body: BodyDecoder::new(&Framing::None, &config.limits),
             length: None,
             expects_continue: false,
+            responding: false,
+            awaited: None,
             failure: None,
             trailers: None,
             discarded: 0,
-            pace: Pace::default(),
+            reading: Pace::default(),
+            writing: Pace::default(),
+            waits: None,
             config: Arc::clone(config),
         }
     }
@@ -113,8 +119,13 @@ impl Exchange {
     }
 
     /// Takes a connection up where the last worker left it.
-    pub(crate) fn take_up(&mut self, mut connection: Box<Connection>) {
-        self.input.load(&std::mem::take(&mut connection.input));
+    pub(crate) fn take_up(&mut self, mut connection: Box<Connection>, waits: &Arc<ClientWaits>) {
+        if self.waits.is_none() {
+            self.waits = Some(Arc::clone(waits));
+        }
+        connection.input_lease = None;
+        self.input.load(std::mem::take(&mut connection.input));
+        self.awaited = connection.awaited.take().and_then(|awaited| awaited.downcast().ok());
         let unwanted = connection.unfinished.take().and_then(|left| left.downcast().ok());
         if let Some(unwanted) = unwanted {
             Unwanted { rest: self.body, discarded: self.discarded } = *unwanted;
@@ -129,6 +140,9 @@ impl Exchange {
     pub(crate) fn put_down(&mut self) -> Option<Box<Connection>> {
         let mut connection = self.connection.take()?;
         connection.input = self.input.unload();
+        if let Some(awaited) = self.awaited.take() {
+            connection.awaited = Some(awaited);
+        }
         if !self.body.is_done() {
             let none = BodyDecoder::new(&Framing::None, &self.config.limits);
             let rest = std::mem::replace(&mut self.body, none);
@@ -152,15 +166,18 @@ impl Exchange {
             Framing::Chunked => None,
         };
         self.expects_continue = expects_continue && !self.body.is_done();
+        self.responding = false;
         self.failure = None;
         self.trailers = None;
         self.discarded = 0;
-        self.pace = Pace::default();
+        self.reading = Pace::default();
+        self.writing = Pace::default();
     }
 
-    /// Ends the exchange: handles are stale from now on.
-    pub(crate) fn end(&mut self) {
+    /// Ends the exchange: handles are stale from now on. Gives how long the client was waited for.
+    pub(crate) fn end(&mut self) -> Duration {
         self.number += 1;
+        std::mem::take(&mut self.reading).waited + std::mem::take(&mut self.writing).waited
     }
 
     /// How much of the body is still to be read, if that is known.
@@ -199,7 +216,7 @@ impl Exchange {
                 buf[..count].copy_from_slice(&input[..count]);
                 self.body.advance(count as u64);
                 self.input.consume(count);
-                self.pace.bytes += count as u64;
+                self.reading.bytes += count as u64;
                 return Ok(Some(count));
             }
             if direct > 0 {
@@ -225,11 +242,7 @@ impl Exchange {
         let Some(connection) = self.connection.as_mut() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        // What came with the head costs no look at the clock.
-        let began = *self.pace.began.get_or_insert_with(Instant::now);
-        let so_far = self.pace.bytes + self.input.filled().len() as u64;
         let timeouts = &self.config.timeouts;
-        let deadline = timeouts.deadline(timeouts.body, so_far, began, Instant::now());
         let limit = self.config.limits.head;
         loop {
             match self.input.fill(&connection.stream, limit) {
@@ -239,23 +252,30 @@ impl Exchange {
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !connection.stream.wait(Interest::Read, Some(deadline))? {
-                        return Err(self.fail(CloseReason::BodyTimeout));
+                    let Some(waits) = &self.waits else { return Err(error) };
+                    let what = (&connection.stream, Interest::Read);
+                    match waits.wait(what, timeouts.body, timeouts, &mut self.reading)? {
+                        Waited::Ready => {}
+                        Waited::TooSlow => return Err(self.fail(CloseReason::BodyTimeout)),
+                        Waited::NoRoom => return Err(self.fail(CloseReason::Overloaded)),
                     }
                 }
                 Err(_) => return Err(self.fail(CloseReason::ClientGone)),
             }
-        }
-        let so_far = self.pace.bytes + self.input.filled().len() as u64;
-        if is_too_slow(&self.config.timeouts, so_far, began.elapsed()) {
-            return Err(self.fail(CloseReason::BodyTimeout));
         }
         Ok(())
     }
 
     /// Tells a client that waits for it to send the body; one that has begun needs no telling
     /// (RFC 9110 §10.1.1).
-    pub(crate) fn send_continue(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of [`flush`](Self::flush); `BrokenPipe` if the response has begun. A thread of the handler's
+    /// may still read then, and the client is never to be told to send.
+    fn send_continue(&mut self) -> io::Result<()> {
+        if self.expects_continue && self.responding {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         if std::mem::take(&mut self.expects_continue) && self.input.is_empty() {
             self.output.extend_from_slice(CONTINUE);
             self.flush()?;
@@ -282,26 +302,28 @@ impl Exchange {
         Ok(Discarded::All)
     }
 
-    /// Sends the encoded output, waiting for the client within the write timeout.
+    /// Sends the encoded output, waiting for the client within the write timeout: for bodies that are
+    /// made while they are sent. Everything else is [queued](super::departure) for a slow reader.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let Some(connection) = self.connection.as_ref() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         self.flushed |= !self.output.is_empty();
+        let timeouts = &self.config.timeouts;
         let mut sent = 0;
-        let mut began = None;
         while sent < self.output.len() {
             match connection.stream.try_write(&self.output[sent..]) {
-                Ok(count) => sent += count,
+                Ok(count) => {
+                    sent += count;
+                    self.writing.bytes += count as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let now = Instant::now();
-                    let (since, timeouts) = (*began.get_or_insert(now), &self.config.timeouts);
-                    let lasted = now.saturating_duration_since(since);
-                    let deadline = timeouts.deadline(timeouts.write, sent as u64, since, now);
-                    let ready = !is_too_slow(timeouts, sent as u64, lasted)
-                        && connection.stream.wait(Interest::Write, Some(deadline))?;
-                    if !ready {
-                        return Err(self.fail(CloseReason::WriteTimeout));
+                    let Some(waits) = &self.waits else { return Err(error) };
+                    let what = (&connection.stream, Interest::Write);
+                    match waits.wait(what, timeouts.write, timeouts, &mut self.writing)? {
+                        Waited::Ready => {}
+                        Waited::TooSlow => return Err(self.fail(CloseReason::WriteTimeout)),
+                        Waited::NoRoom => return Err(self.fail(CloseReason::Overloaded)),
                     }
                 }
                 Err(_) => return Err(self.fail(CloseReason::ClientGone)),
@@ -309,6 +331,27 @@ impl Exchange {
         }
         self.output.clear();
         Ok(())
+    }
+
+    /// Sends what the socket takes of the encoded output, without waiting, and gives the rest.
+    pub(crate) fn take_unsent(&mut self) -> io::Result<Vec<u8>> {
+        let Some(connection) = self.connection.as_ref() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let sent = match connection.stream.try_write(&self.output) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => return Err(self.fail(CloseReason::ClientGone)),
+        };
+        let rest = self.output[sent..].to_vec();
+        self.output.clear();
+        Ok(rest)
+    }
+
+    /// Tells a client that waits for it to send a body that the response is made of.
+    pub(crate) fn invite(&mut self) {
+        // If that fails, so will what follows.
+        let _ = self.send_continue();
     }
 
     /// Whether what is left of the body is little enough to be read and thrown away, so that the
@@ -340,34 +383,10 @@ impl Exchange {
         self.failure = Some(reason);
         let kind = match reason {
             CloseReason::BodyTimeout | CloseReason::WriteTimeout => io::ErrorKind::TimedOut,
+            CloseReason::Overloaded => io::ErrorKind::ResourceBusy,
             _ => io::ErrorKind::UnexpectedEof,
         };
         io::Error::new(kind, reason.explain())
-    }
-}
-
-/// Whether `bytes` in that time are fewer than the minimum rate asks, once its grace is over.
-pub(super) fn is_too_slow(timeouts: &Timeouts, bytes: u64, lasted: Duration) -> bool {
-    let (rate, grace) = (timeouts.min_rate, timeouts.rate_grace);
-    rate > 0 && lasted > grace && (bytes as f64) < f64::from(rate) * lasted.as_secs_f64()
-}
-
-impl Timeouts {
-    /// Until when a worker waits for the next piece, of which `bytes` have come or gone since `began`:
-    /// for `patience`, and no longer than the minimum rate allows for nothing.
-    pub(super) fn deadline(
-        &self,
-        patience: Duration,
-        bytes: u64,
-        began: Instant,
-        now: Instant,
-    ) -> Instant {
-        let patient = later(now, patience);
-        if self.min_rate == 0 {
-            return patient;
-        }
-        let enough = Duration::from_secs_f64(bytes as f64 / f64::from(self.min_rate));
-        patient.min(later(began, enough.max(self.rate_grace)) + Duration::from_millis(1))
     }
 }
 

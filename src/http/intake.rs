@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::awaited::Awaited;
 use super::body::check_length;
 use super::closing::{abandon, part, peer_ended};
 use super::departure;
@@ -26,35 +27,37 @@ pub(super) enum Step {
 ///
 /// A short body is part of what is waited for: were the handler called before it is there, a slow
 /// client would hold a worker.
+///
+/// `continued`: the turn began with the rest of an earlier exchange. That was admitted; what comes
+/// behind it was not.
 pub(super) fn next_head(
     parser: &mut HeadParser,
     exchange: &mut Exchange,
     turn: &mut Turn<'_>,
+    continued: bool,
 ) -> Result<Step, Reject> {
     let limits = &turn.config().limits;
-    // Whether a head is there, and its body is waited for; and whether it still may be.
+    // Whether the rest of a body is waited for; and whether anything more may come.
     let (mut within_body, mut more_may_come) = (false, true);
     loop {
         match exchange.discard() {
             Ok(Discarded::All) if exchange.input.is_empty() => {}
             Ok(Discarded::All) => {
-                if turn.requests as usize >= limits.pipeline && turn.others_wait() {
-                    return Ok(Step::Leave(departure::requeue(exchange)));
+                let has_served = turn.requests as usize >= limits.pipeline;
+                if (continued || has_served) && turn.others_wait() {
+                    return Ok(Step::Leave(departure::requeue(exchange, turn)));
                 }
-                let Some(connection) = exchange.connection.as_mut() else {
-                    return Ok(Step::Leave(Served::Gone));
-                };
-                let parsed = parser.parse(exchange.input.filled(), &mut connection.scanned)?;
-                if let Some((used, head)) = parsed {
-                    check_length(&head.framing, limits)?;
-                    let there = exchange.input.filled().len() - used;
-                    if !more_may_come || !awaits_body(&head, there, limits.read_ahead) {
-                        exchange.input.consume(used);
-                        return Ok(Step::Handle(head));
-                    }
-                    parser.recycle(head.headers);
-                    within_body = true;
+                // A response does not wait for a handler that may be long.
+                if turn.requests > 0
+                    && turn.handlers_are_slow()
+                    && let Some(served) = departure::send_encoded(exchange, turn)
+                {
+                    return Ok(Step::Leave(served));
                 }
+                if let Some(step) = begin(parser, exchange, turn, more_may_come)? {
+                    return Ok(step);
+                }
+                within_body = exchange.awaited.is_some();
             }
             Ok(Discarded::Some) => {}
             // Its answer was sent: there is nothing more to say.
@@ -75,7 +78,7 @@ pub(super) fn next_head(
             Ok((0, _)) => {
                 return match exchange.is_within_head() {
                     true => Err(Reject::HeadCutShort),
-                    false => Ok(Step::Leave(peer_ended(exchange))),
+                    false => Ok(Step::Leave(peer_ended(exchange, turn))),
                 };
             }
             Ok((_, all)) => connection.note_read(all),
@@ -87,16 +90,51 @@ pub(super) fn next_head(
     }
 }
 
-/// Whether the handler is called only once more of the body is there than `there` bytes. A client that
-/// waits for a `100 Continue` would wait for ever.
-fn awaits_body(head: &Head, there: usize, read_ahead: usize) -> bool {
-    match head.framing {
-        Framing::Length(length) => {
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            length <= read_ahead && there < length && !head.expects_continue
-        }
-        Framing::None | Framing::Chunked => false,
+/// The request at the start of the input, if it has come. `None`: more has to come, and `awaited` says
+/// what if it is of the body.
+fn begin(
+    parser: &mut HeadParser,
+    exchange: &mut Exchange,
+    turn: &Turn<'_>,
+    more_may_come: bool,
+) -> Result<Option<Step>, Reject> {
+    let limits = &turn.config().limits;
+    let input = exchange.input.filled();
+    if let Some(awaited) = &mut exchange.awaited
+        && more_may_come
+        && !awaited.has_come(input, limits.read_ahead)
+    {
+        return Ok(None);
     }
+    let was_awaited = exchange.awaited.take().is_some();
+    let Some(connection) = exchange.connection.as_mut() else {
+        return Ok(Some(Step::Leave(Served::Gone)));
+    };
+    let Some((used, head)) = parser.parse(input, &mut connection.scanned)? else {
+        return Ok(None);
+    };
+    check_length(&head.framing, limits)?;
+    if !was_awaited
+        && more_may_come
+        && let Some(mut awaited) = Awaited::new(&head, used, limits)
+        && !awaited.has_come(input, limits.read_ahead)
+    {
+        parser.recycle(head.headers);
+        exchange.awaited = Some(Box::new(awaited));
+        return Ok(None);
+    }
+    let is_there = match head.framing {
+        Framing::None => true,
+        Framing::Length(length) => (input.len() - used) as u64 >= length,
+        Framing::Chunked => false,
+    };
+    // The handler may wait for the client, who may wait for the responses before.
+    if !is_there && let Some(served) = departure::send_encoded(exchange, turn) {
+        parser.recycle(head.headers);
+        return Ok(Some(Step::Leave(served)));
+    }
+    exchange.input.consume(used);
+    Ok(Some(Step::Handle(head)))
 }
 
 /// The request, its body tied to the connection. `None` cannot happen while a connection is there.

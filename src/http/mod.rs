@@ -23,6 +23,7 @@ mod upgraded;
 // The driver.
 mod answer;
 mod asked;
+mod awaited;
 mod buffer;
 mod closing;
 mod departure;

@@ -1,5 +1,6 @@
 //! Leaving HTTP for another protocol: 101, or why not (RFC 9110 §7.8, §15.2.2).
 
+use std::io::Write;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -58,14 +59,18 @@ impl Answer {
             date,
         };
         encode_head(&mut exchange.output, &head);
-        if exchange.flush().is_err() {
-            return Ok(abandon(exchange));
-        }
+        let Ok(unsent) = exchange.take_unsent() else { return Ok(abandon(exchange)) };
         let Some(mut connection) = exchange.connection.take() else { return Ok(Served::Gone) };
         turn.mill.parking.release(&mut connection);
         let ahead = exchange.input.unload();
-        let upgraded = Upgraded::new(connection, ahead, Arc::clone(turn.mill));
-        turn.mill.upgrades.run(permit, Box::new(move || handler(upgraded)));
+        let mut upgraded = Upgraded::new(connection, ahead, Arc::clone(turn.mill));
+        let job = move || {
+            // A client that does not take the head at once is waited for here, on no worker.
+            if unsent.is_empty() || upgraded.write_all(&unsent).is_ok() {
+                handler(upgraded);
+            }
+        };
+        turn.mill.upgrades.run(permit, Box::new(job));
         Ok(Served::Gone)
     }
 }

@@ -145,6 +145,16 @@ impl Stream {
         Ok(n)
     }
 
+    /// As [`try_read`](Self::try_read), to the end of a vector that has spare capacity, which needs no
+    /// bytes to be overwritten.
+    pub(crate) fn try_read_behind(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let recv = || {
+            let room = rustix::buffer::spare_capacity(buf);
+            net::recv(&self.socket.fd, room, RecvFlags::DONTWAIT)
+        };
+        Ok(retry_on_intr(recv)?.0)
+    }
+
     /// Writes what fits, without waiting: send(2) with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
     ///
     /// # Errors

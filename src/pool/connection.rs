@@ -8,6 +8,7 @@ use crate::config::Timeouts;
 use crate::net::{Addr, Stream};
 use crate::pool::fairness::Bucket;
 use crate::pool::ledger::Permit;
+use crate::pool::memory::Lease;
 use crate::pool::output::Output;
 use crate::pool::slots::Token;
 
@@ -33,9 +34,9 @@ impl Phase {
         match self {
             Self::Head => timeouts.head,
             Self::Idle => timeouts.idle,
-            Self::Body | Self::Discard => timeouts.body,
+            Self::Body => timeouts.body,
             Self::Write => timeouts.write,
-            Self::Linger => timeouts.linger,
+            Self::Discard | Self::Linger => timeouts.linger_total,
         }
     }
 }
@@ -50,8 +51,12 @@ pub struct Connection {
     pub(crate) peer: Addr,
     /// Bytes that were read but belong to no complete request yet; empty, it owns no memory.
     pub(crate) input: Vec<u8>,
+    /// What the input takes from the memory that all connections share for unfinished requests.
+    pub(crate) input_lease: Option<Lease>,
     /// How far the input was searched for the end of a head.
     pub(crate) scanned: usize,
+    /// What its protocol knows of the rest of a request that it waits for.
+    pub(crate) awaited: Option<Box<dyn Any + Send>>,
     pub(crate) output: Output,
     /// What its protocol has to remember while it is on its way: of a body that is to be thrown away,
     /// how much has come. It is not for another request then, and not judged as one.
@@ -64,6 +69,8 @@ pub struct Connection {
     progressed: bool,
     /// How much output was left when it last waited for room to write, in bytes.
     left: u64,
+    /// When something last came of what the client still sends after its response.
+    pub(crate) moved: Instant,
     pub(crate) opened: Instant,
     /// Requests answered so far.
     pub(crate) requests: u64,
@@ -98,13 +105,16 @@ impl Connection {
             stream,
             peer,
             input: Vec::new(),
+            input_lease: None,
             scanned: 0,
+            awaited: None,
             output: Output::default(),
             unfinished: None,
             phase: Phase::Head,
             since: now,
             progressed: false,
             left: 0,
+            moved: now,
             opened: now,
             requests: 0,
             token: None,
@@ -168,6 +178,15 @@ impl Connection {
     }
 
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
+        if let Phase::Discard | Phase::Linger = self.phase {
+            let whole = later(self.since, timeouts.linger_total);
+            return whole.min(later(self.moved, timeouts.linger));
+        }
+        if self.phase == Phase::Write
+            && let Some(deadline) = self.output.deadline(timeouts)
+        {
+            return deadline;
+        }
         later(self.since, self.phase.timeout(timeouts))
     }
 

@@ -14,6 +14,7 @@
 pub(crate) mod acceptor;
 pub(crate) mod activity;
 pub(crate) mod budget;
+pub(crate) mod client_waits;
 pub(crate) mod connection;
 pub(crate) mod counters;
 pub(crate) mod datagrams;
@@ -29,6 +30,7 @@ pub(crate) mod hush;
 pub(crate) mod ledger;
 mod load;
 pub(crate) mod loan;
+pub(crate) mod memory;
 pub(crate) mod monitor;
 pub(crate) mod output;
 pub(crate) mod overload;
@@ -68,6 +70,7 @@ pub use refusal::Refusal;
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
 use budget::{Allowance, RefusalBudget, ThreadTime};
+use client_waits::ClientWaits;
 use counters::Counters;
 use datagrams::{Datagrams, Parcel};
 use dispatch::Dispatch;
@@ -75,7 +78,7 @@ use guard::GuardedSeat;
 use hash_limit::HashLimit;
 use ledger::Ledger;
 use loan::Loan;
-use output::PendingPool;
+use memory::PendingPool;
 use overload::Controller;
 use parking::Parking;
 use queue::{Queue, Queued, Work};
@@ -109,6 +112,10 @@ pub(crate) struct Mill {
     pub(crate) loan: Loan,
     /// The memory for what slow readers have not yet taken.
     pub(crate) pending: Arc<PendingPool>,
+    /// The memory for requests that have not come whole.
+    pub(crate) input: Arc<PendingPool>,
+    /// How many workers may wait for clients.
+    pub(crate) client_waits: Arc<ClientWaits>,
     pub(crate) upgrades: Upgrades,
     /// Permits for hashing passwords.
     pub(crate) hash_limit: Arc<HashLimit>,
@@ -141,6 +148,8 @@ impl Mill {
             datagrams: Datagrams::default(),
             loan: Loan::default(),
             pending: PendingPool::new(limits.pending_total),
+            input: PendingPool::new(limits.input_total),
+            client_waits: ClientWaits::new(pool.workers, limits.waiting_workers),
             upgrades: Upgrades::new(pool.upgrades),
             hash_limit: Arc::new(HashLimit::new(pool.workers)),
             stopping: Waker::new()?,
@@ -228,7 +237,11 @@ impl Mill {
         }
         if self.dispatch.is_eager() {
             (0..count).for_each(|_| self.call());
-        } else if self.dispatch.awake() == 0 || self.queue.len() > dispatch::WORTH {
+        } else if self.dispatch.awake() == 0
+            || self.queue.len() > dispatch::WORTH
+            // It waits on epoll, and looks after the queue only once it has been nudged.
+            || self.dispatch.monitor_leads()
+        {
             self.call();
         } else {
             self.dispatch.rouse_monitor();
@@ -312,6 +325,8 @@ impl Mill {
         self.queue.controller.reconfigure(&config.overload);
         self.budget.set_share(config.overload.refuse_budget);
         self.pending.set_limit(config.limits.pending_total);
+        self.input.set_limit(config.limits.input_total);
+        self.client_waits.set_most(config.limits.waiting_workers);
         self.ledger.set_limit(config.limits.connections);
         self.config.store(Arc::new(config));
         self.ledger.acceptor.wake();

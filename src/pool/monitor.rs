@@ -110,6 +110,12 @@ impl Monitor {
         let seats = &mut self.seats;
         mill.parking.expire(now, |mut connection| {
             let seat = &mut seats[connection.protocol as usize];
+            if connection.phase == Phase::Write && connection.output.look_again(now) {
+                // A worker finds out whether the client has taken anything, and goes on if so.
+                mill.bring(Work::of(connection), now, seat.as_mut());
+                mill.call();
+                return;
+            }
             let reason = seat.expire(&mut connection, &mut Turn::new(mill, &config, now));
             mill.close(connection, reason);
         });

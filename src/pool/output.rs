@@ -4,14 +4,17 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
+use crate::config::Timeouts;
 use crate::net::Stream;
+use crate::pool::connection::later;
+use crate::pool::memory::{Lease, PendingPool};
 
 /// How many pieces in memory one call sends.
 const PIECES: usize = 16;
@@ -61,12 +64,42 @@ pub(crate) enum Sent {
     Turn,
 }
 
+/// Bytes that the kernel may hold back from a steady reader before it reports any progress.
+const COARSE: u64 = 64 << 10;
+
+/// How soon a reader whose time is up is looked at again, if no worker could look.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How a reader that does not take everything at once gets on.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// Since when it is waited for.
+    began: Instant,
+    /// When it last took something.
+    moved: Instant,
+    /// Bytes that it has taken since `began`.
+    taken: u64,
+    /// When its time was up, and a worker was asked to look whether it has taken something.
+    looked: Option<Instant>,
+}
+
+/// Whether there is memory for what a slow reader has not yet taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leased {
+    Yes,
+    /// It is more than one connection may have.
+    TooMuch,
+    /// It is more than all connections may have together; so many bytes.
+    Full(usize),
+}
+
 /// The bytes that a connection still has to send. Empty, it owns no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     segments: VecDeque<Segment>,
     /// What this connection has taken from the memory that all share for slow readers.
     lease: Option<Lease>,
+    reading: Option<Reading>,
 }
 
 impl Output {
@@ -86,8 +119,7 @@ impl Output {
     }
 
     /// Accounts for the memory of what is left, within the bounds for one and for all connections.
-    /// `false`: it does not fit, and the caller has to send it now, waiting.
-    pub(crate) fn lease(&mut self, each: usize, pool: &Arc<PendingPool>) -> bool {
+    pub(crate) fn lease(&mut self, each: usize, pool: &Arc<PendingPool>) -> Leased {
         let memory: usize = self
             .segments
             .iter()
@@ -96,14 +128,81 @@ impl Output {
                 Segment::File { .. } => 0,
             })
             .sum();
-        self.lease = None;
         if memory == 0 {
-            return true;
+            self.lease = None;
+            return Leased::Yes;
         }
-        if memory <= each {
-            self.lease = pool.lease(memory);
+        if let Some(lease) = &mut self.lease
+            && lease.shrink(memory)
+        {
+            return Leased::Yes;
         }
-        self.lease.is_some()
+        self.lease = None;
+        if memory > each {
+            return Leased::TooMuch;
+        }
+        self.lease = pool.lease(memory);
+        if self.lease.is_some() { Leased::Yes } else { Leased::Full(memory) }
+    }
+
+    /// How many bytes of the shared memory it has.
+    pub(crate) fn leased(&self) -> usize {
+        self.lease.as_ref().map_or(0, Lease::bytes)
+    }
+
+    /// Bytes per second that the reader takes, as far as can be said: one that has just begun counts as
+    /// quick.
+    pub(crate) fn rate(&self, now: Instant) -> u64 {
+        let Some(reading) = &self.reading else { return u64::MAX };
+        let lasted = now.saturating_duration_since(reading.began) + Duration::from_secs(1);
+        ((reading.taken + COARSE) as f64 / lasted.as_secs_f64()) as u64
+    }
+
+    /// Until when the reader has to take something: within the write timeout of the last time, and at
+    /// the minimum rate. `None`: it was not waited for yet.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+        let due = self.due(timeouts)?;
+        let looked = self.reading.and_then(|reading| reading.looked);
+        Some(looked.map_or(due, |looked| due.max(looked + LOOK_AGAIN)))
+    }
+
+    fn due(&self, timeouts: &Timeouts) -> Option<Instant> {
+        let reading = self.reading.as_ref()?;
+        let silent = later(reading.moved, timeouts.write);
+        if timeouts.min_rate == 0 {
+            return Some(silent);
+        }
+        let taken = (reading.taken + COARSE) as f64;
+        let earned = Duration::from_secs_f64(taken / f64::from(timeouts.min_rate));
+        Some(silent.min(later(reading.began, earned.max(timeouts.rate_grace))))
+    }
+
+    /// Whether the reader is too slow, now that it was found to take nothing more.
+    pub(crate) fn is_overdue(&self, timeouts: &Timeouts, now: Instant) -> bool {
+        self.due(timeouts).is_some_and(|due| due <= now)
+    }
+
+    /// The reader's time is up: whether there is something to send, so that a worker can find out
+    /// whether it has taken anything. The kernel reports room only once a third of its buffer is free.
+    pub(crate) fn look_again(&mut self, now: Instant) -> bool {
+        if let Some(reading) = &mut self.reading {
+            reading.looked = Some(now);
+        }
+        self.reading.is_some() && !self.is_empty()
+    }
+
+    /// Notes what the reader took, as there is more for it.
+    fn note(&mut self, taken: u64) {
+        if let Some(reading) = &mut self.reading {
+            reading.looked = None;
+            if taken > 0 {
+                reading.moved = Instant::now();
+                reading.taken += taken;
+            }
+        } else {
+            let now = Instant::now();
+            self.reading = Some(Reading { began: now, moved: now, taken: 0, looked: None });
+        }
     }
 
     /// Sends what the socket takes, at most about `budget` bytes.
@@ -113,14 +212,23 @@ impl Output {
     /// shorter than was announced.
     pub(crate) fn send(&mut self, stream: &Stream, budget: u64) -> io::Result<Sent> {
         let mut left = budget;
+        let sent = self.send_within(stream, &mut left)?;
+        match sent {
+            Sent::All => *self = Self::default(),
+            Sent::Blocked | Sent::Turn => self.note(budget - left),
+        }
+        Ok(sent)
+    }
+
+    fn send_within(&mut self, stream: &Stream, left: &mut u64) -> io::Result<Sent> {
         while let Some(segment) = self.segments.front_mut() {
-            if left == 0 {
+            if *left == 0 {
                 return Ok(Sent::Turn);
             }
             let attempt = match segment {
                 Segment::Bytes(_) => self.send_memory(stream),
                 Segment::File { file, offset, length } => {
-                    let most = (*length).min(left).min(1 << 30) as usize;
+                    let most = (*length).min(*left).min(1 << 30) as usize;
                     let sent = stream.try_send_file(&**file, offset, most);
                     if matches!(sent, Ok(0)) {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -135,7 +243,7 @@ impl Output {
                 }
                 Err(error) => return Err(error),
             };
-            left = left.saturating_sub(sent as u64);
+            *left = left.saturating_sub(sent as u64);
             if self.segments.front().is_some_and(Segment::is_empty) {
                 self.segments.pop_front();
             }
@@ -145,7 +253,6 @@ impl Output {
                 return Ok(Sent::Blocked);
             }
         }
-        *self = Self::default();
         Ok(Sent::All)
     }
 
@@ -196,42 +303,6 @@ fn is_writable(stream: &Stream) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     // If it cannot be told, the next attempt to send will.
     poll(&mut fds, Some(&now)).is_err() || !fds[0].revents().is_empty()
-}
-
-/// The memory that all connections together may use for what slow readers have not yet taken.
-#[derive(Debug)]
-pub(crate) struct PendingPool {
-    limit: AtomicUsize,
-    used: AtomicUsize,
-}
-
-impl PendingPool {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicUsize::new(limit), used: AtomicUsize::new(0) })
-    }
-
-    pub(crate) fn set_limit(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
-    }
-
-    fn lease(self: &Arc<Self>, bytes: usize) -> Option<Lease> {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let lease = Lease { pool: Arc::clone(self), bytes };
-        // Dropping the lease gives back what did not fit.
-        (before + bytes <= self.limit.load(Ordering::Relaxed)).then_some(lease)
-    }
-}
-
-#[derive(Debug)]
-struct Lease {
-    pool: Arc<PendingPool>,
-    bytes: usize,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.pool.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
@@ -292,12 +363,12 @@ mod tests {
             output
         };
         let (mut first, mut second) = (output(60), output(60));
-        assert!(!first.lease(59, &pool), "more than one connection may have");
-        assert!(first.lease(60, &pool));
-        assert!(!second.lease(60, &pool), "more than all may have together");
+        assert_eq!(first.lease(59, &pool), Leased::TooMuch);
+        assert_eq!(first.lease(60, &pool), Leased::Yes);
+        assert_eq!(second.lease(60, &pool), Leased::Full(60));
         drop(first);
-        assert!(second.lease(60, &pool));
+        assert_eq!(second.lease(60, &pool), Leased::Yes);
         drop(second);
-        assert_eq!(pool.used.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.used(), 0);
     }
 }

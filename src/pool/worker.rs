@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::budget::ThreadTime;
-use crate::pool::connection::Connection;
+use crate::pool::connection::{Connection, Phase};
 use crate::pool::datagrams::Parcel;
 use crate::pool::dispatch::Lead;
 use crate::pool::guard::persist;
@@ -271,10 +271,15 @@ impl Mill {
     pub(crate) fn park(
         self: &Arc<Self>,
         connection: Box<Connection>,
-        phase: crate::pool::connection::Phase,
+        phase: Phase,
         now: Instant,
     ) -> Option<Box<Connection>> {
-        match self.parking.park(connection, phase, &self.config.load().timeouts, now) {
+        let config = self.config.load();
+        if phase == Phase::Write && connection.output.is_overdue(&config.timeouts, now) {
+            self.close(connection, CloseReason::WriteTimeout);
+            return None;
+        }
+        match self.parking.park(connection, phase, &config.timeouts, now) {
             Parked::Waits { sooner } => {
                 self.note_parked(sooner);
                 None

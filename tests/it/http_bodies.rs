@@ -3,17 +3,24 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
-use millpond::CloseReason;
 use millpond::http::{Body, Handler, Request, Response, StatusCode};
 use millpond::service::Hello;
+use millpond::{CloseReason, Config};
 
 use crate::http_answer::take_all;
-use crate::http_common::{GET, rest, serve, statuses, stream_back};
+use crate::http_common::{GET, rest, serve, serve_with, statuses, stream_back};
 use crate::support::{addr, connect, read_answer, until};
+
+/// No body is awaited before its handler is called.
+fn as_it_comes() -> Config {
+    let mut config = Config::default();
+    config.limits.read_ahead = 0;
+    config
+}
 
 #[test]
 fn a_body_that_is_awaited_is_not_taken_from_another_client() {
-    let server = serve(Hello);
+    let server = serve_with(as_it_comes(), Hello);
     let mut first = connect(addr(&server));
     let head = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nsome";
     first.write_all(head).unwrap();
@@ -53,7 +60,7 @@ fn a_body_that_is_too_much_to_throw_away_costs_the_connection_and_nothing_else()
 
 #[test]
 fn an_unread_body_that_turns_out_bad_after_the_answer_ends_the_connection_without_another() {
-    let server = serve(Hello);
+    let server = serve_with(as_it_comes(), Hello);
     let mut stream = connect(addr(&server));
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     assert_eq!(read_answer(&mut stream).1, "Hello, world!");

@@ -86,6 +86,7 @@ fn a_stream_that_stalls_is_cut_off_as_soon_as_it_is_too_slow() {
     let mut config = Config::default();
     config.timeouts.body = Duration::from_secs(3600);
     config.timeouts.rate_grace = Duration::from_millis(50);
+    config.limits.read_ahead = 0;
     let server = echo(config);
     let stalled = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
     let answer = exchange(addr(&server), stalled);

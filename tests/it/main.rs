@@ -29,6 +29,7 @@ mod http_gone;
 mod http_random;
 mod http_read_ahead;
 mod http_running;
+mod http_slow;
 mod http_table;
 mod http_upgrade;
 mod net_client;

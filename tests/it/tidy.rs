@@ -82,3 +82,15 @@ fn files_are_short_and_lines_fit() {
         }
     }
 }
+
+/// A worker waits for a client only within a streamed body: everything else is queued and parked.
+#[test]
+fn no_response_is_flushed_on_a_worker_outside_of_a_streamed_body() {
+    let queued = ["driver", "intake", "departure", "closing", "switch"];
+    let files: Vec<_> = sources("src/http")
+        .into_iter()
+        .filter(|(path, _)| queued.iter().any(|name| path.ends_with(format!("src/http/{name}.rs"))))
+        .collect();
+    assert_eq!(files.len(), queued.len());
+    nowhere(&files, &[".flush()", "stream.wait("]);
+}

@@ -164,6 +164,7 @@ impl From<io::Error> for Response {
         let status = match error.kind() {
             io::ErrorKind::FileTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            io::ErrorKind::ResourceBusy => StatusCode::SERVICE_UNAVAILABLE,
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -127,8 +127,27 @@ pub(super) static ROWS: &[Row] = &[
         "limits.read_ahead",
         "read-ahead",
         "SIZE",
-        "Bytes of a body of declared length that are awaited before a worker takes the request",
+        "Bytes of a body that are awaited before a worker takes the request",
         "A longer body is read while the handler runs."
+    ),
+    size!(
+        config.limits.input_total,
+        "limits.input_total",
+        "max-input-total",
+        "SIZE",
+        "Bytes of unfinished requests kept in memory for all connections",
+        "Exceeded: the connections that hold most of them are closed."
+    ),
+    maybe!(
+        value::number,
+        value::text,
+        config.limits.waiting_workers,
+        "limits.waiting_workers",
+        "waiting-workers",
+        "N",
+        "Workers that may wait at once for slow clients",
+        "For the rest of a body that a handler reads as it comes, or for the reader of a response that is \
+         made while it is sent. None: half of the workers. Exceeded: 503."
     ),
     size!(
         config.limits.drain,
@@ -185,7 +204,7 @@ pub(super) static ROWS: &[Row] = &[
         "limits.pipeline",
         "max-pipeline",
         "N",
-        "Pipelined requests served before the connection queues again",
+        "Pipelined requests served in one go while others wait",
         ""
     ),
     // Timeouts.
@@ -218,7 +237,7 @@ pub(super) static ROWS: &[Row] = &[
         "timeouts.write",
         "write-timeout",
         "TIME",
-        "Between two pieces of an answer that the client takes",
+        "How long a client may take nothing of a response",
         ""
     ),
     time!(
@@ -226,7 +245,15 @@ pub(super) static ROWS: &[Row] = &[
         "timeouts.linger",
         "linger-timeout",
         "TIME",
-        "For the client to close after the server has",
+        "Between two pieces of what a client still sends once it has its response",
+        "After that, and for a client that does not close, the connection is closed."
+    ),
+    time!(
+        config.timeouts.linger_total,
+        "timeouts.linger_total",
+        "linger-total",
+        "TIME",
+        "For all that a client still sends once it has its response",
         ""
     ),
     time!(
@@ -260,7 +287,15 @@ pub(super) static ROWS: &[Row] = &[
         "timeouts.min_rate",
         "min-rate",
         "N",
-        "Bytes a second below which a body is too slow",
+        "Bytes a second below which the reader of a response is too slow",
+        "0 turns it off."
+    ),
+    number!(
+        config.timeouts.min_rate_on_worker,
+        "timeouts.min_rate_on_worker",
+        "min-rate-on-worker",
+        "N",
+        "Bytes a second below which a client is too slow for which a worker waits",
         "0 turns it off."
     ),
     time!(
@@ -268,7 +303,7 @@ pub(super) static ROWS: &[Row] = &[
         "timeouts.rate_grace",
         "rate-grace",
         "TIME",
-        "How long a body may be slower than that",
+        "How long a client may be slower than these rates",
         ""
     ),
     // Overload.
