@@ -24,7 +24,7 @@ use super::exchange::Link;
 use super::handler::Handler;
 use super::intake::{Step, next_head, request};
 use super::message::{Kind, Request, Response};
-use super::refusal::Refusals;
+use super::refusal::{Refusals, Refuser};
 use super::reject::Reject;
 use super::request::{Framing, Head, HeadParser};
 use super::response::{HeadLine, Payload, Transfer, declared, encode_head, transfer};
@@ -35,14 +35,15 @@ use crate::pool::{Connection, Phase, Protocol, Refusal, Seat, Served, Turn};
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
     handler: Arc<dyn Handler>,
-    refusals: Arc<Refusals>,
+    refuser: Arc<Refuser>,
     config: Arc<Config>,
 }
 
 impl Http {
     pub(crate) fn new(handler: Arc<dyn Handler>, config: &Config) -> Self {
-        let refusals = Refusals::new(handler.refusal(), config.overload.retry_after);
-        Self { handler, refusals: Arc::new(refusals), config: Arc::new(config.clone()) }
+        let config = Arc::new(config.clone());
+        let refuser = Arc::new(Refuser::new(Arc::clone(&handler), &config));
+        Self { handler, refuser, config }
     }
 }
 
@@ -50,7 +51,8 @@ impl Protocol for Http {
     fn seat(&self) -> Box<dyn Seat> {
         Box::new(HttpSeat {
             handler: Arc::clone(&self.handler),
-            refusals: Arc::clone(&self.refusals),
+            refuser: Arc::clone(&self.refuser),
+            refusals: self.refuser.latest(),
             parser: parser(&self.config),
             date: DateCache::new(),
             link: Link::new(&self.config),
@@ -62,6 +64,7 @@ impl Protocol for Http {
 /// A thread's place at [`Http`].
 struct HttpSeat {
     handler: Arc<dyn Handler>,
+    refuser: Arc<Refuser>,
     refusals: Arc<Refusals>,
     parser: HeadParser,
     date: DateCache,
@@ -185,8 +188,7 @@ impl HttpSeat {
         self.config = Arc::clone(config);
         self.parser = parser(config);
         self.link.lock().reconfigure(config);
-        let refusals = Refusals::new(self.handler.refusal(), config.overload.retry_after);
-        self.refusals = Arc::new(refusals);
+        self.refusals = self.refuser.refusals(config);
     }
 
     /// Calls the handler and answers. `Some`: the connection leaves the worker.

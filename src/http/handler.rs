@@ -35,8 +35,8 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// The body of the 503 that refuses a request under overload, as plain text; asked once, at
-    /// start. Default: `None`, the server's own.
+    /// The body of the 503 that refuses a request under overload, as plain text; asked once at
+    /// start, and once after each change of the configuration. Default: `None`, the server's own.
     fn refusal(&self) -> Option<String> {
         None
     }

@@ -1,12 +1,17 @@
 //! The 503 that turns a request away: rendered once, sent without waiting.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 
+use super::handler::Handler;
 use super::message::Response;
 use crate::close::CloseReason;
+use crate::config::Config;
+use crate::pool::slots::lock;
 use crate::pool::{Connection, Phase, Served, Turn};
 
 /// The pre-rendered refusals: one for each `Retry-After`, kept alive or closed, with a body or for
@@ -20,6 +25,49 @@ pub(crate) struct Refusals {
     /// Which comes next. Clients that were refused together are told different times, so that they do
     /// not come back together.
     next: AtomicUsize,
+}
+
+/// Where the seats of all threads get their refusals, so that the handler is asked for the text once
+/// for each configuration, and not by each of them.
+pub(crate) struct Refuser {
+    handler: Arc<dyn Handler>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    config: Arc<Config>,
+    /// Whether the server has not said yet which configuration is its first.
+    is_new: bool,
+    refusals: Arc<Refusals>,
+}
+
+impl Refuser {
+    pub(crate) fn new(handler: Arc<dyn Handler>, config: &Arc<Config>) -> Self {
+        let refusals = Refusals::new(handler.refusal(), config.overload.retry_after);
+        let (config, refusals) = (Arc::clone(config), Arc::new(refusals));
+        Self { handler, current: Mutex::new(Current { config, is_new: true, refusals }) }
+    }
+
+    /// Those of the last configuration.
+    pub(crate) fn latest(&self) -> Arc<Refusals> {
+        Arc::clone(&lock(&self.current).refusals)
+    }
+
+    /// The refusals of a configuration. A handler that panics when it is asked keeps its last text.
+    pub(crate) fn refusals(&self, config: &Arc<Config>) -> Arc<Refusals> {
+        let mut current = lock(&self.current);
+        let is_first = std::mem::take(&mut current.is_new) && *current.config == **config;
+        if !is_first && !Arc::ptr_eq(&current.config, config) {
+            let text = catch_unwind(AssertUnwindSafe(|| self.handler.refusal()));
+            let text = text.unwrap_or_else(|_| {
+                log::error!("the handler panicked when it was asked for the text of its refusals");
+                Some(current.refusals.text.clone())
+            });
+            current.refusals = Arc::new(Refusals::new(text, config.overload.retry_after));
+        }
+        current.config = Arc::clone(config);
+        Arc::clone(&current.refusals)
+    }
 }
 
 #[derive(Debug)]

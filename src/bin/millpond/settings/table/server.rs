@@ -146,8 +146,8 @@ pub(super) static ROWS: &[Row] = &[
         "waiting-workers",
         "N",
         "Workers that may wait at once for slow clients",
-        "For the rest of a body that a handler reads as it comes, or for the reader of a response that is \
-         made while it is sent. None: half of the workers. Exceeded: 503."
+        "For the rest of a body that a handler reads as it comes, or for the reader of a response that \
+         is made while it is sent. None: half of the workers. Exceeded: 503."
     ),
     size!(
         config.limits.drain,
