@@ -32,6 +32,7 @@ mod http_running;
 mod http_slow;
 mod http_table;
 mod http_upgrade;
+mod http_waiting;
 mod net_client;
 mod net_common;
 mod net_connect;
