@@ -302,7 +302,12 @@ impl Config {
         at_least("limits.input_total", limits.input_total, each, "one request has to fit")?;
         if let Some(most) = limits.waiting_workers {
             at_least("limits.waiting_workers", most, 1, "no body could be read as it comes")?;
-            at_most("limits.waiting_workers", most, pool.workers, "there are no more workers")?;
+            if most > pool.workers {
+                return Err(exceeds(
+                    ("limits.waiting_workers", &most.to_string()),
+                    ("workers", &pool.workers.to_string()),
+                ));
+            }
         }
         if limits.pending > limits.pending_total {
             return Err(exceeds(

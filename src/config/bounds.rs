@@ -46,6 +46,8 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
         body,
         trailers,
         read_ahead,
+        input_total,
+        waiting_workers,
         drain,
         pending,
         pending_total,
@@ -56,6 +58,7 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
     } = limits;
     let each = "each connection may take as much memory";
     let memory = "no machine has so much memory";
+    let waiting = waiting_workers.unwrap_or(0) as u64;
     for (name, value, most, why) in [
         ("limits.connections", *connections as u64, 1 << 24, "each takes a descriptor"),
         ("limits.head", *head as u64, 1 << 24, each),
@@ -64,6 +67,8 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
         ("limits.body", *body, BYTES, "no body is so long"),
         ("limits.trailers", *trailers as u64, 1 << 24, each),
         ("limits.read_ahead", *read_ahead as u64, 1 << 24, each),
+        ("limits.input_total", *input_total as u64, BYTES, memory),
+        ("limits.waiting_workers", waiting, 10_000, "each is a thread"),
         ("limits.drain", *drain, BYTES, "no body is so long"),
         ("limits.pending", *pending as u64, BYTES, memory),
         ("limits.pending_total", *pending_total as u64, BYTES, memory),
@@ -88,6 +93,11 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
         defer_accept,
         age,
         min_rate,
+        linger_total,
+        drain,
+        age,
+        min_rate,
+        min_rate_on_worker,
         rate_grace,
     } = timeouts;
     for (name, value) in [
@@ -96,6 +106,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
         ("timeouts.body", *body),
         ("timeouts.write", *write),
         ("timeouts.linger", *linger),
+        ("timeouts.linger_total", *linger_total),
         ("timeouts.drain", *drain),
         ("timeouts.defer_accept", *defer_accept),
         ("timeouts.age", age.unwrap_or_default()),
@@ -103,7 +114,9 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
     ] {
         no_longer(name, value)?;
     }
-    at_most("timeouts.min_rate", u64::from(*min_rate), 1 << 30, "hardly any client is so fast")
+    let fast = "hardly any client is so fast";
+    at_most("timeouts.min_rate", u64::from(*min_rate), 1 << 30, fast)?;
+    at_most("timeouts.min_rate_on_worker", u64::from(*min_rate_on_worker), 1 << 30, fast)
 }
 
 fn check_overload(overload: &Overload) -> Result<(), Error> {
@@ -197,6 +210,8 @@ mod tests {
             body,
             trailers,
             read_ahead,
+            input_total,
+            waiting_workers,
             drain,
             pending,
             pending_total,
@@ -220,6 +235,8 @@ mod tests {
             ("limits.body", Slot::Long(body)),
             ("limits.trailers", Slot::Size(trailers)),
             ("limits.read_ahead", Slot::Size(read_ahead)),
+            ("limits.input_total", Slot::Size(input_total)),
+            ("limits.waiting_workers", Slot::Room(waiting_workers)),
             ("limits.drain", Slot::Long(drain)),
             ("limits.pending", Slot::Size(pending)),
             ("limits.pending_total", Slot::Size(pending_total)),
@@ -238,6 +255,11 @@ mod tests {
             defer_accept,
             age,
             min_rate,
+            linger_total,
+            drain,
+            age,
+            min_rate,
+            min_rate_on_worker,
             rate_grace,
         } = timeouts;
         let Overload {
@@ -258,10 +280,12 @@ mod tests {
             ("timeouts.body", Slot::Time(body)),
             ("timeouts.write", Slot::Time(write)),
             ("timeouts.linger", Slot::Time(linger)),
+            ("timeouts.linger_total", Slot::Time(linger_total)),
             ("timeouts.drain", Slot::Time(drain)),
             ("timeouts.defer_accept", Slot::Time(defer_accept)),
             ("timeouts.age", Slot::Age(age)),
             ("timeouts.min_rate", Slot::Short(min_rate)),
+            ("timeouts.min_rate_on_worker", Slot::Short(min_rate_on_worker)),
             ("timeouts.rate_grace", Slot::Time(rate_grace)),
             ("overload.target", Slot::Time(target)),
             ("overload.interval", Slot::Time(interval)),
