@@ -44,7 +44,7 @@ pub(super) fn next_head(
             Ok(Discarded::All) if exchange.input.is_empty() => {}
             Ok(Discarded::All) => {
                 let has_served = turn.requests as usize >= limits.pipeline;
-                if (continued || has_served) && turn.others_wait() {
+                if (continued || has_served) && turn.anything_waits() {
                     return Ok(Step::Leave(departure::requeue(exchange, turn)));
                 }
                 // A response does not wait for a handler that may be long.

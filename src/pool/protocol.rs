@@ -102,6 +102,12 @@ impl<'a> Turn<'a> {
         !self.mill.queue.is_empty()
     }
 
+    /// Whether any work waits, such as was put aside because its clients hold their part of the workers
+    /// included: a request that was not admitted is not to be served before it is judged like that.
+    pub(crate) fn anything_waits(&self) -> bool {
+        self.mill.queue.has_any()
+    }
+
     /// Whether the server is stopping, so that connections are to be closed.
     #[must_use]
     pub fn is_draining(&self) -> bool {

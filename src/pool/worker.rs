@@ -256,7 +256,12 @@ impl Worker {
             };
             let Some(ready) = again else { return (now, longest) };
             connection = ready;
-            if !mill.queue.is_empty() {
+            // Work that was put aside waits for a new request, not for the rest of an old one.
+            let others_wait = match connection.is_continuing() {
+                true => !mill.queue.is_empty(),
+                false => mill.queue.has_any(),
+            };
+            if others_wait {
                 // It has more to say, but newcomers waited longer.
                 let seat = &mut self.seats[protocol];
                 mill.bring(Work::of(connection), now, seat.as_mut());
