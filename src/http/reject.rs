@@ -24,6 +24,7 @@ pub(crate) enum Reject {
     Path,
     TargetForm,
     Userinfo,
+    SchemeMisdirected,
     TargetTooLong,
     VersionSyntax,
     VersionUnknown,
@@ -66,6 +67,7 @@ impl Reject {
         match self {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::SchemeMisdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -91,6 +93,9 @@ impl Reject {
             Self::Path => "the path has a backslash or an encoded NUL (RFC 3986 §3.3)",
             Self::TargetForm => "the target has not the form that the method asks (RFC 9112 §3.2)",
             Self::Userinfo => "the target names a user (RFC 9110 §4.2.4)",
+            Self::SchemeMisdirected => {
+                "the target has the scheme https, the connection is not encrypted (RFC 9110 §7.4)"
+            }
             Self::TargetTooLong => "the target is too long (RFC 9110 §15.5.15)",
             Self::VersionSyntax => {
                 "the version is not `HTTP/`, a digit, a dot, a digit (RFC 9112 §2.3)"
@@ -112,10 +117,10 @@ impl Reject {
             Self::FramingLookalike => {
                 "Content_Length or Transfer_Encoding, with an underscore (RFC 9112 §11.2)"
             }
-            Self::LengthInvalid => {
-                "Content-Length is not digits alone, the first of many not 0 (RFC 9112 §6.3)"
+            Self::LengthInvalid => "Content-Length is not digits alone (RFC 9112 §6.3)",
+            Self::LengthOverflow => {
+                "Content-Length has more than 20 digits or is beyond 64 bits (RFC 9110 §8.6)"
             }
-            Self::LengthOverflow => "Content-Length is beyond 64 bits (RFC 9110 §8.6)",
             Self::LengthRepeated => "more than one Content-Length (RFC 9110 §8.6)",
             Self::LengthWithCoding => {
                 "Content-Length together with Transfer-Encoding (RFC 9112 §6.1)"

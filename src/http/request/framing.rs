@@ -9,6 +9,9 @@ use super::target::{self, Form, Line};
 use super::{Framing, Head};
 use crate::http::reject::Reject;
 
+/// The most digits of a Content-Length: as many as the largest number of 64 bits has.
+const LENGTH_DIGITS: usize = 20;
+
 /// Checks Host: in HTTP/1.1 exactly one, and a well-formed one in any version (RFC 9112 §3.2). Where
 /// the target of an HTTP/1.1 request leaves the host to it, it names one (RFC 9110 §4.2.1).
 pub(super) fn check_host(block: &[u8], host: &Seen, line: &Line) -> Result<(), Reject> {
@@ -56,26 +59,25 @@ pub(super) fn framing(
     }
 }
 
-/// Reads Content-Length: digits alone, without zeros before them, which some readers take for an octal
-/// number. A list, even of equal numbers, is not accepted.
+/// Reads Content-Length, a decimal number: digits alone, zeros before it too (RFC 9110 §8.6). A list,
+/// even of equal numbers, is not accepted.
 fn content_length(value: &[u8]) -> Result<u64, Reject> {
-    if value.is_empty() || (value.len() > 1 && value[0] == b'0') {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Reject::LengthInvalid);
     }
-    let mut length = 0_u64;
-    let mut overflow = false;
-    for &byte in value {
-        if !byte.is_ascii_digit() {
-            return Err(Reject::LengthInvalid);
-        }
-        let next = length.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(byte - b'0')));
-        overflow |= next.is_none();
-        length = next.unwrap_or(length);
+    if value.len() > LENGTH_DIGITS {
+        return Err(Reject::LengthOverflow);
     }
-    if overflow { Err(Reject::LengthOverflow) } else { Ok(length) }
+    value
+        .iter()
+        .try_fold(0_u64, |length, digit| {
+            length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        })
+        .ok_or(Reject::LengthOverflow)
 }
 
-/// Accepts `chunked` alone. Other codings before a final `chunked` could be understood but are not
+/// Accepts `chunked` alone. An empty list member is refused here alone: servers and proxies disagree
+/// about `, chunked`, and one that takes it for an unknown coding sees another end of the body. Other codings before a final `chunked` could be understood but are not
 /// implemented (501); without that end the length of the body cannot be known (400).
 fn check_codings(headers: &HeaderMap) -> Result<(), Reject> {
     let mut last_is_chunked = false;
@@ -118,11 +120,17 @@ pub(super) fn options(head: &mut Head, notes: &Notes) -> Result<(), Reject> {
     // RFC 9110 §10.1.1: in HTTP/1.0 an expectation is ignored.
     if modern && notes.expect.lines > 0 {
         let values = head.headers.get_all(EXPECT);
-        let mut members = values.iter().flat_map(|value| list(value.as_bytes()));
-        if !members.all(|member| member.eq_ignore_ascii_case(b"100-continue")) {
-            return Err(Reject::Expectation);
+        let members = values.iter().flat_map(|value| list(value.as_bytes()));
+        let mut expects = false;
+        // RFC 9110 §5.6.1.2: an empty list member says nothing.
+        for member in members.filter(|member| !member.is_empty()) {
+            if !member.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Reject::Expectation);
+            }
+            expects = true;
         }
-        head.expects_continue = !matches!(head.framing, Framing::None | Framing::Length(0));
+        let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
+        head.expects_continue = expects && has_body;
     }
     Ok(())
 }

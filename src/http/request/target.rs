@@ -137,11 +137,14 @@ fn form_of(target: &[u8], method: &Method, start: usize) -> Result<Form, Reject>
             }
             match split_authority(bytes) {
                 // RFC 9110 §4.2.1: an http URI without a host is invalid.
-                Some((host, _)) if !host.is_empty() => {
-                    Ok(Form::Absolute(start + authority.start..start + authority.end))
-                }
-                _ => Err(Reject::TargetForm),
+                Some((host, _)) if !host.is_empty() => {}
+                _ => return Err(Reject::TargetForm),
             }
+            // RFC 9110 §7.4: the connection is a plain one, so it can be none for an https URI.
+            if target[..5].eq_ignore_ascii_case(b"https") {
+                return Err(Reject::SchemeMisdirected);
+            }
+            Ok(Form::Absolute(start + authority.start..start + authority.end))
         }
     }
 }

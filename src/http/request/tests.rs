@@ -115,3 +115,18 @@ fn values_outlive_the_block_they_came_in() {
         assert_eq!(host, format!("host-{n}"));
     }
 }
+
+#[test]
+fn empty_members_of_expect_are_no_expectation() {
+    for (fields, expects) in [
+        ("Expect: 100-continue\r\n", true),
+        ("Expect: ,\t, 100-continue,\r\n", true),
+        ("Expect:\r\nExpect: 100-continue\r\n", true),
+        ("Expect:\r\n", false),
+        ("Expect: , ,\r\n", false),
+    ] {
+        let input = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n{fields}\r\n");
+        let (_, head) = parse(input.as_bytes()).unwrap().unwrap();
+        assert_eq!(head.expects_continue, expects, "{fields:?}");
+    }
+}

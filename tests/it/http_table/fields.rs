@@ -218,6 +218,27 @@ pub(crate) static CASES: &[Case] = &[
         "GET / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
         CLOSE,
     ),
+    accept(
+        "RFC 9110 §5.6.1.2",
+        "an expectation between empty list members",
+        post!("Expect: , 100-continue ,\t,\r\nExpect:\r\nContent-Length: 2\r\n", "ab"),
+        Accept { body: b"ab", ..POST },
+    ),
+    accept(
+        "RFC 9110 §5.6.1.2",
+        "a list of expectations with no members",
+        post!("Expect: ,,\r\nContent-Length: 2\r\n", "ab"),
+        Accept { body: b"ab", ..POST },
+    ),
+    accept("RFC 9110 §5.6.1.2", "an empty Expect", get!("Expect:\r\n"), GET),
+    refuse(417, "RFC 9110 §10.1.1", "another one after nothing", get!("Expect: , b\r\n")),
+    accept(
+        "RFC 9110 §5.6.1.2",
+        "a connection option between empty list members",
+        get!("Connection: , , close ,\r\n"),
+        CLOSE,
+    ),
+    accept("RFC 9110 §5.6.1.2", "an empty Connection", get!("Connection: ,\r\n"), GET),
     refuse(417, "RFC 9110 §10.1.1", "another expectation", get!("Expect: 200-ok\r\n")),
     refuse(417, "RFC 9110 §10.1.1", "another one beside it", get!("Expect: 100-continue, b\r\n")),
     // Limits.

@@ -196,12 +196,12 @@ pub(crate) static TARGETS: &[Case] = &[
         line!("GET http://b HTTP/1.1"),
         absolute("http://b/", "b"),
     ),
-    accept(
-        "RFC 9112 §3.2.2",
-        "https",
-        line!("GET https://b/ HTTP/1.1"),
-        absolute("https://b/", "b"),
-    ),
+    refuse(421, "RFC 9110 §7.4", "https", line!("GET https://b/ HTTP/1.1")),
+    refuse(421, "RFC 9110 §7.4", "HTTPS, for the Host itself", line!("GET HTTPS://a HTTP/1.1")),
+    refuse(421, "RFC 9110 §7.4", "https with POST", line!("POST https://b:443/c?d HTTP/1.1")),
+    refuse(421, "RFC 9110 §7.4", "https in HTTP/1.0", "GET https://b/ HTTP/1.0\r\n\r\n"),
+    refuse(400, "RFC 9110 §4.2.2", "https without a host", line!("GET https:///c HTTP/1.1")),
+    refuse(400, "RFC 9110 §4.2.4", "https with a user", line!("GET https://u@b/ HTTP/1.1")),
     accept(
         "RFC 3986 §3.1",
         "schemes have no case",
@@ -230,6 +230,7 @@ pub(crate) static TARGETS: &[Case] = &[
     refuse(400, "RFC 9110 §4.2.1", "a port but no host", line!("GET http://:80/ HTTP/1.1")),
     refuse(400, "RFC 3986 §3.2.3", "a port beyond 16 bits", line!("GET http://b:65536/ HTTP/1.1")),
     refuse(400, "RFC 9112 §3.2.2", "another scheme", line!("GET ftp://b/ HTTP/1.1")),
+    refuse(400, "RFC 9112 §3.2.2", "a scheme of another protocol", line!("GET ws://b/ HTTP/1.1")),
     refuse(400, "RFC 9112 §3.2.2", "half a scheme", line!("GET http:/b HTTP/1.1")),
     refuse(400, "RFC 9112 §3.2.2", "absolute with a fragment", line!("GET http://b/#c HTTP/1.1")),
     accept(
