@@ -13,8 +13,6 @@
 
 #![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
 
-use std::io::Read;
-
 use millpond::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use millpond::{Error, ErrorKind, Server};
 
@@ -47,13 +45,10 @@ fn echo(request: &mut Request) -> Response {
         // A 2xx would promise a tunnel, or the head of the request as the body (RFC 9110 §9.3).
         return allow(Response::error(StatusCode::METHOD_NOT_ALLOWED));
     }
-    let mut body = Vec::new();
-    if let Err(error) = request.body_mut().take(BODY_MAX + 1).read_to_end(&mut body) {
-        return Response::from(error);
-    }
-    if body.len() as u64 > BODY_MAX {
-        return Response::error(StatusCode::PAYLOAD_TOO_LARGE);
-    }
+    let body = match request.body_mut().read_bytes(BODY_MAX) {
+        Ok(body) => body,
+        Err(error) => return Response::from(error),
+    };
     if request.method() == Method::OPTIONS && body.is_empty() {
         return allow(Response::empty(StatusCode::NO_CONTENT));
     }

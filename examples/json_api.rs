@@ -15,7 +15,6 @@
 
 #![allow(clippy::print_stderr, reason = "a program may say what goes wrong")]
 
-use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -76,13 +75,10 @@ impl Sacks {
     }
 
     fn add(database: &Connection, request: &mut Request) -> Answer {
-        let mut label = String::new();
-        if let Err(error) = request.body_mut().take(LABEL_MAX + 1).read_to_string(&mut label) {
-            return Ok(Response::from(error));
-        }
-        if label.len() as u64 > LABEL_MAX {
-            return Ok(Response::error(StatusCode::PAYLOAD_TOO_LARGE));
-        }
+        let label = match request.body_mut().read_text(LABEL_MAX) {
+            Ok(label) => label,
+            Err(error) => return Ok(Response::from(error)),
+        };
         database.execute("INSERT INTO sacks (label) VALUES (?1)", [&label])?;
         let id = database.last_insert_rowid();
         let place = HeaderValue::try_from(format!("/sacks/{id}"));

@@ -15,6 +15,7 @@ use http::HeaderMap;
 use super::awaited::Awaited;
 use super::body::BodyDecoder;
 use super::buffer::Buffer;
+use super::message::BodyError;
 use super::reject::Reject;
 use super::request::Framing;
 use super::response::CONTINUE;
@@ -381,12 +382,7 @@ impl Exchange {
     /// Notes why the exchange cannot go on.
     fn fail(&mut self, reason: CloseReason) -> io::Error {
         self.failure = Some(reason);
-        let kind = match reason {
-            CloseReason::BodyTimeout | CloseReason::WriteTimeout => io::ErrorKind::TimedOut,
-            CloseReason::Overloaded => io::ErrorKind::ResourceBusy,
-            _ => io::ErrorKind::UnexpectedEof,
-        };
-        io::Error::new(kind, reason.explain())
+        BodyError::Cut(reason).into()
     }
 }
 

@@ -2,6 +2,7 @@
 //! wrap and become them without copying.
 
 mod body;
+mod body_error;
 mod request;
 mod response;
 
@@ -10,6 +11,7 @@ pub use super::upgraded::Upgraded;
 pub use crate::pool::Segment;
 pub(crate) use body::Kind;
 pub use body::{Body, BodyWriter};
+pub(crate) use body_error::BodyError;
 pub use request::Request;
 pub use response::Response;
 pub(crate) use response::UpgradeHandler;

@@ -1,7 +1,5 @@
 //! [`Hello`]: answers "Hello, world!".
 
-use std::io::Read;
-
 use crate::http::{Handler, HeaderValue, Method, Request, Response, StatusCode, header};
 
 /// Answers `GET` and `HEAD` with "Hello, world!" as text, and `POST` with the body that was sent, so
@@ -52,13 +50,10 @@ impl Handler for Hello {
 
 /// Answers with the body, read whole: one that turns out to be malformed has its 400.
 fn send_back(request: &mut Request) -> Response {
-    let mut body = Vec::new();
-    if let Err(error) = request.body_mut().take(Hello::BODY_MAX + 1).read_to_end(&mut body) {
-        return Response::from(error);
-    }
-    if body.len() as u64 > Hello::BODY_MAX {
-        return Response::error(StatusCode::PAYLOAD_TOO_LARGE);
-    }
+    let body = match request.body_mut().read_bytes(Hello::BODY_MAX) {
+        Ok(body) => body,
+        Err(error) => return Response::from(error),
+    };
     // Whatever it is, a browser is not to show it as a page of this server's.
     let kind = HeaderValue::from_static("application/octet-stream");
     Response::new(body).with_header(header::CONTENT_TYPE, kind)

@@ -219,3 +219,37 @@ fn a_body_that_fails_or_panics_is_an_error_if_nothing_of_it_was_sent() {
     });
     assert_eq!(server.stats().panics, 2);
 }
+
+#[test]
+fn only_what_the_client_did_is_blamed_on_the_client() {
+    let server = serve(|request: &mut Request| match request.uri().path() {
+        // What a client of another server may give, and a file that is shorter than it was.
+        "/upstream" => Response::from(io::Error::from(io::ErrorKind::TimedOut)),
+        "/file" => Response::from((&b"short"[..]).read_exact(&mut [0; 10]).unwrap_err()),
+        "/garbled" => Response::from(io::Error::new(io::ErrorKind::InvalidData, "garbled")),
+        _ => match request.body_mut().read_text(5) {
+            Ok(text) => Response::text(text),
+            Err(error) => Response::from(error),
+        },
+    });
+    for path in ["/upstream", "/file", "/garbled"] {
+        let mut stream = connect(addr(&server));
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        assert_eq!(statuses(&rest(&mut stream)), [500], "{path}");
+    }
+    for (fields, body, expected) in [
+        ("Content-Length: 5", &b"hello"[..], 200),
+        ("Content-Length: 6\r\nExpect: 100-continue", b"", 413),
+        ("Content-Length: 6", b"hello!", 413),
+        ("Transfer-Encoding: chunked", b"6\r\nhello!\r\n0\r\n\r\n", 413),
+        ("Transfer-Encoding: chunked", b"5\r\nhel", 400),
+        ("Content-Length: 1", b"\xff", 400),
+    ] {
+        let mut stream = connect(addr(&server));
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(statuses(&rest(&mut stream)), [expected], "{fields}");
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Incoming, Segment};
+use super::{BodyError, Incoming, Segment};
 
 /// The body of a request or an answer.
 ///
@@ -95,6 +95,44 @@ impl Body {
         }
     }
 
+    /// Reads a request's body whole, if it has at most `max` bytes.
+    ///
+    /// # Errors
+    /// `FileTooLarge` for a longer body, which is not read if its length was announced; otherwise as
+    /// for reading. [`Response::from`](super::Response) makes the right status of each.
+    pub fn read_bytes(&mut self, max: u64) -> io::Result<Vec<u8>> {
+        if self.length().is_some_and(|length| length > max) {
+            return Err(BodyError::TooLong.into());
+        }
+        let mut bytes = Vec::new();
+        self.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 <= max {
+            true => Ok(bytes),
+            false => Err(BodyError::TooLong.into()),
+        }
+    }
+
+    /// Reads a request's body whole, if it is text (UTF-8) of at most `max` bytes.
+    ///
+    /// # Errors
+    /// As [`Body::read_bytes`], and `InvalidData` for what is not UTF-8.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Request, Response};
+    ///
+    /// fn shout(req: &mut Request) -> Response {
+    ///     match req.body_mut().read_text(10_000) {
+    ///         Ok(text) => Response::text(text.to_uppercase()),
+    ///         Err(error) => Response::from(error), // 413, 408 or 400
+    ///     }
+    /// }
+    /// ```
+    pub fn read_text(&mut self, max: u64) -> io::Result<String> {
+        let bytes = self.read_bytes(max)?;
+        String::from_utf8(bytes).map_err(|_| BodyError::NotText.into())
+    }
+
     /// The trailer fields of a request whose body was chunked, once it has been read to its end.
     #[must_use]
     pub fn trailers(&self) -> Option<HeaderMap> {
@@ -125,6 +163,29 @@ impl Read for Body {
             Kind::Reader { reader, .. } => reader.read(buf),
             Kind::Writer(_) | Kind::Segments(_) => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    // The provided methods report a body that is too short, or no text, by errors that cannot be told
+    // from those of any other reader.
+
+    fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        let more = std::str::from_utf8(&bytes).map_err(|_| BodyError::NotText)?;
+        text.push_str(more);
+        Ok(bytes.len())
+    }
+
+    fn read_exact(&mut self, mut buf: &mut [u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read(buf) {
+                Ok(0) => return Err(BodyError::TooShort.into()),
+                Ok(count) => buf = &mut buf[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, UPGRADE};
 use http::{Method, StatusCode, header};
 
+use super::body_error::{self, Blame};
 use super::{Body, Upgraded};
 use crate::http::reject::Reject;
 
@@ -153,22 +154,16 @@ impl From<Response> for http::Response<Body> {
     }
 }
 
-/// What an error that came of reading the request's body should be answered with: 413 where the body
-/// was too large, 431 where its trailers were, 408 where it was too slow, 400 where it was malformed or
-/// cut short, otherwise 500.
+/// The response to an error. One of reading the request's body blames the client: 413 where the body
+/// was too large, 431 where its trailers were, 408 where it was too slow, 400 where it was malformed,
+/// cut short or not the text that was asked for. Any other is a 500, whatever its kind: a time-out of
+/// an upstream server or the early end of a file is not the client's fault.
 impl From<io::Error> for Response {
     fn from(error: io::Error) -> Self {
-        if let Some(reject) = error.get_ref().and_then(|source| source.downcast_ref::<Reject>()) {
-            return Self::from(*reject);
+        match body_error::blame(&error) {
+            Blame::Reject(reject) => Self::from(reject),
+            Blame::Status(status) => Self::error(status),
         }
-        let status = match error.kind() {
-            io::ErrorKind::FileTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            io::ErrorKind::ResourceBusy => StatusCode::SERVICE_UNAVAILABLE,
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StatusCode::BAD_REQUEST,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::error(status)
     }
 }
 
