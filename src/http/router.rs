@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
+use matchit::InsertError;
 
 use super::handler::Handler;
 use super::message::{Request, Response};
@@ -26,7 +27,8 @@ const KNOWN: [Method; 9] = [
 /// A handler that leaves the answer to others, by method and path.
 ///
 /// A path is matched segment by segment, as it was sent. `{name}` stands for one segment, or a part of
-/// one, and `{*name}` for all the rest; what is written out goes before what stands for anything. A
+/// one, and `{*name}` for all the rest, which may be empty: `/files/{*rest}` has `/files/` too, unless
+/// another route does, but not `/files`. What is written out goes before what stands for anything. A
 /// slash at the end counts. The handler finds what the names stood for in
 /// [`Request::param`](Request::param).
 ///
@@ -61,13 +63,23 @@ const KNOWN: [Method; 9] = [
 /// ```
 #[must_use]
 pub struct Router {
-    places: matchit::Router<usize>,
+    places: matchit::Router<Place>,
     routes: Vec<Route>,
+    /// The paths that catch-all routes have when their rest is empty. A route of its own replaces one.
+    implied: Vec<String>,
     /// What answers a path that no route has.
     fallback: Option<Box<dyn Handler>>,
     /// All methods of all routes.
     allow: Allow,
     wrong: Option<(String, String)>,
+}
+
+/// Where a path leads.
+#[derive(Clone, Copy)]
+struct Place {
+    route: usize,
+    /// Whether it is the path of a catch-all route without the rest.
+    implied: bool,
 }
 
 /// The handlers of a path.
@@ -97,6 +109,7 @@ impl Router {
         Self {
             places: matchit::Router::new(),
             routes: Vec::new(),
+            implied: Vec::new(),
             fallback: None,
             allow: Allow::new(),
             wrong: None,
@@ -167,17 +180,36 @@ impl Router {
         if let Some(known) = self.routes.iter().position(|route| route.path == path) {
             return Some(&mut self.routes[known]);
         }
-        let outcome = match path.starts_with('/') {
-            true => self.places.insert(path, self.routes.len()).map_err(|error| error.to_string()),
-            false => Err("a path begins with a slash".to_owned()),
-        };
-        if let Err(error) = outcome {
+        if let Err(error) = self.insert(path) {
             self.wrong.get_or_insert((path.to_owned(), error));
             return None;
         }
         let (path, allow) = (path.to_owned(), Allow::new());
         self.routes.push(Route { path, methods: Vec::new(), any: None, allow });
         self.routes.last_mut()
+    }
+
+    /// Makes a path lead to the next route. A catch-all stands for an empty rest too, which matchit
+    /// does not match: the path without it becomes a place of its own, unless a route has it.
+    fn insert(&mut self, path: &str) -> Result<(), String> {
+        if !path.starts_with('/') {
+            return Err("a path begins with a slash".to_owned());
+        }
+        let route = self.routes.len();
+        let mut outcome = self.places.insert(path, Place { route, implied: false });
+        if let Err(InsertError::Conflict { with }) = &outcome
+            && let Some(at) = self.implied.iter().position(|implied| implied == with)
+        {
+            self.places.remove(self.implied.swap_remove(at));
+            outcome = self.places.insert(path, Place { route, implied: false });
+        }
+        outcome.map_err(|error| error.to_string())?;
+        if let Some((prefix, _)) = split_catch_all(path)
+            && self.places.insert(prefix, Place { route, implied: true }).is_ok()
+        {
+            self.implied.push(prefix.to_owned());
+        }
+        Ok(())
     }
 
     fn find(&self, request: &Request) -> Found<'_> {
@@ -191,7 +223,8 @@ impl Router {
                 None => Found::Nothing(StatusCode::NOT_FOUND, None),
             };
         };
-        let route = &self.routes[*matched.value];
+        let place = *matched.value;
+        let route = &self.routes[place.route];
         let Some(handler) = route.handler(method) else {
             return match *method {
                 Method::OPTIONS => Found::Nothing(StatusCode::NO_CONTENT, Some(&route.allow.value)),
@@ -199,7 +232,9 @@ impl Router {
                 _ => Found::Nothing(StatusCode::METHOD_NOT_ALLOWED, Some(&route.allow.value)),
             };
         };
-        match Params::decode(matched.params.iter()) {
+        let rest = split_catch_all(&route.path).filter(|_| place.implied);
+        let params = matched.params.iter().chain(rest.map(|(_, name)| (name, "")));
+        match Params::decode(params) {
             Some(params) => Found::Handler(handler, params),
             None => Found::Nothing(StatusCode::BAD_REQUEST, None),
         }
@@ -231,6 +266,13 @@ impl Allow {
         // A method is a token, which any field may have.
         self.value = HeaderValue::try_from(list).unwrap_or(HeaderValue::from_static(""));
     }
+}
+
+/// The path before a catch-all, with the slash at its end, and the name of the rest; `None` for a path
+/// that has none.
+fn split_catch_all(path: &str) -> Option<(&str, &str)> {
+    let (prefix, name) = path.strip_suffix('}')?.rsplit_once("{*")?;
+    prefix.ends_with('/').then_some((prefix, name))
 }
 
 /// The router's own answer.

@@ -88,6 +88,44 @@ fn what_leads_nowhere_is_told_why() {
 }
 
 #[test]
+fn a_catch_all_stands_for_nothing_too() {
+    let router = Router::new()
+        .get("/static/{*rest}", say("file"))
+        .get("/users/{id}/{*rest}", say("of"))
+        .post("/any/", say("written out"))
+        .any("/any/{*rest}", say("any"))
+        .any("/late/{*rest}", say("any"))
+        .get("/late/", say("written out"))
+        .get("/both/{id}/{*rest}", say("all"))
+        .get("/both/{other}/", say("named otherwise"))
+        .get("/{id}/", say("anything"));
+    for (method, target, status, text) in [
+        ("GET", "/static/", 200, "file "),
+        ("GET", "/static/a", 200, "file a"),
+        ("GET", "/users/7/", 200, "of 7 "),
+        ("GET", "/users/7/8/9", 200, "of 7 8/9"),
+        ("GET", "/late/", 200, "written out "),
+        ("PUT", "/late/a", 200, "any a"),
+        ("GET", "/both/7/", 200, "named otherwise "),
+        ("GET", "/both/7/8", 200, "all 7 8"),
+        ("GET", "/other/", 200, "anything other"),
+    ] {
+        let (answered, _, said) = ask(&router, method, target);
+        assert_eq!((answered, said.as_str()), (status, text), "{method} {target}");
+    }
+    // The slash belongs to the route, and what is written out has the path for itself.
+    assert_eq!(ask(&router, "GET", "/static").0, 404);
+    assert_eq!(ask(&router, "GET", "/any/").0, 405);
+    let nested = Router::new().any("/{*rest}", Router::new().get("/", say("inner")));
+    assert_eq!(ask(&nested, "GET", "/"), (200, String::new(), "inner ".to_owned()));
+    let twice = Router::new().get("/a/{*x}", say("one")).get("/a/{*y}", say("two"));
+    assert!(twice.check().unwrap_err().to_string().contains("/a/{*y}"));
+    let twice = Router::new().get("/a/{*x}", say("one")).get("/a/", say("two"));
+    let again = twice.get("/a/", say("three")).check().unwrap_err();
+    assert!(again.to_string().contains("GET has two handlers"));
+}
+
+#[test]
 fn a_route_that_cannot_be_stops_the_start() {
     let refuse = |router: Router| router.check().unwrap_err().to_string();
     assert!(router().check().is_ok());
