@@ -11,11 +11,13 @@
 
 #![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
 
-use std::time::Duration;
+use std::io::Read;
+use std::time::{Duration, Instant};
 
 use millpond::Server;
 use millpond::http::{HeaderValue, Request, Response, Router, StatusCode, Upgraded, header};
-use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, WebSocket, handshake::derive_accept_key};
 
 fn main() -> Result<(), millpond::Error> {
@@ -47,13 +49,18 @@ pub(crate) fn upgrade(request: &mut Request) -> Response {
         .with_header(header::SEC_WEBSOCKET_ACCEPT, accept)
 }
 
+/// The longest message.
+const MESSAGE_MAX: usize = 1 << 20;
+/// How long the rest of what a client is still sending is read after the close frame.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Runs until the client says goodbye, is silent for a minute, or the server stops.
 fn echo(mut stream: Upgraded) {
     stream.set_read_timeout(Some(Duration::from_secs(60)));
     let limits = WebSocketConfig::default()
-        .max_message_size(Some(1 << 20))
-        .max_frame_size(Some(1 << 20))
-        .max_write_buffer_size(2 << 20);
+        .max_message_size(Some(MESSAGE_MAX))
+        .max_frame_size(Some(MESSAGE_MAX))
+        .max_write_buffer_size(2 * MESSAGE_MAX);
     let mut socket = WebSocket::from_raw_socket(stream, Role::Server, Some(limits));
     loop {
         let outcome = match socket.read() {
@@ -65,10 +72,36 @@ fn echo(mut stream: Upgraded) {
         match outcome {
             Ok(()) => {}
             Err(Error::ConnectionClosed) => return,
-            Err(_) => {
-                let _ = socket.close(None);
-                return;
-            }
+            Err(error) => return part(socket, &error),
+        }
+    }
+}
+
+/// Tells the client why the connection ends (RFC 6455 §7.4.1). A client may be in the middle of a
+/// message: closing with input unread would reset the connection, and cost it the close frame.
+fn part(mut socket: WebSocket<Upgraded>, error: &Error) {
+    let code = match error {
+        Error::Capacity(_) => CloseCode::Size,
+        Error::Utf8(_) => CloseCode::Invalid,
+        Error::Protocol(_) => CloseCode::Protocol,
+        _ => CloseCode::Away,
+    };
+    let reason = match error {
+        Error::Capacity(_) => format!("a message has at most {MESSAGE_MAX} bytes"),
+        _ => String::new(),
+    };
+    if socket.close(Some(CloseFrame { code, reason: reason.into() })).is_err() {
+        return;
+    }
+    let stream = socket.get_mut();
+    let end = Instant::now() + LINGER;
+    let mut piece = [0; 16 * 1024];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        stream.set_read_timeout(Some(left));
+        match stream.read(&mut piece) {
+            Ok(1..) if !left.is_zero() => {}
+            _ => return,
         }
     }
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use millpond::http::{HeaderValue, Request, Response, Upgraded};
 use millpond::{CloseReason, Config, Handle, Server};
-use tungstenite::Message;
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::protocol::frame::{Frame, FrameHeader};
+use tungstenite::{Message, WebSocket};
 
 use crate::support::{PATIENCE, addr, connect, read_all, until};
 
@@ -156,4 +159,54 @@ fn a_websocket_client_gets_back_what_it_says() {
     let report = stopper.join().unwrap();
     assert_eq!(report.cut_off, 0);
     assert!(report.elapsed < Duration::from_secs(20), "{report}");
+}
+
+/// A client that sends whatever it is told to.
+fn websocket_client(server: &Handle) -> WebSocket<TcpStream> {
+    let url = format!("ws://{}/echo", addr(server));
+    let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
+    let stream = connect(addr(server));
+    tungstenite::client::client_with_config(url, stream, Some(config)).unwrap().0
+}
+
+#[test]
+fn a_websocket_client_is_told_why_it_is_parted_with() {
+    let server = Server::builder()
+        .bind("tcp://127.0.0.1:0")
+        .workers(1)
+        .http(websocket::upgrade)
+        .unwrap()
+        .spawn()
+        .unwrap();
+    let text = |bytes: &[u8], is_final: bool| {
+        Message::Frame(Frame::message(bytes.to_vec(), OpCode::Data(Data::Text), is_final))
+    };
+    let reserved =
+        FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..Default::default() };
+    for (messages, expected) in [
+        (vec![Message::binary(vec![0; (1 << 20) + 1])], CloseCode::Size),
+        // More than the socket's buffers hold: the client is still sending when it is told.
+        (vec![Message::binary(vec![0; 24 << 20])], CloseCode::Size),
+        (vec![text(&[b'a'; 1 << 20], false), Message::text("a")], CloseCode::Protocol),
+        (vec![text(b"\xff", true)], CloseCode::Invalid),
+        (
+            vec![Message::Frame(Frame::from_payload(reserved, Vec::new().into()))],
+            CloseCode::Protocol,
+        ),
+    ] {
+        let mut socket = websocket_client(&server);
+        for message in messages {
+            // The end may come before all is sent.
+            let _ = socket.send(message);
+        }
+        let told = loop {
+            match socket.read() {
+                Ok(Message::Close(frame)) => break frame.map(|frame| frame.code),
+                Ok(_) => {}
+                Err(error) => panic!("{expected:?}: {error}"),
+            }
+        };
+        assert_eq!(told, Some(expected));
+    }
+    until("they have ended", || server.stats().closed_for(CloseReason::Upgraded) == 5);
 }
