@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::close::CloseReason;
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::Mill;
-use crate::pool::budget::{Allowance, ThreadTime};
+use crate::pool::budget::Allowance;
 use crate::pool::connection::Connection;
 use crate::pool::datagrams::Inlet;
 use crate::pool::eviction::{Evicted, Eviction};
@@ -22,6 +22,7 @@ use crate::pool::protocol::Seat;
 use crate::pool::queue::Work;
 use crate::pool::receive::Receiver;
 use crate::pool::refusal::Refusal;
+use crate::pool::thread_time::ThreadTime;
 
 /// How many connections are accepted from one listener before the others are looked at.
 const ROUND: usize = 64;

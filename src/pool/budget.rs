@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
-
 /// How far ahead of its share refusing may run, in time of all cores together: what a burst costs.
 const BURST: Duration = Duration::from_millis(10);
 
@@ -91,23 +89,6 @@ impl RefusalBudget {
     }
 }
 
-/// The CPU time that a thread uses from here on: clock_gettime(2) with `CLOCK_THREAD_CPUTIME_ID`.
-#[derive(Debug)]
-pub(crate) struct ThreadTime(Timespec);
-
-impl ThreadTime {
-    pub(crate) fn start() -> Self {
-        Self(clock_gettime(ClockId::ThreadCPUTime))
-    }
-
-    /// What the calling thread has used since; it has to be the one that started it.
-    pub(crate) fn elapsed(&self) -> Duration {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        let nanos = (now.tv_sec - self.0.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.0.tv_nsec);
-        Duration::from_nanos(nanos.max(0) as u64)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,12 +139,5 @@ mod tests {
         }
         assert_eq!(budget.allowance(epoch), Allowance::Pause(PAUSE));
         assert_eq!(budget.allowance(epoch + BURST + PAUSE), Allowance::Response);
-    }
-
-    #[test]
-    fn a_sleeping_thread_uses_no_time() {
-        let time = ThreadTime::start();
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(time.elapsed() < Duration::from_millis(15));
     }
 }

@@ -47,6 +47,7 @@ pub(crate) mod report;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod slots;
+pub(crate) mod thread_time;
 pub(crate) mod upgrades;
 pub(crate) mod waker;
 pub(crate) mod worker;
@@ -69,7 +70,7 @@ pub use refusal::Refusal;
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
-use budget::{Allowance, RefusalBudget, ThreadTime};
+use budget::{Allowance, RefusalBudget};
 use client_waits::ClientWaits;
 use counters::Counters;
 use datagrams::{Datagrams, Parcel};
@@ -82,6 +83,7 @@ use memory::PendingPool;
 use overload::Controller;
 use parking::Parking;
 use queue::{Queue, Queued, Work};
+use thread_time::ThreadTime;
 use upgrades::Upgrades;
 use waker::Waker;
 

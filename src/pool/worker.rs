@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::budget::ThreadTime;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::datagrams::Parcel;
 use crate::pool::dispatch::Lead;
@@ -15,6 +14,7 @@ use crate::pool::protocol::{Seat, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::receive::Receiver;
 use crate::pool::replies::Replies;
+use crate::pool::thread_time::ThreadTime;
 use crate::pool::{Mill, Refusal, refuse};
 
 /// A client that has waited for less than this is taken to be there still.

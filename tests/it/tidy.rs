@@ -1,80 +1,161 @@
 //! What text can check of the architecture's invariants (docs/architecture.md).
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod scan;
 
-fn sources(dir: &str) -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
-    let mut found = Vec::new();
-    let mut open = vec![root];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            found.push((path, text));
-        }
-    }
-    assert!(!found.is_empty(), "no sources in {dir}");
+use std::collections::BTreeSet;
+
+use scan::{Source, sources};
+
+/// The rooms of the library from the ground up. A room imports from those before it.
+const FLOORS: &[&[&str]] =
+    &[&["close", "error"], &["net"], &["config"], &["pool"], &["http"], &["service"], &["server"]];
+
+/// What the crate's root names again, and the room that it is from.
+const ROOT: &[(&str, &str)] = &[
+    ("CloseReason", "close"),
+    ("Config", "config"),
+    ("Error", "error"),
+    ("ErrorKind", "error"),
+    ("Refusal", "pool"),
+    ("Stats", "pool"),
+    ("Bind", "server"),
+    ("Builder", "server"),
+    ("DrainReport", "server"),
+    ("Handle", "server"),
+    ("Server", "server"),
+    ("Service", "server"),
+];
+
+/// The library's sources: those below these files and folders.
+#[track_caller]
+fn library(places: &[&str], at_least: usize) -> Vec<Source> {
+    let within = |name: &str| {
+        places.iter().any(|place| {
+            name.strip_prefix(place).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+        })
+    };
+    let found: Vec<_> = sources().into_iter().filter(|source| within(&source.name)).collect();
+    // A check of nothing passes whatever the sources say.
+    assert!(found.len() >= at_least, "{places:?} have {} files", found.len());
     found
 }
 
-/// The lines before the tests of a file.
-fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .take_while(|line| !line.starts_with("#[cfg(test)]"))
-        .filter(|line| !line.trim_start().starts_with("//"))
-}
+const LIBRARY: &[&str] =
+    &["lib", "close", "error", "config", "net", "pool", "http", "service", "server"];
 
 #[track_caller]
-fn nowhere(files: &[(PathBuf, String)], words: &[&str]) {
-    for (path, text) in files {
-        for line in code(text) {
+fn nowhere(files: &[Source], words: &[&str]) {
+    for source in files {
+        for (number, line) in source.code.lines().enumerate() {
             for word in words {
-                assert!(!line.contains(word), "{}: {line}", path.display());
+                assert!(!line.contains(word), "src/{}:{}: {line}", source.name, number + 1);
             }
         }
     }
 }
 
-#[test]
-fn the_sans_io_core_knows_no_socket_no_clock_and_no_thread() {
-    let core = ["src/http/request", "src/http/body"].map(sources).concat();
-    nowhere(&core, &["crate::net", "crate::pool", "Instant", "SystemTime", "std::thread"]);
+/// The rooms that a file names, its own among them.
+fn rooms(source: &Source) -> BTreeSet<String> {
+    let first = |path: Vec<String>| path.into_iter().next();
+    let room = |name: String| {
+        let named = ROOT.iter().find(|(root, _)| *root == name);
+        named.map_or(name, |(_, room)| (*room).to_owned())
+    };
+    source.paths().into_iter().filter_map(first).map(room).collect()
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&room))
 }
 
 #[test]
-fn the_pool_knows_no_http() {
-    nowhere(&sources("src/pool"), &["crate::http", "crate::service", "crate::server"]);
+fn a_room_imports_only_from_lower_floors() {
+    let mut arrows = BTreeSet::new();
+    for source in library(&LIBRARY[1..], 100) {
+        let room = source.name.split(['/', '.']).next().unwrap();
+        let own = floor(room).unwrap_or_else(|| panic!("{room} has no floor"));
+        for other in rooms(&source).into_iter().filter(|other| other != room) {
+            let lower = floor(&other).is_some_and(|other| other < own);
+            assert!(lower, "src/{} imports from {other}", source.name);
+            arrows.insert((room.to_owned(), other));
+        }
+    }
+    for (room, other) in [("pool", "net"), ("http", "pool"), ("service", "http")] {
+        assert!(arrows.contains(&(room.to_owned(), other.to_owned())), "{room} to {other}");
+    }
+}
+
+/// The parts of HTTP and of overload control that are given bytes and instants as arguments.
+const CORE: &[&str] = &[
+    "http/request",
+    "http/body",
+    "http/response",
+    "http/reject",
+    "http/params",
+    "pool/overload",
+    "pool/fairness",
+    "pool/load",
+    "pool/budget",
+    "pool/histogram",
+];
+
+#[test]
+fn the_core_knows_no_socket_no_clock_and_no_thread() {
+    let core = library(CORE, 16);
+    for source in &core {
+        for path in source.paths() {
+            let path = path.join("::");
+            for room in ["net", "pool::parking", "pool::connection", "pool::dispatch", "server"] {
+                assert!(!path.starts_with(room), "src/{} imports {path}", source.name);
+            }
+        }
+    }
+    nowhere(
+        &core,
+        &[
+            "Instant::now",
+            "SystemTime",
+            "elapsed()",
+            "thread::",
+            "sleep(",
+            "rustix",
+            "std::os",
+            "TcpListener",
+            "TcpStream",
+            "UdpSocket",
+            "ToSocketAddrs",
+        ],
+    );
+    let http = library(&["http/request", "http/body", "http/response"], 9);
+    nowhere(&http, &["Instant", "Mutex", "Atomic"]);
 }
 
 #[test]
 fn only_the_server_makes_threads_and_only_the_queue_makes_channels() {
-    let library: Vec<_> = ["src/pool", "src/http", "src/net", "src/service"]
-        .map(sources)
-        .concat()
-        .into_iter()
-        .filter(|(path, _)| !path.to_string_lossy().contains("test"))
-        .collect();
-    nowhere(&library, &["thread::spawn", "thread::Builder", "ThreadBuilder"]);
-    let channels: Vec<_> =
-        library.into_iter().filter(|(path, _)| !path.ends_with("pool/queue.rs")).collect();
-    nowhere(&channels, &["bounded(", "unbounded("]);
+    let mut files = library(LIBRARY, 110);
+    files.retain(|source| source.name != "server.rs");
+    nowhere(&files, &["thread::spawn", "thread::Builder", "ThreadBuilder", "thread::scope"]);
+    files.retain(|source| source.name != "pool/queue.rs");
+    nowhere(&files, &["bounded(", "unbounded(", "mpsc"]);
 }
 
 #[test]
-fn the_library_never_prints_exits_or_sleeps() {
-    let library = ["src/pool", "src/http", "src/net", "src/service"].map(sources).concat();
-    nowhere(&library, &["println!", "eprintln!", "process::exit", "thread::sleep"]);
+fn the_library_never_prints_exits_sleeps_or_handles_signals() {
+    let files = library(LIBRARY, 110);
+    nowhere(&files, &["println!", "print!", "dbg!", "process::exit", "abort()", "thread::sleep"]);
+    nowhere(&files, &["signal_hook", "sigaction"]);
 }
 
 #[test]
 fn files_are_short_and_lines_fit() {
-    for (path, text) in sources("src") {
-        let name = path.display();
-        let lines = text.lines().count();
+    let files = sources();
+    assert!(files.len() >= 140, "{}", files.len());
+    for source in files {
+        let name = source.name;
+        let lines = source.text.lines().count();
         assert!(lines <= 650, "{name} has {lines} lines: it is two rooms");
-        if let Some(line) = text
+        if let Some(line) = source
+            .text
             .lines()
             .find(|line| line.chars().count() > 104 && !line.contains('│') && !line.contains('►'))
         {
@@ -86,11 +167,45 @@ fn files_are_short_and_lines_fit() {
 /// A worker waits for a client only within a streamed body: everything else is queued and parked.
 #[test]
 fn no_response_is_flushed_on_a_worker_outside_of_a_streamed_body() {
-    let queued = ["driver", "intake", "departure", "closing", "switch"];
-    let files: Vec<_> = sources("src/http")
-        .into_iter()
-        .filter(|(path, _)| queued.iter().any(|name| path.ends_with(format!("src/http/{name}.rs"))))
-        .collect();
-    assert_eq!(files.len(), queued.len());
-    nowhere(&files, &[".flush()", "stream.wait("]);
+    let queued = ["http/driver", "http/intake", "http/departure", "http/closing", "http/switch"];
+    nowhere(&library(&queued, queued.len()), &[".flush()", "stream.wait("]);
+}
+
+#[test]
+fn the_checks_see_past_tests_and_into_groups() {
+    let source = Source::new(
+        "pool/a/b.rs",
+        r##"
+        use crate::net::{self, Addr, stream::{Stream as S, Interest}};
+        #[cfg(test)]
+        mod tests { use crate::http::Request; fn f() { println!("{"); } }
+        use super::{super::queue, c};
+        // use crate::server::Handle;
+        const TEXT: &str = "crate::service {"; const BRACE: char = '{'; const RAW: &str = r#"""{"#;
+        #[cfg(test)]
+        use crate::http::Response;
+        struct Mill<'a> { field: &'a crate::Error }
+        mod inner { use super::d; use self::e; }
+        fn g() { self::f::h(); thread::spawn(); }
+        "##,
+    );
+    let paths: Vec<_> = source.paths().into_iter().map(|path| path.join("::")).collect();
+    assert_eq!(
+        paths,
+        [
+            "net",
+            "net::Addr",
+            "net::stream::Stream",
+            "net::stream::Interest",
+            "pool::queue",
+            "pool::a::c",
+            "Error",
+            "pool::a::b::d",
+            "pool::a::b::inner::e",
+            "pool::a::b::f::h",
+        ]
+    );
+    assert!(rooms(&source).contains("error"));
+    assert!(source.code.contains("thread::spawn") && !source.code.contains("println"));
+    assert_eq!(source.code.lines().count(), source.text.lines().count());
 }

@@ -76,9 +76,11 @@ fn content_length(value: &[u8]) -> Result<u64, Reject> {
         .ok_or(Reject::LengthOverflow)
 }
 
-/// Accepts `chunked` alone. An empty list member is refused here alone: servers and proxies disagree
-/// about `, chunked`, and one that takes it for an unknown coding sees another end of the body. Other codings before a final `chunked` could be understood but are not
+/// Accepts `chunked` alone. Other codings before a final `chunked` could be understood but are not
 /// implemented (501); without that end the length of the body cannot be known (400).
+///
+/// An empty list member is refused in this field alone: servers and proxies disagree about
+/// `, chunked`, and one that takes it for an unknown coding sees another end of the body.
 fn check_codings(headers: &HeaderMap) -> Result<(), Reject> {
     let mut last_is_chunked = false;
     let mut chunked = 0;
