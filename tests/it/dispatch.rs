@@ -10,7 +10,7 @@ use std::time::Duration;
 use millpond::http::{Request, Response};
 use millpond::{Config, Handle, Server};
 
-use crate::support::{addr, connect, read_answer, until};
+use crate::support::{addr, connect, passes_in_a_process_of_its_own, read_answer, until};
 
 /// Handlers of `/block` wait at it until it is opened.
 #[derive(Default)]
@@ -90,6 +90,24 @@ fn the_last_free_worker_serves_while_all_others_are_blocked() {
 /// With every worker blocked for longer than a request may take, newcomers are told so.
 #[test]
 fn what_cannot_be_served_in_time_is_refused_though_no_worker_is_free() {
+    passes_in_a_process_of_its_own("dispatch::a_newcomer_wakes_the_monitor_where_all_are_blocked");
+}
+
+/// The voluntary context switches of the only monitor, if it sleeps.
+fn switches_of_the_monitor() -> Option<String> {
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let status = tasks
+        .map(|task| read(task.unwrap().path().join("status")))
+        .find(|status| status.starts_with("Name:\tmonitor\n"))?;
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let sleeps = line("State:\t")?.starts_with('S');
+    sleeps.then(|| line("voluntary_ctxt_switches:").unwrap_or_default().to_owned())
+}
+
+#[test]
+#[ignore = "looks at the threads of its process"]
+fn a_newcomer_wakes_the_monitor_where_all_are_blocked() {
     let mut config = Config::default();
     config.overload.deadline = Duration::from_millis(150);
     let (server, gate) = gated_with(2, config);
@@ -99,8 +117,13 @@ fn what_cannot_be_served_in_time_is_refused_though_no_worker_is_free() {
     }
     until("both block", || gate.waiting.load(Ordering::SeqCst) == 2);
     for _ in 0..3 {
-        // Time for the monitor to see that nothing moves, and to wait: a newcomer has to wake it.
-        thread::sleep(Duration::from_millis(30));
+        // The monitor looks once in a millisecond while something moves. Then it waits without end,
+        // and a newcomer has to wake it.
+        until("the monitor waits", || {
+            let before = switches_of_the_monitor();
+            thread::sleep(Duration::from_millis(20));
+            before.is_some() && before == switches_of_the_monitor()
+        });
         let mut fresh = connect(addr(&server));
         send(&mut fresh, "/");
         assert!(read_answer(&mut fresh).0.starts_with("HTTP/1.1 503 "));
