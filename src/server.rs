@@ -196,7 +196,7 @@ impl Running {
     }
 }
 
-/// Tells of a thread's end, also one by a panic.
+/// Notes a thread's end, also one by a panic. Of a stopped server it closes what is left.
 struct End {
     mill: Arc<Mill>,
     ended: Arc<AtomicBool>,
@@ -204,6 +204,9 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        if self.mill.is_stopped() {
+            self.mill.cut_off();
+        }
         self.ended.store(true, Ordering::SeqCst);
         self.mill.ledger.accepting.tell();
         self.mill.ledger.ending.tell();

@@ -287,6 +287,20 @@ impl Mill {
         connection.close(reason);
     }
 
+    /// Closes what the queue and parking still have of a stopped server. Each thread does so when it
+    /// ends, because it may have put something there after the others looked.
+    pub(crate) fn cut_off(&self) {
+        while let Some(ticket) = self.queue.take_any() {
+            match ticket.work {
+                Work::Connection(connection) | Work::Continuation(connection) => {
+                    self.close(connection, CloseReason::CutOff);
+                }
+                Work::Datagram(parcel) => self.datagrams.leave(parcel.bytes.len()),
+            }
+        }
+        self.parking.sweep(|_| true, |connection| self.close(connection, CloseReason::CutOff));
+    }
+
     /// What refusing may cost at `now`, given what it has cost until now.
     pub(crate) fn refusal_allowance(&self, now: Instant) -> Allowance {
         self.budget.allowance(now)

@@ -62,7 +62,7 @@ impl Monitor {
         }
     }
 
-    /// Watches until the server has stopped; then cuts off what is still parked.
+    /// Watches until the server has stopped.
     pub(crate) fn run(mut self) {
         let mill = Arc::clone(&self.mill);
         mill.dispatch.enrol_monitor();
@@ -89,7 +89,6 @@ impl Monitor {
             std::thread::park_timeout(mill.pool.tick);
             self.look(Instant::now());
         }
-        mill.parking.sweep(|_| true, |connection| mill.close(connection, CloseReason::CutOff));
     }
 
     /// How long until there is something to do though nothing moves.

@@ -204,6 +204,12 @@ impl<W: Queued> Queue<W> {
         self.deferred.take(may).map(|ticket| (ticket, None))
     }
 
+    /// Takes work, whoever's it is and whatever it waits for.
+    pub(crate) fn take_any(&self) -> Option<Ticket<W>> {
+        let usual = || self.normal.1.try_recv().ok().or_else(|| self.deferred.take(|_| true));
+        self.take_urgent().or_else(usual)
+    }
+
     /// Takes the next urgent work.
     pub(crate) fn take_urgent(&self) -> Option<Ticket<W>> {
         self.urgent.1.try_recv().ok()
