@@ -290,7 +290,7 @@ impl Mill {
     /// Closes what the queue and parking still have of a stopped server. Each thread does so when it
     /// ends, because it may have put something there after the others looked.
     pub(crate) fn cut_off(&self) {
-        while let Some(ticket) = self.queue.take_any() {
+        while let Some(ticket) = self.queue.take_left() {
             match ticket.work {
                 Work::Connection(connection) | Work::Continuation(connection) => {
                     self.close(connection, CloseReason::CutOff);

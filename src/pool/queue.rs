@@ -205,7 +205,7 @@ impl<W: Queued> Queue<W> {
     }
 
     /// Takes work, whoever's it is and whatever it waits for.
-    pub(crate) fn take_any(&self) -> Option<Ticket<W>> {
+    pub(crate) fn take_left(&self) -> Option<Ticket<W>> {
         let usual = || self.normal.1.try_recv().ok().or_else(|| self.deferred.take(|_| true));
         self.take_urgent().or_else(usual)
     }

@@ -8,7 +8,7 @@ use millpond::service::Hello;
 use rustix::net;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{addr, exchange, passes_in_a_process_of_its_own, until};
+use crate::support::{Start, addr, exchange, passes_in_a_process_of_its_own, until};
 
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 
@@ -44,7 +44,7 @@ fn signal_storm() {
         .workers(4)
         .http(Hello)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let mut acceptor = None;
     until("the acceptor is named", || {
@@ -94,7 +94,7 @@ fn no_descriptors() {
         .workers(2)
         .http(Hello)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let addr = addr(&server);
     assert!(exchange(addr, GET_CLOSE).ends_with("Hello, world!"));

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use millpond::http::{Request, Response};
 use millpond::service::{Echo, Hello};
-use millpond::{CloseReason, Config, Handle, Server};
+use millpond::{CloseReason, Config, Server};
 
-use crate::support::{PATIENCE, SetOnDrop, addr, connect, read_answer, until};
+use crate::support::{
+    PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_answer, until,
+};
 
 /// Every timeout of the servers below.
 const TIMEOUT: Duration = Duration::from_millis(800);
@@ -27,15 +29,20 @@ fn config() -> Config {
     config
 }
 
-fn http() -> Handle {
+fn http() -> TestServer {
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
-    builder.http(Hello).unwrap().spawn().unwrap()
+    builder.http(Hello).unwrap().start().unwrap()
 }
 
 /// A client that sends `first`, then `again` every half of a timeout, and reads what comes back to each
 /// with `read`, lives for as long as it does so. A client that this machine held up itself tries again.
 #[track_caller]
-fn outlives(server: &Handle, first: &[u8], again: &[u8], read: impl Fn(&mut TcpStream) -> bool) {
+fn outlives(
+    server: &TestServer,
+    first: &[u8],
+    again: &[u8],
+    read: impl Fn(&mut TcpStream) -> bool,
+) {
     let give_up = Instant::now() + PATIENCE;
     'again: loop {
         let mut client = connect(addr(server));
@@ -82,7 +89,7 @@ fn a_stream_of_posts_whose_pieces_end_within_bodies_lives_on() {
 fn a_stream_of_posts_whose_bodies_end_after_their_responses_lives_on() {
     // A handler that leaves a chunked body unread has answered before it ends.
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
-    let server = builder.http(|_: &mut Request| Response::text("done")).unwrap().spawn().unwrap();
+    let server = builder.http(|_: &mut Request| Response::text("done")).unwrap().start().unwrap();
     let start = "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n012";
     let rest = "34\r\n0\r\n\r\n";
     outlives(&server, start.as_bytes(), format!("{rest}{start}").as_bytes(), answered);
@@ -91,7 +98,7 @@ fn a_stream_of_posts_whose_bodies_end_after_their_responses_lives_on() {
 #[test]
 fn an_echo_to_which_something_is_sent_twice_within_its_idle_timeout_lives_on() {
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
-    let server = builder.protocol(Echo).unwrap().spawn().unwrap();
+    let server = builder.protocol(Echo).unwrap().start().unwrap();
     outlives(&server, b"", b"mill", |client| client.read_exact(&mut [0; 4]).is_ok());
 }
 
@@ -103,7 +110,7 @@ fn a_kept_connection_whose_requests_are_turned_away_lives_on() {
         std::thread::sleep(Duration::from_millis(60));
         Response::text("done")
     };
-    let server = builder.http(slow).unwrap().spawn().unwrap();
+    let server = builder.http(slow).unwrap().start().unwrap();
     let ask =
         |wait: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Timeout: {wait}\r\n\r\n");
     let mut warm = connect(addr(&server));
@@ -158,7 +165,7 @@ fn input_does_not_stretch_the_deadline_of_a_client_that_takes_nothing() {
     // What the client sends wakes the server, which then sees that it still takes nothing.
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
     let large = |_: &mut Request| Response::new(vec![b'x'; 15 << 20]);
-    let server = builder.http(large).unwrap().spawn().unwrap();
+    let server = builder.http(large).unwrap().start().unwrap();
     let mut client = connect(addr(&server));
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let began = Instant::now();
@@ -183,7 +190,7 @@ fn no_timeout_is_so_long_that_it_ends_a_thread() {
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
     // A version that refuses such settings does not run into this.
     let Ok(server) = builder.http(Hello) else { return };
-    let server = server.spawn().unwrap();
+    let server = server.start().unwrap();
     let mut client = connect(addr(&server));
     for _ in 0..3 {
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

@@ -8,9 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
-use millpond::{Config, Handle, Server};
+use millpond::{Config, Server};
 
-use crate::support::{addr, connect, passes_in_a_process_of_its_own, read_answer, until};
+use crate::support::{
+    Start, TestServer, addr, connect, passes_in_a_process_of_its_own, read_answer, until,
+};
 
 /// Handlers of `/block` wait at it until it is opened.
 #[derive(Default)]
@@ -33,11 +35,11 @@ impl Gate {
     }
 }
 
-fn gated(workers: usize) -> (Handle, Arc<Gate>) {
+fn gated(workers: usize) -> (TestServer, Arc<Gate>) {
     gated_with(workers, Config::default())
 }
 
-fn gated_with(workers: usize, config: Config) -> (Handle, Arc<Gate>) {
+fn gated_with(workers: usize, config: Config) -> (TestServer, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let handler = {
         let gate = Arc::clone(&gate);
@@ -49,7 +51,7 @@ fn gated_with(workers: usize, config: Config) -> (Handle, Arc<Gate>) {
         }
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(workers);
-    (builder.http(handler).unwrap().spawn().unwrap(), gate)
+    (builder.http(handler).unwrap().start().unwrap(), gate)
 }
 
 fn send(client: &mut TcpStream, path: &str) {

@@ -17,14 +17,14 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use millpond::service::{Files, FilesOptions};
-use millpond::{Config, Handle, Server};
+use millpond::{Config, Server};
 
-use crate::support::{addr, connect};
+use crate::support::{Start, TestServer, addr, connect};
 
 /// A directory to serve, next to one that must not be reached, and its server.
 struct Site {
     dir: tempfile::TempDir,
-    server: OnceLock<Handle>,
+    server: OnceLock<TestServer>,
 }
 
 /// What came back.
@@ -84,11 +84,11 @@ impl Site {
         config.overload.shed = false;
         let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
         let server = builder.http(files).unwrap();
-        self.server.set(server.spawn().unwrap()).unwrap();
+        self.server.set(server.start().unwrap()).unwrap();
         self
     }
 
-    fn server(&self) -> &Handle {
+    fn server(&self) -> &TestServer {
         self.server.get().unwrap()
     }
 

@@ -4,23 +4,24 @@ use std::io::{self, Read};
 use std::net::TcpStream;
 
 use millpond::http::{Body, Handler, Request, Response};
-use millpond::{Config, Handle, Server};
+use millpond::{Config, Server};
 
 use crate::http_answer::{Answer, take_all};
+use crate::support::{Start, TestServer};
 
-pub(crate) fn serve(handler: impl Handler) -> Handle {
+pub(crate) fn serve(handler: impl Handler) -> TestServer {
     serve_with(Config::default(), handler)
 }
 
 /// With one worker, so that what it keeps of one connection would be seen in the next.
-pub(crate) fn serve_with(mut config: Config, handler: impl Handler) -> Handle {
+pub(crate) fn serve_with(mut config: Config, handler: impl Handler) -> TestServer {
     config.pool.workers = 1;
     Server::builder()
         .config(config)
         .bind("tcp://127.0.0.1:0")
         .http(handler)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap()
 }
 

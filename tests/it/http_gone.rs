@@ -8,13 +8,13 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
-use millpond::{CloseReason, Config, Handle, Server};
+use millpond::{CloseReason, Config, Server};
 
-use crate::support::{PATIENCE, addr, connect, read_all, until};
+use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_all, until};
 
 /// One worker, which is held up in `/wait` until `gate` opens; the others are counted.
 struct Mill {
-    server: Handle,
+    server: TestServer,
     gate: Arc<Barrier>,
     served: Arc<AtomicUsize>,
     waiting: TcpStream,
@@ -50,7 +50,7 @@ fn hold_up(drop_gone: bool) -> Mill {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let mut waiting = connect(addr(&server));
     waiting.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

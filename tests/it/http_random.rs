@@ -6,16 +6,16 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::OnceLock;
 
 use millpond::http::{Body, Request, Response};
-use millpond::{Config, Handle, Server};
+use millpond::{Config, Server};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::http_answer::take;
-use crate::support::{addr, connect};
+use crate::support::{Start, TestServer, addr, connect};
 
 /// One server for all cases. Its handler does something else with the body at each path.
-fn server() -> &'static Handle {
-    static SERVER: OnceLock<Handle> = OnceLock::new();
+fn server() -> &'static TestServer {
+    static SERVER: OnceLock<TestServer> = OnceLock::new();
     SERVER.get_or_init(|| {
         let mut config = Config::default();
         config.pool.workers = 2;
@@ -34,7 +34,7 @@ fn server() -> &'static Handle {
             _ => Response::text("unread"),
         };
         let server = Server::builder().config(config).bind("tcp://127.0.0.1:0").http(handler);
-        server.unwrap().spawn().unwrap()
+        server.unwrap().start().unwrap()
     })
 }
 

@@ -5,12 +5,12 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
-use millpond::{CloseReason, Config, Handle, Server};
+use millpond::{CloseReason, Config, Server};
 
-use crate::support::{addr, connect, exchange, read_all, read_answer, until};
+use crate::support::{Start, TestServer, addr, connect, exchange, read_all, read_answer, until};
 
 /// One worker, which answers with the body.
-fn echo(config: Config) -> Handle {
+fn echo(config: Config) -> TestServer {
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(1);
     builder
         .http(|req: &mut Request| {
@@ -21,7 +21,7 @@ fn echo(config: Config) -> Handle {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap()
 }
 

@@ -11,7 +11,7 @@ use millpond::{Config, Server};
 
 use crate::http_answer::{Answer, take_all};
 use crate::http_table::{Accept, CASES, Case, Expected};
-use crate::support::{Daemon, addr, connect};
+use crate::support::{Daemon, Start, addr, connect};
 
 /// What follows each request of the table on the same connection. A `close` is in it so that a
 /// connection that was kept ends too.
@@ -120,7 +120,7 @@ fn every_request_of_the_table_has_its_outcome_on_a_running_server() {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let addr = addr(&server);
     let kept = run(

@@ -5,20 +5,20 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use millpond::http::{HeaderValue, Request, Response, Upgraded};
-use millpond::{CloseReason, Config, Handle, Server};
+use millpond::{CloseReason, Config, Server};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 use tungstenite::{Message, WebSocket};
 
-use crate::support::{PATIENCE, addr, connect, read_all, until};
+use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_all, until};
 
 #[path = "../../examples/websocket.rs"]
 #[allow(dead_code, unreachable_pub, reason = "an example is a program of its own")]
 mod websocket;
 
 /// Hands each connection to a thread that sends back what it reads, with `>` before it.
-fn serve(upgrades: usize) -> Handle {
+fn serve(upgrades: usize) -> TestServer {
     let mut config = Config::default();
     config.pool.workers = 1;
     config.pool.upgrades = upgrades;
@@ -27,7 +27,7 @@ fn serve(upgrades: usize) -> Handle {
         .bind("tcp://127.0.0.1:0")
         .http(|_: &mut Request| Response::upgrade(HeaderValue::from_static("mirror"), mirror))
         .unwrap()
-        .spawn()
+        .start()
         .unwrap()
 }
 
@@ -38,7 +38,7 @@ fn mirror(mut stream: Upgraded) {
     }
 }
 
-fn ask(server: &Handle, fields: &str, ahead: &str) -> TcpStream {
+fn ask(server: &TestServer, fields: &str, ahead: &str) -> TcpStream {
     let mut stream = connect(addr(server));
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n{ahead}");
     stream.write_all(head.as_bytes()).unwrap();
@@ -132,7 +132,7 @@ fn a_websocket_client_gets_back_what_it_says() {
         .workers(1)
         .http(websocket::upgrade)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let url = format!("ws://{}/echo", addr(&server));
     let stream = connect(addr(&server));
@@ -162,7 +162,7 @@ fn a_websocket_client_gets_back_what_it_says() {
 }
 
 /// A client that sends whatever it is told to.
-fn websocket_client(server: &Handle) -> WebSocket<TcpStream> {
+fn websocket_client(server: &TestServer) -> WebSocket<TcpStream> {
     let url = format!("ws://{}/echo", addr(server));
     let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
     let stream = connect(addr(server));
@@ -176,7 +176,7 @@ fn a_websocket_client_is_told_why_it_is_parted_with() {
         .workers(1)
         .http(websocket::upgrade)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let text = |bytes: &[u8], is_final: bool| {
         Message::Frame(Frame::message(bytes.to_vec(), OpCode::Data(Data::Text), is_final))

@@ -11,7 +11,7 @@ use millpond::{Bind, Config, Server, Service};
 use rustix::process::Signal;
 
 use crate::support::daemon::{Daemon, activated};
-use crate::support::{PATIENCE, connect, exchange, read_all, until};
+use crate::support::{PATIENCE, Start, connect, exchange, read_all, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
@@ -42,7 +42,7 @@ fn what_waits_in_a_passed_listeners_backlog_at_the_stop_is_the_next_ones() {
             Response::text("the first")
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     // One in the handler, one in the queue; the third stays in the backlog, as no handler is known to
     // be slow yet.
@@ -56,7 +56,7 @@ fn what_waits_in_a_passed_listeners_backlog_at_the_stop_is_the_next_ones() {
     assert_eq!(server.stats().accepted, 2, "the third is for the next program");
     drop(open);
 
-    let next = Server::builder().bind(passed()).http(Hello).unwrap().spawn().unwrap();
+    let next = Server::builder().bind(passed()).http(Hello).unwrap().start().unwrap();
     assert!(read_all(&mut waiting).ends_with("Hello, world!"));
     assert!(exchange(addr, GET).ends_with("Hello, world!"));
     next.drain(PATIENCE);
@@ -68,7 +68,7 @@ fn a_passed_datagram_socket_is_served_and_left_to_its_owner() {
     let copy = theirs.try_clone().unwrap();
     let bind = Bind::passed(theirs.into()).unwrap();
     let service = Service::datagrams(Echo);
-    let handle = Server::builder().workers(1).bind(bind).serve(&service).unwrap().spawn().unwrap();
+    let handle = Server::builder().workers(1).bind(bind).serve(&service).unwrap().start().unwrap();
     let client = udp(copy.local_addr().unwrap());
     assert_eq!(ask(&client, "passed"), "passed");
     handle.drain(PATIENCE);

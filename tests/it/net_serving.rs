@@ -11,18 +11,18 @@ use std::time::Duration;
 use millpond::net::{Addr, Datagram, Endpoint, Packet, Raw};
 use millpond::pool::DatagramStats;
 use millpond::service::{Echo, Hello};
-use millpond::{Bind, CloseReason, Config, ErrorKind, Handle, Refusal, Server, Service};
+use millpond::{Bind, CloseReason, Config, ErrorKind, Refusal, Server, Service};
 
 use crate::net_common::{Dir, endpoint, skipped, unix};
-use crate::support::{Daemon, PATIENCE, until};
+use crate::support::{Daemon, PATIENCE, Start, TestServer, until};
 
 fn echo() -> Service {
     Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
 }
 
-fn serve(config: Config, bind: &str, service: &Service) -> Handle {
+fn serve(config: Config, bind: &str, service: &Service) -> TestServer {
     let server = Server::builder().config(config).bind(bind).serve(service).unwrap();
-    server.spawn().unwrap()
+    server.start().unwrap()
 }
 
 fn config(workers: usize) -> Config {
@@ -32,7 +32,7 @@ fn config(workers: usize) -> Config {
 }
 
 /// A UDP socket connected to the server's first address.
-fn udp(handle: &Handle) -> UdpSocket {
+fn udp(handle: &TestServer) -> UdpSocket {
     let to = handle.local_addrs()[0].as_socket().unwrap();
     let from: SocketAddr = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();
     let client = UdpSocket::bind(from).unwrap();
@@ -66,7 +66,7 @@ fn packets(endpoint: &Endpoint) -> Packet {
 
 /// Everything that was received is accounted for, and nothing is on its way.
 #[track_caller]
-fn settled(handle: &Handle) -> DatagramStats {
+fn settled(handle: &TestServer) -> DatagramStats {
     let stats = || handle.stats().datagrams;
     until("every datagram is done with", || stats().waiting == 0);
     let stats = stats();
@@ -90,7 +90,7 @@ fn one_server_echoes_on_sockets_of_every_type_at_once() {
     for bind in &binds {
         builder = builder.bind(bind);
     }
-    let handle = builder.serve(&echo()).unwrap().spawn().unwrap();
+    let handle = builder.serve(&echo()).unwrap().start().unwrap();
     let ends = handle.endpoints().to_vec();
     assert_eq!(ends.len(), binds.len());
     assert_eq!(ends[3..], binds[3..]);
@@ -438,7 +438,7 @@ fn a_protocol_number_is_served_over_a_raw_socket() {
         Err(error) => panic!("{error}"),
     };
     assert_eq!(server.endpoints(), ["ip4:254:127.0.0.7"]);
-    let _handle = server.spawn().unwrap();
+    let _handle = server.start().unwrap();
     let from: SocketAddr = "127.0.0.8:0".parse().unwrap();
     let mut client = Raw::connect(&endpoint("ip4:254:127.0.0.7"), Some(from)).unwrap();
     client.set_timeout(Some(PATIENCE));

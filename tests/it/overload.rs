@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use millpond::http::{Handler, Request, Response};
 use millpond::service::Echo;
-use millpond::{Bind, CloseReason, Config, Handle, Refusal, Server, Service};
+use millpond::{Bind, CloseReason, Config, Refusal, Server, Service};
 
 use crate::support::{
-    PATIENCE, addr, connect, exchange, passes_in_a_process_of_its_own, read_all, read_answer, until,
+    PATIENCE, Start, TestServer, addr, connect, exchange, passes_in_a_process_of_its_own, read_all,
+    read_answer, until,
 };
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -63,7 +64,7 @@ impl Held {
 
 /// One worker, and a deadline that leaves no time to wait behind another request: with the worker
 /// held, whatever comes second is refused. With it goes an echo service at a second endpoint.
-fn strict(held: &Held) -> Handle {
+fn strict(held: &Held) -> TestServer {
     let mut config = Config::default();
     config.pool.workers = 1;
     config.overload.deadline = Duration::from_millis(25);
@@ -73,7 +74,7 @@ fn strict(held: &Held) -> Handle {
         .bind(Bind::to("tcp://127.0.0.1:0").with(Service::protocol(Echo)))
         .http(held.clone())
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     // The server learns how long its handler takes.
     for _ in 0..5 {
@@ -83,7 +84,7 @@ fn strict(held: &Held) -> Handle {
 }
 
 /// Puts one request into the queue of a server whose worker is held, so that the next is refused.
-fn fill(server: &Handle) -> Vec<std::net::TcpStream> {
+fn fill(server: &TestServer) -> Vec<std::net::TcpStream> {
     let mut waiting = Vec::new();
     until("somebody is refused", || {
         let mut client = connect(addr(server));
@@ -95,7 +96,7 @@ fn fill(server: &Handle) -> Vec<std::net::TcpStream> {
 }
 
 /// Sends a request on new connections until one is refused: its answer, and its connection.
-fn refused(server: &Handle, request: &[u8]) -> (std::net::TcpStream, String, String) {
+fn refused(server: &TestServer, request: &[u8]) -> (std::net::TcpStream, String, String) {
     let before = server.stats().refused_total();
     let mut client = connect(addr(server));
     client.write_all(request).unwrap();
@@ -216,7 +217,7 @@ fn urgent_work_is_served_though_every_worker_is_held_and_the_queue_is_full() {
         .bind("tcp://127.0.0.1:0?priority=high")
         .http(held.clone())
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let urgent = server.local_addrs()[1].as_socket().unwrap();
     exchange(addr(&server), GET_CLOSE);
@@ -247,7 +248,7 @@ fn a_client_that_says_how_long_it_waits_is_told_at_once_if_that_is_too_short() {
         config.pool.workers = 2;
         config.overload.patience_field = field.to_owned();
         let server = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-        let server = server.http(Held::default()).unwrap().spawn().unwrap();
+        let server = server.http(Held::default()).unwrap().start().unwrap();
         exchange(addr(&server), GET_CLOSE);
         server
     };
@@ -325,7 +326,7 @@ fn begin_and_end_of_an_overload_are_logged() {
         Response::text("done")
     };
     let server = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    let server = server.http(handler).unwrap().spawn().unwrap();
+    let server = server.http(handler).unwrap().start().unwrap();
     let addr = addr(&server);
     let lines = || LOG.0.lock().unwrap().clone();
     let stop = AtomicBool::new(false);

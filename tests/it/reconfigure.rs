@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use millpond::http::{Request, Response};
 use millpond::pool::Doing;
-use millpond::{Config, ErrorKind, Handle, Server};
+use millpond::{Config, ErrorKind, Server};
 
-use crate::support::{addr, connect, connect_from, read_answer, until};
+use crate::support::{Start, TestServer, addr, connect, connect_from, read_answer, until};
 
-fn server(config: Config) -> Handle {
+fn server(config: Config) -> TestServer {
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(2);
     builder
         .http(|req: &mut Request| {
@@ -21,7 +21,7 @@ fn server(config: Config) -> Handle {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap()
 }
 

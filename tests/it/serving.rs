@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use millpond::http::{Body, Request, Response};
 use millpond::service::{Echo, Hello};
-use millpond::{CloseReason, Config, Handle, Server};
+use millpond::{CloseReason, Config, Server};
 
-use crate::support::{PATIENCE, addr, connect, exchange, read_all, read_answer, until};
+use crate::support::{
+    PATIENCE, Start, TestServer, addr, connect, exchange, read_all, read_answer, until,
+};
 
-fn hello(workers: usize) -> Handle {
+fn hello(workers: usize) -> TestServer {
     Server::builder()
         .bind("tcp://127.0.0.1:0")
         .workers(workers)
         .http(Hello)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap()
 }
 
@@ -48,7 +50,7 @@ fn pipelined_requests_are_answered_in_order() {
         .workers(2)
         .http(|req: &mut Request| Response::text(req.uri().path().to_owned()))
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let mut client = connect(addr(&server));
     let requests: String =
@@ -100,7 +102,7 @@ fn a_body_is_streamed_in_and_out_again() {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let body = "0123456789".repeat(100_000);
     let length = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -136,7 +138,7 @@ fn a_body_that_the_handler_writes_goes_out_in_chunks() {
             }))
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let answer = exchange(addr(&server), GET_CLOSE);
     assert!(
@@ -159,7 +161,7 @@ fn a_panicking_handler_costs_one_request_and_no_worker() {
             Response::text("calm")
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     for _ in 0..100 {
         let answer = exchange(addr(&server), b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -201,7 +203,7 @@ fn a_slow_reader_holds_no_worker() {
             _ => Response::text("quick"),
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let mut slow = connect(addr(&server));
     let ask = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -225,7 +227,7 @@ fn deadlines_end_the_connections_that_exceed_them() {
         .bind("tcp://127.0.0.1:0")
         .http(Hello)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let mut half = connect(addr(&server));
     half.write_all(b"GET / HT").unwrap();
@@ -256,7 +258,7 @@ fn no_wake_up_is_lost_over_many_connections_and_pieces() {
         .bind("tcp://127.0.0.1:0")
         .http(Hello)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let addr = addr(&server);
     let threads: Vec<_> = (0..CLIENTS)
@@ -314,7 +316,7 @@ fn a_full_queue_refuses_with_503_and_retry_after() {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let addr = addr(&server);
     // Were handlers known to be quick, the newcomers would be left in the backlog for a moment.
@@ -347,7 +349,7 @@ fn echo_sends_back_what_it_gets_on_tcp_and_unix_sockets() {
         .workers(2)
         .protocol(Echo)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let text = "water ".repeat(100_000);
     let mut tcp = connect(addr(&server));
@@ -384,7 +386,7 @@ fn draining_answers_what_was_accepted_and_closes_the_idle() {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let mut idle = connect(addr(&server));
     idle.write_all(GET).unwrap();
@@ -421,7 +423,7 @@ fn a_drain_that_outlasts_its_deadline_says_what_was_cut_off() {
             }
         })
         .unwrap()
-        .spawn()
+        .start()
         .unwrap();
     let mut client = connect(addr(&server));
     client.write_all(GET).unwrap();

@@ -14,8 +14,8 @@ use millpond::{Bind, CloseReason, Config, Handle, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{
-    PATIENCE, SetOnDrop, addr, connect, connect_from, exchange, passes_in_a_process_of_its_own,
-    read_all, read_answer, socket_at, until,
+    PATIENCE, SetOnDrop, Start, addr, connect, connect_from, exchange,
+    passes_in_a_process_of_its_own, read_all, read_answer, socket_at, until,
 };
 
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
@@ -33,7 +33,7 @@ fn sleeps_of(name: &str) -> Option<u64> {
 #[test]
 fn the_end_of_a_connection_does_not_wake_the_thread_that_runs_the_server() {
     let server = Server::builder().bind("tcp://127.0.0.1:0").workers(2).http(Hello).unwrap();
-    let handle = server.spawn().unwrap();
+    let handle = server.start().unwrap();
     let runner = std::thread::Builder::new().name("runs-the-server".to_owned()).spawn({
         let handle = handle.clone();
         move || handle.wait()

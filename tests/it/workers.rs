@@ -1,20 +1,20 @@
 //! What can be seen of the workers from outside, and what a request knows of its wait.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use millpond::Server;
 use millpond::http::{Request, Response};
 use millpond::pool::Doing;
+use millpond::{CloseReason, Server};
 
-use crate::support::{addr, connect, read_answer, until};
+use crate::support::{Start, TestServer, addr, connect, read_answer, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /// Handlers that wait for `()` before they answer with the time that they waited in the queue.
-fn held() -> (millpond::Handle, std::sync::mpsc::Sender<()>) {
+fn held() -> (TestServer, std::sync::mpsc::Sender<()>) {
     let (release, gate) = channel();
     let gate = Mutex::new(gate);
     let mut config = millpond::Config::default();
@@ -26,7 +26,7 @@ fn held() -> (millpond::Handle, std::sync::mpsc::Sender<()>) {
         Response::text(req.queue_wait().as_micros().to_string())
     };
     let server = Server::builder().config(config).bind("tcp://127.0.0.1:0").http(handler).unwrap();
-    (server.spawn().unwrap(), release)
+    (server.start().unwrap(), release)
 }
 
 #[test]
@@ -64,4 +64,29 @@ fn a_request_knows_how_long_it_waited_in_the_queue() {
     let (_, waited) = read_answer(&mut clients[1]);
     assert!(waited.parse::<u64>().unwrap() >= 20_000, "{waited} µs");
     handle.stop_now();
+}
+
+/// Of three connections one is with the worker, one in the queue, and one parked when the server is
+/// stopped.
+#[test]
+fn whatever_a_stopped_server_still_has_is_closed_and_counted() {
+    let (handle, release) = held();
+    let mut clients = [(); 3].map(|()| connect(addr(&handle)));
+    until("all are parked", || handle.stats().parked == 3);
+    clients[0].write_all(GET).unwrap();
+    until("the worker serves", || handle.workers()[0].doing == Doing::Serving);
+    clients[1].write_all(GET).unwrap();
+    until("the second one waits", || handle.stats().queued == 1);
+    let report = handle.stop_now();
+    assert_eq!(report.cut_off, 3);
+    for client in &mut clients[1..] {
+        // Where the request was not read yet, closing resets the connection.
+        let end = client.read(&mut [0]).map_err(|error| error.kind());
+        assert!(matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{end:?}");
+    }
+    until("both are counted", || handle.stats().closed_for(CloseReason::CutOff) == 2);
+    assert_eq!(handle.stats().live, 1);
+    // The handler ends after the server: its connection is not parked for ever.
+    release.send(()).unwrap();
+    until("the last one is counted", || handle.stats().live == 0);
 }

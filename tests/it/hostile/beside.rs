@@ -8,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use millpond::http::{Handler, Request, Response, StatusCode};
-use millpond::{Config, Handle, Server};
+use millpond::{Config, Server};
 
 use super::fleet::{Fleet, Seen};
 use super::newcomer;
-use crate::support::{addr, until};
+use crate::support::{Start, TestServer, addr, until};
 
 /// How long one of the others waits for its response.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ impl Stall {
 
 /// A server with four workers, a usual listener and an urgent one.
 pub(super) struct Attacked {
-    pub(super) server: Handle,
+    pub(super) server: TestServer,
     stall: Arc<Stall>,
     _alone: MutexGuard<'static, ()>,
 }
@@ -110,7 +110,7 @@ impl Attacked {
             .bind("tcp://127.0.0.1:0?priority=high")
             .http(asked)
             .unwrap()
-            .spawn()
+            .start()
             .unwrap();
         Self { server, stall, _alone: alone }
     }

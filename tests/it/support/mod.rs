@@ -1,6 +1,7 @@
 //! What the tests share: a client that speaks raw bytes, conditions with deadlines, child processes.
 
 pub(crate) mod daemon;
+mod server;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use millpond::Handle;
+pub(crate) use server::{Start, TestServer};
 
 /// Longer than anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,10 +92,18 @@ impl Drop for SetOnDrop<'_> {
 
 /// Waits for a condition, with a deadline.
 #[track_caller]
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_or(condition, || panic!("in vain: {what}"));
+}
+
+/// Waits for a condition, and fails as it is told to when the deadline has passed.
+#[track_caller]
+pub(crate) fn until_or(mut condition: impl FnMut() -> bool, fail: impl FnOnce()) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
+        if Instant::now() >= deadline {
+            return fail();
+        }
         std::thread::sleep(Duration::from_millis(2));
     }
 }

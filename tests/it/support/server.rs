@@ -1,0 +1,70 @@
+//! [`TestServer`]: a server of this process, whose connections are counted when a test ends.
+
+use std::ops::Deref;
+
+use millpond::{Error, Handle, Server, Stats};
+
+use super::{until, until_or};
+
+/// Starts servers that check their count of connections.
+pub(crate) trait Start {
+    /// As [`Server::spawn`], with the check.
+    fn start(self) -> Result<TestServer, Error>;
+}
+
+impl Start for Server {
+    fn start(self) -> Result<TestServer, Error> {
+        self.spawn().map(TestServer)
+    }
+}
+
+/// A running server: accepted = closed + live whenever it is asked for its [`Stats`], and closed =
+/// accepted once it has stopped, which it does with the test.
+#[derive(Debug)]
+pub(crate) struct TestServer(Handle);
+
+impl TestServer {
+    #[track_caller]
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.0.stats();
+        // The counters are read one after the other: what changes meanwhile may be counted twice, and
+        // for a moment not at all.
+        until("accepted = closed + live", || {
+            let balanced = stats.accepted <= stats.closed.iter().sum::<u64>() + stats.live as u64;
+            if !balanced {
+                stats = self.0.stats();
+            }
+            balanced
+        });
+        stats
+    }
+}
+
+impl Deref for TestServer {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.0
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.0.stop_now();
+        if std::thread::panicking() {
+            return;
+        }
+        // A connection may be in the hands of an upgraded connection's thread, or of a handler that the
+        // test has only just let go.
+        until_or(
+            || {
+                let stats = self.0.stats();
+                stats.live == 0 && stats.closed.iter().sum::<u64>() == stats.accepted
+            },
+            || {
+                let Stats { accepted, live, closed, .. } = self.0.stats();
+                panic!("accepted {accepted}, live {live}, closed by reason {closed:?}");
+            },
+        );
+    }
+}
