@@ -9,9 +9,7 @@ use millpond::http::{Request, Response};
 use millpond::service::{Echo, Hello};
 use millpond::{CloseReason, Config, Server};
 
-use crate::support::{
-    PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_answer, until,
-};
+use crate::support::{PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_answer, until};
 
 /// Every timeout of the servers below.
 const TIMEOUT: Duration = Duration::from_millis(800);
