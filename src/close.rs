@@ -35,8 +35,8 @@ pub enum CloseReason {
     BodyTimeout,
     /// The client took nothing, or too little, of an answer within the write timeout.
     WriteTimeout,
-    /// The table of connections was full, and a connection of the client that held most of it was closed
-    /// to make room for another.
+    /// The table of connections was full, and a connection of the client that held most of it was
+    /// closed to make room for another.
     MadeRoom,
     /// The bytes received were no valid request; a 4xx or 5xx was answered.
     BadRequest,

@@ -243,6 +243,11 @@ impl Controller {
         self.fairness.enter(bucket);
     }
 
+    /// The rest of what was admitted before enters again: it is no new work.
+    pub(crate) fn resumed(&self, bucket: Bucket) {
+        self.fairness.enter(bucket);
+    }
+
     /// The queue did not take it after all.
     pub(crate) fn left(&self, bucket: Bucket) {
         self.fairness.leave(bucket);

@@ -82,6 +82,9 @@ pub(crate) struct Queue<W = Work> {
     normal: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
     urgent: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
     deferred: Deferred<W>,
+    /// How much of what is in the channels was admitted before. It is the rest of an exchange, which
+    /// takes a worker next to no time: it is no part of the wait that is foretold.
+    continuing: AtomicUsize,
     pub(crate) controller: Controller,
 }
 
@@ -138,7 +141,8 @@ impl<W: Queued> Deferred<W> {
 impl<W: Queued> Queue<W> {
     pub(crate) fn new(capacity: usize, controller: Controller) -> Self {
         let deferred = Deferred::new((4 * controller.workers()).clamp(16, capacity.max(16)));
-        Self { normal: bounded(capacity), urgent: bounded(capacity), deferred, controller }
+        let (normal, urgent) = (bounded(capacity), bounded(capacity));
+        Self { normal, urgent, deferred, continuing: AtomicUsize::new(0), controller }
     }
 
     /// Puts work in, or gives it back with the reason. Never waits.
@@ -156,18 +160,26 @@ impl<W: Queued> Queue<W> {
     ) -> Result<(), (W, Refusal)> {
         let (bucket, urgent) = (work.bucket(), work.is_urgent());
         let (sender, _) = if urgent { &self.urgent } else { &self.normal };
-        if !work.is_admitted() {
+        let admitted = work.is_admitted();
+        if admitted {
+            self.continuing.fetch_add(1, Ordering::Relaxed);
+            self.controller.resumed(bucket);
+        } else {
             let aside = if urgent { 0 } else { self.deferred.len() };
-            let length = sender.len() + aside;
+            let continuing = self.continuing.load(Ordering::Relaxed);
+            let length = (sender.len() + aside).saturating_sub(continuing);
             let verdict = self.controller.admit(now, arrived, length, bucket, urgent);
             if let Verdict::Refuse(refusal) = verdict {
                 return Err((work, refusal));
             }
+            self.controller.entered(bucket);
         }
-        self.controller.entered(bucket);
         match sender.try_send(Ticket { work, entered: arrived, bucket }) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(ticket) | TrySendError::Disconnected(ticket)) => {
+                if admitted {
+                    self.continuing.fetch_sub(1, Ordering::Relaxed);
+                }
                 self.controller.left(bucket);
                 self.controller.gated();
                 Err((ticket.work, Refusal::QueueFull))
@@ -189,7 +201,7 @@ impl<W: Queued> Queue<W> {
             return Some((ticket, None));
         }
         for _ in 0..self.normal.1.len() {
-            let Ok(ticket) = self.normal.1.try_recv() else { break };
+            let Some(ticket) = self.take_any(false) else { break };
             if comes_first(&ticket) {
                 return Some((ticket, None));
             }
@@ -206,19 +218,23 @@ impl<W: Queued> Queue<W> {
 
     /// Takes work, whoever's it is and whatever it waits for.
     pub(crate) fn take_left(&self) -> Option<Ticket<W>> {
-        let usual = || self.normal.1.try_recv().ok().or_else(|| self.deferred.take(|_| true));
-        self.take_urgent().or_else(usual)
+        let usual = || self.take_any(false).or_else(|| self.deferred.take(|_| true));
+        self.take_any(true).or_else(usual)
     }
 
     /// Takes the next urgent work.
     pub(crate) fn take_urgent(&self) -> Option<Ticket<W>> {
-        self.urgent.1.try_recv().ok()
+        self.take_any(true)
     }
 
     /// Takes the next work of one of the channels, whether or not its client may have a worker.
     pub(crate) fn take_any(&self, urgent: bool) -> Option<Ticket<W>> {
         let (_, channel) = if urgent { &self.urgent } else { &self.normal };
-        channel.try_recv().ok()
+        let ticket = channel.try_recv().ok()?;
+        if ticket.work.is_admitted() {
+            self.continuing.fetch_sub(1, Ordering::Relaxed);
+        }
+        Some(ticket)
     }
 
     /// How much work waits in one of the channels.
@@ -252,8 +268,11 @@ impl<W: Queued> Queue<W> {
 
     /// Whether the work that was taken is still worth serving.
     pub(crate) fn judge(&self, ticket: &Ticket<W>, now: Instant) -> Verdict {
-        let verdict = self.controller.judge(now, ticket.entered, ticket.bucket);
-        if ticket.work.is_admitted() { Verdict::Keep } else { verdict }
+        if ticket.work.is_admitted() {
+            self.controller.left(ticket.bucket);
+            return Verdict::Keep;
+        }
+        self.controller.judge(now, ticket.entered, ticket.bucket)
     }
 
     /// Whether work is refused for its wait alone, whatever the load: it can no longer be done in
@@ -270,7 +289,12 @@ impl<W: Queued> Queue<W> {
     /// The work, if others have taken its place meanwhile.
     pub(crate) fn put_back(&self, ticket: Ticket<W>) -> Result<(), Ticket<W>> {
         let (sender, _) = if ticket.work.is_urgent() { &self.urgent } else { &self.normal };
-        sender.try_send(ticket).map_err(TrySendError::into_inner)
+        let continuing = usize::from(ticket.work.is_admitted());
+        self.continuing.fetch_add(continuing, Ordering::Relaxed);
+        sender.try_send(ticket).map_err(|error| {
+            self.continuing.fetch_sub(continuing, Ordering::Relaxed);
+            error.into_inner()
+        })
     }
 
     /// How much work waits.
@@ -279,7 +303,6 @@ impl<W: Queued> Queue<W> {
     }
 
     /// Whether any work waits.
-    #[expect(clippy::len_zero, reason = "`is_empty` leaves out what was put aside")]
     pub(crate) fn has_any(&self) -> bool {
         !self.is_empty() || self.deferred.len() > 0
     }

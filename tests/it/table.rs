@@ -268,6 +268,8 @@ fn few_descriptors() {
         .unwrap();
     for socket in &flood {
         rustix::net::connect(socket, &addr(&server)).unwrap();
+        // Of one that says nothing the kernel would take care for a while.
+        rustix::io::write(socket, b"G").unwrap();
     }
     for socket in probes {
         rustix::net::connect(&socket, &addr(&server)).unwrap();
