@@ -38,8 +38,8 @@ impl Awaited {
     }
 
     /// Whether the handler can be called, now that this much of the input has come: with the whole
-    /// body, with one that is malformed, which the handler finds out, or with one that is too long to be
-    /// waited for.
+    /// body, with one that is malformed, which the handler finds out, or with one that is too long to
+    /// be waited for.
     pub(super) fn has_come(&mut self, input: &[u8], read_ahead: usize) -> bool {
         let body = input.get(self.head..).unwrap_or_default();
         match &mut self.rest {
