@@ -2,12 +2,18 @@
 //!
 //! It runs as fast as it can and gives the same figures every time, so that the goals of overload
 //! control are checked exactly, at loads and numbers of workers that no test could put on a machine.
-//! The arrivals are those of `benches/overload`. Refusing costs nothing here, and neither does waking
-//! a worker: what they cost is the benchmark's to show.
+//! The arrivals are those of `benches/overload`. In [`tests`] handlers sleep, and refusing costs
+//! nothing, nor does waking a worker. In [`computing`] the workers, the acceptor and the
+//! monitor of a simulated [`machine`] share a [`cpu`], and all that they do costs what was measured.
 
 #[path = "../../benches/overload/arrivals.rs"]
 mod arrivals;
+mod clients;
+mod computing;
 mod controls;
+mod cpu;
+mod machine;
+mod surroundings;
 mod tests;
 
 use std::cmp::Reverse;
