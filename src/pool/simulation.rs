@@ -3,7 +3,7 @@
 //! It runs as fast as it can and gives the same figures every time, so that the goals of overload
 //! control are checked exactly, at loads and numbers of workers that no test could put on a machine.
 //! The arrivals are those of `benches/overload`. In [`tests`] handlers sleep, and refusing costs
-//! nothing, nor does waking a worker. In [`computing`] the workers, the acceptor and the
+//! nothing, nor does waking a worker. In [`computing`] and [`hostile`] the workers, the acceptor and the
 //! monitor of a simulated [`machine`] share a [`cpu`], and all that they do costs what was measured.
 
 #[path = "../../benches/overload/arrivals.rs"]
@@ -12,6 +12,7 @@ mod clients;
 mod computing;
 mod controls;
 mod cpu;
+mod hostile;
 mod machine;
 mod surroundings;
 mod tests;

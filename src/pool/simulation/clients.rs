@@ -19,7 +19,7 @@ const PROBE_AGAIN: (u64, u64) = (2_000_000, 20_000_000);
 const PATIENCE: u64 = 200_000_000;
 
 /// What a request asks for. Times are in nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     /// CPU time.
     pub(super) burn: u64,
@@ -34,12 +34,15 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn sleeps(millis: u64) -> Self {
-        Self { sleep: millis * 1_000_000, ..Self::default() }
+    pub(super) const NOTHING: Self =
+        Self { burn: 0, sleep: 0, exponential: false, client_waits: false, patience: None };
+
+    pub(super) const fn sleeps(millis: u64) -> Self {
+        Self { sleep: millis * 1_000_000, ..Self::NOTHING }
     }
 
-    pub(super) fn burns(millis: u64) -> Self {
-        Self { burn: millis * 1_000_000, ..Self::default() }
+    pub(super) const fn burns(millis: u64) -> Self {
+        Self { burn: millis * 1_000_000, ..Self::NOTHING }
     }
 }
 
@@ -139,9 +142,9 @@ impl Tally {
         self.dropped_syns += other.dropped_syns;
     }
 
-    /// The longest wait of all that were served, in milliseconds.
-    pub(super) fn worst_ms(&self) -> Option<f64> {
-        self.responses.iter().max().map(|nanos| *nanos as f64 / 1e6)
+    /// The longest wait of all that were served, in milliseconds; without end if none was.
+    pub(super) fn worst_ms(&self) -> f64 {
+        self.responses.iter().max().map_or(f64::INFINITY, |nanos| *nanos as f64 / 1e6)
     }
 
     /// The share of the requests that were served in time.
@@ -309,6 +312,15 @@ impl Clients {
                 }
             }
             Pace::Probe => self.open(index, now + PROBE_AGAIN.0),
+        }
+    }
+
+    /// The run is over: probes that are not served by now have waited until now at the least.
+    pub(super) fn finish(&mut self, now: u64) {
+        for connection in &self.connections {
+            if let Some(wanted) = connection.wanted {
+                self.tallies[connection.script.client].responses.push(now - wanted);
+            }
         }
     }
 

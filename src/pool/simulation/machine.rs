@@ -42,6 +42,7 @@ impl Setup {
     pub(super) fn run(self, scripts: &[Script], counted: (u64, u64), end: u64) -> Outcome {
         let mut machine = Machine::new(self, Clients::new(scripts, counted));
         machine.run(end);
+        machine.clients.finish(end);
         let used = |threads: std::ops::Range<usize>| {
             threads.map(|thread| machine.cpu.used(thread)).sum::<f64>() / end as f64
         };

@@ -72,7 +72,7 @@ impl Machine {
         let now = self.instant();
         let mut oldest = now;
         for _ in 0..self.queue.len() {
-            let Some((ticket, _)) = self.queue.take(|| now) else { break };
+            let Some(ticket) = self.queue.take_usual() else { break };
             let (ticket, reason) = if self.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {
