@@ -55,6 +55,8 @@ pub(super) struct Surroundings {
     pub(super) fair_workers: bool,
     /// A wait for the client is no service time.
     pub(super) client_time: bool,
+    /// A pipeline is left after as many requests as the settings say; else after 32.
+    pub(super) leaves_pipelines: bool,
 }
 
 impl Surroundings {
@@ -67,6 +69,7 @@ impl Surroundings {
         together: true,
         fair_workers: true,
         client_time: true,
+        leaves_pipelines: true,
     };
 
     /// Those of millpond 0.1.0.
@@ -79,6 +82,7 @@ impl Surroundings {
         together: false,
         fair_workers: false,
         client_time: false,
+        leaves_pipelines: false,
     };
 }
 

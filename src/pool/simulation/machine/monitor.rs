@@ -71,8 +71,8 @@ impl Machine {
         }
         let now = self.instant();
         let mut oldest = now;
-        for _ in 0..self.queue.len() {
-            let Some(ticket) = self.queue.take_usual() else { break };
+        for _ in 0..self.queue.len_of(false) {
+            let Some(ticket) = self.queue.take_any(false) else { break };
             let (ticket, reason) = if self.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {

@@ -163,14 +163,15 @@ impl Machine {
     }
 
     pub(super) fn handled(&mut self, worker: usize) {
-        let others_wait = !self.queue.is_empty();
+        let others_wait = self.queue.has_any();
         let Some(serving) = &mut self.threads[worker].serving else { return };
         let Some(request) = serving.request.take() else { return };
         serving.requests += 1;
         let (connection, requests) = (serving.connection, serving.requests as usize);
         self.clients.respond(connection, request, self.now);
         let more = !self.clients.connections[connection].input.is_empty();
-        let pipeline = self.config.limits.pipeline;
+        let leaves = self.setup.around.leaves_pipelines;
+        let pipeline = if leaves { self.config.limits.pipeline } else { 32 };
         if more && !(requests >= pipeline && others_wait) {
             self.handle(worker);
         } else {
