@@ -202,7 +202,7 @@ impl Machine {
             }
             self.end_service(worker);
             self.look(worker);
-        } else if self.queue.is_empty() {
+        } else if !self.queue.has_any() {
             self.handle(worker);
         } else {
             let taken = self.push(connection, self.now, self.now);
