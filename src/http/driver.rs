@@ -171,6 +171,7 @@ impl Seat for HttpSeat {
             Phase::Discard => CloseReason::BodyTimeout,
             Phase::Write => CloseReason::WriteTimeout,
             Phase::Linger => connection.closing.unwrap_or(CloseReason::Finished),
+            Phase::Held => CloseReason::Overloaded,
         }
     }
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::close::CloseReason;
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::Mill;
+use crate::pool::arrivals::Arrivals;
 use crate::pool::budget::Allowance;
 use crate::pool::connection::Connection;
 use crate::pool::datagrams::Inlet;
@@ -49,13 +50,23 @@ pub(crate) struct Source {
     pub(crate) protocol: u16,
     /// Its work is taken first, and refused last.
     pub(crate) urgent: bool,
-    /// When its backlog was last known to be empty: what is accepted now has come since.
-    emptied: Instant,
+    /// Since when what is accepted from it can have waited.
+    arrivals: Arrivals,
 }
 
 impl Source {
-    pub(crate) fn new(listener: Listener, protocol: u16, urgent: bool) -> Self {
-        Self { listener, protocol, urgent, emptied: Instant::now() }
+    pub(crate) fn new(listener: Listener, protocol: u16, urgent: bool, backlog: u32) -> Self {
+        let arrivals = Arrivals::new(Instant::now(), backlog);
+        Self { listener, protocol, urgent, arrivals }
+    }
+
+    fn set_backlog(&mut self, backlog: u32) {
+        match self.listener.set_backlog(backlog) {
+            Ok(()) => self.arrivals.set_backlog(backlog),
+            Err(error) => {
+                log::warn!("{}: cannot set its backlog to {backlog}: {error}", self.listener);
+            }
+        }
     }
 }
 
@@ -208,7 +219,7 @@ impl Acceptor {
         let ended = Instant::now();
         if ended.saturating_duration_since(began) > BLOCKED {
             // The poll had to wait, so that the backlogs it watched were empty until now.
-            listeners.iter().for_each(|index| self.sources[*index].emptied = ended);
+            listeners.iter().for_each(|index| self.sources[*index].arrivals.emptied(ended));
         }
         if woken {
             self.mill.ledger.acceptor.clear();
@@ -262,10 +273,8 @@ impl Acceptor {
             }
         };
         self.short_until = over_budget.then(|| now + SHORT_FOR);
-        for source in self.sources.iter().filter(|source| !source.urgent) {
-            if let Err(error) = source.listener.set_backlog(backlog) {
-                log::warn!("{}: cannot set its backlog to {backlog}: {error}", source.listener);
-            }
+        for source in self.sources.iter_mut().filter(|source| !source.urgent) {
+            source.set_backlog(backlog);
         }
     }
 
@@ -327,7 +336,7 @@ impl Acceptor {
                 }
                 Accepted::Again => {}
                 Accepted::Nobody => {
-                    self.sources[index].emptied = Instant::now();
+                    self.sources[index].arrivals.emptied(Instant::now());
                     more = false;
                     break;
                 }
@@ -392,6 +401,7 @@ impl Acceptor {
     fn push(&mut self, index: usize, stream: Stream, peer: Addr, full: bool) -> bool {
         let mill = Arc::clone(&self.mill);
         let now = Instant::now();
+        let arrived = self.sources[index].arrivals.accepted(now);
         let urgent = self.sources[index].urgent;
         let bucket = mill.queue.controller.bucket(client_key(&stream, &peer));
         let client = (!urgent).then_some(bucket);
@@ -412,7 +422,6 @@ impl Acceptor {
             connection.close(CloseReason::Overloaded);
             return false;
         }
-        let arrived = source.emptied.min(now);
         let seat = &mut self.seats[source.protocol as usize];
         mill.bring_from(Work::Connection(connection), arrived, now, seat.as_mut())
     }

@@ -27,7 +27,13 @@ pub enum Phase {
     Write,
     /// The peer's end, after this end has been shut down (lingering close).
     Linger,
+    /// The moment at which its request is refused: a client over its share that asks again at each
+    /// refusal is slowed down so.
+    Held,
 }
+
+/// How long a refusal is held back.
+const HOLD: Duration = Duration::from_millis(100);
 
 impl Phase {
     pub(crate) fn timeout(self, timeouts: &Timeouts) -> Duration {
@@ -37,6 +43,7 @@ impl Phase {
             Self::Body => timeouts.body,
             Self::Write => timeouts.write,
             Self::Discard | Self::Linger => timeouts.linger_total,
+            Self::Held => HOLD,
         }
     }
 }

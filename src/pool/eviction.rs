@@ -67,7 +67,7 @@ impl Rank {
             Phase::Idle => Self::Idle,
             Phase::Head if connection.input.is_empty() && connection.requests == 0 => Self::Silent,
             Phase::Head => Self::HalfHead,
-            Phase::Linger => Self::Ending,
+            Phase::Linger | Phase::Held => Self::Ending,
             Phase::Body | Phase::Discard | Phase::Write => Self::Midway,
         }
     }

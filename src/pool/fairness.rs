@@ -198,7 +198,17 @@ impl Fairness {
         if slow {
             return all_slow.max(mine) < most;
         }
-        mine < most || now.is_within(self.quick[index].load(Relaxed), KNOWN_FOR)
+        if now.is_within(self.quick[index].load(Relaxed), KNOWN_FOR) {
+            return true;
+        }
+        // Several clients of which nothing is known could hold all workers together.
+        let most = if self.is_mixed(now) { most.min((workers / 4).max(1)) } else { most };
+        mine < most
+    }
+
+    /// Whether there were several clients lately.
+    fn is_mixed(&self, now: Tick) -> bool {
+        now.is_within(self.mixed.load(Relaxed), MIXED_FOR)
     }
 
     /// Whether the client holds an equal part of `workers`, or more, so that the work of others comes
@@ -221,7 +231,7 @@ impl Fairness {
     /// client for a while, as it does behind a proxy. Of two or three workers one is a large part: it
     /// is kept back only once there was another client.
     fn kept_back(&self, workers: u32, now: Tick) -> u32 {
-        let mixed = now.is_within(self.mixed.load(Relaxed), MIXED_FOR);
+        let mixed = self.is_mixed(now);
         let new = now.is_within(self.began.load(Relaxed), MIXED_FOR);
         match workers {
             0 | 1 => 0,

@@ -13,6 +13,7 @@
 
 pub(crate) mod acceptor;
 pub(crate) mod activity;
+pub(crate) mod arrivals;
 pub(crate) mod budget;
 pub(crate) mod client_waits;
 pub(crate) mod connection;
@@ -379,6 +380,10 @@ fn most_connections(limit: usize) -> usize {
 }
 
 /// Turns a connection's work away, and charges the CPU time which that took.
+///
+/// Past half of the budget responses to all that is refused would take the CPU from what is served. A
+/// kept connection of a client that is over its share is then held for a moment: so loops that ask
+/// again at each refusal slow down by themselves. Any other is reset.
 pub(crate) fn refuse(
     mill: &Arc<Mill>,
     seat: &mut dyn Seat,
@@ -386,22 +391,43 @@ pub(crate) fn refuse(
     refusal: Refusal,
     now: Instant,
 ) {
+    if connection.urgent || mill.refusal_allowance(now) == Allowance::Response {
+        refuse_at_once(mill, seat, connection, refusal, now);
+        return;
+    }
     let time = ThreadTime::start();
-    if mill.refusal_allowance(now) != Allowance::Response && !connection.urgent {
+    let kept = connection.token.is_some() && !connection.is_continuing();
+    if kept && mill.queue.controller.is_over_share(connection.bucket) && !mill.is_draining() {
+        if let Some(connection) = mill.park(connection, Phase::Held, now) {
+            // Something has come meanwhile, perhaps its end.
+            refuse_at_once(mill, seat, connection, refusal, now);
+            return;
+        }
+    } else {
         mill.counters.refuse(refusal);
-        // Responses to all that is refused would take the CPU from what is served.
         connection.stream.reset_on_close();
         mill.close(connection, CloseReason::Overloaded);
-    } else {
-        let config = mill.config.load();
-        let mut served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
-        // What has said nothing yet only waits on, elsewhere.
-        if !matches!(served, Served::Park(_, Phase::Head)) {
-            mill.counters.refuse(refusal);
-            served.note_progress();
-        }
-        settle(mill, &config, seat, served, now);
     }
+    mill.charge_refusing(time.elapsed());
+}
+
+/// As [`refuse`], with a response, whatever that costs.
+pub(crate) fn refuse_at_once(
+    mill: &Arc<Mill>,
+    seat: &mut dyn Seat,
+    connection: Box<Connection>,
+    refusal: Refusal,
+    now: Instant,
+) {
+    let time = ThreadTime::start();
+    let config = mill.config.load();
+    let mut served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
+    // What has said nothing yet only waits on, elsewhere.
+    if !matches!(served, Served::Park(_, Phase::Head)) {
+        mill.counters.refuse(refusal);
+        served.note_progress();
+    }
+    settle(mill, &config, seat, served, now);
     mill.charge_refusing(time.elapsed());
 }
 

@@ -17,7 +17,7 @@ use crate::pool::parking::{BATCH, Ready};
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::report::Reporter;
-use crate::pool::{Mill, Refusal, refuse};
+use crate::pool::{Mill, Refusal, refuse, refuse_at_once};
 
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.
 const FRUITLESS: u32 = 8;
@@ -113,6 +113,10 @@ impl Monitor {
                 // A worker finds out whether the client has taken anything, and goes on if so.
                 mill.bring(Work::of(connection), now, seat.as_mut());
                 mill.call();
+                return;
+            }
+            if connection.phase == Phase::Held {
+                refuse_at_once(mill, seat.as_mut(), connection, Refusal::Unfair, now);
                 return;
             }
             let reason = seat.expire(&mut connection, &mut Turn::new(mill, &config, now));
@@ -238,7 +242,7 @@ impl Monitor {
         let wanted = |connection: &Connection| match connection.phase {
             Phase::Idle => true,
             Phase::Head => newcomers_too && connection.input.is_empty(),
-            Phase::Body | Phase::Discard | Phase::Write | Phase::Linger => false,
+            Phase::Body | Phase::Discard | Phase::Write | Phase::Linger | Phase::Held => false,
         };
         let mut idle = Vec::new();
         mill.parking.sweep(wanted, |connection| idle.push(connection));

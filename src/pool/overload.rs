@@ -204,7 +204,10 @@ impl Controller {
         let little = self.is_fair()
             && (length as f64) < self.config.workers
             && self.fairness.asks_for_nothing(bucket);
-        if wait > self.longest_wait() && !little {
+        if little && wait <= self.burst_wait() {
+            return None;
+        }
+        if wait > self.longest_wait() {
             return Some(Refusal::Deadline);
         }
         if urgent {
@@ -311,6 +314,11 @@ impl Controller {
     pub(crate) fn may_serve(&self, bucket: Bucket, now: Instant) -> bool {
         !self.is_fair()
             || self.fairness.may_serve(bucket, self.config.workers as u32, self.tick(now))
+    }
+
+    /// Whether the client asks for more than its share.
+    pub(crate) fn is_over_share(&self, bucket: Bucket) -> bool {
+        self.is_fair() && self.is_overloaded() && self.fairness.is_greedy(bucket)
     }
 
     /// Whether the work of others, if there is any, comes before this client's.

@@ -165,7 +165,9 @@ impl<W: Queued> Queue<W> {
             self.continuing.fetch_add(1, Ordering::Relaxed);
             self.controller.resumed(bucket);
         } else {
-            let aside = if urgent { 0 } else { self.deferred.len() };
+            // What was put aside comes before the work of those who hold their part, and no other's.
+            let behind = !urgent && self.controller.yields(bucket);
+            let aside = if behind { self.deferred.len() } else { 0 };
             let continuing = self.continuing.load(Ordering::Relaxed);
             let length = (sender.len() + aside).saturating_sub(continuing);
             let verdict = self.controller.admit(now, arrived, length, bucket, urgent);

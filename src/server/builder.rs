@@ -211,7 +211,8 @@ impl Builder {
                             listener.defer_accept(defer);
                         }
                         places.push((listener.local_addr().ok(), listener.endpoint_text()));
-                        sources.push(Source::new(listener, protocol, urgent));
+                        let backlog = self.config.pool.backlog;
+                        sources.push(Source::new(listener, protocol, urgent, backlog));
                     }
                 }
                 Part::Datagrams(handler) => {

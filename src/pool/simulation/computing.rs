@@ -139,8 +139,9 @@ fn eight_workers_reach_the_goals() {
 
 #[test]
 fn eight_workers_more_or_less_reach_the_goals() {
-    // Services alone take up to 150 ms, and at the capacity a burst may wait for 128 ms.
-    reaches_all(8, Service::Exponential, &[("late", 1.0)]);
+    // Services alone take up to 150 ms, and at the capacity a burst may wait for 128 ms: 2.5 % are late
+    // then, and 1.04 % at 20x.
+    reaches_all(8, Service::Exponential, &[("late", 1.0), ("late", 20.0)]);
 }
 
 /// The surroundings of 0.1.0 must miss the goals: these, at these multiples.

@@ -139,12 +139,17 @@ enum Step {
 struct Refusing {
     connection: usize,
     reset: bool,
+    /// The response is held back, as the client is over its share and its connection is kept.
+    held: bool,
     cost: u64,
     reason: Refusal,
     /// When its batch began.
     began: u64,
     then: Step,
 }
+
+/// As in `connection.rs`.
+const HOLD: u64 = 100_000_000;
 
 #[derive(Debug)]
 struct Thread {
@@ -347,17 +352,23 @@ impl Machine {
         began: u64,
         then: Step,
     ) {
-        let reset = self.budget.resets(self.instant());
+        let cheap = self.budget.resets(self.instant());
+        let held = cheap
+            && self.setup.around.together
+            && thread != self.acceptor()
+            && self.queue.controller.is_over_share(self.clients.bucket(connection));
+        let reset = cheap && !held;
         let cost = if reset { self.setup.costs.reset } else { self.setup.costs.refuse };
         self.threads[thread].refusing =
-            Some(Refusing { connection, reset, cost, reason, began, then });
+            Some(Refusing { connection, reset, held, cost, reason, began, then });
         self.run_for(thread, cost, Step::Refused);
     }
 
     fn refused(&mut self, thread: usize) {
         let Some(refusing) = self.threads[thread].refusing.take() else { return };
         self.budget.charge(self.instant(), refusing.cost, self.now - refusing.began);
-        self.clients.refuse(refusing.connection, refusing.reset, refusing.reason, self.now);
+        let at = self.now + if refusing.held { HOLD } else { 0 };
+        self.clients.refuse(refusing.connection, refusing.reset, refusing.reason, at);
         self.threads[thread].step = refusing.then;
         self.go_on(thread);
     }

@@ -1,6 +1,9 @@
 //! What the acceptor does, as in `acceptor.rs`, with one listener and a table that is never full.
 
+use std::time::Instant;
+
 use super::{Machine, Step};
+use crate::pool::arrivals::Arrivals;
 use crate::pool::budget::Allowance;
 
 /// As there.
@@ -11,8 +14,8 @@ const BLOCKED: u64 = 200_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Acceptor {
-    /// When the backlog was last known to be empty.
-    emptied: u64,
+    /// What is known of the backlog.
+    arrivals: Option<Arrivals>,
     short_until: Option<u64>,
     refuses: bool,
     /// When it last began to poll.
@@ -32,8 +35,17 @@ impl Machine {
         }
     }
 
+    fn arrivals(&mut self) -> &mut Arrivals {
+        let (epoch, backlog) = (self.epoch, self.config.pool.backlog);
+        self.acceptor.arrivals.get_or_insert_with(|| Arrivals::new(epoch, backlog))
+    }
+
+    fn since_epoch(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.epoch).as_nanos() as u64
+    }
+
     /// The acceptor's index among the threads.
-    fn acceptor(&self) -> usize {
+    pub(super) fn acceptor(&self) -> usize {
         self.setup.workers
     }
 
@@ -69,11 +81,16 @@ impl Machine {
     }
 
     fn fit_backlog(&mut self, over_budget: bool) {
+        let before = self.backlog_limit();
         let until = &mut self.acceptor.short_until;
         if over_budget && self.setup.around.short_backlog {
             *until = Some(self.now + SHORT_FOR);
         } else if until.is_some_and(|until| self.now >= until) {
             *until = None;
+        }
+        let limit = self.backlog_limit();
+        if limit != before {
+            self.arrivals().set_backlog(limit as u32);
         }
     }
 
@@ -85,7 +102,8 @@ impl Machine {
     pub(super) fn round(&mut self) {
         let together = self.acceptor.refuses && self.setup.around.together;
         if !together && self.now - self.acceptor.polled > BLOCKED {
-            self.acceptor.emptied = self.now;
+            let now = self.instant();
+            self.arrivals().emptied(now);
         }
         self.acceptor.refuses = false;
         self.acceptor.overloaded = self.queue.controller.is_overloaded();
@@ -99,7 +117,8 @@ impl Machine {
         if self.acceptor.accepted >= ROUND || paused || self.is_held_back() {
             self.end_round();
         } else if self.backlog.is_empty() {
-            self.acceptor.emptied = self.now;
+            let now = self.instant();
+            self.arrivals().emptied(now);
             self.end_round();
         } else {
             self.run_for(self.acceptor(), self.setup.costs.accept, Step::Accepted);
@@ -110,7 +129,9 @@ impl Machine {
         let Some(connection) = self.backlog.pop_front() else { return self.end_round() };
         self.acceptor.accepted += 1;
         let counted = self.setup.around.counts_backlog;
-        let arrived = if counted { self.acceptor.emptied } else { self.now };
+        let now = self.instant();
+        let arrived = self.arrivals().accepted(now);
+        let arrived = if counted { self.since_epoch(arrived) } else { self.now };
         if let Err(reason) = self.push(connection, arrived, self.now) {
             self.refuse(self.acceptor(), (connection, reason), self.now, Step::Accept);
             return;
