@@ -271,8 +271,8 @@ impl Exchange {
     /// (RFC 9110 §10.1.1).
     ///
     /// # Errors
-    /// Those of [`flush`](Self::flush); `BrokenPipe` if the response has begun. A thread of the handler's
-    /// may still read then, and the client is never to be told to send.
+    /// Those of [`flush`](Self::flush); `BrokenPipe` if the response has begun. A thread of the
+    /// handler's may still read then, and the client is never to be told to send.
     fn send_continue(&mut self) -> io::Result<()> {
         if self.expects_continue && self.responding {
             return Err(io::ErrorKind::BrokenPipe.into());

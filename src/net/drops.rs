@@ -57,8 +57,8 @@ fn drops(line: &str, inode: &str) -> Option<u64> {
 mod tests {
     #[test]
     fn the_last_column_counts_the_drops_of_the_inode() {
-        let line = " 1107: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000 0        \
-                    0 4711 2 0000000000000000 42";
+        let line = " 1107: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 \
+                    00000000 0        0 4711 2 0000000000000000 42";
         assert_eq!(super::drops(line, "4711"), Some(42));
         assert_eq!(super::drops(line, "42"), None);
         assert_eq!(super::drops("  sl  local_address rem_address", "4711"), None);

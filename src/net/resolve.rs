@@ -162,7 +162,8 @@ pub(super) fn bind_each<T>(
                 Err(refusal) => refusals.push((addr, refusal)),
             }
         }
-        // An address of the name that is another machine's, or of a version of IP that this one has not.
+        // An address of the name that is another machine's, or of a version of IP that this one has
+        // not.
         let (absent, wrong): (Vec<_>, Vec<_>) =
             refusals.into_iter().partition(|(_, refusal)| is_absent(&refusal.reason));
         if wrong.is_empty() && !bound.is_empty() {

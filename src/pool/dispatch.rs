@@ -383,7 +383,8 @@ mod tests {
     fn a_deadline_that_comes_as_the_monitor_goes_to_sleep_ends_its_sleep() {
         let dispatch = Dispatch::new(1);
         dispatch.enrol_monitor();
-        // Were its wait known before it is announced, nobody would rouse it, and it would sleep for ever.
+        // Were its wait known before it is announced, nobody would rouse it, and it would sleep for
+        // ever.
         let nearer = || {
             dispatch.rouse_monitor();
             None

@@ -1,8 +1,8 @@
 //! What a panic costs: the connection in hand, and nothing else.
 //!
-//! Protocols are other people's code, and run on the workers, on the acceptor (which refuses) and on the
-//! monitor (which ends what is overdue). A [`GuardedSeat`] catches what they do wrong. For everything
-//! else each thread runs in [`persist`], so that none ends while the server seems to run.
+//! Protocols are other people's code, and run on the workers, on the acceptor (which refuses) and on
+//! the monitor (which ends what is overdue). A [`GuardedSeat`] catches what they do wrong. For
+//! everything else each thread runs in [`persist`], so that none ends while the server seems to run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

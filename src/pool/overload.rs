@@ -215,8 +215,8 @@ impl Controller {
         }
         let limit = self.state.limit.load(Relaxed);
         let overloaded = limit != u64::MAX;
-        // What has waited elsewhere although there is no overload had to wait for something else, such as
-        // descriptors, and all the more should not be refused now.
+        // What has waited elsewhere although there is no overload had to wait for something else, such
+        // as descriptors, and all the more should not be refused now.
         let wait = if overloaded { wait } else { ahead };
         // For clients that ask for little there is more room: of that for a burst a fifth is theirs.
         let (usual, modest) = match (overloaded, self.burst_wait()) {

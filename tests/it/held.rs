@@ -8,9 +8,9 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
-use millpond::{Bind, Config, Handle, Refusal, Server};
+use millpond::{Bind, Config, Refusal, Server};
 
-use crate::support::{SetOnDrop, addr, connect, read_answer, until};
+use crate::support::{SetOnDrop, Start, TestServer, addr, connect, read_answer, until};
 
 /// Handlers of `/held` wait until it is opened, at the end of the test.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Drop for Open {
 struct Open(Arc<Gate>);
 
 /// One worker, an ordinary listener and an urgent one.
-fn server(config: Config) -> (Handle, [SocketAddr; 2], Open) {
+fn server(config: Config) -> (TestServer, [SocketAddr; 2], Open) {
     let gate = Arc::new(Gate::default());
     let held = Arc::clone(&gate);
     let handler = move |req: &mut Request| {
@@ -49,7 +49,7 @@ fn server(config: Config) -> (Handle, [SocketAddr; 2], Open) {
     };
     let builder = Server::builder().config(config).workers(1).bind("tcp://127.0.0.1:0");
     let builder = builder.bind(Bind::to("tcp://127.0.0.1:0").urgent());
-    let server = builder.http(handler).unwrap().spawn().unwrap();
+    let server = builder.http(handler).unwrap().start().unwrap();
     let urgent = server.local_addrs()[1].as_socket().unwrap();
     let addrs = [addr(&server), urgent];
     (server, addrs, Open(gate))

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use millpond::http::{Body, Request, Response};
 use millpond::pool::Doing;
-use millpond::{CloseReason, Config, Handle, Server};
+use millpond::{CloseReason, Config, Server};
 
 use crate::http_common::GET;
-use crate::support::{PATIENCE, addr, connect, read_answer, until};
+use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_answer, until};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -27,18 +27,18 @@ pub(crate) fn patient(workers: usize) -> Config {
     config
 }
 
-pub(crate) fn serve(config: Config, handler: impl millpond::http::Handler) -> Handle {
+pub(crate) fn serve(config: Config, handler: impl millpond::http::Handler) -> TestServer {
     Server::builder()
         .config(config)
         .bind("tcp://127.0.0.1:0")
         .http(handler)
         .unwrap()
-        .spawn()
+        .start()
         .unwrap()
 }
 
 /// How many workers have a connection in hand.
-pub(crate) fn held(server: &Handle) -> usize {
+pub(crate) fn held(server: &TestServer) -> usize {
     server.workers().iter().filter(|worker| worker.doing == Doing::Serving).count()
 }
 
@@ -93,7 +93,7 @@ fn pipelining_clients_that_do_not_read_hold_no_worker() {
 
 /// One worker that notes each path, and is held by `/hold` until it is released.
 struct Turns {
-    server: Handle,
+    server: TestServer,
     paths: Arc<Mutex<Vec<String>>>,
     hold: Arc<AtomicBool>,
 }

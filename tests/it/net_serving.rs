@@ -517,7 +517,7 @@ fn both_wildcards_share_a_port_and_what_cannot_is_named() {
         binds.serve(&echo())
     };
     for order in [[&six, &four], [&four, &six]] {
-        let handle = server(&[order[0], order[1]]).unwrap().spawn().unwrap();
+        let handle = server(&[order[0], order[1]]).unwrap().start().unwrap();
         for host in ["127.0.0.1", "::1"] {
             TcpStream::connect((host, free)).unwrap();
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use millpond::http::{HeaderValue, Request, Response, Upgraded};
 use millpond::pool::{Connection, Phase, Protocol, Refusal, Seat, Served, Turn};
-use millpond::{CloseReason, Config, Handle, Server};
+use millpond::{CloseReason, Config, Server};
 
-use crate::support::{PATIENCE, addr, connect, until};
+use crate::support::{PATIENCE, Start, TestServer, addr, connect, until};
 
 /// Where the protocol below panics, if anywhere.
 #[derive(Debug, Default)]
@@ -77,10 +77,10 @@ impl Seat for FaultySeat {
     }
 }
 
-fn serve(config: Config) -> (Handle, Arc<Faults>) {
+fn serve(config: Config) -> (TestServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    let server = builder.protocol(Faulty(Arc::clone(&faults))).unwrap().spawn().unwrap();
+    let server = builder.protocol(Faulty(Arc::clone(&faults))).unwrap().start().unwrap();
     (server, faults)
 }
 
@@ -100,7 +100,7 @@ fn echoes(client: &mut TcpStream) {
 }
 
 /// Everybody is still there, and everything is counted.
-fn all_is_well(server: &Handle, panics: u64) {
+fn all_is_well(server: &TestServer, panics: u64) {
     for _ in 0..10 {
         // With a queue this short, a newcomer may be refused.
         until("a newcomer is served", || {
@@ -234,7 +234,7 @@ fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_place() {
         }
     };
     let builder = Server::builder().config(one_worker()).bind("tcp://127.0.0.1:0");
-    let server = builder.http(handler).unwrap().spawn().unwrap();
+    let server = builder.http(handler).unwrap().start().unwrap();
     let mut upgraded = Vec::new();
     let mut kept = Vec::new();
     for round in 0..10 {

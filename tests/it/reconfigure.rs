@@ -57,7 +57,7 @@ fn a_raised_limit_on_connections_lets_those_in_who_wait() {
         }
         Response::text("0")
     };
-    let handle = builder.http(handler).unwrap().spawn().unwrap();
+    let handle = builder.http(handler).unwrap().start().unwrap();
     // One that only waits would be closed for the second.
     let mut first = connect(addr(&handle));
     first.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

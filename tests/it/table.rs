@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use millpond::http::{Body, Request, Response};
 use millpond::service::Hello;
-use millpond::{Bind, CloseReason, Config, Handle, Server};
+use millpond::{Bind, CloseReason, Config, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{
-    PATIENCE, SetOnDrop, Start, addr, connect, connect_from, exchange,
+    PATIENCE, SetOnDrop, Start, TestServer, addr, connect, connect_from, exchange,
     passes_in_a_process_of_its_own, read_all, read_answer, socket_at, until,
 };
 
@@ -106,7 +106,7 @@ impl Kind {
 }
 
 /// A server with an ordinary listener and an urgent one. `/held` waits at the gate.
-fn small_table(gate: &Arc<Barrier>) -> Handle {
+fn small_table(gate: &Arc<Barrier>) -> TestServer {
     let mut config = Config::default();
     config.pool.workers = 4;
     config.limits.connections = PLACES;
@@ -124,7 +124,7 @@ fn small_table(gate: &Arc<Barrier>) -> Handle {
         _ => Response::text("small"),
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    builder.bind(Bind::to("tcp://127.0.0.1:0").urgent()).http(handler).unwrap().spawn().unwrap()
+    builder.bind(Bind::to("tcp://127.0.0.1:0").urgent()).http(handler).unwrap().start().unwrap()
 }
 
 /// A probe is answered, on a connection of its own.
@@ -228,7 +228,7 @@ fn a_table_full_of_connections_in_service_keeps_places_for_urgent_ones() {
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
     let builder = builder.bind(Bind::to("tcp://127.0.0.1:0").urgent());
-    let server = builder.http(handler).unwrap().spawn().unwrap();
+    let server = builder.http(handler).unwrap().start().unwrap();
     let urgent = server.local_addrs()[1].as_socket().unwrap();
     let mut held: Vec<_> = (0..WORKERS).map(|_| connect_from(PROBE, addr(&server))).collect();
     for client in &mut held {
@@ -305,7 +305,7 @@ fn downloads_end(queue: usize, clients: usize, flood: usize) {
         _ => Response::text("small"),
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    let server = builder.http(handler).unwrap().spawn().unwrap();
+    let server = builder.http(handler).unwrap().start().unwrap();
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..flood {
@@ -315,8 +315,10 @@ fn downloads_end(queue: usize, clients: usize, flood: usize) {
                     // It may be refused at any time.
                     while !ended.load(Ordering::Relaxed)
                         && client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok()
-                        && client.read(&mut [0; 1024]).is_ok_and(|count| count > 0)
                     {
+                        if !client.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {
+                            break;
+                        }
                     }
                 }
             });

@@ -95,13 +95,12 @@ const CORE: &[&str] = &[
     "pool/overload",
     "pool/fairness",
     "pool/load",
-    "pool/budget",
     "pool/histogram",
 ];
 
 #[test]
 fn the_core_knows_no_socket_no_clock_and_no_thread() {
-    let core = library(CORE, 16);
+    let core = library(CORE, 15);
     for source in &core {
         for path in source.paths() {
             let path = path.join("::");
