@@ -52,6 +52,8 @@ fn hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -69,6 +71,28 @@ mod tests {
             ("%00", Some("\0")),
         ] {
             assert_eq!(decode(sent).as_deref(), meant, "{sent}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_escaped_is_what_was_meant(text in any::<String>(), all in any::<bool>()) {
+            let escape = |byte: u8| match byte {
+                b'a'..=b'z' if !all => char::from(byte).to_string(),
+                _ => format!("%{byte:02x}"),
+            };
+            let sent: String = text.bytes().map(escape).collect();
+            let decoded = decode(&sent);
+            prop_assert_eq!(decoded.as_deref(), Some(&*text));
+        }
+
+        #[test]
+        fn any_path_is_decoded_or_is_not(path in "[%a-f0-9é/]{0,40}") {
+            if let Some(decoded) = decode(&path) {
+                prop_assert!(decoded.len() <= path.len());
+            }
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) fn parse(value: &[u8]) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -49,6 +51,22 @@ mod tests {
             ("nan", None),
         ] {
             assert_eq!(parse(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn milliseconds_are_read_as_they_were_written(millis in 0_u64..1_000_000_000) {
+            let expected = Duration::from_millis(millis);
+            let read = parse(format!("{millis}ms").as_bytes()).unwrap();
+            prop_assert!(read.abs_diff(expected) < Duration::from_micros(1), "{read:?}");
+        }
+
+        #[test]
+        fn any_value_is_read_or_says_nothing(value in "[-+0-9.a-zA-Z ]{0,20}") {
+            let _ = parse(value.as_bytes());
         }
     }
 }

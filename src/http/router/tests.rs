@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::http::{Body, Next};
 
@@ -149,4 +151,21 @@ fn a_body_for_nothing_is_refused_beforehand() {
     };
     assert_eq!(asked("/"), None);
     assert_eq!(asked("/nowhere"), Some(StatusCode::NOT_FOUND));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_catch_all_has_the_rest_whatever_it_is(rest in "[a-z/.%0-9]{0,20}") {
+        let router = Router::new().get("/files/{*rest}", |request: &mut Request| {
+            Response::text(request.param("rest").unwrap_or("none").to_owned())
+        });
+        let (status, _, text) = ask(&router, "GET", &format!("/files/{rest}"));
+        if rest.contains('%') {
+            prop_assert!(status == 200 || status == 400, "{}", status);
+        } else {
+            prop_assert_eq!((status, text), (200, rest));
+        }
+    }
 }
