@@ -186,7 +186,10 @@ impl Fairness {
     /// Some workers are kept from clients whose services are slow, and from each client alone of which
     /// nothing is known yet: no one can tell how long the next service will take, and clients that
     /// come a moment later must not wait for its end.
-    pub(crate) fn may_serve(&self, bucket: Bucket, workers: u32, now: Tick) -> bool {
+    ///
+    /// `patient`: the work has waited for a moment. Other clients have had their first worker then, so
+    /// that one more does them no harm as long as some are kept back.
+    pub(crate) fn may_serve(&self, bucket: Bucket, workers: u32, now: Tick, patient: bool) -> bool {
         let index = usize::from(bucket.0);
         let mine = self.in_service[index].load(Relaxed);
         let all_slow = self.busy_slow.load(Relaxed);
@@ -202,8 +205,8 @@ impl Fairness {
             return true;
         }
         // Several clients of which nothing is known could hold all workers together.
-        let most = if self.is_mixed(now) { most.min((workers / 4).max(1)) } else { most };
-        mine < most
+        let few = if self.is_mixed(now) { most.min((workers / 4).max(1)) } else { most };
+        mine < few || (patient && mine < most && self.busy() < most)
     }
 
     /// Whether there were several clients lately.
@@ -380,14 +383,29 @@ mod tests {
         let fairness = Fairness::new();
         known(&fairness, Bucket(3), true, now);
         let held = serve(&fairness, a, 3, now);
-        assert!(!fairness.may_serve(a, 4, now), "nothing is known of it");
-        assert!(fairness.may_serve(Bucket(2), 4, now));
+        assert!(!fairness.may_serve(a, 4, now, false), "nothing is known of it");
+        assert!(fairness.may_serve(Bucket(2), 4, now, false));
         held.into_iter().for_each(|it| fairness.end_service(it, now, None));
         known(&fairness, a, true, now);
         let _held = serve(&fairness, a, 3, now);
-        assert!(fairness.may_serve(a, 4, now));
+        assert!(fairness.may_serve(a, 4, now, false));
         known(&fairness, Bucket(3), true, Tick(10 + KNOWN_FOR));
-        assert!(!fairness.may_serve(a, 4, Tick(10 + KNOWN_FOR + 1)), "that was long ago");
+        assert!(!fairness.may_serve(a, 4, Tick(10 + KNOWN_FOR + 1), false), "that was long ago");
+    }
+
+    #[test]
+    fn an_unknown_client_beside_others_gets_free_workers_after_a_moment() {
+        let (a, now) = (Bucket(1), Tick(10));
+        let fairness = Fairness::new();
+        known(&fairness, Bucket(2), true, now);
+        let mut held = serve(&fairness, a, 1, now);
+        assert!(!fairness.may_serve(a, 4, now, false), "a quarter of the workers");
+        assert!(fairness.may_serve(a, 4, now, true));
+        held.extend(serve(&fairness, a, 2, now));
+        assert!(!fairness.may_serve(a, 4, now, true), "one is kept back");
+        held.pop().into_iter().for_each(|it| fairness.end_service(it, now, None));
+        let _other = serve(&fairness, Bucket(2), 1, now);
+        assert!(!fairness.may_serve(a, 4, now, true), "as many are busy as may be");
     }
 
     #[test]
@@ -397,11 +415,11 @@ mod tests {
         known(&fairness, a, false, now);
         known(&fairness, b, false, now);
         let _a = serve(&fairness, a, 2, now);
-        assert!(fairness.may_serve(b, 4, now));
+        assert!(fairness.may_serve(b, 4, now, false));
         let _b = serve(&fairness, b, 1, now);
-        assert!(!fairness.may_serve(a, 4, now) && !fairness.may_serve(b, 4, now));
-        assert!(fairness.may_serve(Bucket(3), 4, now));
-        assert!(fairness.may_serve(b, 4, Tick(10 + SLOW_FOR + 1)), "that was long ago");
+        assert!(!fairness.may_serve(a, 4, now, false) && !fairness.may_serve(b, 4, now, false));
+        assert!(fairness.may_serve(Bucket(3), 4, now, false));
+        assert!(fairness.may_serve(b, 4, Tick(10 + SLOW_FOR + 1), false), "that was long ago");
     }
 
     #[test]
@@ -410,11 +428,11 @@ mod tests {
         for (workers, alone) in [(1, true), (2, true), (3, true), (4, false)] {
             let fairness = Fairness::new();
             let _held = serve(&fairness, a, workers as usize - 1, now);
-            assert_eq!(fairness.may_serve(a, workers, now), alone, "{workers}");
+            assert_eq!(fairness.may_serve(a, workers, now, false), alone, "{workers}");
             let later = Tick(10 + MIXED_FOR + 1);
-            assert!(fairness.may_serve(a, workers, later), "{workers}: it has been alone");
+            assert!(fairness.may_serve(a, workers, later, false), "{workers}: it has been alone");
             known(&fairness, Bucket(2), true, now);
-            assert_eq!(fairness.may_serve(a, workers, now), workers == 1, "{workers}");
+            assert_eq!(fairness.may_serve(a, workers, now, false), workers == 1, "{workers}");
         }
     }
 

@@ -138,7 +138,7 @@ impl Monitor {
             if !mill.dispatch.wake_one() {
                 self.lead();
             }
-        } else if !moved && !mill.queue.is_empty() && mill.dispatch.call_again() {
+        } else if !moved && mill.queue.has_work(now) && mill.dispatch.call_again() {
             mill.parking.nudge();
         }
         self.shed_deferred(now);

@@ -35,6 +35,8 @@ const STALE: u64 = 3;
 /// to take so many times as long as services usually do.
 const SLOW: u64 = 100_000_000;
 const OUTLYING: f64 = 8.0;
+/// The wait after which work of a client that is not known yet may have one of the free workers.
+const PATIENT: Duration = Duration::from_millis(50);
 /// The longest, in nanoseconds, until one request may again try against the estimate.
 const TRY_AGAIN: u64 = 1_000_000_000;
 /// From so many mean services on, a request counts as several.
@@ -309,11 +311,12 @@ impl Controller {
             && tried.compare_exchange(before, now, Relaxed, Relaxed).is_ok()
     }
 
-    /// Whether a worker may serve this client now, or others come first: see
+    /// Whether a worker may serve this client now, whose work has `waited`: see
     /// [`Fairness::may_serve`].
-    pub(crate) fn may_serve(&self, bucket: Bucket, now: Instant) -> bool {
-        !self.is_fair()
-            || self.fairness.may_serve(bucket, self.config.workers as u32, self.tick(now))
+    pub(crate) fn may_serve(&self, bucket: Bucket, waited: Duration, now: Instant) -> bool {
+        let workers = self.config.workers as u32;
+        let patient = waited >= PATIENT;
+        !self.is_fair() || self.fairness.may_serve(bucket, workers, self.tick(now), patient)
     }
 
     /// Whether the client asks for more than its share.

@@ -251,7 +251,8 @@ impl<W: Queued> Queue<W> {
     }
 
     fn may_be_served(&self, ticket: &Ticket<W>, now: Instant) -> bool {
-        ticket.work.is_admitted() || self.controller.may_serve(ticket.bucket, now)
+        let waited = now.saturating_duration_since(ticket.entered);
+        ticket.work.is_admitted() || self.controller.may_serve(ticket.bucket, waited, now)
     }
 
     fn yields(&self, ticket: &Ticket<W>) -> bool {

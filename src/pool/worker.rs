@@ -182,7 +182,7 @@ impl Worker {
         if let Some(connection) = first {
             mill.dispatch.share(found);
             mill.counters.turn(self.index);
-            if mill.queue.controller.may_serve(connection.bucket, now) {
+            if mill.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
                 self.serve(connection, now, Duration::ZERO);
             } else {
                 // Others come first: the queue puts it aside.

@@ -97,7 +97,7 @@ impl Machine {
         }
         self.turns += 1;
         let bucket = self.clients.bucket(first);
-        if self.queue.controller.may_serve(bucket, self.at(batch)) {
+        if self.queue.controller.may_serve(bucket, Duration::ZERO, self.at(batch)) {
             self.serve(thread, first, batch, 0);
         } else {
             match self.push(first, batch, batch) {
