@@ -11,6 +11,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,8 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// A connection that has waited for less than this is taken to be active, and is closed last.
 const ACTIVE: Duration = Duration::from_secs(1);
 
-/// How old a plan may be that would have a client give way which holds no more than the newcomer's, for
-/// each slot that a look covers: about ten times what the look takes.
+/// How old a plan may be that would have a client give way which holds little, or less than the
+/// newcomer's, for each slot that a look covers: about ten times what the look takes.
 const FRESH: Duration = Duration::from_micros(1);
 
 /// A client that holds no more than so many connections is not turned away for the sake of clients that
@@ -138,6 +139,15 @@ fn plan<B: Copy + Ord>(
     planned
 }
 
+/// The slots of one look that begins at `cursor`, at most [`LOOK`] of `used`, and where the next begins.
+fn parts(cursor: u32, used: u32) -> ([Range<u32>; 2], u32) {
+    let count = used.min(LOOK);
+    let start = if cursor < used { cursor } else { 0 };
+    let end = used.min(start + count);
+    let rest = count - (end - start);
+    ([start..end, 0..rest], if rest > 0 { rest } else { end })
+}
+
 /// What is planned to be closed. It belongs to the acceptor.
 #[derive(Debug)]
 pub(crate) struct Eviction {
@@ -198,10 +208,16 @@ impl Eviction {
             }
             let Some(candidate) = self.planned.pop() else { return Evicted::Nothing };
             let held = mill.ledger.held(candidate.bucket);
+            let own = for_client == Some(candidate.bucket);
+            // Of clients that hold about the same, one may have a little more than the others.
+            let fair = own || demand <= held + held / 8 + 1;
             let fresh_for = FRESH * mill.parking.used().min(LOOK);
             let is_fresh = |at: Instant| now.saturating_duration_since(at) <= fresh_for;
-            let decided = demand < held || self.planned_at.is_some_and(is_fresh);
-            if !decided && !std::mem::replace(&mut looked_again, true) {
+            let sure = fair && (held > MODEST || demand < held);
+            if !sure
+                && !self.planned_at.is_some_and(is_fresh)
+                && !std::mem::replace(&mut looked_again, true)
+            {
                 // Connections of a client that holds more may have come to wait since.
                 self.look(mill, now);
                 continue;
@@ -212,7 +228,7 @@ impl Eviction {
                 self.planned.push(candidate);
                 return Evicted::Nothing;
             }
-            if demand > held.max(MODEST) && for_client != Some(candidate.bucket) {
+            if !fair && demand > MODEST {
                 self.planned.push(candidate);
                 return Evicted::Unfair;
             }
@@ -240,12 +256,13 @@ impl Eviction {
         let mut looked = 0;
         // In a large table, up to the first part in which there is anything.
         while found.is_empty() && looked < used {
-            let start = if self.cursor < used { self.cursor } else { 0 };
-            let end = used.min(start.saturating_add(LOOK));
-            found = mill.parking.waiting(start..end);
+            let (parts, next) = parts(self.cursor, used);
+            for part in parts {
+                looked += part.end - part.start;
+                found.extend(mill.parking.waiting(part));
+            }
             found.retain(|candidate| self.urgent || !candidate.urgent);
-            looked += end - start;
-            self.cursor = end;
+            self.cursor = next;
         }
         let count = found.len().div_ceil(PLANNED);
         self.planned = plan(found, count, now, |bucket| mill.ledger.held(bucket));
@@ -340,6 +357,21 @@ mod tests {
         assert_plan(&[], &[]);
         let none: Vec<Candidate<u32>> = Vec::new();
         assert!(plan(none, 5, Instant::now(), |_| 1).is_empty());
+    }
+
+    #[test]
+    fn a_look_covers_the_whole_table_or_a_part_of_it_in_turn() {
+        for (cursor, used, expected) in [
+            (0, 0, ([0..0, 0..0], 0)),
+            (0, 100, ([0..100, 0..0], 100)),
+            // It has grown since, and is looked at as a whole all the same.
+            (100, 101, ([100..101, 0..100], 100)),
+            (0, 40_000, ([0..LOOK, 0..0], LOOK)),
+            (2 * LOOK, 40_000, ([2 * LOOK..40_000, 0..3 * LOOK - 40_000], 3 * LOOK - 40_000)),
+            (50_000, 40_000, ([0..LOOK, 0..0], LOOK)),
+        ] {
+            assert_eq!(parts(cursor, used), expected, "{cursor} of {used}");
+        }
     }
 
     #[test]

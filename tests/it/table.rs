@@ -148,6 +148,7 @@ fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
     held.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     // A client that holds less than its share keeps what it has.
     let mut kept = connect_from(PROBE, addrs[0]);
+    Kind::Idle.begin(&mut kept);
     let is_one = sources.len() == 1;
     let mut flood: Vec<TcpStream> = Vec::new();
     for index in 0..PLACES * 2 {
