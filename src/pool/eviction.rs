@@ -139,7 +139,8 @@ fn plan<B: Copy + Ord>(
     planned
 }
 
-/// The slots of one look that begins at `cursor`, at most [`LOOK`] of `used`, and where the next begins.
+/// The slots of one look that begins at `cursor`, at most [`LOOK`] of `used`, and where the next one
+/// begins.
 fn parts(cursor: u32, used: u32) -> ([Range<u32>; 2], u32) {
     let count = used.min(LOOK);
     let start = if cursor < used { cursor } else { 0 };
