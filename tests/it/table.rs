@@ -143,8 +143,8 @@ fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
     let gate = Arc::new(Barrier::new(2));
     let server = small_table(&gate);
     let addrs: Vec<_> = server.local_addrs().iter().map(|addr| addr.as_socket().unwrap()).collect();
-    // What is in service is never closed, whoever asked for it, and whatever it takes.
-    let mut held = connect_from(sources[0], addrs[0]);
+    // What is in service is never closed, however long it takes.
+    let mut held = connect_from([127, 0, 0, 9], addrs[0]);
     held.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     // A client that holds less than its share keeps what it has.
     let mut kept = connect_from(PROBE, addrs[0]);
