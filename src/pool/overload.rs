@@ -384,9 +384,7 @@ impl Controller {
     /// Whether work that a full queue did not take had better wait where it is (in the kernel) than
     /// be refused: serving it is cheaper.
     pub(crate) fn holds_back(&self) -> bool {
-        // Before anything was served nothing is known: handlers may be stuck in their first requests.
-        let drain = self.drain();
-        drain > 0.0 && drain <= CHEAP
+        self.drain() <= CHEAP
     }
 
     /// The mean service time of late.
