@@ -12,6 +12,9 @@ use crate::pool::connection::Connection;
 /// How often all connections are looked through for memory, at the most.
 const SWEEP: Duration = Duration::from_millis(10);
 
+/// How much of that for each connection: about ten times what looking at it takes.
+const EACH: Duration = Duration::from_micros(1);
+
 /// Memory that all connections together may use: for what slow readers have not yet taken, or for
 /// requests that have not come whole.
 #[derive(Debug)]
@@ -38,9 +41,11 @@ impl PendingPool {
     }
 
     /// Whether the caller may look through all connections, which costs a lock for each.
-    pub(crate) fn may_sweep(&self, now: Instant) -> bool {
+    /// Of few it may do so more often.
+    pub(crate) fn may_sweep(&self, connections: u32, now: Instant) -> bool {
         let Ok(mut swept) = self.swept.try_lock() else { return false };
-        let may = swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP);
+        let gap = (EACH * connections).min(SWEEP);
+        let may = swept.is_none_or(|swept| now.saturating_duration_since(swept) >= gap);
         if may {
             *swept = Some(now);
         }
@@ -119,7 +124,7 @@ impl Mill {
         measure: impl Fn(&Connection) -> Option<(u64, usize)>,
         now: Instant,
     ) -> bool {
-        if !pool.may_sweep(now) {
+        if !pool.may_sweep(self.parking.used(), now) {
             return false;
         }
         let found = RefCell::new(Vec::new());
