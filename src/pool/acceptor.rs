@@ -163,6 +163,10 @@ impl Acceptor {
             }
         }
         self.receiver.finish();
+        if self.short_until.take().is_some() {
+            // A listener that was passed in goes on to the next program with the backlog it has.
+            self.set_backlogs(self.mill.pool.backlog);
+        }
         for index in 0..self.sources.len() {
             if self.sources[index].listener.is_inherited() {
                 continue;
@@ -273,6 +277,10 @@ impl Acceptor {
             }
         };
         self.short_until = over_budget.then(|| now + SHORT_FOR);
+        self.set_backlogs(backlog);
+    }
+
+    fn set_backlogs(&mut self, backlog: u32) {
         for source in self.sources.iter_mut().filter(|source| !source.urgent) {
             source.set_backlog(backlog);
         }
