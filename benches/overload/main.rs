@@ -81,6 +81,10 @@ struct Cli {
     /// Seconds of each load [default: 4; for `hostile` 8].
     #[arg(long, conflicts_with = "quick")]
     seconds: Option<f64>,
+    /// Let each load run this long before it counts, in milliseconds: what is left out is the burst
+    /// before the server knows that it is overloaded.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    settle_ms: u64,
     /// Loads of 1.5 s: a glance, not a measurement.
     #[arg(long)]
     quick: bool,
@@ -225,6 +229,10 @@ impl Cli {
         let mut plan = plan::usual(target, self.sources);
         let time = Duration::from_millis(500);
         plan.phases.push(Phase { rate: self.capacity() / 2.0, time, retries: 0, counted: false });
+        if let Some(&(rate, _, retries)) = phases.first().filter(|_| self.settle_ms > 0) {
+            let time = Duration::from_millis(self.settle_ms);
+            plan.phases.push(Phase { rate, time, retries, counted: false });
+        }
         plan.phases.extend(phases.iter().map(|&(rate, seconds, retries)| {
             let time = Duration::from_secs_f64(seconds);
             Phase { rate, time, retries, counted: true }
