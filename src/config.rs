@@ -172,7 +172,7 @@ pub struct Overload {
     /// there still. Default: true.
     pub drop_gone: bool,
     /// The share of the machine's CPU time that refusing may take, above 0 and up to 1; past it the
-    /// kernel's backlog holds what comes. Default: 0.25.
+    /// kernel's backlog holds what comes. Default: 0.2.
     pub refuse_budget: f64,
     /// The `Retry-After` of a refusal, in whole seconds, drawn evenly from the range. Default: 1 to
     /// 3.
@@ -273,7 +273,7 @@ impl Default for Overload {
             deadline: Duration::from_secs(1),
             fairness: true,
             drop_gone: true,
-            refuse_budget: 0.25,
+            refuse_budget: 0.2,
             retry_after: (1, 3),
             patience_field: "X-Request-Timeout".to_owned(),
             report: Duration::from_secs(10),
