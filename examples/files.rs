@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example files -- ROOT 127.0.0.1:8888`
 
-use millpond::service::{Files, FilesOptions};
+use millpond::handlers::{Files, FilesOptions};
 use millpond::{Error, Server};
 
 fn main() -> Result<(), Error> {

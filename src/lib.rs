@@ -33,11 +33,12 @@
 pub mod close;
 pub mod config;
 pub mod error;
+pub mod handlers;
 pub mod http;
 pub mod net;
 pub mod pool;
 pub mod server;
-pub mod service;
+mod sync;
 
 pub use close::CloseReason;
 pub use config::Config;

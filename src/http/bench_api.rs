@@ -3,11 +3,11 @@
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
-use super::body::BodyDecoder;
-use super::date::DateCache;
-use super::request::{Framing, HeadParser};
-use super::response::{HeadLine, Payload, encode_head, transfer};
 use crate::config::Limits;
+use crate::http::codec::body::BodyDecoder;
+use crate::http::codec::date::DateCache;
+use crate::http::codec::request::{Framing, HeadParser};
+use crate::http::codec::response::{HeadLine, Payload, encode_head, transfer};
 
 pub use crate::pool::queue_bench::WorkQueue;
 

@@ -10,11 +10,11 @@ use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, Socket
 
 use super::drops;
 use super::endpoint::unfit;
-use super::path::{self, BoundPath};
-use super::resolve::{Refusal, bind_each, try_each};
 use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint, Family, Transport, UnixKind};
 use crate::error::{Error, ErrorKind};
+use crate::net::endpoint::resolve::{Refusal, bind_each, try_each};
+use crate::net::unix_path::{self, BoundPath};
 
 /// A datagram socket, `SOCK_DGRAM`: UDP or Unix; or `SOCK_RDM`, where the kernel has it. Dropping it
 /// is close(2), and removes the file that it made.
@@ -72,7 +72,7 @@ impl Datagram {
         if addr.as_socket().is_some_and(|ip| ip.is_ipv6()) {
             sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
         }
-        let file = path::bind(&fd, addr)?;
+        let file = unix_path::bind(&fd, addr)?;
         drops::open();
         Ok(Self { socket: Socket::new(fd), family, inherited: false, _file: file })
     }
@@ -90,8 +90,8 @@ impl Datagram {
             let fd = open(addr, kind)?;
             let unix = addr.family() == AddressFamily::UNIX;
             let file = match from {
-                Some(from) => path::bind(&fd, from)?,
-                None if unix => path::bind(&fd, &Addr::Unnamed)?,
+                Some(from) => unix_path::bind(&fd, from)?,
+                None if unix => unix_path::bind(&fd, &Addr::Unnamed)?,
                 None => None,
             };
             net::connect(&fd, &addr.to_any()?)?;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::endpoint::unfit;
-use super::path::{self, BoundPath};
-use super::resolve::{Refusal, bind_each, try_each};
 use super::{Addr, Endpoint, Family, Stream, Transport, UnixKind};
 use crate::error::{Error, ErrorKind};
+use crate::net::endpoint::resolve::{Refusal, bind_each, try_each};
+use crate::net::unix_path::{self, BoundPath};
 
 /// A bound and listening socket, non-blocking: TCP, Unix stream or Unix sequenced-packet.
 ///
@@ -81,7 +81,7 @@ impl Listener {
                 sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
             }
         }
-        let file = path::bind(&fd, addr)?;
+        let file = unix_path::bind(&fd, addr)?;
         net::listen(&fd, backlog.min(i32::MAX as u32) as i32)?;
         let granted = backlog.min(somaxconn().unwrap_or(u32::MAX));
         Ok(Self { fd, kind, family, backlog: Some((backlog, granted)), _file: file })

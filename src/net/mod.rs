@@ -1,7 +1,6 @@
 //! Sockets: endpoints as text, listeners, connected streams, datagrams.
 
 mod addr;
-pub(crate) mod batch;
 mod datagram;
 mod drops;
 mod endpoint;
@@ -9,13 +8,12 @@ mod errno;
 mod icmp;
 mod listener;
 mod packet;
-mod parse;
-mod path;
 mod ping;
 mod raw;
-mod resolve;
 mod socket;
 mod stream;
+pub(crate) mod udp_batch;
+mod unix_path;
 
 pub use addr::Addr;
 pub use datagram::{Datagram, UDP_MAX};

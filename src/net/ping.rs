@@ -11,9 +11,9 @@ use rustix::net::{self, SocketType};
 use super::endpoint::unfit;
 use super::icmp::{self, Message};
 use super::raw::{self, Raw};
-use super::resolve::{Refusal, try_each};
 use super::{Endpoint, Ipv4Header};
 use crate::error::{Error, ErrorKind};
+use crate::net::endpoint::resolve::{Refusal, try_each};
 
 /// Sends ICMP echo requests to one host and receives the replies, over `SOCK_RAW`; or, without
 /// `CAP_NET_RAW`, over the ICMP datagram socket where `net.ipv4.ping_group_range` allows it

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{self, SocketFlags, SocketType, sockopt};
 
-use super::{Addr, path};
+use crate::net::{Addr, unix_path};
 
 /// What to wait for; see [`Stream::wait`](super::Stream::wait).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub(super) fn connect(
     let fd = net::socket_with(addr.family(), kind, flags, None)?;
     // A path is needed only until the connection stands: its name stays known to the peer.
     let _file = match from {
-        Some(from) => path::bind(&fd, from).map_err(|refusal| refusal.reason)?,
+        Some(from) => unix_path::bind(&fd, from).map_err(|refusal| refusal.reason)?,
         None => None,
     };
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));

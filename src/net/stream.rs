@@ -10,10 +10,10 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType};
 
 use super::endpoint::unfit;
-use super::resolve::try_each;
 use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint, Transport, UnixKind};
 use crate::error::Error;
+use crate::net::endpoint::resolve::try_each;
 
 /// A connected stream socket. Dropping it is close(2).
 ///

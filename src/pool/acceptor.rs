@@ -1,5 +1,5 @@
 //! The acceptor: one thread over all listeners. It accepts, and pushes into the work queue; of sockets
-//! without connections it [receives](super::receive).
+//! without connections it [receives](crate::pool::datagram::receive).
 
 use std::io;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::close::CloseReason;
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::Mill;
 use crate::pool::arrivals::Arrivals;
-use crate::pool::budget::Allowance;
 use crate::pool::connection::Connection;
-use crate::pool::datagrams::Inlet;
+use crate::pool::datagram::receive::Receiver;
+use crate::pool::datagram::socket::Inlet;
 use crate::pool::eviction::{Evicted, Eviction};
-use crate::pool::fairness::{Bucket, ClientKey};
 use crate::pool::guard::persist;
+use crate::pool::overload::fairness::{Bucket, ClientKey};
+use crate::pool::overload::refusal::Refusal;
+use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::protocol::Seat;
 use crate::pool::queue::Work;
-use crate::pool::receive::Receiver;
-use crate::pool::refusal::Refusal;
 use crate::pool::thread_time::ThreadTime;
 
 /// How many connections are accepted from one listener before the others are looked at.

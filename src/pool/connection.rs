@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::config::Timeouts;
 use crate::net::{Addr, Stream};
-use crate::pool::fairness::Bucket;
-use crate::pool::ledger::Permit;
-use crate::pool::memory::Lease;
+use crate::pool::connections::Permit;
 use crate::pool::output::Output;
-use crate::pool::slots::Token;
+use crate::pool::output_memory::Lease;
+use crate::pool::overload::fairness::Bucket;
+use crate::pool::poller::slots::Token;
 
 /// What a connection waits for while it is parked. Each phase has its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,10 +222,10 @@ mod tests {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     use super::*;
-    use crate::pool::fairness::{ClientKey, Fairness};
-    use crate::pool::ledger::Ledger;
+    use crate::pool::connections::Ledger;
     use crate::pool::output::Segment;
-    use crate::pool::waker::Waker;
+    use crate::pool::overload::fairness::{ClientKey, Fairness};
+    use crate::sync::Waker;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::pool::Mill;
 use crate::pool::connection::{Connection, Phase};
-use crate::pool::fairness::Bucket;
+use crate::pool::overload::fairness::Bucket;
+use crate::pool::poller::slots::{Slot, Tenant, Token};
 use crate::pool::protocol::Seat;
 use crate::pool::queue::Work;
-use crate::pool::slots::{Slot, Tenant, Token};
 
 /// How many slots one look covers at the most. Which client holds most shows in a part of the table,
 /// too, and the acceptor must not be away for long.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::pool::Mill;
 use crate::pool::connection::Connection;
+use crate::pool::overload::refusal::Refusal;
+use crate::pool::poller::slots::Token;
 use crate::pool::protocol::{Protocol, Seat, Served, Turn};
-use crate::pool::refusal::Refusal;
-use crate::pool::slots::Token;
 
 /// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh after
 /// a time without one.

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::fairness::ClientKey;
-use super::slots::lock;
 use crate::config::default_workers;
+use crate::pool::overload::fairness::ClientKey;
+use crate::sync::lock;
 
 /// The most permits, however many workers there are.
 const PERMITS_MAX: usize = 8;

@@ -12,45 +12,29 @@
 //! ```
 
 pub(crate) mod acceptor;
-pub(crate) mod activity;
 pub(crate) mod arrivals;
-pub(crate) mod budget;
 pub(crate) mod client_waits;
 pub(crate) mod connection;
-pub(crate) mod counters;
-pub(crate) mod datagrams;
-pub(crate) mod dispatch;
-pub(crate) mod ending;
+pub(crate) mod connections;
+pub(crate) mod datagram;
 pub(crate) mod eviction;
-pub(crate) mod fairness;
 pub(crate) mod guard;
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
 pub(crate) mod hash_limit;
-pub(crate) mod histogram;
-pub(crate) mod hush;
-pub(crate) mod ledger;
-mod load;
-pub(crate) mod loan;
-pub(crate) mod memory;
+pub(crate) mod leader;
 pub(crate) mod monitor;
 pub(crate) mod output;
+pub(crate) mod output_memory;
 pub(crate) mod overload;
-pub(crate) mod packets;
-pub(crate) mod parking;
+pub(crate) mod overload_log;
+pub(crate) mod poller;
 pub(crate) mod protocol;
 pub(crate) mod queue;
 #[cfg(feature = "bench")]
 pub(crate) mod queue_bench;
-pub(crate) mod receive;
-pub(crate) mod refusal;
-pub(crate) mod replies;
-pub(crate) mod report;
-#[cfg(test)]
-mod simulation;
-pub(crate) mod slots;
+pub(crate) mod stats;
 pub(crate) mod thread_time;
 pub(crate) mod upgrades;
-pub(crate) mod waker;
 pub(crate) mod worker;
 
 use std::io;
@@ -61,32 +45,32 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, getrlimit};
 
-pub use activity::{Doing, WorkerState};
+pub use crate::pool::datagram::socket::{DatagramHandler, DatagramStats};
+pub use crate::pool::overload::refusal::Refusal;
+pub use crate::pool::stats::counters::Stats;
+pub use crate::pool::stats::worker_state::{Doing, WorkerState};
 pub use connection::{Connection, Phase};
-pub use counters::Stats;
-pub use datagrams::{DatagramHandler, DatagramStats};
 pub use output::Segment;
 pub use protocol::{Protocol, Seat, Served, Turn};
-pub use refusal::Refusal;
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
-use budget::{Allowance, RefusalBudget};
+use crate::pool::connections::Ledger;
+use crate::pool::datagram::lend::Loan;
+use crate::pool::datagram::socket::{Datagrams, Parcel};
+use crate::pool::leader::Dispatch;
+use crate::pool::output_memory::PendingPool;
+use crate::pool::overload::controller::Controller;
+use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
+use crate::pool::poller::Parking;
+use crate::pool::stats::counters::Counters;
+use crate::sync::Waker;
 use client_waits::ClientWaits;
-use counters::Counters;
-use datagrams::{Datagrams, Parcel};
-use dispatch::Dispatch;
 use guard::GuardedSeat;
 use hash_limit::HashLimit;
-use ledger::Ledger;
-use loan::Loan;
-use memory::PendingPool;
-use overload::Controller;
-use parking::Parking;
 use queue::{Queue, Queued, Work};
 use thread_time::ThreadTime;
 use upgrades::Upgrades;
-use waker::Waker;
 
 /// The server takes what comes.
 const RUNNING: u8 = 0;
@@ -241,7 +225,7 @@ impl Mill {
         if self.dispatch.is_eager() {
             (0..count).for_each(|_| self.call());
         } else if self.dispatch.awake() == 0
-            || self.queue.len() > dispatch::WORTH
+            || self.queue.len() > leader::WORTH
             // It waits on epoll, and looks after the queue only once it has been nudged.
             || self.dispatch.monitor_leads()
         {

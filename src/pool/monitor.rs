@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase, later};
-use crate::pool::dispatch::Lead;
 use crate::pool::guard::persist;
-use crate::pool::parking::{BATCH, Ready};
+use crate::pool::leader::Lead;
+use crate::pool::overload_log::Reporter;
+use crate::pool::poller::{BATCH, Ready};
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::{Ticket, Work};
-use crate::pool::report::Reporter;
 use crate::pool::{Mill, Refusal, refuse, refuse_at_once};
 
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.

@@ -14,7 +14,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use crate::config::Timeouts;
 use crate::net::Stream;
 use crate::pool::connection::later;
-use crate::pool::memory::{Lease, PendingPool};
+use crate::pool::output_memory::{Lease, PendingPool};
 
 /// How many pieces in memory one call sends.
 const PIECES: usize = 16;

@@ -9,7 +9,7 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::pool::Mill;
 use crate::pool::connection::{Connection, Phase};
-use crate::pool::refusal::Refusal;
+use crate::pool::overload::refusal::Refusal;
 
 /// What is spoken on a connection.
 ///

@@ -8,11 +8,11 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::pool::connection::Connection;
-use crate::pool::datagrams::Parcel;
-use crate::pool::fairness::Bucket;
-use crate::pool::overload::{Controller, Verdict};
-use crate::pool::refusal::Refusal;
-use crate::pool::slots::lock;
+use crate::pool::datagram::socket::Parcel;
+use crate::pool::overload::controller::{Controller, Verdict};
+use crate::pool::overload::fairness::Bucket;
+use crate::pool::overload::refusal::Refusal;
+use crate::sync::lock;
 
 /// Work, and when it came.
 #[derive(Debug)]

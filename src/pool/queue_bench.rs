@@ -5,13 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use super::connection::Connection;
-use super::fairness::ClientKey;
-use super::ledger::Ledger;
-use super::overload::Controller;
 use super::queue::{Queue, Work};
-use super::waker::Waker;
 use crate::config::Config;
 use crate::net::{Addr, Stream};
+use crate::pool::connections::Ledger;
+use crate::pool::overload::controller::Controller;
+use crate::pool::overload::fairness::ClientKey;
+use crate::sync::Waker;
 
 /// A work queue with one connection to pass through it.
 #[derive(Debug)]

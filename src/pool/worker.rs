@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase};
-use crate::pool::datagrams::Parcel;
-use crate::pool::dispatch::Lead;
+use crate::pool::datagram::receive::Receiver;
+use crate::pool::datagram::send_batch::Replies;
+use crate::pool::datagram::socket::Parcel;
 use crate::pool::guard::persist;
-use crate::pool::overload::Verdict;
-use crate::pool::parking::{BATCH, Parked, Ready};
+use crate::pool::leader::Lead;
+use crate::pool::overload::controller::Verdict;
+use crate::pool::poller::{BATCH, Parked, Ready};
 use crate::pool::protocol::{Seat, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
-use crate::pool::receive::Receiver;
-use crate::pool::replies::Replies;
 use crate::pool::thread_time::ThreadTime;
 use crate::pool::{Mill, Refusal, refuse};
 

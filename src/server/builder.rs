@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::http::Handler;
 use crate::net::{Datagram, Listener};
 use crate::pool::acceptor::Source;
-use crate::pool::datagrams::Inlet;
+use crate::pool::datagram::socket::Inlet;
 use crate::pool::{Mill, OPENS_FILES, Protocol};
 
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
@@ -242,7 +242,7 @@ impl Builder {
     ///
     /// # Examples
     /// ```
-    /// use millpond::service::Echo;
+    /// use millpond::handlers::Echo;
     /// use millpond::{Server, Service};
     ///
     /// let builder = || Server::builder().bind("udp://127.0.0.1:7007");

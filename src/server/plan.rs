@@ -9,7 +9,7 @@ use super::service::{Service, Spoken};
 use crate::error::{Error, ErrorKind};
 use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};
 use crate::pool::DatagramHandler;
-use crate::pool::datagrams::Socket;
+use crate::pool::datagram::socket::Socket;
 
 /// A bind, understood: a place, and what is spoken there.
 pub(super) struct Plan {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::{Handler, Http};
-use crate::pool::packets::Packets;
+use crate::pool::datagram::seqpacket::Packets;
 use crate::pool::{DatagramHandler, Protocol};
 
 /// What is spoken at an endpoint. Clones are the same service.
@@ -23,7 +23,7 @@ use crate::pool::{DatagramHandler, Protocol};
 /// Two services of one server, which share its workers and its queue:
 /// ```
 /// use millpond::http::{Request, Response};
-/// use millpond::service::Echo;
+/// use millpond::handlers::Echo;
 /// use millpond::{Bind, Server, Service};
 ///
 /// let echo = Service::protocol(Echo).and_datagrams(Echo);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use millpond::Server;
-use millpond::service::Hello;
+use millpond::handlers::Hello;
 use rustix::net;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

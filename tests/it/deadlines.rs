@@ -5,8 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use millpond::handlers::{Echo, Hello};
 use millpond::http::{Request, Response};
-use millpond::service::{Echo, Hello};
 use millpond::{CloseReason, Config, Server};
 
 use crate::support::{PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_answer, until};

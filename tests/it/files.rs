@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use millpond::service::{Files, FilesOptions};
+use millpond::handlers::{Files, FilesOptions};
 use millpond::{Config, Server};
 
 use crate::support::{Start, TestServer, addr, connect};

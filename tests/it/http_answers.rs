@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use millpond::Config;
+use millpond::handlers::Hello;
 use millpond::http::{Body, HeaderValue, Request, Response};
-use millpond::service::Hello;
 
 use crate::http_answer::take_all;
 use crate::http_common::{GET, rest, serve, serve_with, statuses, stream_back};

@@ -3,8 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
+use millpond::handlers::Hello;
 use millpond::http::{Body, Handler, Request, Response, StatusCode};
-use millpond::service::Hello;
 use millpond::{CloseReason, Config};
 
 use crate::http_answer::take_all;

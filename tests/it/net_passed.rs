@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use millpond::handlers::{Echo, Hello};
 use millpond::http::{Request, Response};
-use millpond::service::{Echo, Hello};
 use millpond::{Bind, Config, Server, Service};
 use rustix::process::Signal;
 

@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use millpond::handlers::{Echo, Hello};
 use millpond::net::{Addr, Datagram, Endpoint, Packet, Raw};
 use millpond::pool::DatagramStats;
-use millpond::service::{Echo, Hello};
 use millpond::{Bind, CloseReason, Config, ErrorKind, Refusal, Server, Service};
 
 use crate::net_common::{Dir, endpoint, skipped, unix};

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use millpond::handlers::Echo;
 use millpond::http::{Handler, Request, Response};
-use millpond::service::Echo;
 use millpond::{Bind, CloseReason, Config, Refusal, Server, Service};
 
 use crate::support::{

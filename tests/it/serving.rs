@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use millpond::handlers::{Echo, Hello};
 use millpond::http::{Body, Request, Response};
-use millpond::service::{Echo, Hello};
 use millpond::{CloseReason, Config, Server};
 
 use crate::support::{

@@ -8,8 +8,8 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use millpond::handlers::Hello;
 use millpond::http::{Body, Request, Response};
-use millpond::service::Hello;
 use millpond::{Bind, CloseReason, Config, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

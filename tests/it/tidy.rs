@@ -7,8 +7,15 @@ use std::collections::BTreeSet;
 use scan::{Source, sources};
 
 /// The rooms of the library from the ground up. A room imports from those before it.
-const FLOORS: &[&[&str]] =
-    &[&["close", "error"], &["net"], &["config"], &["pool"], &["http"], &["service"], &["server"]];
+const FLOORS: &[&[&str]] = &[
+    &["close", "error", "sync"],
+    &["net"],
+    &["config"],
+    &["pool"],
+    &["http"],
+    &["handlers"],
+    &["server"],
+];
 
 /// What the crate's root names again, and the room that it is from.
 const ROOT: &[(&str, &str)] = &[
@@ -41,7 +48,7 @@ fn library(places: &[&str], at_least: usize) -> Vec<Source> {
 }
 
 const LIBRARY: &[&str] =
-    &["lib", "close", "error", "config", "net", "pool", "http", "service", "server"];
+    &["lib", "close", "error", "config", "net", "pool", "http", "handlers", "server", "sync"];
 
 #[track_caller]
 fn nowhere(files: &[Source], words: &[&str]) {
@@ -80,23 +87,14 @@ fn a_room_imports_only_from_lower_floors() {
             arrows.insert((room.to_owned(), other));
         }
     }
-    for (room, other) in [("pool", "net"), ("http", "pool"), ("service", "http")] {
+    for (room, other) in [("pool", "net"), ("http", "pool"), ("handlers", "http")] {
         assert!(arrows.contains(&(room.to_owned(), other.to_owned())), "{room} to {other}");
     }
 }
 
 /// The parts of HTTP and of overload control that are given bytes and instants as arguments.
-const CORE: &[&str] = &[
-    "http/request",
-    "http/body",
-    "http/response",
-    "http/reject",
-    "http/params",
-    "pool/overload",
-    "pool/fairness",
-    "pool/load",
-    "pool/histogram",
-];
+const CORE: &[&str] =
+    &["http/codec", "http/router/params", "pool/overload", "pool/stats/histogram"];
 
 #[test]
 fn the_core_knows_no_socket_no_clock_and_no_thread() {
@@ -104,7 +102,7 @@ fn the_core_knows_no_socket_no_clock_and_no_thread() {
     for source in &core {
         for path in source.paths() {
             let path = path.join("::");
-            for room in ["net", "pool::parking", "pool::connection", "pool::dispatch", "server"] {
+            for room in ["net", "pool::poller", "pool::connection", "pool::leader", "server"] {
                 assert!(!path.starts_with(room), "src/{} imports {path}", source.name);
             }
         }
@@ -125,14 +123,14 @@ fn the_core_knows_no_socket_no_clock_and_no_thread() {
             "ToSocketAddrs",
         ],
     );
-    let http = library(&["http/request", "http/body", "http/response"], 9);
+    let http = library(&["http/codec/request", "http/codec/body", "http/codec/response"], 9);
     nowhere(&http, &["Instant", "Mutex", "Atomic"]);
 }
 
 #[test]
 fn only_the_server_makes_threads_and_only_the_queue_makes_channels() {
     let mut files = library(LIBRARY, 110);
-    files.retain(|source| source.name != "server.rs");
+    files.retain(|source| source.name != "server/mod.rs");
     nowhere(&files, &["thread::spawn", "thread::Builder", "ThreadBuilder", "thread::scope"]);
     files.retain(|source| source.name != "pool/queue.rs");
     nowhere(&files, &["bounded(", "unbounded(", "mpsc"]);
@@ -166,7 +164,13 @@ fn files_are_short_and_lines_fit() {
 /// A worker waits for a client only within a streamed body: everything else is queued and parked.
 #[test]
 fn no_response_is_flushed_on_a_worker_outside_of_a_streamed_body() {
-    let queued = ["http/driver", "http/intake", "http/departure", "http/closing", "http/switch"];
+    let queued = [
+        "http/conn/driver",
+        "http/conn/read",
+        "http/conn/send",
+        "http/conn/close",
+        "http/conn/upgrade",
+    ];
     nowhere(&library(&queued, queued.len()), &[".flush()", "stream.wait("]);
 }
 

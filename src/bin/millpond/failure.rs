@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use millpond::{Error, ErrorKind};
 
-use crate::logging;
+use crate::os::logging;
 
 /// The exit codes, after sysexits(3) where that has one. docs/signals.md lists them for users.
 pub(crate) mod code {

@@ -1,26 +1,14 @@
 //! The `millpond` daemon: a command line, settings, signals and logs around the library's server.
 
-mod access_line;
 mod access_log;
-mod again;
-mod attend;
 mod cli;
-mod confine;
 mod connect;
-mod door;
 mod failure;
-mod hosts;
-mod log_writer;
-mod logging;
 mod manual;
-mod opener;
-mod places;
-mod reload;
+mod os;
 mod serve;
 mod settings;
-mod signals;
-mod state;
-mod systemd;
+mod sites;
 
 use std::process::ExitCode;
 
@@ -29,7 +17,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let code = run().unwrap_or_else(|failure| failure.report());
-    logging::finish();
+    os::logging::finish();
     code
 }
 

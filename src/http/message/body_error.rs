@@ -7,7 +7,7 @@ use std::io;
 use http::StatusCode;
 
 use crate::close::CloseReason;
-use crate::http::reject::Reject;
+use crate::http::codec::reject::Reject;
 
 /// Why the body of a request could not be read. It is carried by the [`io::Error`] that reading gives,
 /// so that no other error of the same kind (an upstream's time-out, a file that is too short) is taken

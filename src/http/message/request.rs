@@ -6,8 +6,8 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::Body;
-use crate::http::incoming::Client;
-use crate::http::params::Params;
+use crate::http::message::incoming::Client;
+use crate::http::router::params::Params;
 
 /// A request: an [`http::Request`] whose body is read from the connection, and the client behind it.
 ///

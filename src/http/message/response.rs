@@ -9,7 +9,7 @@ use http::{Method, StatusCode, header};
 
 use super::body_error::{self, Blame};
 use super::{Body, Upgraded};
-use crate::http::reject::Reject;
+use crate::http::codec::reject::Reject;
 
 /// What runs on an upgraded connection; see [`Response::upgrade`].
 pub(crate) type UpgradeHandler = Box<dyn FnOnce(Upgraded) + Send>;

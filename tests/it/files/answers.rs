@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use millpond::service::{FileCache, FilesOptions};
+use millpond::handlers::{FileCache, FilesOptions};
 
 use super::{Site, receive};
 use crate::support::until;

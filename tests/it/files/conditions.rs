@@ -1,6 +1,6 @@
 //! Conditional requests (RFC 9110 §13).
 
-use millpond::service::FilesOptions;
+use millpond::handlers::FilesOptions;
 
 use super::Site;
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use millpond::service::FilesOptions;
+use millpond::handlers::FilesOptions;
 
 use super::Site;
 

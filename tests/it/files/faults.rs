@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use millpond::service::{BasicAuth, FieldRule, FileCache, FilesOptions};
+use millpond::handlers::{BasicAuth, FieldRule, FileCache, FilesOptions};
 
 use super::{Answer, Site};
 use crate::support::until;

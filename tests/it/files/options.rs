@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use millpond::ErrorKind;
-use millpond::service::{BasicAuth, Cors, FieldRule, Files, FilesOptions};
+use millpond::handlers::{BasicAuth, Cors, FieldRule, Files, FilesOptions};
 
 use super::Site;
 

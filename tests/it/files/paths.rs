@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
-use millpond::service::FilesOptions;
+use millpond::handlers::FilesOptions;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::Site;

@@ -1,6 +1,6 @@
 //! Ranges (RFC 9110 §14).
 
-use millpond::service::FilesOptions;
+use millpond::handlers::FilesOptions;
 
 use super::{Answer, Site};
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use millpond::CloseReason;
-use millpond::service::FilesOptions;
+use millpond::handlers::FilesOptions;
 
 use super::{Site, receive, send};
 use crate::support::{Daemon, connect, exchange, until};

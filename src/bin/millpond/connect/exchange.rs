@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use millpond::net::{Endpoint, Received};
 use rustix::io::Errno;
 
-use super::line::{Line, ROOM};
 use super::reader::{Waited, wait};
 use super::{ConnectArgs, broken, note, print};
+use crate::connect::socket::{Line, ROOM};
 use crate::failure::{Failure, code};
 
 /// Bytes of a stream's answer that are printed as one; a longer answer comes in several lines.

@@ -9,8 +9,8 @@ use millpond::net::{Addr, Endpoint, describe};
 use millpond::{Error, ErrorKind};
 use rustix::termios::tcgetwinsize;
 
-use super::line::Line;
 use super::{ConnectArgs, note, print};
+use crate::connect::socket::Line;
 use crate::failure::{Failure, code};
 
 /// The pause between two attempts, doubled each time up to the last.

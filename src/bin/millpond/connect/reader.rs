@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::line::Line;
+use crate::connect::socket::Line;
 
 /// What a wait for the socket came to.
 #[derive(Debug, PartialEq, Eq)]

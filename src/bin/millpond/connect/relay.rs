@@ -10,10 +10,10 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use super::exchange::{linger, shut, silent, warn_if_cut};
-use super::line::{Line, ROOM};
 use super::message::{CrlfWhen, LineEnds};
 use super::reader::{has_gone, poll_until, watch};
 use super::{ConnectArgs, broken, print};
+use crate::connect::socket::{Line, ROOM};
 use crate::failure::{Failure, code};
 
 /// How long datagrams are waited for after the end of standard input, unless `--idle` says.

@@ -73,8 +73,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Flags;
     use super::*;
+    use crate::settings::Flags;
 
     #[test]
     fn what_is_printed_is_a_file_that_means_the_same() {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use millpond::handlers::{BasicAuth, Cors, FilesOptions};
 use millpond::net::Endpoint;
-use millpond::service::{BasicAuth, Cors, FilesOptions};
 
 /// What is served: a directory, or a greeting.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use millpond::service::FieldRule;
+use millpond::handlers::FieldRule;
 
 /// What a value is that was not understood: made to follow `expected`.
 pub(crate) type Expected = String;

@@ -1,0 +1,329 @@
+//! Basic authentication (RFC 7617) against names and bcrypt hashes.
+//!
+//! A bcrypt hash takes tens of milliseconds of CPU time, by design. So credentials that were found
+//! right are remembered with their user, by a keyed hash, and what is not remembered needs a permit of
+//! [`HashLimit`]: without one the request is refused at once. Wrong credentials cost what the dearest
+//! hash of the file costs, whether the name is known or not.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::options::BasicAuth;
+use crate::error::{Error, ErrorKind};
+use crate::pool::hash_limit::HashLimit;
+use crate::pool::overload::fairness::ClientKey;
+use crate::sync::lock;
+
+/// Bytes of the file of users.
+const FILE_MAX: u64 = 1 << 20;
+/// The highest cost that is taken: each step doubles the time, and 14 is about a second.
+const COST_MAX: u32 = 14;
+/// The cost of checking a name that is not there, if there is no user at all.
+const COST_DEFAULT: u32 = 10;
+/// Longer fields hold no credentials that anybody has: bcrypt reads 72 bytes of a password.
+const FIELD_MAX: usize = 4096;
+
+/// What the credentials of a request are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Granted,
+    /// 401: there are none, or they are wrong.
+    Denied,
+    /// 503: too many others are being checked.
+    Busy,
+}
+
+/// Names, hashes, and what was found right.
+pub(super) struct Guard {
+    challenge: HeaderValue,
+    users: HashMap<Vec<u8>, User>,
+    /// The cost of the dearest hash: what every wrong guess costs.
+    cost: u32,
+    keys: [RandomState; 2],
+    /// The device and inode of the file of users, which is never served.
+    file: (u64, u64),
+}
+
+/// A user of the file.
+struct User {
+    hash: String,
+    cost: u32,
+    /// The tag of the credentials that were found right last. Each user has a place of its own, so that
+    /// no number of users and no guesser pushes it out.
+    known: Mutex<Option<u128>>,
+}
+
+impl Guard {
+    /// Reads the file of users.
+    pub(super) fn new(auth: &BasicAuth) -> Result<Self, Error> {
+        let (text, file) = read(&auth.users)?;
+        let users = parse(&text, &auth.users)?;
+        Ok(Self {
+            challenge: challenge(&auth.realm)?,
+            cost: users.values().map(|user| user.cost).max().unwrap_or(COST_DEFAULT),
+            users,
+            keys: [RandomState::new(), RandomState::new()],
+            file,
+        })
+    }
+
+    /// The value of WWW-Authenticate.
+    pub(super) fn challenge(&self) -> HeaderValue {
+        self.challenge.clone()
+    }
+
+    /// Device and inode of the file of users.
+    pub(super) fn file(&self) -> (u64, u64) {
+        self.file
+    }
+
+    /// Checks the credentials of a request. It may take as long as a hash does, and never waits.
+    pub(super) fn check(&self, headers: &HeaderMap, client: ClientKey) -> Access {
+        let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return Access::Denied };
+        let Some(decoded) = credentials(value.as_bytes()) else { return Access::Denied };
+        let Some(colon) = memchr::memchr(b':', &decoded) else { return Access::Denied };
+        let (name, password) = (&decoded[..colon], &decoded[colon + 1..]);
+        let user = self.users.get(name);
+        let tag = self.tag(&decoded);
+        if user.is_some_and(|user| *lock(&user.known) == Some(tag)) {
+            return Access::Granted;
+        }
+        let limit = HashLimit::of_this_thread();
+        let Some(permit) = limit.try_acquire(client, Instant::now()) else { return Access::Busy };
+        if let Some(user) = user
+            && bcrypt::verify(password, &user.hash).unwrap_or(false)
+        {
+            *lock(&user.known) = Some(tag);
+            return Access::Granted;
+        }
+        // 2^a + 2^a + 2^(a+1) + … + 2^(b-1) = 2^b: every wrong guess takes the same time.
+        let costs = match user {
+            Some(user) => user.cost..self.cost,
+            None => self.cost..self.cost + 1,
+        };
+        for cost in costs {
+            let _ = bcrypt::hash_with_salt(password, cost, [0; 16]);
+        }
+        permit.was_wrong(Instant::now());
+        Access::Denied
+    }
+
+    /// What credentials are remembered by: two keyed hashes, so that what is compared tells nothing
+    /// about them, however the comparison is timed.
+    fn tag(&self, value: &[u8]) -> u128 {
+        let [high, low] = &self.keys;
+        u128::from(high.hash_one(value)) << 64 | u128::from(low.hash_one(value))
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("users", &self.users.len()).finish_non_exhaustive()
+    }
+}
+
+/// What an Authorization field says, decoded: name, colon, password (RFC 7617 §2).
+fn credentials(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    if value.len() > FIELD_MAX || !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    STANDARD.decode(rest.trim_ascii()).ok()
+}
+
+fn challenge(realm: &str) -> Result<HeaderValue, Error> {
+    let printable = realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
+    let value = HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\""));
+    value.ok().filter(|_| printable).ok_or_else(|| {
+        Error::new(ErrorKind::Config, format!("{realm:?} is no realm"))
+            .with_hint("a realm has printable ASCII characters")
+    })
+}
+
+/// The text of the file of users, and which file it was.
+fn read(path: &Path) -> Result<(String, (u64, u64)), Error> {
+    use std::os::unix::fs::MetadataExt;
+    let wrong = |error| {
+        Error::new(ErrorKind::Config, format!("cannot read the users in {}", path.display()))
+            .with_source(error)
+            .with_hint("it is a file with lines name:hash, as `htpasswd -B` makes them")
+    };
+    let file = std::fs::File::open(path).map_err(wrong)?;
+    let metadata = file.metadata().map_err(wrong)?;
+    let mut text = String::new();
+    file.take(FILE_MAX + 1).read_to_string(&mut text).map_err(wrong)?;
+    if text.len() as u64 > FILE_MAX {
+        let message = format!("{} has more than {FILE_MAX} bytes", path.display());
+        return Err(Error::new(ErrorKind::Config, message).with_hint("split the users up"));
+    }
+    Ok((text, (metadata.dev(), metadata.ino())))
+}
+
+/// Names and hashes, one a line; empty lines and those that begin with `#` do not count, nor does a
+/// byte order mark at the start.
+fn parse(text: &str, path: &Path) -> Result<HashMap<Vec<u8>, User>, Error> {
+    let mut users = HashMap::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_end();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |what: &str, hint: &str| {
+            let place = format!("{}:{}", path.display(), number + 1);
+            Error::new(ErrorKind::Config, format!("{place}: {what}")).with_hint(hint)
+        };
+        let (name, hash) = line
+            .split_once(':')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| wrong("no line of a user", "a line is name:hash"))?;
+        let cost = cost(hash)
+            .ok_or_else(|| wrong("no bcrypt hash", "make it with `htpasswd -B FILE NAME`"))?;
+        if cost > COST_MAX {
+            let hint = format!("each step doubles the time; the most that is taken is {COST_MAX}");
+            return Err(wrong(&format!("a bcrypt hash of cost {cost}"), &hint));
+        }
+        let user = User { hash: hash.to_owned(), cost, known: Mutex::default() };
+        if users.insert(name.as_bytes().to_vec(), user).is_some() {
+            return Err(wrong("a second line for this user", "leave one of them"));
+        }
+    }
+    Ok(users)
+}
+
+/// The cost of a bcrypt hash: `$2y$10$` and 53 characters.
+fn cost(hash: &str) -> Option<u32> {
+    let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|version| hash.strip_prefix(version))?;
+    let (cost, rest) = rest.split_once('$')?;
+    let valid = rest.len() == 53
+        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'/');
+    cost.parse().ok().filter(|cost| valid && (4..=31).contains(cost))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(text: &str) -> Result<Guard, Error> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Guard::new(&BasicAuth { realm: "mill".to_owned(), users: file.path().to_owned() })
+    }
+
+    fn headers(credentials: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let value = format!("Basic {}", STANDARD.encode(credentials));
+        headers.insert(header::AUTHORIZATION, HeaderValue::try_from(value).unwrap());
+        headers
+    }
+
+    impl Guard {
+        fn ask(&self, headers: &HeaderMap) -> Access {
+            self.check(headers, ClientKey::None)
+        }
+    }
+
+    #[test]
+    fn the_right_password_opens_and_is_remembered() {
+        let hash = bcrypt::hash("grain:sack", 4).unwrap();
+        let guard = guard(&format!("# users\n\nmiller:{hash}\n")).unwrap();
+        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(guard.users[&b"miller"[..]].known(), Some(guard.tag(b"miller:grain:sack")));
+        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
+        for wrong in ["miller:", "miller:grain", "nobody:grain:sack", ":", "miller", "nobody:"] {
+            assert_eq!(guard.ask(&headers(wrong)), Access::Denied, "{wrong}");
+        }
+        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(guard.ask(&HeaderMap::new()), Access::Denied);
+        let mut twice = headers("miller:grain:sack");
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Basic x"));
+        assert_eq!(guard.ask(&twice), Access::Denied);
+        let long = format!("Basic {}", "A".repeat(FIELD_MAX));
+        for value in ["Basic", "Basic ", "Basic %", "Bearer bWlsbGVyOg==", "", &long] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            assert_eq!(guard.ask(&headers), Access::Denied, "{value}");
+        }
+    }
+
+    impl User {
+        fn known(&self) -> Option<u128> {
+            *lock(&self.known)
+        }
+    }
+
+    #[test]
+    fn no_user_pushes_another_out_of_memory() {
+        let hash = bcrypt::hash("grain", 4).unwrap();
+        let text: String = (0..300).map(|n| format!("user-{n}:{hash}\n")).collect();
+        let guard = guard(&text).unwrap();
+        let all = || (0..300).map(|n| headers(&format!("user-{n}:grain")));
+        assert!(all().all(|headers| guard.ask(&headers) == Access::Granted));
+        // What is remembered needs no permit, and is granted while all of them are held.
+        let limit = HashLimit::of_this_thread();
+        let now = Instant::now();
+        let client = |n: u8| ClientKey::V4([n; 4]);
+        let held: Vec<_> = (0..50).filter_map(|n| limit.try_acquire(client(n), now)).collect();
+        assert!(all().all(|headers| guard.ask(&headers) == Access::Granted));
+        assert_eq!(guard.ask(&headers("user-1:chaff")), Access::Busy);
+        drop(held);
+        assert_eq!(guard.ask(&headers("user-1:chaff")), Access::Denied);
+    }
+
+    /// The CPU time of this thread.
+    fn cpu() -> std::time::Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.try_into().unwrap()
+    }
+
+    #[test]
+    fn a_wrong_guess_takes_the_time_of_the_dearest_hash_whoever_is_named() {
+        let hash = |cost| bcrypt::hash("grain", cost).unwrap();
+        let guard = guard(&format!("cheap:{}\ndear:{}\n", hash(4), hash(10))).unwrap();
+        // The least of several, in CPU time: what else the machine does is not counted.
+        let time = |name: &str| {
+            let headers = headers(&format!("{name}:chaff"));
+            let once = || {
+                let start = cpu();
+                assert_eq!(guard.ask(&headers), Access::Denied);
+                cpu() - start
+            };
+            (0..5).map(|_| once()).min().unwrap()
+        };
+        let (cheap, dear, unknown) = (time("cheap"), time("dear"), time("unknown"));
+        for (one, other) in [(cheap, dear), (dear, unknown), (unknown, cheap)] {
+            assert!(one < other * 2, "{cheap:?} {dear:?} {unknown:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_file_of_users_is_told_by_its_line() {
+        let hash = bcrypt::hash("", 4).unwrap();
+        let dear = hash.replace("$04$", "$15$");
+        for (text, expected) in [
+            (format!("a:{hash}\nb\n"), ":2: no line of a user"),
+            ("a:secret".to_owned(), ":1: no bcrypt hash"),
+            ("\na:$apr1$x$y".to_owned(), ":2: no bcrypt hash"),
+            (format!("a:{dear}"), ":1: a bcrypt hash of cost 15"),
+            (format!("a:{hash}\na:{hash}"), ":2: a second line for this user"),
+        ] {
+            let error = guard(&text).unwrap_err();
+            assert!(error.to_string().ends_with(expected), "{error}");
+            assert!(error.hint().is_some());
+        }
+        let users = "/nonexistent/users".into();
+        let error = Guard::new(&BasicAuth { realm: String::new(), users }).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/users"), "{error}");
+    }
+}

@@ -1,0 +1,56 @@
+//! The upper bound of each option that is a time, a size or a number.
+
+use super::options::{Cors, FileCache, FilesOptions};
+use crate::config::bounds::{at_most, no_longer};
+use crate::error::Error;
+
+/// Checks that nothing is beyond its bound. Tables are made at their full size, so that an entry too
+/// many would end the process.
+pub(super) fn check(options: &FilesOptions) -> Result<(), Error> {
+    let FilesOptions { listing_entries, cors, ranges, cache, .. } = options;
+    // What is taken apart whole does not compile with a new option until that is handled here.
+    let FileCache { entries, descriptors, bytes, file_bytes, revalidate } = cache;
+    at_most("listing_entries", *listing_entries as u64, 1 << 20, "a listing is made in memory")?;
+    at_most("ranges", *ranges as u64, 10_000, "each takes memory")?;
+    at_most("cache.entries", *entries as u64, 1 << 24, "each takes memory")?;
+    at_most("cache.descriptors", *descriptors as u64, 1 << 24, "each takes a descriptor")?;
+    at_most("cache.bytes", *bytes as u64, 1 << 50, "no machine has so much memory")?;
+    at_most("cache.file_bytes", *file_bytes as u64, 1 << 30, "sendfile(2) is better for more")?;
+    no_longer("cache.revalidate", *revalidate)?;
+    if let Some(Cors { max_age, .. }) = cors {
+        no_longer("cors.max_age", *max_age)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_time_and_size_has_an_upper_bound() {
+        type Change = fn(&mut FilesOptions);
+        let table: [(Change, &str); 8] = [
+            (|o| o.listing_entries = usize::MAX, "listing_entries is "),
+            (|o| o.ranges = usize::MAX, "ranges is "),
+            (|o| o.cache.entries = usize::MAX, "cache.entries is "),
+            (|o| o.cache.descriptors = usize::MAX, "cache.descriptors is "),
+            (|o| o.cache.bytes = usize::MAX, "cache.bytes is "),
+            (|o| o.cache.file_bytes = usize::MAX, "cache.file_bytes is "),
+            (|o| o.cache.revalidate = Duration::MAX, "cache.revalidate is "),
+            (
+                |o| o.cors = Some(Cors { max_age: Duration::MAX, ..Cors::default() }),
+                "cors.max_age is ",
+            ),
+        ];
+        let root = tempfile::tempdir().unwrap();
+        for (change, expected) in table {
+            let mut options = FilesOptions::default();
+            change(&mut options);
+            let error = crate::handlers::files::Files::open(root.path(), options).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What is remembered about paths: bounded in entries, in descriptors and in bytes, and believed for a
+//! second.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use http::StatusCode;
+use lru::LruCache;
+
+use super::options::FileCache;
+use super::resource::Resource;
+use crate::sync::lock;
+
+/// More shards are of no use: a shard is locked for some hundred nanoseconds.
+const SHARDS_MAX: usize = 8;
+/// Fewer entries than this in a shard would let chance decide what is forgotten.
+const SHARD_MIN: usize = 64;
+/// Longer paths that lead nowhere are not remembered, so that what they take is bounded too.
+const MISSING_PATH_MAX: usize = 512;
+
+/// What is at a path.
+#[derive(Debug)]
+pub(super) enum Place {
+    File(Resource),
+    /// A directory without an index, or one whose path lacks the slash at its end.
+    Directory,
+}
+
+/// Something remembered, and when it was last looked at.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) place: Place,
+    /// Milliseconds since the cache was made.
+    checked: AtomicU64,
+}
+
+/// What is known of a path.
+#[derive(Debug)]
+pub(super) enum Known {
+    Nothing,
+    Fresh(Arc<Entry>),
+    /// It has to be looked at again.
+    Stale(Arc<Entry>),
+    /// It leads nowhere, with this status.
+    Missing(StatusCode),
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Cache {
+    shards: Box<[Mutex<Shard>]>,
+    epoch: Instant,
+    revalidate: u64,
+    /// Of one shard.
+    bytes: usize,
+    descriptors: usize,
+}
+
+#[derive(Debug)]
+struct Shard {
+    entries: LruCache<Box<[u8]>, Arc<Entry>>,
+    missing: LruCache<Box<[u8]>, (StatusCode, u64)>,
+    bytes: usize,
+    descriptors: usize,
+}
+
+impl Cache {
+    /// `None` if nothing is to be remembered.
+    pub(super) fn new(options: &FileCache) -> Option<Self> {
+        let shards = (options.entries / SHARD_MIN).clamp(1, SHARDS_MAX);
+        let entries = NonZeroUsize::new(options.entries / shards)?;
+        let missing = NonZeroUsize::new(entries.get() / 4).unwrap_or(NonZeroUsize::MIN);
+        let shard = || Shard {
+            entries: LruCache::new(entries),
+            missing: LruCache::new(missing),
+            bytes: 0,
+            descriptors: 0,
+        };
+        Some(Self {
+            shards: (0..shards).map(|_| Mutex::new(shard())).collect(),
+            epoch: Instant::now(),
+            revalidate: u64::try_from(options.revalidate.as_millis()).unwrap_or(u64::MAX),
+            bytes: options.bytes / shards,
+            descriptors: options.descriptors / shards,
+        })
+    }
+
+    pub(super) fn get(&self, path: &[u8]) -> Known {
+        let now = self.now();
+        let fresh = |checked: u64| now.saturating_sub(checked) < self.revalidate;
+        let mut shard = self.shard(path);
+        if let Some(entry) = shard.entries.get(path) {
+            let entry = Arc::clone(entry);
+            return match fresh(entry.checked.load(Ordering::Relaxed)) {
+                true => Known::Fresh(entry),
+                false => Known::Stale(entry),
+            };
+        }
+        match shard.missing.get(path) {
+            Some((status, checked)) if fresh(*checked) => Known::Missing(*status),
+            _ => Known::Nothing,
+        }
+    }
+
+    /// What was remembered was found unchanged.
+    pub(super) fn confirm(&self, entry: &Entry) {
+        entry.checked.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Remembers what is at a path, if there is room for it, and forgets what was used least recently.
+    pub(super) fn put(&self, path: &[u8], place: Place) -> Arc<Entry> {
+        let entry = Arc::new(Entry { place, checked: AtomicU64::new(self.now()) });
+        let (bytes, descriptors) = entry.weight();
+        let mut shard = self.shard(path);
+        shard.missing.pop(path);
+        shard.remove(path);
+        if bytes > self.bytes || descriptors > self.descriptors {
+            return entry;
+        }
+        while shard.bytes + bytes > self.bytes
+            || shard.descriptors + descriptors > self.descriptors
+            || shard.entries.len() == shard.entries.cap().get()
+        {
+            shard.remove_oldest();
+        }
+        shard.bytes += bytes;
+        shard.descriptors += descriptors;
+        shard.entries.put(path.into(), Arc::clone(&entry));
+        entry
+    }
+
+    /// Remembers that a path leads nowhere.
+    pub(super) fn put_missing(&self, path: &[u8], status: StatusCode) {
+        let now = self.now();
+        let mut shard = self.shard(path);
+        shard.remove(path);
+        if path.len() <= MISSING_PATH_MAX {
+            shard.missing.put(path.into(), (status, now));
+        }
+    }
+
+    /// Forgets everything, so that descriptors become free.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.entries.clear();
+            (shard.bytes, shard.descriptors) = (0, 0);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn shard(&self, path: &[u8]) -> std::sync::MutexGuard<'_, Shard> {
+        let sum = path.iter().fold(0_usize, |sum, &byte| sum.wrapping_mul(31) + usize::from(byte));
+        lock(&self.shards[sum % self.shards.len()])
+    }
+}
+
+impl Shard {
+    fn remove(&mut self, path: &[u8]) {
+        if let Some(entry) = self.entries.pop(path) {
+            self.forget(&entry);
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        if let Some((_, entry)) = self.entries.pop_lru() {
+            self.forget(&entry);
+        }
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        let (bytes, descriptors) = entry.weight();
+        self.bytes -= bytes;
+        self.descriptors -= descriptors;
+    }
+}
+
+impl Entry {
+    /// Something that is not remembered.
+    pub(super) fn passing(place: Place) -> Arc<Self> {
+        Arc::new(Self { place, checked: AtomicU64::new(0) })
+    }
+
+    fn weight(&self) -> (usize, usize) {
+        match &self.place {
+            Place::File(resource) => resource.weight(),
+            Place::Directory => (0, 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn cache(entries: usize, revalidate: Duration) -> Cache {
+        Cache::new(&FileCache { entries, revalidate, ..FileCache::default() }).unwrap()
+    }
+
+    #[test]
+    fn what_was_used_least_recently_is_forgotten_first() {
+        let cache = cache(2, Duration::from_secs(3600));
+        cache.put(b"a", Place::Directory);
+        cache.put(b"b", Place::Directory);
+        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
+        cache.put(b"c", Place::Directory);
+        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
+        assert!(matches!(cache.get(b"b"), Known::Nothing));
+        cache.put_missing(b"a", StatusCode::NOT_FOUND);
+        assert!(matches!(cache.get(b"a"), Known::Missing(StatusCode::NOT_FOUND)));
+        cache.put(b"a", Place::Directory);
+        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
+    }
+
+    #[test]
+    fn paths_that_lead_nowhere_push_nothing_else_out() {
+        let cache = cache(1024, Duration::from_secs(3600));
+        cache.put(b"a", Place::Directory);
+        for n in 0..10_000 {
+            cache.put_missing(format!("missing-{n}").as_bytes(), StatusCode::NOT_FOUND);
+        }
+        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
+        let remembered: usize = cache.shards.iter().map(|shard| lock(shard).missing.len()).sum();
+        assert_eq!(remembered, 256);
+    }
+
+    #[test]
+    fn what_is_remembered_is_believed_for_a_while_only() {
+        let cache = cache(2, Duration::ZERO);
+        cache.put(b"a", Place::Directory);
+        assert!(matches!(cache.get(b"a"), Known::Stale(_)));
+        cache.put_missing(b"b", StatusCode::NOT_FOUND);
+        assert!(matches!(cache.get(b"b"), Known::Nothing));
+        assert!(Cache::new(&FileCache { entries: 0, ..FileCache::default() }).is_none());
+    }
+}

@@ -1,0 +1,256 @@
+//! Finding what is at a path: in the cache, or below the root.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use log::Level;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::accept::Coding;
+use super::cache::{Cache, Entry, Known, Place};
+use super::options::FilesOptions;
+use super::pages::Pages;
+use super::path::is_hidden;
+use super::resource::{Found, Resource, is_compressed_drawing, stands_in};
+use super::root::{Opened, Root};
+use super::rules::Rules;
+use super::types::Types;
+use crate::error::{Error, ErrorKind};
+use crate::sync::Hush;
+
+/// The highest setting for the size of files that are kept in memory.
+const SMALL_MAX: usize = 64 << 10;
+
+/// The files, and what is remembered of them.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    root: Root,
+    cache: Option<Cache>,
+    pages: Option<Pages>,
+    types: Types,
+    rules: Rules,
+    index: Vec<Vec<u8>>,
+    precompressed: bool,
+    /// Files up to this size are read into memory.
+    small: u64,
+    /// Fields of every file.
+    base: HeaderMap,
+    /// Device and inode of a file that is never served, whatever its name.
+    secret: Option<(u64, u64)>,
+}
+
+/// What a look below the root has found.
+enum Seen {
+    File(Box<Found>),
+    Directory,
+}
+
+impl Shelf {
+    pub(super) fn new(
+        root: Root,
+        options: &FilesOptions,
+        secret: Option<(u64, u64)>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            root,
+            cache: Cache::new(&options.cache),
+            pages: Pages::new(&options.cache),
+            types: Types::new(options)?,
+            rules: Rules::new(options)?,
+            index: index(options)?,
+            precompressed: options.precompressed,
+            small: small(options)?,
+            base: base(options)?,
+            secret,
+        })
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The listings that are remembered.
+    pub(super) fn pages(&self) -> Option<&Pages> {
+        self.pages.as_ref()
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What is at a path below the root.
+    ///
+    /// # Errors
+    /// The status of the answer: 404, 403, 503 when descriptors or memory are short, 500.
+    pub(super) fn find(&self, path: &[u8]) -> Result<Arc<Entry>, StatusCode> {
+        let Some(cache) = &self.cache else {
+            return self.look(path).and_then(|seen| self.load(seen)).map(Entry::passing);
+        };
+        let known = match cache.get(path) {
+            Known::Fresh(entry) => return Ok(entry),
+            Known::Missing(status) => return Err(status),
+            Known::Stale(entry) => Some(entry),
+            Known::Nothing => None,
+        };
+        let mut seen = self.look(path);
+        if matches!(seen, Err(StatusCode::SERVICE_UNAVAILABLE)) {
+            // The descriptors that are kept here may be just what is lacking.
+            cache.clear();
+            seen = self.look(path);
+        }
+        let seen = seen.inspect_err(|status| {
+            if matches!(*status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
+                cache.put_missing(path, *status);
+            }
+        })?;
+        if let Some(entry) = known {
+            let unchanged = match (&entry.place, &seen) {
+                (Place::File(resource), Seen::File(found)) => resource.is(found),
+                (Place::Directory, Seen::Directory) => true,
+                _ => false,
+            };
+            if unchanged {
+                cache.confirm(&entry);
+                return Ok(entry);
+            }
+        }
+        Ok(cache.put(path, self.load(seen)?))
+    }
+
+    /// Looks below the root.
+    fn look(&self, path: &[u8]) -> Result<Seen, StatusCode> {
+        if !super::asks_for_directory(path) {
+            let opened = self.root.beneath(path).map_err(status_of)?;
+            return match opened.kind() {
+                FileType::Directory => Ok(Seen::Directory),
+                _ => self.file(path.to_vec(), opened),
+            };
+        }
+        for name in &self.index {
+            let path = [path, name].concat();
+            match self.root.beneath(&path) {
+                Ok(opened) if opened.kind() == FileType::RegularFile => {
+                    return self.file(path, opened);
+                }
+                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(errno) => return Err(status_of(errno)),
+            }
+        }
+        match self.root.beneath(path).map_err(status_of)?.kind() {
+            FileType::Directory => Ok(Seen::Directory),
+            _ => Err(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// A file that may be served, and what lies compressed beside it.
+    fn file(&self, path: Vec<u8>, plain: Opened) -> Result<Seen, StatusCode> {
+        if plain.kind() != FileType::RegularFile || self.is_secret(&plain) {
+            return Err(StatusCode::NOT_FOUND);
+        }
+        let mut coded = Vec::new();
+        if self.precompressed && !is_compressed_drawing(&path) {
+            for coding in Coding::ALL {
+                let beside = self.root.beneath(&[&path, coding.suffix()].concat());
+                if let Ok(beside) = beside
+                    && stands_in(&beside, &plain)
+                    && !self.is_secret(&beside)
+                {
+                    coded.push((coding, beside));
+                }
+            }
+        }
+        Ok(Seen::File(Box::new(Found { path, plain, coded })))
+    }
+
+    fn is_secret(&self, opened: &Opened) -> bool {
+        self.secret == Some((opened.stat.st_dev, opened.stat.st_ino))
+    }
+
+    fn load(&self, seen: Seen) -> Result<Place, StatusCode> {
+        match seen {
+            Seen::Directory => Ok(Place::Directory),
+            Seen::File(found) => self.resource(*found).map(Place::File),
+        }
+    }
+
+    fn resource(&self, found: Found) -> Result<Resource, StatusCode> {
+        let mut base = self.base.clone();
+        self.rules.apply(&found.path, &mut base);
+        let kind = self.types.of(&found.path);
+        found.load(&kind, &base, self.small).map_err(|error| {
+            let root = self.root.path().display();
+            say(Level::Error, || format!("a file below {root} cannot be read: {error}"));
+            StatusCode::INTERNAL_SERVER_ERROR
+        })
+    }
+}
+
+/// Logs what every request may meet, a line at a time.
+fn say(level: Level, text: impl FnOnce() -> String) {
+    static HUSH: LazyLock<Hush> = LazyLock::new(Hush::default);
+    if let Some(unsaid) = HUSH.ask(Instant::now()) {
+        match unsaid {
+            0 => log::log!(level, "{}", text()),
+            _ => log::log!(level, "{} (and {unsaid} others since the last such line)", text()),
+        }
+    }
+}
+
+/// The status for an error of opening.
+pub(super) fn status_of(errno: Errno) -> StatusCode {
+    match errno {
+        Errno::ACCESS | Errno::PERM => StatusCode::FORBIDDEN,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => {
+            say(Level::Warn, || format!("a file cannot be opened for now: {errno}"));
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Errno::IO | Errno::STALE => {
+            say(Level::Error, || format!("a file cannot be opened: {errno}"));
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        // Among them: missing, a link out of the root or in a circle, a name that is too long, a
+        // socket or a device without a driver.
+        _ => StatusCode::NOT_FOUND,
+    }
+}
+
+fn index(options: &FilesOptions) -> Result<Vec<Vec<u8>>, Error> {
+    if let Some(bad) = options.index.iter().find(|name| {
+        name.is_empty() || name.contains(['/', '\0']) || is_hidden(name.as_bytes(), true)
+    }) {
+        return Err(Error::new(ErrorKind::Config, format!("{bad:?} is no name of an index"))
+            .with_hint("it is the name of a file in each directory: index.html"));
+    }
+    Ok(options.index.iter().map(|name| name.clone().into_bytes()).collect())
+}
+
+/// Up to which size a file is read into memory.
+fn small(options: &FilesOptions) -> Result<u64, Error> {
+    let small = options.cache.file_bytes;
+    if small > SMALL_MAX {
+        // More would count as memory that a slow reader occupies, and could hold its worker.
+        return Err(Error::new(ErrorKind::Config, format!("cache.file_bytes is {small}"))
+            .with_hint(format!("it is at most {SMALL_MAX}; larger files go by sendfile")));
+    }
+    // One that the cache has no room for would be read for each request.
+    let room = if options.cache.entries == 0 { SMALL_MAX } else { options.cache.bytes / 32 };
+    Ok(small.min(room) as u64)
+}
+
+/// The fields of every file that do not depend on which it is.
+fn base(options: &FilesOptions) -> Result<HeaderMap, Error> {
+    let mut base = HeaderMap::new();
+    if options.nosniff {
+        base.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if let Some(text) = &options.cache_control {
+        let value = HeaderValue::from_str(text).map_err(|_| {
+            Error::new(ErrorKind::Config, format!("{text:?} is no value of Cache-Control"))
+                .with_hint("it is like: public, max-age=3600")
+        })?;
+        base.insert(header::CACHE_CONTROL, value);
+    }
+    Ok(base)
+}

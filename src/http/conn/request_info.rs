@@ -1,0 +1,48 @@
+//! [`Asked`]: what of a request matters for its answer.
+
+use http::header::{HeaderValue, UPGRADE};
+use http::{Method, Version};
+
+use crate::http::codec::request::Head;
+
+/// What of the request matters for its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+    /// The values of Upgrade, if the client offers to.
+    pub(super) offers: Vec<HeaderValue>,
+}
+
+impl Asked {
+    pub(super) fn of(head: &Head) -> Self {
+        let offers = match head.upgrade {
+            true => head.headers.get_all(UPGRADE).iter().cloned().collect(),
+            false => Vec::new(),
+        };
+        let (method, version) = (head.method.clone(), head.version);
+        Self { method, version, keep_alive: head.keep_alive, offers }
+    }
+
+    /// What can be said of a request that was not understood: whether an answer may have a body.
+    pub(super) fn of_bytes(input: &[u8]) -> Self {
+        let line = input.strip_prefix(b"\r\n").unwrap_or(input);
+        let method = if line.starts_with(b"HEAD ") { Method::HEAD } else { Method::GET };
+        Self { method, version: Version::HTTP_11, keep_alive: false, offers: Vec::new() }
+    }
+
+    /// Whether the client offered each of these protocols (RFC 9110 §7.8).
+    pub(super) fn offered(&self, protocols: Option<&HeaderValue>) -> bool {
+        let offered = |protocol: &[u8]| {
+            let mut offers = self.offers.iter().flat_map(|offer| members(offer.as_bytes()));
+            offers.any(|offer| offer.eq_ignore_ascii_case(protocol))
+        };
+        protocols.is_some_and(|protocols| members(protocols.as_bytes()).all(offered))
+    }
+}
+
+/// The members of a list (RFC 9110 §5.6.1).
+fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}

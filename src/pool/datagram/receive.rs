@@ -1,0 +1,208 @@
+//! The acceptor's other half: it receives datagrams, and pushes them into the work queue. While the
+//! inlets are [lent](crate::pool::datagram::lend), workers have one as well.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::SocketAddrAny;
+
+use crate::net::{Addr, Received};
+use crate::pool::Mill;
+use crate::pool::datagram::socket::{Inlet, Parcel};
+use crate::pool::overload::fairness::ClientKey;
+use crate::pool::queue::Work;
+
+/// How many datagrams are received from one socket before the others are looked at.
+const ROUND: usize = 32;
+
+/// For how long receiving pauses after an error that nothing is known of.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Rounds of receiving once the server stops: a stream of datagrams without end must not keep it.
+const LAST_ROUNDS: usize = 256;
+
+/// The inlets, in the hands of one thread.
+pub(crate) struct Receiver {
+    mill: Arc<Mill>,
+    pub(crate) inlets: Vec<Arc<Inlet>>,
+    buf: Vec<u8>,
+    /// Until when receiving pauses.
+    paused: Option<Instant>,
+}
+
+impl Receiver {
+    pub(crate) fn new(mill: Arc<Mill>, inlets: Vec<Arc<Inlet>>) -> Self {
+        Self { mill, inlets, buf: Vec::new(), paused: None }
+    }
+
+    /// How long receiving has to pause: what the queue has no room for waits with the kernel, if the
+    /// workers will have dealt with the queue soon.
+    pub(crate) fn pause(&mut self, now: Instant) -> Option<Duration> {
+        if self.inlets.is_empty() {
+            return None;
+        }
+        if self.is_held_back() {
+            return Some(self.mill.pool.tick);
+        }
+        let left = self.paused?.saturating_duration_since(now);
+        if left.is_zero() {
+            self.paused = None;
+            return None;
+        }
+        Some(left)
+    }
+
+    fn is_held_back(&self) -> bool {
+        let mill = &self.mill;
+        mill.queue.room() == 0 && mill.queue.controller.holds_back() && !mill.is_draining()
+    }
+
+    /// Receives from one inlet, and sees to it that somebody serves that. `true`: there may be more.
+    pub(crate) fn round(&mut self, index: usize) -> bool {
+        let (pushed, more) = self.receive(index);
+        if self.paused.is_none() {
+            self.mill.lend(&self.inlets);
+        }
+        self.mill.call_for(pushed);
+        more
+    }
+
+    /// Whether an error, since this was asked last, makes receiving pause.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        self.paused.take().is_some()
+    }
+
+    /// Receives from one inlet into the queue. How many are there, and whether there may be more.
+    pub(crate) fn receive(&mut self, index: usize) -> (usize, bool) {
+        let config = self.mill.config.load();
+        let limits = &config.limits;
+        if self.buf.len() != limits.datagram {
+            // Zeroed by the kernel, so that it takes no more memory than what comes.
+            self.buf = vec![0; limits.datagram];
+        }
+        let mut pushed = 0;
+        let mut more = true;
+        for _ in 0..ROUND {
+            if self.is_held_back() {
+                more = false;
+                break;
+            }
+            match self.inlets[index].receive(&mut self.buf) {
+                Ok((received, from)) => {
+                    pushed += usize::from(self.push(index, received, from, limits.datagram_total));
+                }
+                Err(Errno::AGAIN) => {
+                    more = false;
+                    break;
+                }
+                Err(errno) => {
+                    more = self.judge(index, errno);
+                    break;
+                }
+            }
+        }
+        (pushed, more)
+    }
+
+    /// What an error means for the socket. `true`: it has been told, and is over.
+    fn judge(&mut self, index: usize, errno: Errno) -> bool {
+        let now = Instant::now();
+        let inlet = &self.inlets[index];
+        inlet.troubles.warn(now, || {
+            format!("{}: recvfrom: {}", inlet.endpoint_text(), io::Error::from(errno))
+        });
+        // A connected socket is told so of a peer that has gone.
+        let told = matches!(
+            errno,
+            Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN
+        );
+        if !told {
+            self.paused = Some(now + BACK_OFF);
+        }
+        told
+    }
+
+    /// Pushes what was received into the work queue. `false`: it was dropped.
+    fn push(
+        &self,
+        index: usize,
+        received: Received,
+        from: Option<SocketAddrAny>,
+        limit: usize,
+    ) -> bool {
+        let mill = &self.mill;
+        let inlet = &self.inlets[index];
+        let peer = from.clone().map_or(Addr::Unnamed, Addr::from).canonical();
+        if inlet.is_own(&peer) {
+            return false;
+        }
+        let now = Instant::now();
+        if received.is_truncated() {
+            inlet.troubles.warn(now, || {
+                let (inlet, full) = (inlet.endpoint_text(), received.full);
+                format!(
+                    "{inlet}: a datagram of {full} bytes is dropped: limits.datagram is shorter"
+                )
+            });
+            mill.datagrams.cut();
+            return false;
+        }
+        if let Err(refusal) = mill.datagrams.enter(received.len, limit) {
+            mill.counters.refuse(refusal);
+            return false;
+        }
+        let bytes = &self.buf[..received.len];
+        let parcel = self.parcel(index, bytes, from, peer);
+        match mill.queue.push(Work::Datagram(parcel), now) {
+            Ok(()) => true,
+            Err((Work::Datagram(parcel), refusal)) => {
+                mill.drop_datagram(parcel, refusal);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn parcel(
+        &self,
+        index: usize,
+        bytes: &[u8],
+        from: Option<SocketAddrAny>,
+        peer: Addr,
+    ) -> Box<Parcel> {
+        let mill = &self.mill;
+        let key = peer.as_socket().map_or(ClientKey::None, |addr| ClientKey::from(addr.ip()));
+        let bucket = mill.queue.controller.bucket(key);
+        let (inlet, urgent) = (index as u16, self.inlets[index].urgent);
+        let Some(mut parcel) = mill.datagrams.reuse() else {
+            return Box::new(Parcel { bytes: bytes.to_vec(), from, peer, inlet, urgent, bucket });
+        };
+        let mut buf = std::mem::take(&mut parcel.bytes);
+        buf.clear();
+        buf.extend_from_slice(bytes);
+        *parcel = Parcel { bytes: buf, from, peer, inlet, urgent, bucket };
+        parcel
+    }
+
+    /// Receives what the kernel still holds, within what its buffers can hold, unless another program
+    /// goes on with the socket.
+    pub(crate) fn finish(&mut self) {
+        self.mill.take_back();
+        for index in 0..self.inlets.len() {
+            if self.inlets[index].is_inherited() {
+                continue;
+            }
+            for _ in 0..LAST_ROUNDS {
+                if self.mill.is_stopped() || !self.round(index) {
+                    break;
+                }
+            }
+        }
+        if !self.inlets.is_empty() {
+            self.mill.datagrams.end();
+            log::debug!("nothing more is received");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! [`Replies`]: a worker's answers to datagrams, sent several at a time.
+//!
+//! While handlers are quick and the next datagram in the queue is of the same socket, its answer is
+//! worth waiting for: one call for many costs less than as many sendto(2). A worker sends what
+//! it has before it does anything else, and after every handler once one of late was slow.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::SocketAddrAny;
+
+use crate::net::{Addr, advice, udp_batch};
+use crate::pool::Mill;
+use crate::pool::datagram::socket::{Inlet, Parcel};
+
+/// How many answers leave in one call at the most.
+const MOST: usize = 32;
+
+/// Bytes of answers past which they leave: more would save nothing that counts.
+const BYTES: usize = 64 * 1024;
+
+/// For how long an answer waits for others.
+const PATIENCE: Duration = Duration::from_micros(100);
+
+/// The answers that one worker has for one inlet.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    inlet: usize,
+    bytes: Vec<u8>,
+    list: Vec<(SocketAddrAny, Range<usize>)>,
+    /// When the first of them was ready.
+    since: Option<Instant>,
+}
+
+impl Replies {
+    /// Calls the handler for a datagram. The time at which it is done, and whether it was.
+    pub(crate) fn serve(
+        &mut self,
+        mill: &Mill,
+        inlets: &[Arc<Inlet>],
+        parcel: Box<Parcel>,
+        now: Instant,
+    ) -> Instant {
+        let index = usize::from(parcel.inlet);
+        let inlet = &inlets[index];
+        let datagrams = &mill.datagrams;
+        if self.inlet != index {
+            self.send(mill, inlets);
+            self.inlet = index;
+        }
+        let call = AssertUnwindSafe(|| {
+            let answer = inlet.handler.handle(inlet.payload(&parcel.bytes), &parcel.peer);
+            answer.map(|answer| {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(&answer);
+                start..self.bytes.len()
+            })
+        });
+        let answered = catch_unwind(call);
+        let end = Instant::now();
+        datagrams.leave(parcel.bytes.len());
+        match (answered, &parcel.from) {
+            (Ok(Some(range)), Some(from)) if parcel.peer != Addr::Unnamed => {
+                self.list.push((from.clone(), range));
+                self.since.get_or_insert(now);
+            }
+            (Ok(Some(_)), _) => {
+                inlet.troubles.warn(end, || {
+                    let inlet = inlet.endpoint_text();
+                    format!("{inlet}: a client has no name, and cannot be answered")
+                });
+                mill.settled(&datagrams.unsent, 1);
+            }
+            (Ok(None), _) => mill.settled(&datagrams.unanswered, 1),
+            (Err(_), _) => {
+                mill.counters.panicked();
+                log::error!("{}: the handler panicked at a datagram", inlet.endpoint_text());
+                mill.settled(&datagrams.panicked, 1);
+            }
+        }
+        datagrams.keep(parcel);
+        let waited = self.since.map_or(Duration::ZERO, |since| end - since);
+        if self.list.len() >= MOST
+            || self.bytes.len() > BYTES
+            || waited > PATIENCE
+            || !mill.dispatch.is_brisk()
+        {
+            self.send(mill, inlets);
+        }
+        end
+    }
+
+    /// Sends what there is.
+    pub(crate) fn send(&mut self, mill: &Mill, inlets: &[Arc<Inlet>]) {
+        if self.list.is_empty() {
+            return;
+        }
+        let inlet = &inlets[self.inlet];
+        let messages: Vec<(&SocketAddrAny, &[u8])> =
+            self.list.iter().map(|(to, range)| (to, &self.bytes[range.clone()])).collect();
+        let (mut sent, mut unsent) = (0, 0);
+        while sent + unsent < messages.len() {
+            let rest = &messages[sent + unsent..];
+            match udp_batch::send(inlet, &inlet.segments, rest) {
+                Ok(count) => sent += count,
+                Err(errno) => {
+                    unsent += 1;
+                    report(inlet, rest[0], errno);
+                }
+            }
+        }
+        self.list.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(2 * BYTES);
+        self.since = None;
+        mill.settled(&mill.datagrams.answered, sent as u64);
+        mill.settled(&mill.datagrams.unsent, unsent as u64);
+    }
+}
+
+/// Says why an answer could not be sent: one line in a while, however many there are.
+fn report(inlet: &Inlet, (to, answer): (&SocketAddrAny, &[u8]), errno: Errno) {
+    inlet.troubles.warn(Instant::now(), || {
+        let error = std::io::Error::from(errno);
+        let (inlet, to) = (inlet.endpoint_text(), Addr::from(to.clone()).canonical());
+        let length = answer.len();
+        let advice = advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
+        format!("{inlet}: an answer of {length} bytes to {to} was not sent: {error}{advice}")
+    });
+}
+
+impl Mill {
+    /// So many datagrams are done with. Whoever waits for the last one is told.
+    pub(crate) fn settled(&self, counter: &std::sync::atomic::AtomicU64, count: u64) {
+        if count > 0 {
+            counter.fetch_add(count, Ordering::SeqCst);
+            self.ledger.ending.tell();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! [`Packets`]: the protocol of `unixpacket:` connections, which keeps the boundaries of records.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::close::CloseReason;
+use crate::pool::datagram::socket::DatagramHandler;
+use crate::pool::output::Sent;
+use crate::pool::{Connection, Phase, Protocol, Refusal, Seat, Segment, Served, Turn};
+use crate::sync::Hush;
+
+/// Records served in one turn before others have theirs.
+const RECORDS: usize = 64;
+
+/// Calls a handler for each record, and sends its answer as one record.
+///
+/// A client that does not read what it is sent holds no worker, and the memory of one answer: its next
+/// record is read when that is sent.
+pub(crate) struct Packets {
+    handler: Arc<dyn DatagramHandler>,
+    troubles: Arc<Hush>,
+}
+
+impl Packets {
+    pub(crate) fn new(handler: Arc<dyn DatagramHandler>) -> Self {
+        Self { handler, troubles: Arc::default() }
+    }
+}
+
+impl Protocol for Packets {
+    fn seat(&self) -> Box<dyn Seat> {
+        let (handler, troubles) = (Arc::clone(&self.handler), Arc::clone(&self.troubles));
+        Box::new(PacketSeat { handler, troubles, record: Vec::new() })
+    }
+}
+
+struct PacketSeat {
+    handler: Arc<dyn DatagramHandler>,
+    troubles: Arc<Hush>,
+    /// Room for one record.
+    record: Vec<u8>,
+}
+
+impl Seat for PacketSeat {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+        self.record.resize(turn.config().limits.datagram, 0);
+        for _ in 0..RECORDS {
+            match connection.output.send(&connection.stream, u64::MAX) {
+                Ok(Sent::All) => {}
+                Ok(_) => return Served::Park(connection, Phase::Write),
+                Err(error) => return self.fail(connection, turn, &error),
+            }
+            let received = match connection.stream.try_recv_record(&mut self.record) {
+                Ok(received) if received.len == 0 => {
+                    return Served::Close(connection, CloseReason::ClientClosed);
+                }
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Served::Park(connection, Phase::Idle);
+                }
+                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+            };
+            if received.is_truncated() {
+                self.troubles.warn(turn.now, || {
+                    let (full, most) = (received.full, received.len);
+                    format!(
+                        "a record of {full} bytes is longer than limits.datagram ({most}): its \
+                         connection is closed"
+                    )
+                });
+                return Served::Close(connection, CloseReason::TooLarge);
+            }
+            turn.count_request();
+            let record = &self.record[..received.len];
+            if let Some(answer) = self.handler.handle(record, &connection.peer) {
+                connection.output.push(Segment::Bytes(Bytes::copy_from_slice(&answer)));
+            }
+        }
+        Served::Requeue(connection)
+    }
+
+    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Served {
+        Served::Close(connection, CloseReason::Overloaded)
+    }
+
+    fn expire(&mut self, connection: &mut Connection, _: &mut Turn<'_>) -> CloseReason {
+        match connection.phase {
+            Phase::Write => CloseReason::WriteTimeout,
+            _ => CloseReason::IdleTimeout,
+        }
+    }
+}
+
+impl PacketSeat {
+    /// An answer could not be sent.
+    fn fail(&self, connection: Box<Connection>, turn: &Turn<'_>, error: &io::Error) -> Served {
+        let too_long = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE);
+        if !too_long {
+            return Served::Close(connection, CloseReason::ClientGone);
+        }
+        self.troubles.warn(turn.now, || {
+            "an answer is longer than a record can be (net.core.wmem_default): its connection is \
+             closed"
+                .to_owned()
+        });
+        Served::Close(connection, CloseReason::HandlerFailed)
+    }
+}

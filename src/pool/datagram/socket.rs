@@ -1,0 +1,347 @@
+//! Datagrams: a socket with its handler, what was received and waits, and what became of each.
+//!
+//! They go the way of connections. The acceptor, or whoever leads, receives them and pushes them into
+//! the work queue, where each is judged by itself; a worker takes it, calls the handler, and sends the
+//! answer back through the same socket. What is refused is dropped, as nobody expects a datagram to
+//! arrive, and counted.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use rustix::net::SocketAddrAny;
+
+use crate::net::udp_batch::{self, Segments};
+use crate::net::{Addr, Datagram, Ipv4Header, Raw, Received};
+use crate::pool::overload::fairness::Bucket;
+use crate::pool::overload::refusal::Refusal;
+use crate::sync::Hush;
+use crate::sync::lock;
+
+/// Answers datagrams, or the records of a `unixpacket:` connection. It is called on a worker thread
+/// and may block.
+///
+/// Every `Fn(&[u8], &Addr) -> Option<Vec<u8>>` is a handler. A panic costs the one datagram.
+///
+/// # Examples
+/// ```
+/// use std::borrow::Cow;
+/// use millpond::net::Addr;
+/// use millpond::pool::DatagramHandler;
+///
+/// /// Answers with what it gets, in place.
+/// struct Mirror;
+///
+/// impl DatagramHandler for Mirror {
+///     fn handle<'a>(&self, datagram: &'a [u8], _peer: &Addr) -> Option<Cow<'a, [u8]>> {
+///         Some(Cow::Borrowed(datagram))
+///     }
+/// }
+///
+/// let loud = |datagram: &[u8], _peer: &Addr| Some(datagram.to_ascii_uppercase());
+/// let peer = Addr::Ip("127.0.0.1:7".parse().unwrap());
+/// assert_eq!(loud.handle(b"hello", &peer).unwrap(), &b"HELLO"[..]);
+/// ```
+pub trait DatagramHandler: Send + Sync + 'static {
+    /// The answer to one datagram from `peer`, or `None` if there is to be none. Of a raw socket's
+    /// packet (`ip4:`) it is what follows the IPv4 header, and the answer gets a header of its own.
+    ///
+    /// A borrowed answer costs no memory: a part of the datagram, or something static.
+    fn handle<'a>(&self, datagram: &'a [u8], peer: &Addr) -> Option<Cow<'a, [u8]>>;
+}
+
+impl<F> DatagramHandler for F
+where
+    F: Fn(&[u8], &Addr) -> Option<Vec<u8>> + Send + Sync + 'static,
+{
+    fn handle<'a>(&self, datagram: &'a [u8], peer: &Addr) -> Option<Cow<'a, [u8]>> {
+        self(datagram, peer).map(Cow::Owned)
+    }
+}
+
+/// A bound socket without connections, and what answers there. The acceptor and the workers share it;
+/// it is closed when the last of these threads ends.
+pub(crate) struct Inlet {
+    socket: Socket,
+    /// Where the answers of a raw socket come from: a packet from there is one of them, since such a
+    /// socket hears itself.
+    own: Option<IpAddr>,
+    pub(crate) handler: Arc<dyn DatagramHandler>,
+    pub(crate) urgent: bool,
+    pub(crate) segments: Segments,
+    /// Of the first failure of each kind within a while, a line in the log.
+    pub(crate) troubles: Hush,
+}
+
+/// What a server receives datagrams from.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Datagram(Datagram),
+    Raw(Raw),
+}
+
+impl Inlet {
+    pub(crate) fn new(socket: Socket, handler: Arc<dyn DatagramHandler>, urgent: bool) -> Self {
+        let own = match &socket {
+            Socket::Datagram(_) => None,
+            Socket::Raw(raw) => raw.local_addr().ok().and_then(|addr| Some(addr.as_socket()?.ip())),
+        };
+        let is_udp = match &socket {
+            Socket::Datagram(udp) => udp.local_addr().is_ok_and(|addr| addr.as_socket().is_some()),
+            Socket::Raw(_) => false,
+        };
+        let segments = Segments::new(is_udp);
+        Self { socket, own, handler, urgent, segments, troubles: Hush::default() }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Addr> {
+        match &self.socket {
+            Socket::Datagram(socket) => socket.local_addr(),
+            Socket::Raw(socket) => socket.local_addr(),
+        }
+    }
+
+    pub(crate) fn endpoint_text(&self) -> String {
+        match &self.socket {
+            Socket::Datagram(socket) => socket.endpoint_text(),
+            Socket::Raw(socket) => socket.endpoint_text(),
+        }
+    }
+
+    /// Whether another program goes on with the socket after this one.
+    pub(crate) fn is_inherited(&self) -> bool {
+        matches!(&self.socket, Socket::Datagram(socket) if socket.is_inherited())
+    }
+
+    pub(crate) fn receive(
+        &self,
+        buf: &mut [u8],
+    ) -> rustix::io::Result<(Received, Option<SocketAddrAny>)> {
+        udp_batch::receive(self, buf)
+    }
+
+    /// What of a datagram is the handler's: of a raw packet, what follows its header.
+    pub(crate) fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        match &self.socket {
+            Socket::Datagram(_) => bytes,
+            Socket::Raw(_) => Ipv4Header::decode(bytes).map_or(&[], |(_, payload)| payload),
+        }
+    }
+
+    /// Whether it is one of the server's own answers.
+    pub(crate) fn is_own(&self, peer: &Addr) -> bool {
+        self.own.is_some() && self.own == peer.as_socket().map(|addr| addr.ip())
+    }
+
+    fn kernel_drops(&self) -> Option<u64> {
+        match &self.socket {
+            Socket::Datagram(socket) => socket.kernel_drops().ok(),
+            Socket::Raw(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Inlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inlet").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl AsFd for Inlet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Datagram(socket) => socket.as_fd(),
+            Socket::Raw(socket) => socket.as_fd(),
+        }
+    }
+}
+
+/// A datagram on its way to a worker.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) bytes: Vec<u8>,
+    /// Where it came from, as the system calls take it; `None` if it cannot be answered.
+    pub(crate) from: Option<SocketAddrAny>,
+    /// The same for the handler.
+    pub(crate) peer: Addr,
+    /// Which of the server's inlets it came through.
+    pub(crate) inlet: u16,
+    pub(crate) urgent: bool,
+    pub(crate) bucket: Bucket,
+}
+
+/// Buffers longer than this are not kept for the next datagram.
+const SPARE: usize = 2048;
+
+/// What became of the datagrams of all inlets, and the memory for those that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Datagrams {
+    received: AtomicU64,
+    pub(crate) answered: AtomicU64,
+    pub(crate) unanswered: AtomicU64,
+    refused: [AtomicU64; Refusal::COUNT],
+    pub(crate) too_long: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) unsent: AtomicU64,
+    /// Bytes of those that wait.
+    bytes: AtomicUsize,
+    /// Parcels to be used again: no more than have ever been in use at once.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+    spare: Mutex<Vec<Box<Parcel>>>,
+    inlets: OnceLock<Vec<Weak<Inlet>>>,
+    /// What the kernel had dropped when receiving ended.
+    kernel_drops: OnceLock<u64>,
+}
+
+impl Datagrams {
+    /// The inlets, of which the kernel's counters are read.
+    pub(crate) fn watch(&self, inlets: &[Arc<Inlet>]) {
+        // Once, before any thread runs.
+        let _ = self.inlets.set(inlets.iter().map(Arc::downgrade).collect());
+    }
+
+    /// One was received, and its bytes wait, unless more than `limit` of all would: then it is
+    /// refused.
+    pub(crate) fn enter(&self, bytes: usize, limit: usize) -> Result<(), Refusal> {
+        self.received.fetch_add(1, Ordering::Relaxed);
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > limit {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.refuse(Refusal::QueueFull);
+            return Err(Refusal::QueueFull);
+        }
+        Ok(())
+    }
+
+    /// One was received that was longer than is allowed.
+    pub(crate) fn cut(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+        self.too_long.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Its bytes wait no longer.
+    pub(crate) fn leave(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        self.refused[refusal as usize].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A parcel to fill, used before.
+    pub(crate) fn reuse(&self) -> Option<Box<Parcel>> {
+        lock(&self.spare).pop()
+    }
+
+    /// Keeps a parcel for the next datagram.
+    pub(crate) fn keep(&self, mut parcel: Box<Parcel>) {
+        if parcel.bytes.capacity() > SPARE {
+            parcel.bytes = Vec::new();
+        }
+        lock(&self.spare).push(parcel);
+    }
+
+    /// How many are neither answered nor dropped yet.
+    pub(crate) fn waiting(&self) -> u64 {
+        // The settled ones first, so that none is missed among those received.
+        let settled =
+            [&self.answered, &self.unanswered, &self.too_long, &self.panicked, &self.unsent];
+        let load = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
+        let settled: u64 = settled.into_iter().chain(&self.refused).map(load).sum();
+        self.received.load(Ordering::SeqCst).saturating_sub(settled)
+    }
+
+    /// Receiving has ended: the kernel's counters are read for the last time.
+    pub(crate) fn end(&self) {
+        let _ = self.kernel_drops.set(self.read_kernel_drops());
+    }
+
+    pub(crate) fn each_inlet(&self, visit: impl FnMut(Arc<Inlet>)) {
+        let inlets = self.inlets.get().map(Vec::as_slice).unwrap_or_default();
+        inlets.iter().filter_map(Weak::upgrade).for_each(visit);
+    }
+
+    fn read_kernel_drops(&self) -> u64 {
+        let mut drops = 0;
+        self.each_inlet(|inlet| drops += inlet.kernel_drops().unwrap_or(0));
+        drops
+    }
+
+    pub(crate) fn stats(&self) -> DatagramStats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // Before those received, of which the kernel's are no part.
+        let waiting = self.waiting();
+        DatagramStats {
+            answered: load(&self.answered),
+            unanswered: load(&self.unanswered),
+            refused: std::array::from_fn(|index| load(&self.refused[index])),
+            too_long: load(&self.too_long),
+            panicked: load(&self.panicked),
+            unsent: load(&self.unsent),
+            received: load(&self.received),
+            waiting,
+            kernel_drops: self
+                .kernel_drops
+                .get()
+                .copied()
+                .unwrap_or_else(|| self.read_kernel_drops()),
+        }
+    }
+}
+
+/// What became of the datagrams. Once none is on its way, `received` is the sum of `answered`,
+/// `unanswered` and [`dropped`](Self::dropped), and what clients sent over UDP is `received` plus
+/// `kernel_drops`.
+///
+/// # Examples
+/// ```
+/// use millpond::handlers::Echo;
+/// use millpond::{Server, Service};
+///
+/// let server = Server::builder().bind("udp://127.0.0.1:0").serve(&Service::datagrams(Echo))?;
+/// let handle = server.spawn()?;
+/// let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// client.send_to(b"hello", handle.local_addrs()[0].as_socket().unwrap())?;
+/// assert_eq!(client.recv(&mut [0; 16])?, 5);
+/// # handle.drain(std::time::Duration::from_secs(5));
+/// let stats = handle.stats().datagrams;
+/// assert_eq!((stats.received, stats.answered, stats.dropped()), (1, 1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DatagramStats {
+    /// Taken from the kernel.
+    pub received: u64,
+    /// Answered by the handler, with the answer sent.
+    pub answered: u64,
+    /// Taken by the handler, which had no answer.
+    pub unanswered: u64,
+    /// Dropped because of overload, in the order of [`Refusal::ALL`].
+    pub refused: [u64; Refusal::COUNT],
+    /// Dropped for being longer than [`limits.datagram`](crate::config::Limits::datagram).
+    pub too_long: u64,
+    /// Dropped because the handler panicked.
+    pub panicked: u64,
+    /// The handler's answer could not be sent: the peer has gone, reads too slowly or has no name, or
+    /// the answer was too long.
+    pub unsent: u64,
+    /// In the work queue or in hand.
+    pub waiting: u64,
+    /// Dropped by the kernel before they were received, as the receive buffer was full; of the UDP
+    /// sockets. A longer buffer helps against bursts:
+    /// [`pool.receive_buffer`](crate::config::Pool::receive_buffer).
+    pub kernel_drops: u64,
+}
+
+impl DatagramStats {
+    /// How many were received and dropped, or not answered as they should, for any reason.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.refused.iter().sum::<u64>() + self.too_long + self.panicked + self.unsent
+    }
+}

@@ -1,0 +1,486 @@
+//! Parking: where a connection waits that has nothing to say, holding no worker.
+//!
+//! One epoll(7) instance, edge-triggered, watches the sockets; whoever leads (see
+//! [`dispatch`](crate::pool::leader)) waits on it. A parked connection has a deadline; one ordered set
+//! keeps at most one entry for each, which is moved only when it comes due or a nearer deadline
+//! arrives: so a keep-alive connection that is parked a thousand times a second touches the set once
+//! a minute.
+
+pub(crate) mod slots;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+use crate::config::Timeouts;
+use crate::pool::connection::{Connection, Phase};
+use crate::pool::eviction::{Candidate, Rank};
+use crate::pool::poller::slots::{Slots, Tenant, Token};
+use crate::sync::Waker;
+use crate::sync::lock;
+
+/// How many events one look at epoll takes at the most.
+pub(crate) const BATCH: usize = 64;
+
+/// The user data of the waker; no token has it, as generations stay below `u32::MAX`.
+const WAKER: u64 = u64::MAX;
+
+/// In the upper half of an inlet's user data, where a token has its generation; below it the number.
+const INLET: u64 = u32::MAX as u64;
+
+/// No deadline at all.
+const NEVER: u64 = u64::MAX;
+
+/// The parked connections.
+#[derive(Debug)]
+pub(crate) struct Parking {
+    epoll: OwnedFd,
+    waker: Waker,
+    slots: Slots,
+    epoch: Instant,
+    /// (milliseconds since the epoch, slot).
+    deadlines: Mutex<BTreeSet<(u64, u32)>>,
+    /// The first of `deadlines`, or [`NEVER`].
+    earliest: AtomicU64,
+}
+
+/// What epoll tells of.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    /// A parked connection, which is the caller's now.
+    Connection(Box<Connection>),
+    /// An inlet that is [watched](Parking::watch) has datagrams.
+    Inlet(usize),
+}
+
+/// What came of parking a connection.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    /// It waits. `sooner`: its deadline is now the first of all.
+    Waits { sooner: bool },
+    /// It became ready meanwhile: its owner has to look again.
+    Ready(Box<Connection>),
+    /// epoll would not have it.
+    Failed(Box<Connection>, io::Error),
+}
+
+impl Parking {
+    pub(crate) fn new(limit: usize, epoch: Instant) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let waker = Waker::new()?;
+        let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, &waker, epoll::EventData::new_u64(WAKER), edge)?;
+        Ok(Self {
+            epoll,
+            waker,
+            slots: Slots::new(limit),
+            epoch,
+            deadlines: Mutex::default(),
+            earliest: AtomicU64::new(NEVER),
+        })
+    }
+
+    /// How many connections it has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    /// Ends somebody's [`wait`](Self::wait), now or the next one.
+    pub(crate) fn nudge(&self) {
+        self.waker.wake();
+    }
+
+    /// Watches an inlet from now on. It is told of as long as there is something to receive.
+    pub(crate) fn watch(&self, index: usize, inlet: impl AsFd) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(INLET << 32 | index as u64);
+        Ok(epoll::add(&self.epoll, inlet, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Watches an inlet no longer.
+    pub(crate) fn unwatch(&self, inlet: impl AsFd) {
+        // It can only fail for one that is not watched.
+        let _ = epoll::delete(&self.epoll, inlet);
+    }
+
+    /// Waits for something to become ready, at most `timeout` (`None`: for ever), and gives at most
+    /// `most` of that to `ready`. How many connections were among it.
+    ///
+    /// # Errors
+    /// Those of epoll_wait(2), except `EINTR`, which counts as nothing being ready.
+    pub(crate) fn wait(
+        &self,
+        most: usize,
+        timeout: Option<Duration>,
+        mut ready: impl FnMut(Ready),
+    ) -> io::Result<usize> {
+        let blank =
+            epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
+        let mut events = [blank; BATCH];
+        let timeout = timeout.map(|timeout| Timespec {
+            // A longer one wakes early, which is harmless.
+            tv_sec: timeout.as_secs().min(1 << 20) as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let room = most.clamp(1, BATCH);
+        let count = match epoll::wait(&self.epoll, &mut events[..room], timeout.as_ref()) {
+            Ok(count) => count,
+            Err(Errno::INTR) => 0,
+            Err(errno) => return Err(errno.into()),
+        };
+        let mut found = 0;
+        for event in &events[..count] {
+            let (bits, flags) = (event.data.u64(), event.flags);
+            if bits == WAKER {
+                continue;
+            }
+            if bits >> 32 == INLET {
+                ready(Ready::Inlet(bits as u32 as usize));
+                continue;
+            }
+            let ended = flags.intersects(
+                epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR,
+            );
+            if let Some(connection) = self.take(Token::from_bits(bits), ended) {
+                found += 1;
+                ready(Ready::Connection(connection));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes the connection that became ready out of its slot; `None` if it is in somebody's hands,
+    /// who will find the note, or gone.
+    fn take(&self, token: Token, peer_ended: bool) -> Option<Box<Connection>> {
+        let mut slot = self.slots.lock(token.index);
+        if slot.generation != token.generation {
+            return None;
+        }
+        match &mut slot.tenant {
+            Tenant::Vacant => None,
+            Tenant::Away { ready, ended } => {
+                *ready = true;
+                *ended |= peer_ended;
+                None
+            }
+            parked @ Tenant::Parked(_) => {
+                let away = Tenant::Away { ready: false, ended: false };
+                let Tenant::Parked(mut connection) = std::mem::replace(parked, away) else {
+                    return None;
+                };
+                connection.note_event(peer_ended);
+                Some(connection)
+            }
+        }
+    }
+
+    /// Parks a connection in `phase` until it becomes ready or its deadline passes.
+    pub(crate) fn park(
+        &self,
+        mut connection: Box<Connection>,
+        phase: Phase,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Parked {
+        connection.enter(phase, now);
+        let deadline = self.millis(connection.deadline(timeouts));
+        let Some(token) = connection.token else {
+            connection.watches_write = phase == Phase::Write;
+            return self.register(connection, deadline);
+        };
+        if let Err(error) = self.watch_write(&mut connection, token) {
+            return Parked::Failed(connection, error);
+        }
+        let mut slot = self.slots.lock(token.index);
+        if let Tenant::Away { ready: true, ended } = slot.tenant {
+            slot.tenant = Tenant::Away { ready: false, ended: false };
+            connection.note_event(ended);
+            return Parked::Ready(connection);
+        }
+        slot.tenant = Tenant::Parked(connection);
+        slot.deadline = deadline;
+        let schedule = slot.scheduled.is_none_or(|scheduled| deadline < scheduled);
+        let sooner =
+            schedule && self.schedule(token.index, slot.scheduled.replace(deadline), deadline);
+        Parked::Waits { sooner }
+    }
+
+    /// Parks a connection for the first time: gives it a slot, and epoll its socket. What is already
+    /// there to read is an event as well, and so is room to write, if that is watched.
+    fn register(&self, mut connection: Box<Connection>, deadline: u64) -> Parked {
+        let Some(index) = self.slots.allot() else {
+            return Parked::Failed(connection, io::ErrorKind::OutOfMemory.into());
+        };
+        let mut slot = self.slots.lock(index);
+        let token = Token { index, generation: slot.generation };
+        let flags = interest(connection.watches_write);
+        let data = epoll::EventData::new_u64(token.to_bits());
+        // The slot is locked, so that an event which comes at once waits for it.
+        if let Err(errno) = epoll::add(&self.epoll, &connection.stream, data, flags) {
+            drop(slot);
+            self.slots.release(index);
+            return Parked::Failed(connection, errno.into());
+        }
+        connection.token = Some(token);
+        slot.tenant = Tenant::Parked(connection);
+        slot.deadline = deadline;
+        slot.scheduled = Some(deadline);
+        Parked::Waits { sooner: self.schedule(index, None, deadline) }
+    }
+
+    /// Room to write is watched only while it is waited for: a Unix socket would otherwise report it
+    /// each time its peer reads. Changing the interest reports what is ready anew.
+    fn watch_write(&self, connection: &mut Connection, token: Token) -> io::Result<()> {
+        let wanted = connection.phase == Phase::Write;
+        if wanted != connection.watches_write {
+            let data = epoll::EventData::new_u64(token.to_bits());
+            epoll::modify(&self.epoll, &connection.stream, data, interest(wanted))?;
+            connection.watches_write = wanted;
+        }
+        Ok(())
+    }
+
+    /// Parks a ready connection that the queue has no room for. A change of interest makes epoll report
+    /// what is ready again, at the next look: input that was not read, or room for output. `true`: its
+    /// deadline is now the first of all.
+    pub(crate) fn postpone(
+        &self,
+        mut connection: Box<Connection>,
+        timeouts: &Timeouts,
+        now: Instant,
+    ) -> Result<bool, (Box<Connection>, io::Error)> {
+        let sends = !connection.output.is_empty();
+        if sends {
+            // It is not the client that has to be waited for: the whole timeout is its own.
+            connection.note_progress();
+            connection.enter(Phase::Write, now);
+        }
+        let reportable = sends || connection.unread;
+        debug_assert!(reportable, "it waits for something that epoll cannot report");
+        // A socket has room sooner or later, so that this one is reported whatever it waits for.
+        connection.watches_write = sends || !reportable;
+        let deadline = self.millis(connection.deadline(timeouts));
+        let Some(token) = connection.token else {
+            return match self.register(connection, deadline) {
+                Parked::Failed(connection, error) => Err((connection, error)),
+                Parked::Waits { sooner } => Ok(sooner),
+                // Its slot is a new one, to which nothing can have happened.
+                Parked::Ready(_) => Ok(false),
+            };
+        };
+        let data = epoll::EventData::new_u64(token.to_bits());
+        let flags = interest(connection.watches_write);
+        let mut slot = self.slots.lock(token.index);
+        if let Err(errno) = epoll::modify(&self.epoll, &connection.stream, data, flags) {
+            return Err((connection, errno.into()));
+        }
+        slot.tenant = Tenant::Parked(connection);
+        slot.deadline = deadline;
+        let schedule = slot.scheduled.is_none_or(|scheduled| deadline < scheduled);
+        let before = if schedule { slot.scheduled.replace(deadline) } else { None };
+        Ok(schedule && self.schedule(token.index, before, deadline))
+    }
+
+    /// Forgets a connection that is about to be closed or to leave: its slot is free again. Closing
+    /// the socket takes it out of epoll. A slot that has been given back already, and may be another
+    /// connection's by now, is left alone.
+    pub(crate) fn forget(&self, token: Option<Token>) {
+        let Some(Token { index, generation }) = token else { return };
+        let mut slot = self.slots.lock(index);
+        if slot.generation != generation {
+            return;
+        }
+        slot.tenant = Tenant::Vacant;
+        slot.generation = slot.generation.wrapping_add(1) % u32::MAX;
+        if let Some(scheduled) = slot.scheduled.take() {
+            lock(&self.deadlines).remove(&(scheduled, index));
+        }
+        drop(slot);
+        self.slots.release(index);
+    }
+
+    /// As [`forget`](Self::forget), for a connection whose socket stays open.
+    pub(crate) fn release(&self, connection: &mut Connection) {
+        if connection.token.is_some() {
+            // It is registered, so that this cannot fail.
+            let _ = epoll::delete(&self.epoll, &connection.stream);
+        }
+        self.forget(connection.token.take());
+    }
+
+    /// How long until the first deadline; `None` when there is none.
+    pub(crate) fn until_deadline(&self, now: Instant) -> Option<Duration> {
+        match self.earliest.load(Ordering::SeqCst) {
+            NEVER => None,
+            earliest => {
+                let at = self.epoch + Duration::from_millis(earliest);
+                Some(at.saturating_duration_since(now))
+            }
+        }
+    }
+
+    /// Takes the connections out whose deadline has passed.
+    pub(crate) fn expire(&self, now: Instant, mut expired: impl FnMut(Box<Connection>)) {
+        let millis = now.saturating_duration_since(self.epoch).as_millis() as u64;
+        while self.earliest.load(Ordering::Relaxed) <= millis {
+            let mut deadlines = lock(&self.deadlines);
+            let Some((due, index)) = deadlines.pop_first() else {
+                // The last one went with its connection: nobody has to wake for it any more.
+                self.publish(&deadlines);
+                break;
+            };
+            self.publish(&deadlines);
+            drop(deadlines);
+            let mut slot = self.slots.lock(index);
+            if slot.scheduled != Some(due) {
+                continue;
+            }
+            slot.scheduled = None;
+            if !matches!(slot.tenant, Tenant::Parked(_)) {
+                // Its owner schedules it again when parking it.
+                continue;
+            }
+            if slot.deadline > millis {
+                // It has been parked anew since: that deadline is the one that counts.
+                slot.scheduled = Some(slot.deadline);
+                self.schedule(index, None, slot.deadline);
+                continue;
+            }
+            let away = Tenant::Away { ready: false, ended: false };
+            if let Tenant::Parked(connection) = std::mem::replace(&mut slot.tenant, away) {
+                drop(slot);
+                expired(connection);
+            }
+        }
+    }
+
+    /// Takes out the parked connections of which `wanted` is true.
+    pub(crate) fn sweep(
+        &self,
+        wanted: impl Fn(&Connection) -> bool,
+        mut swept: impl FnMut(Box<Connection>),
+    ) {
+        for index in 0..self.slots.used() {
+            let mut slot = self.slots.lock(index);
+            if !matches!(&slot.tenant, Tenant::Parked(connection) if wanted(connection)) {
+                continue;
+            }
+            let away = Tenant::Away { ready: false, ended: false };
+            if let Tenant::Parked(connection) = std::mem::replace(&mut slot.tenant, away) {
+                drop(slot);
+                swept(connection);
+            }
+        }
+    }
+
+    /// How many slots were ever used.
+    pub(crate) fn used(&self) -> u32 {
+        self.slots.used()
+    }
+
+    /// The connections that are parked in these slots.
+    pub(crate) fn waiting(&self, slots: Range<u32>) -> Vec<Candidate> {
+        let waiting = |index| {
+            let slot = self.slots.lock(index);
+            let Tenant::Parked(connection) = &slot.tenant else { return None };
+            Some(Candidate {
+                token: Token { index, generation: slot.generation },
+                bucket: connection.bucket,
+                urgent: connection.urgent,
+                rank: Rank::of(connection),
+                since: connection.since,
+            })
+        };
+        slots.filter_map(waiting).collect()
+    }
+
+    /// Whether a connection still waits as it did when it was looked at.
+    pub(crate) fn waits(&self, candidate: &Candidate) -> bool {
+        candidate.is_in(&self.slots.lock(candidate.token.index))
+    }
+
+    /// Takes a connection out that still waits as it did when it was looked at.
+    pub(crate) fn take_waiting(&self, candidate: &Candidate) -> Option<Box<Connection>> {
+        let mut slot = self.slots.lock(candidate.token.index);
+        if !candidate.is_in(&slot) {
+            return None;
+        }
+        let away = Tenant::Away { ready: false, ended: false };
+        match std::mem::replace(&mut slot.tenant, away) {
+            Tenant::Parked(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// How many connections are parked; it looks at each slot.
+    pub(crate) fn count(&self) -> usize {
+        let parked = |index| matches!(self.slots.lock(index).tenant, Tenant::Parked(_));
+        (0..self.slots.used()).filter(|index| parked(*index)).count()
+    }
+
+    /// Moves a slot's entry in the set of deadlines. `true`: it is the first of all now.
+    fn schedule(&self, index: u32, before: Option<u64>, deadline: u64) -> bool {
+        let mut deadlines = lock(&self.deadlines);
+        if let Some(before) = before {
+            deadlines.remove(&(before, index));
+        }
+        deadlines.insert((deadline, index));
+        let was = self.earliest.load(Ordering::Relaxed);
+        self.publish(&deadlines);
+        deadline < was
+    }
+
+    fn publish(&self, deadlines: &BTreeSet<(u64, u32)>) {
+        let first = deadlines.first().map_or(NEVER, |(due, _)| *due);
+        self.earliest.store(first, Ordering::SeqCst);
+    }
+
+    /// The first whole millisecond at which `at` has passed.
+    fn millis(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.epoch).as_millis() as u64 + 1
+    }
+}
+
+fn interest(write: bool) -> epoll::EventFlags {
+    let read = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+    if write { read | epoll::EventFlags::OUT } else { read }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_went_with_its_connection_wakes_nobody_for_ever() {
+        let epoch = Instant::now();
+        let parking = Parking::new(8, epoch).unwrap();
+        let index = parking.slots.allot().unwrap();
+        let generation = {
+            let mut slot = parking.slots.lock(index);
+            slot.scheduled = Some(5);
+            slot.generation
+        };
+        assert!(parking.schedule(index, None, 5));
+        parking.forget(Some(Token { index, generation }));
+        let later = epoch + Duration::from_millis(10);
+        parking.expire(later, |_| unreachable!("nothing is parked"));
+        assert_eq!(parking.until_deadline(later), None);
+    }
+
+    #[test]
+    fn a_slot_that_was_given_back_is_not_given_back_again() {
+        let parking = Parking::new(8, Instant::now()).unwrap();
+        let index = parking.slots.allot().unwrap();
+        let old = Token { index, generation: parking.slots.lock(index).generation };
+        parking.forget(Some(old));
+        assert_eq!(parking.slots.allot(), Some(index), "it is the next tenant's");
+        parking.forget(Some(old));
+        assert_ne!(parking.slots.allot(), Some(index), "no two connections share it");
+    }
+}

@@ -1,0 +1,5 @@
+//! What the threads count, and what they are doing.
+
+pub(crate) mod counters;
+pub(crate) mod histogram;
+pub(crate) mod worker_state;

@@ -1,0 +1,101 @@
+//! [`Ending`]: where a thread waits for others to end: for the acceptor, or for what is left at a stop.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::sync::lock;
+
+/// A condition that whoever ends something tells of: a connection, a datagram, a thread.
+///
+/// While nobody waits, telling is one load. As with the wake-ups of `pool::leader`, who
+/// waits announces it before looking, and who tells has changed what is looked at before it looks for
+/// the announcement; both sequentially consistent.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// How many threads wait.
+    waiting: AtomicUsize,
+    guard: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Ending {
+    /// Something has ended.
+    pub(crate) fn tell(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            // Whoever waits is either before its look or already waits.
+            let _guard = lock(&self.guard);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until `done`, which has to look at sequentially consistent state, or until the deadline.
+    /// What `done` says in the end.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> bool {
+        let _waiting = Waiting::announce(&self.waiting);
+        let mut guard = lock(&self.guard);
+        loop {
+            if done() {
+                return true;
+            }
+            guard = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => return false,
+                Some(left) => {
+                    let waited = self.changed.wait_timeout(guard, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+/// A thread waits, until this is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn announce(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_of_the_last_one() {
+        let ending = Ending::default();
+        let left = AtomicU32::new(10_000);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        left.fetch_sub(1, Ordering::SeqCst);
+                        ending.tell();
+                    }
+                });
+            }
+            assert!(ending.wait(None, || left.load(Ordering::SeqCst) == 0));
+        });
+    }
+
+    #[test]
+    fn waiting_ends_with_the_deadline() {
+        let deadline = Instant::now() + Duration::from_millis(5);
+        let ending = Ending::default();
+        assert!(!ending.wait(Some(deadline), || false));
+        assert!(Instant::now() >= deadline);
+        assert_eq!(ending.waiting.load(Ordering::SeqCst), 0, "telling is one load again");
+    }
+}

@@ -1,0 +1,17 @@
+//! The ground floor: what threads need to wait for each other and to speak in the log. It imports
+//! nothing of the crate.
+
+mod completion;
+mod log_throttle;
+mod waker;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) use completion::Ending;
+pub(crate) use log_throttle::Hush;
+pub(crate) use waker::Waker;
+
+/// Nothing that runs under these locks panics half-way, so that a poisoned one is still sound.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
