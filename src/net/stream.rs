@@ -164,6 +164,14 @@ impl Stream {
         Ok(retry_on_intr(|| net::send(&self.socket.fd, buf, flags))?)
     }
 
+    /// As [`try_write`](Self::try_write), for the last bytes of a connection whose writing side is
+    /// closed at once afterwards: with `MSG_MORE` the kernel keeps them until then, and sends them and
+    /// the end of the stream in one packet.
+    pub(crate) fn try_write_last(&self, buf: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
+        Ok(retry_on_intr(|| net::send(&self.socket.fd, buf, flags))?)
+    }
+
     /// Writes what fits of several buffers, without waiting: sendmsg(2).
     ///
     /// # Errors
@@ -364,5 +372,37 @@ impl AsFd for Stream {
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.fd.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// However the writing side ends afterwards, the last bytes arrive, and then the end.
+    #[test]
+    fn last_bytes_arrive_with_the_end() {
+        for shuts_down in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let server = Stream::from(std::os::fd::OwnedFd::from(listener.accept().unwrap().0));
+            assert_eq!(server.try_write_last(b"bye").unwrap(), 3);
+            let server = match shuts_down {
+                true => server.shutdown_write().map(|()| Some(server)).unwrap(),
+                false => {
+                    drop(server);
+                    None
+                }
+            };
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).unwrap();
+            assert_eq!(received, b"bye");
+            drop(server);
+        }
     }
 }

@@ -121,7 +121,11 @@ impl Refusals {
             false => (&rendered.close, rendered.close_head),
         };
         let bytes = if is_head { &bytes[..head] } else { bytes };
-        match connection.stream.try_write(bytes) {
+        let sent = match keep_alive {
+            true => connection.stream.try_write(bytes),
+            false => connection.stream.try_write_last(bytes),
+        };
+        match sent {
             Ok(sent) if sent == bytes.len() => {}
             // It does not even take so little: waiting for it would be service.
             _ => return Served::Close(connection, CloseReason::Overloaded),

@@ -55,7 +55,14 @@ pub(super) fn send_encoded(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<S
 fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Served> {
     let connection = exchange.connection.as_mut()?;
     if connection.output.is_empty() {
-        match connection.stream.try_write(&exchange.output) {
+        // A response that ends the connection shares its packet with the end, if it is all there is.
+        let sent = match connection.closing {
+            Some(_) if exchange.output.len() <= COPIED => {
+                connection.stream.try_write_last(&exchange.output)
+            }
+            _ => connection.stream.try_write(&exchange.output),
+        };
+        match sent {
             Ok(count) if count == exchange.output.len() => {
                 exchange.output.clear();
                 return None;
