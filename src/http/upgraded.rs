@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::net::{Addr, Interest};
-use crate::pool::{Connection, Mill};
+use crate::pool::{Connection, Shared};
 
 /// The raw duplex stream of an upgraded connection, with what was read ahead of it.
 ///
@@ -16,16 +16,20 @@ use crate::pool::{Connection, Mill};
 pub struct Upgraded {
     connection: Box<Connection>,
     ahead: Vec<u8>,
-    mill: Arc<Mill>,
+    shared: Arc<Shared>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
 
 impl Upgraded {
-    pub(crate) fn new(mut connection: Box<Connection>, ahead: Vec<u8>, mill: Arc<Mill>) -> Self {
+    pub(crate) fn new(
+        mut connection: Box<Connection>,
+        ahead: Vec<u8>,
+        shared: Arc<Shared>,
+    ) -> Self {
         connection.set_reason(CloseReason::Upgraded);
-        let write_timeout = Some(mill.config.load().timeouts.write);
-        Self { connection, ahead, mill, read_timeout: None, write_timeout }
+        let write_timeout = Some(shared.config.load().timeouts.write);
+        Self { connection, ahead, shared, read_timeout: None, write_timeout }
     }
 
     /// The peer's address, as accept(2) gave it.
@@ -47,7 +51,7 @@ impl Upgraded {
     /// Whether the server is stopping.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.mill.is_draining()
+        self.shared.is_draining()
     }
 }
 
@@ -65,12 +69,12 @@ impl Read for Upgraded {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            if self.mill.is_draining() {
+            if self.shared.is_draining() {
                 let stopping = "the server is stopping";
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, stopping));
             }
             let stream = &self.connection.stream;
-            if !stream.wait_or(Interest::Read, deadline, &self.mill.stopping)? {
+            if !stream.wait_or(Interest::Read, deadline, &self.shared.stopping)? {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::close::CloseReason;
 use crate::net::{Addr, Listener, Stream};
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::arrivals::Arrivals;
 use crate::pool::connection::Connection;
 use crate::pool::datagram::receive::Receiver;
@@ -72,7 +72,7 @@ impl Source {
 
 /// The thread that accepts.
 pub(crate) struct Acceptor {
-    mill: Arc<Mill>,
+    shared: Arc<Shared>,
     sources: Vec<Source>,
     seats: Vec<Box<dyn Seat>>,
     receiver: Receiver,
@@ -117,14 +117,14 @@ enum Accepted {
 }
 
 impl Acceptor {
-    pub(crate) fn new(mill: Arc<Mill>, sources: Vec<Source>, inlets: Vec<Arc<Inlet>>) -> Self {
-        let receiver = Receiver::new(Arc::clone(&mill), inlets);
-        let seats = mill.seats();
+    pub(crate) fn new(shared: Arc<Shared>, sources: Vec<Source>, inlets: Vec<Arc<Inlet>>) -> Self {
+        let receiver = Receiver::new(Arc::clone(&shared), inlets);
+        let seats = shared.seats();
         if sources.iter().any(|source| source.urgent) {
-            mill.ledger.keep_urgent();
+            shared.ledger.keep_urgent();
         }
         Self {
-            mill,
+            shared,
             sources,
             seats,
             receiver,
@@ -141,17 +141,17 @@ impl Acceptor {
     /// listeners. (Closing them first would reset the connections in the backlog. That of a listener
     /// which was passed in is left to the program that goes on with it.)
     pub(crate) fn run(mut self) {
-        let mill = Arc::clone(&self.mill);
-        persist(&mill, &mut self, |it| it.seats = it.mill.seats(), Self::accept_until_drained);
+        let shared = Arc::clone(&self.shared);
+        persist(&shared, &mut self, |it| it.seats = it.shared.seats(), Self::accept_until_drained);
         log::debug!("listeners closed");
     }
 
     fn accept_until_drained(&mut self) {
-        let mill = Arc::clone(&self.mill);
-        while !mill.is_draining() {
+        let shared = Arc::clone(&self.shared);
+        while !shared.is_draining() {
             let (callers, senders) = self.wait();
-            count(&mill.counters.accept.rounds);
-            if mill.is_draining() {
+            count(&shared.counters.accept.rounds);
+            if shared.is_draining() {
                 break;
             }
             self.refuses = false;
@@ -165,13 +165,13 @@ impl Acceptor {
         self.receiver.finish();
         if self.short_until.take().is_some() {
             // A listener that was passed in goes on to the next program with the backlog it has.
-            self.set_backlogs(self.mill.pool.backlog);
+            self.set_backlogs(self.shared.pool.backlog);
         }
         for index in 0..self.sources.len() {
             if self.sources[index].listener.is_inherited() {
                 continue;
             }
-            while !mill.is_stopped() && self.accept_round(index) {}
+            while !shared.is_stopped() && self.accept_round(index) {}
         }
     }
 
@@ -190,11 +190,11 @@ impl Acceptor {
         let awaited = |source: &Source| awaited(source) && !self.full[usize::from(source.urgent)];
         let listeners: Vec<usize> =
             (0..self.sources.len()).filter(|index| awaited(&self.sources[*index])).collect();
-        let mut fds = vec![PollFd::new(&self.mill.ledger.acceptor, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.shared.ledger.acceptor, PollFlags::IN)];
         fds.extend(
             listeners.iter().map(|i| PollFd::new(&self.sources[*i].listener, PollFlags::IN)),
         );
-        let waits = receiving.is_some() || self.mill.loan.is_lent();
+        let waits = receiving.is_some() || self.shared.loan.is_lent();
         let inlets = if waits { &[] } else { &self.receiver.inlets[..] };
         fds.extend(inlets.iter().map(|inlet| PollFd::new(inlet, PollFlags::IN)));
         let pause = match accepting {
@@ -210,7 +210,7 @@ impl Acceptor {
         });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
-            Err(Errno::INTR) => count(&self.mill.counters.accept.interrupted),
+            Err(Errno::INTR) => count(&self.shared.counters.accept.interrupted),
             Err(errno) => {
                 log::error!("poll: {}", io::Error::from(errno));
                 self.paused = Some(Instant::now() + self.back_off);
@@ -226,7 +226,7 @@ impl Acceptor {
             listeners.iter().for_each(|index| self.sources[*index].arrivals.emptied(ended));
         }
         if woken {
-            self.mill.ledger.acceptor.clear();
+            self.shared.ledger.acceptor.clear();
             // A descriptor or a place has come free, perhaps.
             self.paused = None;
             self.full = [false; 2];
@@ -240,23 +240,23 @@ impl Acceptor {
 
     /// Whether accepting pauses, and for which listeners.
     fn accepting(&mut self, now: Instant) -> Accepting {
-        let mill = &self.mill;
+        let shared = &self.shared;
         if let Some(until) = self.paused {
             if until > now {
-                mill.ledger.await_change();
+                shared.ledger.await_change();
                 return Accepting::None(Some(until - now));
             }
             self.paused = None;
         }
-        if let Allowance::Pause(pause) = mill.refusal_allowance(now) {
-            count(&mill.counters.accept.over_budget);
+        if let Allowance::Pause(pause) = shared.refusal_allowance(now) {
+            count(&shared.counters.accept.over_budget);
             return Accepting::Urgent(Some(pause));
         }
         if self.is_held_back() {
-            return Accepting::Urgent(Some(mill.pool.tick));
+            return Accepting::Urgent(Some(shared.pool.tick));
         }
-        if self.refuses && mill.queue.controller.is_overloaded() {
-            return Accepting::Together(mill.pool.tick);
+        if self.refuses && shared.queue.controller.is_overloaded() {
+            return Accepting::Together(shared.pool.tick);
         }
         Accepting::All
     }
@@ -264,11 +264,11 @@ impl Acceptor {
     /// Keeps the backlogs short from a pause on that refusing has made necessary, until there was none
     /// for a while. Whatever waits in a backlog waits without being judged.
     fn fit_backlogs(&mut self, accepting: Accepting, now: Instant) {
-        let mill = &self.mill;
+        let shared = &self.shared;
         let over_budget = matches!(accepting, Accepting::Urgent(_)) && !self.is_held_back();
         let backlog = match self.short_until {
-            None if over_budget => SHORT_BACKLOG.min(mill.pool.backlog),
-            Some(until) if !over_budget && now >= until => mill.pool.backlog,
+            None if over_budget => SHORT_BACKLOG.min(shared.pool.backlog),
+            Some(until) if !over_budget && now >= until => shared.pool.backlog,
             _ => {
                 if over_budget {
                     self.short_until = Some(now + SHORT_FOR);
@@ -289,25 +289,25 @@ impl Acceptor {
     /// Whether the queue is full of a burst that the workers will soon have dealt with, as requests
     /// are quick: the backlog is its place.
     fn is_held_back(&self) -> bool {
-        let mill = &self.mill;
-        mill.queue.room() == 0 && mill.queue.controller.holds_back() && !mill.is_draining()
+        let shared = &self.shared;
+        shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
     }
 
     /// Whether a place in the full table can be made: by closing a connection that only waits, once a
     /// newcomer is there. If not, the listener pauses until a connection ends or begins to wait.
     fn may_make_room(&mut self, urgent: bool) -> bool {
-        let mill = Arc::clone(&self.mill);
+        let shared = Arc::clone(&self.shared);
         for awaits in [false, true] {
             if awaits {
-                mill.ledger.await_change();
+                shared.ledger.await_change();
             }
-            if mill.ledger.has_room(urgent)
-                || self.evictions[usize::from(urgent)].has_candidate(&mill, Instant::now())
+            if shared.ledger.has_room(urgent)
+                || self.evictions[usize::from(urgent)].has_candidate(&shared, Instant::now())
             {
                 return true;
             }
         }
-        count(&mill.counters.accept.full);
+        count(&shared.counters.accept.full);
         self.full[usize::from(urgent)] = true;
         false
     }
@@ -315,21 +315,21 @@ impl Acceptor {
     /// Closes a connection that only waits, for one more of this client.
     fn make_room(&mut self, urgent: bool, client: Option<Bucket>) -> Evicted {
         let eviction = &mut self.evictions[usize::from(urgent)];
-        eviction.evict(&self.mill, &mut self.seats, client, Instant::now())
+        eviction.evict(&self.shared, &mut self.seats, client, Instant::now())
     }
 
     /// Accepts from one listener. `true`: there may be more.
     fn accept_round(&mut self, index: usize) -> bool {
-        let mill = Arc::clone(&self.mill);
+        let shared = Arc::clone(&self.shared);
         // While overloaded, a part of what accepting costs is spent on connections that are refused.
-        let overloaded = mill.queue.controller.is_overloaded();
-        let time = overloaded.then(|| (ThreadTime::start(), mill.spent_refusing()));
+        let overloaded = shared.queue.controller.is_overloaded();
+        let time = overloaded.then(|| (ThreadTime::start(), shared.spent_refusing()));
         let (mut pushed, mut refused) = (0, 0);
         let mut more = true;
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
             let held = !urgent && (self.is_held_back() || self.is_paused());
-            let full = !mill.ledger.has_room(urgent);
+            let full = !shared.ledger.has_room(urgent);
             if held || (full && !self.may_make_room(urgent)) {
                 more = false;
                 break;
@@ -349,7 +349,7 @@ impl Acceptor {
                     break;
                 }
                 Accepted::Exhausted(error) => {
-                    count(&mill.counters.accept.exhausted);
+                    count(&shared.counters.accept.exhausted);
                     if self.make_room(urgent, None) == Evicted::One {
                         continue;
                     }
@@ -362,20 +362,20 @@ impl Acceptor {
             }
         }
         self.refuses |= refused > pushed as u32;
-        mill.call_for(pushed);
+        shared.call_for(pushed);
         if let Some((time, before)) = time
             && refused > 0
         {
             // What refusing itself took was charged already; what is left is that of accept(2).
-            let charged = mill.spent_refusing().saturating_sub(before);
+            let charged = shared.spent_refusing().saturating_sub(before);
             let each = time.elapsed().saturating_sub(charged) / (pushed as u32 + refused);
-            mill.charge_refusing(each * refused);
+            shared.charge_refusing(each * refused);
         }
         more
     }
 
     fn is_paused(&self) -> bool {
-        matches!(self.mill.refusal_allowance(Instant::now()), Allowance::Pause(_))
+        matches!(self.shared.refusal_allowance(Instant::now()), Allowance::Pause(_))
     }
 
     fn accept(&self, index: usize) -> Accepted {
@@ -383,7 +383,7 @@ impl Acceptor {
             Ok((stream, addr)) => return Accepted::One(stream, addr),
             Err(error) => error,
         };
-        let counters = &self.mill.counters.accept;
+        let counters = &self.shared.counters.accept;
         match Errno::from_io_error(&error) {
             Some(Errno::AGAIN) => Accepted::Nobody,
             Some(Errno::INTR) => {
@@ -407,31 +407,31 @@ impl Acceptor {
     ///
     /// `full`: the table of connections was full before.
     fn push(&mut self, index: usize, stream: Stream, peer: Addr, full: bool) -> bool {
-        let mill = Arc::clone(&self.mill);
+        let shared = Arc::clone(&self.shared);
         let now = Instant::now();
         let arrived = self.sources[index].arrivals.accepted(now);
         let urgent = self.sources[index].urgent;
-        let bucket = mill.queue.controller.bucket(client_key(&stream, &peer));
+        let bucket = shared.queue.controller.bucket(client_key(&stream, &peer));
         let client = (!urgent).then_some(bucket);
         let evicted = if full { self.make_room(urgent, client) } else { Evicted::Nothing };
-        let is_over = !mill.ledger.has_room(urgent);
+        let is_over = !shared.ledger.has_room(urgent);
         if is_over && evicted == Evicted::One {
             // The limit was exceeded for a moment.
             self.make_room(urgent, client);
         }
         let unfair = is_over && evicted == Evicted::Unfair;
-        let permit = mill.ledger.enter(bucket);
+        let permit = shared.ledger.enter(bucket);
         let source = &self.sources[index];
         let connection =
             Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);
         if unfair {
             // Its client holds more than any other that has a connection to spare.
-            mill.counters.refuse(Refusal::Unfair);
+            shared.counters.refuse(Refusal::Unfair);
             connection.close(CloseReason::Overloaded);
             return false;
         }
         let seat = &mut self.seats[source.protocol as usize];
-        mill.bring_from(Work::Connection(connection), arrived, now, seat.as_mut())
+        shared.bring_from(Work::Connection(connection), arrived, now, seat.as_mut())
     }
 }
 

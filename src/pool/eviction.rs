@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::poller::slots::{Slot, Tenant, Token};
@@ -178,16 +178,16 @@ impl Eviction {
     }
 
     /// Whether there is a connection that only waits.
-    pub(crate) fn has_candidate(&mut self, mill: &Mill, now: Instant) -> bool {
+    pub(crate) fn has_candidate(&mut self, shared: &Shared, now: Instant) -> bool {
         let is_stale = |at: Instant| now.saturating_duration_since(at) > GOOD_FOR;
         if self.planned_at.is_none_or(is_stale) {
             self.planned.clear();
         }
-        while self.planned.last().is_some_and(|candidate| !mill.parking.waits(candidate)) {
+        while self.planned.last().is_some_and(|candidate| !shared.parking.waits(candidate)) {
             self.planned.pop();
         }
         if self.planned.is_empty() {
-            self.look(mill, now);
+            self.look(shared, now);
         }
         !self.planned.is_empty()
     }
@@ -196,23 +196,23 @@ impl Eviction {
     /// which must not hold more than the client that gives way.
     pub(crate) fn evict(
         &mut self,
-        mill: &Arc<Mill>,
+        shared: &Arc<Shared>,
         seats: &mut [Box<dyn Seat>],
         for_client: Option<Bucket>,
         now: Instant,
     ) -> Evicted {
-        let demand = for_client.map_or(0, |bucket| mill.ledger.held(bucket) + 1);
+        let demand = for_client.map_or(0, |bucket| shared.ledger.held(bucket) + 1);
         let mut looked_again = false;
         for _ in 0..TRIES {
-            if !self.has_candidate(mill, now) {
+            if !self.has_candidate(shared, now) {
                 return Evicted::Nothing;
             }
             let Some(candidate) = self.planned.pop() else { return Evicted::Nothing };
-            let held = mill.ledger.held(candidate.bucket);
+            let held = shared.ledger.held(candidate.bucket);
             let own = for_client == Some(candidate.bucket);
             // Of clients that hold about the same, one may have a little more than the others.
             let fair = own || demand <= held + held / 8 + 1;
-            let fresh_for = FRESH * mill.parking.used().min(LOOK);
+            let fresh_for = FRESH * shared.parking.used().min(LOOK);
             let is_fresh = |at: Instant| now.saturating_duration_since(at) <= fresh_for;
             let sure = fair && (held > MODEST || demand < held);
             if !sure
@@ -220,11 +220,11 @@ impl Eviction {
                 && !std::mem::replace(&mut looked_again, true)
             {
                 // Connections of a client that holds more may have come to wait since.
-                self.look(mill, now);
+                self.look(shared, now);
                 continue;
             }
             let modest = demand.max(held) <= MODEST && for_client.is_some();
-            if modest && candidate.is_active(now) && mill.ledger.may_overdraw() {
+            if modest && candidate.is_active(now) && shared.ledger.may_overdraw() {
                 // Nobody is to blame but those who are in service at this moment.
                 self.planned.push(candidate);
                 return Evicted::Nothing;
@@ -233,26 +233,26 @@ impl Eviction {
                 self.planned.push(candidate);
                 return Evicted::Unfair;
             }
-            let Some(connection) = mill.parking.take_waiting(&candidate) else { continue };
+            let Some(connection) = shared.parking.take_waiting(&candidate) else { continue };
             let waits_for_request = matches!(candidate.rank, Rank::Idle | Rank::Silent);
             if waits_for_request && connection.stream.has_input() {
                 // Its request has just come, and no worker has looked yet.
                 let seat = &mut seats[connection.protocol as usize];
-                if mill.bring(Work::of(connection), now, seat.as_mut()) {
-                    mill.call();
+                if shared.bring(Work::of(connection), now, seat.as_mut()) {
+                    shared.call();
                 }
                 continue;
             }
             let reason = connection.closing.unwrap_or(CloseReason::MadeRoom);
-            mill.close(connection, reason);
+            shared.close(connection, reason);
             return Evicted::One;
         }
         Evicted::Nothing
     }
 
     /// Looks at the parked connections, and plans.
-    fn look(&mut self, mill: &Mill, now: Instant) {
-        let used = mill.parking.used();
+    fn look(&mut self, shared: &Shared, now: Instant) {
+        let used = shared.parking.used();
         let mut found = Vec::new();
         let mut looked = 0;
         // In a large table, up to the first part in which there is anything.
@@ -260,13 +260,13 @@ impl Eviction {
             let (parts, next) = parts(self.cursor, used);
             for part in parts {
                 looked += part.end - part.start;
-                found.extend(mill.parking.waiting(part));
+                found.extend(shared.parking.waiting(part));
             }
             found.retain(|candidate| self.urgent || !candidate.urgent);
             self.cursor = next;
         }
         let count = found.len().div_ceil(PLANNED);
-        self.planned = plan(found, count, now, |bucket| mill.ledger.held(bucket));
+        self.planned = plan(found, count, now, |bucket| shared.ledger.held(bucket));
         self.planned.reverse();
         self.planned_at = Some(now);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::connection::Connection;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::slots::Token;
@@ -55,8 +55,8 @@ impl GuardedSeat {
     /// before.
     #[cold]
     fn replace(&mut self, turn: &Turn<'_>, token: Option<Token>) {
-        turn.mill.parking.forget(token);
-        turn.mill.counters.panicked();
+        turn.shared.parking.forget(token);
+        turn.shared.counters.panicked();
         log::error!("a protocol panicked; its connection is closed");
         self.seat = self.protocol.seat();
     }
@@ -92,7 +92,7 @@ impl Seat for GuardedSeat {
 /// Runs a thread's `work` until it returns. After a panic, it is counted and logged, `recover` puts the
 /// thread's things in order, and `work` begins again, after a pause that grows if panics go on.
 pub(crate) fn persist<T>(
-    mill: &Mill,
+    shared: &Shared,
     thread: &mut T,
     recover: impl Fn(&mut T),
     work: impl Fn(&mut T),
@@ -111,15 +111,15 @@ pub(crate) fn persist<T>(
             return;
         }
         panicked = true;
-        mill.counters.panicked();
+        shared.counters.panicked();
         let name = std::thread::current();
         let name = name.name().unwrap_or("a thread").to_owned();
         if began.elapsed() > WELL_AFTER {
             pause = PAUSE.0;
         }
         log::error!("{name} panicked, and goes on in {pause:?}");
-        mill.ledger.ending.wait(Some(Instant::now() + pause), || mill.is_stopped());
-        if mill.is_stopped() {
+        shared.ledger.ending.wait(Some(Instant::now() + pause), || shared.is_stopped());
+        if shared.is_stopped() {
             return;
         }
         pause = (pause * 2).min(PAUSE.1);

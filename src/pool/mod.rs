@@ -83,7 +83,7 @@ const STOPPED: u8 = 2;
 pub(crate) static OPENS_FILES: AtomicBool = AtomicBool::new(false);
 
 /// What the threads of a server share.
-pub(crate) struct Mill {
+pub(crate) struct Shared {
     /// How many threads there are and how long the queue is: as it was at the start.
     pub(crate) pool: Pool,
     /// The settings in force. They are exchanged whole, so that whoever has loaded them sees no
@@ -113,7 +113,7 @@ pub(crate) struct Mill {
     draining_since: OnceLock<Instant>,
 }
 
-impl Mill {
+impl Shared {
     /// `urgent`: whether there is a worker more, for urgent work only.
     pub(crate) fn new(
         config: Config,
@@ -369,55 +369,55 @@ fn most_connections(limit: usize) -> usize {
 /// kept connection of a client that is over its share is then held for a moment: so loops that ask
 /// again at each refusal slow down by themselves. Any other is reset.
 pub(crate) fn refuse(
-    mill: &Arc<Mill>,
+    shared: &Arc<Shared>,
     seat: &mut dyn Seat,
     connection: Box<Connection>,
     refusal: Refusal,
     now: Instant,
 ) {
-    if connection.urgent || mill.refusal_allowance(now) == Allowance::Response {
-        refuse_at_once(mill, seat, connection, refusal, now);
+    if connection.urgent || shared.refusal_allowance(now) == Allowance::Response {
+        refuse_at_once(shared, seat, connection, refusal, now);
         return;
     }
     let time = ThreadTime::start();
     let kept = connection.token.is_some() && !connection.is_continuing();
-    if kept && mill.queue.controller.is_over_share(connection.bucket) && !mill.is_draining() {
-        if let Some(connection) = mill.park(connection, Phase::Held, now) {
+    if kept && shared.queue.controller.is_over_share(connection.bucket) && !shared.is_draining() {
+        if let Some(connection) = shared.park(connection, Phase::Held, now) {
             // Something has come meanwhile, perhaps its end.
-            refuse_at_once(mill, seat, connection, refusal, now);
+            refuse_at_once(shared, seat, connection, refusal, now);
             return;
         }
     } else {
-        mill.counters.refuse(refusal);
+        shared.counters.refuse(refusal);
         connection.stream.reset_on_close();
-        mill.close(connection, CloseReason::Overloaded);
+        shared.close(connection, CloseReason::Overloaded);
     }
-    mill.charge_refusing(time.elapsed());
+    shared.charge_refusing(time.elapsed());
 }
 
 /// As [`refuse`], with a response, whatever that costs.
 pub(crate) fn refuse_at_once(
-    mill: &Arc<Mill>,
+    shared: &Arc<Shared>,
     seat: &mut dyn Seat,
     connection: Box<Connection>,
     refusal: Refusal,
     now: Instant,
 ) {
     let time = ThreadTime::start();
-    let config = mill.config.load();
-    let mut served = seat.refuse(connection, &mut Turn::new(mill, &config, now), refusal);
+    let config = shared.config.load();
+    let mut served = seat.refuse(connection, &mut Turn::new(shared, &config, now), refusal);
     // What has said nothing yet only waits on, elsewhere.
     if !matches!(served, Served::Park(_, Phase::Head)) {
-        mill.counters.refuse(refusal);
+        shared.counters.refuse(refusal);
         served.note_progress();
     }
-    settle(mill, &config, seat, served, now);
-    mill.charge_refusing(time.elapsed());
+    settle(shared, &config, seat, served, now);
+    shared.charge_refusing(time.elapsed());
 }
 
 /// Parks or closes a connection that was refused.
 fn settle(
-    mill: &Arc<Mill>,
+    shared: &Arc<Shared>,
     config: &Arc<Config>,
     seat: &mut dyn Seat,
     mut served: Served,
@@ -425,40 +425,40 @@ fn settle(
 ) {
     loop {
         let again = match served {
-            Served::Park(connection, phase) => mill.park(connection, phase, now),
+            Served::Park(connection, phase) => shared.park(connection, phase, now),
             Served::Requeue(connection) => {
-                leave_to_workers(mill, connection, now);
+                leave_to_workers(shared, connection, now);
                 None
             }
             Served::Close(connection, reason) => {
-                mill.close(connection, reason);
+                shared.close(connection, reason);
                 None
             }
             Served::Gone => None,
         };
         let Some(connection) = again else { return };
         if connection.phase != Phase::Linger {
-            leave_to_workers(mill, connection, now);
+            leave_to_workers(shared, connection, now);
             return;
         }
         // No handler is called for it.
-        served = seat.serve(connection, &mut Turn::new(mill, config, now));
+        served = seat.serve(connection, &mut Turn::new(shared, config, now));
     }
 }
 
-fn leave_to_workers(mill: &Arc<Mill>, connection: Box<Connection>, now: Instant) {
-    match mill.queue.push(Work::of(connection), now) {
-        Ok(()) => mill.call(),
+fn leave_to_workers(shared: &Arc<Shared>, connection: Box<Connection>, now: Instant) {
+    match shared.queue.push(Work::of(connection), now) {
+        Ok(()) => shared.call(),
         Err((Work::Connection(connection) | Work::Continuation(connection), _)) => {
-            mill.close(connection, CloseReason::Overloaded);
+            shared.close(connection, CloseReason::Overloaded);
         }
         Err((Work::Datagram(_), _)) => {}
     }
 }
 
-impl std::fmt::Debug for Mill {
+impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mill")
+        f.debug_struct("Shared")
             .field("ledger", &self.ledger)
             .field("queued", &self.queue.len())
             .finish_non_exhaustive()

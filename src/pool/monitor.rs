@@ -17,7 +17,7 @@ use crate::pool::overload_log::Reporter;
 use crate::pool::poller::{BATCH, Ready};
 use crate::pool::protocol::{Seat, Turn};
 use crate::pool::queue::{Ticket, Work};
-use crate::pool::{Mill, Refusal, refuse, refuse_at_once};
+use crate::pool::{Refusal, Shared, refuse, refuse_at_once};
 
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.
 const FRUITLESS: u32 = 8;
@@ -31,7 +31,7 @@ const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
 
 /// The thread that looks after the others.
 pub(crate) struct Monitor {
-    mill: Arc<Mill>,
+    shared: Arc<Shared>,
     seats: Vec<Box<dyn Seat>>,
     /// What the last look saw.
     looks: u64,
@@ -46,11 +46,11 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(mill: Arc<Mill>, seats: Vec<Box<dyn Seat>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, seats: Vec<Box<dyn Seat>>) -> Self {
         let now = Instant::now();
-        let reporter = Reporter::new(&mill);
+        let reporter = Reporter::new(&shared);
         Self {
-            mill,
+            shared,
             seats,
             looks: 0,
             turns: 0,
@@ -64,70 +64,72 @@ impl Monitor {
 
     /// Watches until the server has stopped.
     pub(crate) fn run(mut self) {
-        let mill = Arc::clone(&self.mill);
-        mill.dispatch.enrol_monitor();
-        persist(&mill, &mut self, |it| it.seats = it.mill.seats(), Self::watch);
+        let shared = Arc::clone(&self.shared);
+        shared.dispatch.enrol_monitor();
+        persist(&shared, &mut self, |it| it.seats = it.shared.seats(), Self::watch);
     }
 
     fn watch(&mut self) {
-        let mill = Arc::clone(&self.mill);
-        while !mill.is_stopped() {
+        let shared = Arc::clone(&self.shared);
+        while !shared.is_stopped() {
             let now = Instant::now();
             self.expire(now);
-            mill.queue.controller.settle(now, mill.queue.len());
-            self.reporter.look(&mill, now);
-            if mill.is_draining() {
+            shared.queue.controller.settle(now, shared.queue.len());
+            self.reporter.look(&shared, now);
+            if shared.is_draining() {
                 self.retire(now);
             } else if self.quiet >= QUIET && self.is_steady() {
                 let until_due = || self.until_due(Instant::now());
-                mill.dispatch.sleep_monitor(until_due, || !self.is_steady() || mill.is_draining());
+                shared
+                    .dispatch
+                    .sleep_monitor(until_due, || !self.is_steady() || shared.is_draining());
                 if self.is_steady() {
                     continue;
                 }
                 self.quiet = 0;
             }
-            std::thread::park_timeout(mill.pool.tick);
+            std::thread::park_timeout(shared.pool.tick);
             self.look(Instant::now());
         }
     }
 
     /// How long until there is something to do though nothing moves.
     fn until_due(&self, now: Instant) -> Option<Duration> {
-        let due = [self.mill.parking.until_deadline(now), self.reporter.wait(&self.mill, now)];
+        let due = [self.shared.parking.until_deadline(now), self.reporter.wait(&self.shared, now)];
         due.into_iter().flatten().min()
     }
 
     /// Whether the others need nobody to look after them: a leader waits for whatever comes.
     fn is_steady(&self) -> bool {
-        self.mill.dispatch.is_led() && !self.mill.queue.has_any()
+        self.shared.dispatch.is_led() && !self.shared.queue.has_any()
     }
 
     /// Closes the connections whose deadline has passed.
     fn expire(&mut self, now: Instant) {
-        let mill = &self.mill;
-        let config = mill.config.load();
+        let shared = &self.shared;
+        let config = shared.config.load();
         let seats = &mut self.seats;
-        mill.parking.expire(now, |mut connection| {
+        shared.parking.expire(now, |mut connection| {
             let seat = &mut seats[connection.protocol as usize];
             if connection.phase == Phase::Write && connection.output.look_again(now) {
                 // A worker finds out whether the client has taken anything, and goes on if so.
-                mill.bring(Work::of(connection), now, seat.as_mut());
-                mill.call();
+                shared.bring(Work::of(connection), now, seat.as_mut());
+                shared.call();
                 return;
             }
             if connection.phase == Phase::Held {
-                refuse_at_once(mill, seat.as_mut(), connection, Refusal::Unfair, now);
+                refuse_at_once(shared, seat.as_mut(), connection, Refusal::Unfair, now);
                 return;
             }
-            let reason = seat.expire(&mut connection, &mut Turn::new(mill, &config, now));
-            mill.close(connection, reason);
+            let reason = seat.expire(&mut connection, &mut Turn::new(shared, &config, now));
+            shared.close(connection, reason);
         });
     }
 
     fn look(&mut self, now: Instant) {
-        let mill = Arc::clone(&self.mill);
-        let (looks, turns) = (mill.dispatch.looks(), mill.counters.turns());
-        let was_led = looks != self.looks || mill.dispatch.is_led();
+        let shared = Arc::clone(&self.shared);
+        let (looks, turns) = (shared.dispatch.looks(), shared.counters.turns());
+        let was_led = looks != self.looks || shared.dispatch.is_led();
         let moved = turns != self.turns;
         self.quiet = if moved || looks != self.looks { 0 } else { self.quiet.saturating_add(1) };
         (self.looks, self.turns) = (looks, turns);
@@ -135,17 +137,17 @@ impl Monitor {
             self.moved = now;
         }
         if !was_led {
-            if !mill.dispatch.wake_one() {
+            if !shared.dispatch.wake_one() {
                 self.lead();
             }
-        } else if !moved && mill.queue.has_work(now) && mill.dispatch.call_again() {
-            mill.parking.nudge();
+        } else if !moved && shared.queue.has_work(now) && shared.dispatch.call_again() {
+            shared.parking.nudge();
         }
         self.shed_deferred(now);
         let stuck = now.saturating_duration_since(self.moved);
         if now >= self.shed_next
-            && !mill.queue.is_empty()
-            && stuck > mill.config.load().overload.deadline
+            && !shared.queue.is_empty()
+            && stuck > shared.config.load().overload.deadline
         {
             self.shed(now);
         }
@@ -153,23 +155,23 @@ impl Monitor {
 
     /// Looks at epoll in the place of the workers, who are all busy; after some looks in vain, waits.
     fn lead(&mut self) {
-        let mill = Arc::clone(&self.mill);
-        mill.take_back();
+        let shared = Arc::clone(&self.shared);
+        shared.take_back();
         let now = Instant::now();
-        if !mill.dispatch.try_lead_as_monitor() {
+        if !shared.dispatch.try_lead_as_monitor() {
             return;
         }
-        let lead = Lead(&mill.dispatch);
-        let waits = self.fruitless >= FRUITLESS && !mill.queue.has_any();
+        let lead = Lead(&shared.dispatch);
+        let waits = self.fruitless >= FRUITLESS && !shared.queue.has_any();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
         // If the queue is full there may still be urgent connections, which epoll cannot tell apart.
-        let room = mill.queue.room();
+        let room = shared.queue.room();
         let most = if room == 0 { BATCH } else { room };
-        let result = mill.parking.wait(most, timeout, |ready| match ready {
+        let result = shared.parking.wait(most, timeout, |ready| match ready {
             Ready::Connection(connection) => found.push(connection),
             // They were lent to a worker that is not there to receive.
-            Ready::Inlet(_) => mill.take_back(),
+            Ready::Inlet(_) => shared.take_back(),
         });
         drop(lead);
         if let Err(error) = result {
@@ -178,54 +180,54 @@ impl Monitor {
         self.fruitless = if found.is_empty() { self.fruitless.saturating_add(1) } else { 0 };
         let now = Instant::now();
         // Where requests are quick, the workers will soon have room for the others.
-        let put_off = room == 0 && mill.queue.controller.holds_back();
+        let put_off = room == 0 && shared.queue.controller.holds_back();
         for connection in found {
             if put_off && !connection.urgent {
-                mill.put_off(connection, now);
+                shared.put_off(connection, now);
                 continue;
             }
             let seat = &mut self.seats[connection.protocol as usize];
-            mill.bring(Work::of(connection), now, seat.as_mut());
-            mill.call();
+            shared.bring(Work::of(connection), now, seat.as_mut());
+            shared.call();
         }
     }
 
     /// Turns work away that was put aside for others and can no longer be done in time.
     fn shed_deferred(&mut self, now: Instant) {
-        while let Some(ticket) = self.mill.queue.take_overdue(now) {
+        while let Some(ticket) = self.shared.queue.take_overdue(now) {
             self.turn_away(ticket, Refusal::Deadline, now);
         }
     }
 
     fn turn_away(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) {
-        let mill = Arc::clone(&self.mill);
+        let shared = Arc::clone(&self.shared);
         // Its verdict is clear, but it has to be counted as taken.
-        let _ = mill.queue.judge(&ticket, now);
+        let _ = shared.queue.judge(&ticket, now);
         match ticket.work {
             Work::Connection(connection) | Work::Continuation(connection) => {
                 let seat = &mut self.seats[connection.protocol as usize];
-                refuse(&mill, seat.as_mut(), connection, refusal, now);
+                refuse(&shared, seat.as_mut(), connection, refusal, now);
             }
-            Work::Datagram(parcel) => mill.drop_datagram(parcel, refusal),
+            Work::Datagram(parcel) => shared.drop_datagram(parcel, refusal),
         }
     }
 
     /// Every worker has been in the same handler for longer than a request may take: what has waited
     /// as long can only come too late, and is told so. What came later keeps its place.
     fn shed(&mut self, now: Instant) {
-        let mill = Arc::clone(&self.mill);
-        let deadline = mill.config.load().overload.deadline;
+        let shared = Arc::clone(&self.shared);
+        let deadline = shared.config.load().overload.deadline;
         let mut oldest = now;
         // Each channel by its own length: what is put back is not taken again.
-        let lengths = [true, false].map(|urgent| (urgent, mill.queue.len_of(urgent)));
+        let lengths = [true, false].map(|urgent| (urgent, shared.queue.len_of(urgent)));
         for urgent in lengths.into_iter().flat_map(|(urgent, len)| std::iter::repeat_n(urgent, len))
         {
-            let Some(ticket) = mill.queue.take_any(urgent) else { continue };
-            let (ticket, refusal) = if mill.queue.is_overdue(&ticket, now) {
+            let Some(ticket) = shared.queue.take_any(urgent) else { continue };
+            let (ticket, refusal) = if shared.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {
                 oldest = oldest.min(ticket.entered);
-                let Err(ticket) = mill.queue.put_back(ticket) else { continue };
+                let Err(ticket) = shared.queue.put_back(ticket) else { continue };
                 (ticket, Refusal::QueueFull)
             };
             self.turn_away(ticket, refusal, now);
@@ -237,22 +239,23 @@ impl Monitor {
     /// Closes the idle connections while the server stops. One that has just sent a request is still
     /// served; one that has not said anything yet gets a moment to do so.
     fn retire(&mut self, now: Instant) {
-        let mill = Arc::clone(&self.mill);
-        let newcomers_too = now.saturating_duration_since(mill.draining_since()) > NEWCOMERS_GRACE;
+        let shared = Arc::clone(&self.shared);
+        let newcomers_too =
+            now.saturating_duration_since(shared.draining_since()) > NEWCOMERS_GRACE;
         let wanted = |connection: &Connection| match connection.phase {
             Phase::Idle => true,
             Phase::Head => newcomers_too && connection.input.is_empty(),
             Phase::Body | Phase::Discard | Phase::Write | Phase::Linger | Phase::Held => false,
         };
         let mut idle = Vec::new();
-        mill.parking.sweep(wanted, |connection| idle.push(connection));
+        shared.parking.sweep(wanted, |connection| idle.push(connection));
         for connection in idle {
             if connection.stream.has_input() {
                 let seat = &mut self.seats[connection.protocol as usize];
-                mill.bring(Work::of(connection), now, seat.as_mut());
-                mill.call();
+                shared.bring(Work::of(connection), now, seat.as_mut());
+                shared.call();
             } else {
-                mill.close(connection, CloseReason::Draining);
+                shared.close(connection, CloseReason::Draining);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::connection::Connection;
 
 /// How often all connections are looked through for memory, at the most.
@@ -93,7 +93,7 @@ impl Drop for Lease {
     }
 }
 
-impl Mill {
+impl Shared {
     /// Ends the slowest of the parked readers, so that there is room for `bytes` more of responses.
     pub(crate) fn free_output(&self, bytes: usize, now: Instant) -> bool {
         let measure = |connection: &Connection| {

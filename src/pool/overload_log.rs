@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::stats::histogram::Snapshot;
 
@@ -64,28 +64,28 @@ struct Figures {
 }
 
 impl Figures {
-    fn of(mill: &Mill, at: Instant) -> Self {
-        let counters = &mill.counters;
+    fn of(shared: &Shared, at: Instant) -> Self {
+        let counters = &shared.counters;
         let (wait, service) = (counters.wait.snapshot(), counters.service.snapshot());
         Self { at, served: counters.served(), refused: counters.refused(), wait, service }
     }
 }
 
 impl Reporter {
-    pub(crate) fn new(mill: &Mill) -> Self {
-        Self { schedule: Schedule::default(), before: Figures::of(mill, Instant::now()) }
+    pub(crate) fn new(shared: &Shared) -> Self {
+        Self { schedule: Schedule::default(), before: Figures::of(shared, Instant::now()) }
     }
 
     /// Says what there is to say.
-    pub(crate) fn look(&mut self, mill: &Mill, now: Instant) {
-        let overloaded = mill.queue.controller.is_overloaded();
+    pub(crate) fn look(&mut self, shared: &Shared, now: Instant) {
+        let overloaded = shared.queue.controller.is_overloaded();
         if !overloaded && !self.schedule.told {
             return;
         }
-        let every = mill.config.load().overload.report;
+        let every = shared.config.load().overload.report;
         let Some(line) = self.schedule.line(now, overloaded, every) else { return };
-        let figures = Figures::of(mill, now);
-        let text = describe(mill, &self.before, &figures);
+        let figures = Figures::of(shared, now);
+        let text = describe(shared, &self.before, &figures);
         match line {
             Line::Begins => log::warn!("overloaded: {text}"),
             Line::Lasts => log::warn!("still overloaded: {text}"),
@@ -95,12 +95,12 @@ impl Reporter {
     }
 
     /// When to look again although nothing moves: there is an overload, or the end of one to be told.
-    pub(crate) fn wait(&self, mill: &Mill, now: Instant) -> Option<Duration> {
-        let controller = &mill.queue.controller;
+    pub(crate) fn wait(&self, shared: &Shared, now: Instant) -> Option<Duration> {
+        let controller = &shared.queue.controller;
         if controller.is_overloaded() {
             return Some(controller.interval());
         }
-        let every = mill.config.load().overload.report;
+        let every = shared.config.load().overload.report;
         if !self.schedule.told || every.is_zero() {
             return None;
         }
@@ -109,14 +109,14 @@ impl Reporter {
 }
 
 /// The figures since the last line.
-fn describe(mill: &Mill, before: &Figures, now: &Figures) -> String {
+fn describe(shared: &Shared, before: &Figures, now: &Figures) -> String {
     use std::fmt::Write;
-    let controller = &mill.queue.controller;
+    let controller = &shared.queue.controller;
     let (wait, service) = (now.wait.since(&before.wait), now.service.since(&before.service));
     let mut text = format!(
         "{} queued, wait p50 {:.1?} p99 {:.1?} (allowed {:.1?}), service p50 {:.1?} p99 {:.1?}, \
          capacity {:.0}/s; in {:.1} s served {}, refused {}",
-        mill.queue.len(),
+        shared.queue.len(),
         wait.percentile(0.5),
         wait.percentile(0.99),
         controller.wait_limit(),

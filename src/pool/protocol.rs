@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::config::Config;
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::overload::refusal::Refusal;
 
@@ -65,7 +65,7 @@ impl Served {
 pub struct Turn<'a> {
     /// The time at which the turn began.
     pub now: Instant,
-    pub(crate) mill: &'a Arc<Mill>,
+    pub(crate) shared: &'a Arc<Shared>,
     config: &'a Arc<Config>,
     /// How long the connection waited in the queue for this turn; zero for one that an idle worker
     /// found ready.
@@ -83,10 +83,10 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(mill: &'a Arc<Mill>, config: &'a Arc<Config>, now: Instant) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared>, config: &'a Arc<Config>, now: Instant) -> Self {
         Self {
             now,
-            mill,
+            shared,
             config,
             waited: Duration::ZERO,
             requests: 0,
@@ -99,19 +99,19 @@ impl<'a> Turn<'a> {
     /// Whether others wait for a worker, so that this connection's next request should queue too.
     #[must_use]
     pub fn others_wait(&self) -> bool {
-        !self.mill.queue.is_empty()
+        !self.shared.queue.is_empty()
     }
 
     /// Whether any work waits, such as was put aside because its clients hold their part of the workers
     /// included: a request that was not admitted is not to be served before it is judged like that.
     pub(crate) fn anything_waits(&self) -> bool {
-        self.mill.queue.has_any()
+        self.shared.queue.has_any()
     }
 
     /// Whether the server is stopping, so that connections are to be closed.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.mill.is_draining()
+        self.shared.is_draining()
     }
 
     /// The server's settings, as they are for this turn. They may be others in the next one: a seat
@@ -129,13 +129,13 @@ impl<'a> Turn<'a> {
     #[must_use]
     pub fn can_answer_within(&self, patience: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
-        self.mill.queue.controller.can_answer(self.now, waited, patience)
+        self.shared.queue.controller.can_answer(self.now, waited, patience)
     }
 
     /// Counts a request that was turned away in this turn.
     pub fn count_refusal(&self, refusal: Refusal) {
         self.refused.set(true);
-        self.mill.counters.refuse(refusal);
+        self.shared.counters.refuse(refusal);
     }
 
     /// Counts a request that was answered.

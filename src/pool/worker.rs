@@ -15,7 +15,7 @@ use crate::pool::poller::{BATCH, Parked, Ready};
 use crate::pool::protocol::{Seat, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::thread_time::ThreadTime;
-use crate::pool::{Mill, Refusal, refuse};
+use crate::pool::{Refusal, Shared, refuse};
 
 /// A client that has waited for less than this is taken to be there still.
 const PATIENT: Duration = Duration::from_millis(1);
@@ -23,7 +23,7 @@ const PATIENT: Duration = Duration::from_millis(1);
 /// One of the fixed pool of threads that serve.
 pub(crate) struct Worker {
     pub(crate) index: usize,
-    pub(crate) mill: Arc<Mill>,
+    pub(crate) shared: Arc<Shared>,
     /// Its place at each of the server's protocols.
     pub(crate) seats: Vec<Box<dyn Seat>>,
     /// The inlets, to answer through, and to receive from while they are lent.
@@ -35,78 +35,78 @@ pub(crate) struct Worker {
 impl Worker {
     /// Serves until the server has stopped.
     pub(crate) fn run(mut self) {
-        let mill = Arc::clone(&self.mill);
-        mill.dispatch.enrol_worker(self.index);
-        mill.hash_limit.enrol();
-        persist(&mill, &mut self, Self::recover, Self::work);
+        let shared = Arc::clone(&self.shared);
+        shared.dispatch.enrol_worker(self.index);
+        shared.hash_limit.enrol();
+        persist(&shared, &mut self, Self::recover, Self::work);
     }
 
     /// Serves urgent work only, until the server has stopped. So health checks and operators get their
     /// response though every other worker is held by a handler.
     pub(crate) fn run_urgent(mut self) {
-        let mill = Arc::clone(&self.mill);
-        mill.dispatch.enrol_urgent();
-        persist(&mill, &mut self, Self::recover, Self::work_urgent);
+        let shared = Arc::clone(&self.shared);
+        shared.dispatch.enrol_urgent();
+        persist(&shared, &mut self, Self::recover, Self::work_urgent);
     }
 
     /// After a panic.
     fn recover(&mut self) {
-        self.mill.counters.resting(self.index, Instant::now());
-        self.seats = self.mill.seats();
+        self.shared.counters.resting(self.index, Instant::now());
+        self.seats = self.shared.seats();
     }
 
     fn work(&mut self) {
-        let mill = Arc::clone(&self.mill);
-        while !mill.is_stopped() {
-            if let Some((ticket, refusal)) = mill.queue.take(Instant::now) {
+        let shared = Arc::clone(&self.shared);
+        while !shared.is_stopped() {
+            if let Some((ticket, refusal)) = shared.queue.take(Instant::now) {
                 self.take(ticket, refusal);
                 continue;
             }
-            self.replies.send(&mill, &self.receiver.inlets);
-            if mill.dispatch.try_lead() {
+            self.replies.send(&shared, &self.receiver.inlets);
+            if shared.dispatch.try_lead() {
                 self.lead();
             } else {
-                mill.dispatch.sleep(self.index, || {
-                    mill.queue.has_work(Instant::now())
-                        || !mill.dispatch.is_led()
-                        || mill.is_stopped()
+                shared.dispatch.sleep(self.index, || {
+                    shared.queue.has_work(Instant::now())
+                        || !shared.dispatch.is_led()
+                        || shared.is_stopped()
                 });
             }
         }
     }
 
     fn work_urgent(&mut self) {
-        let mill = Arc::clone(&self.mill);
-        while !mill.is_stopped() {
-            if let Some(ticket) = mill.queue.take_urgent() {
+        let shared = Arc::clone(&self.shared);
+        while !shared.is_stopped() {
+            if let Some(ticket) = shared.queue.take_urgent() {
                 self.take(ticket, None);
                 continue;
             }
-            self.replies.send(&mill, &self.receiver.inlets);
-            mill.dispatch.sleep_urgent(|| mill.queue.has_urgent() || mill.is_stopped());
+            self.replies.send(&shared, &self.receiver.inlets);
+            shared.dispatch.sleep_urgent(|| shared.queue.has_urgent() || shared.is_stopped());
         }
     }
 
     /// Judges a ticket's wait, then serves or refuses.
     fn take(&mut self, ticket: Ticket, refusal: Option<Refusal>) {
         let now = Instant::now();
-        let verdict = self.mill.queue.judge(&ticket, now);
+        let verdict = self.shared.queue.judge(&ticket, now);
         let verdict = refusal.map_or(verdict, Verdict::Refuse);
         let waited = now.saturating_duration_since(ticket.entered);
-        self.mill.counters.wait.record(waited);
-        self.mill.counters.turn(self.index);
+        self.shared.counters.wait.record(waited);
+        self.shared.counters.turn(self.index);
         let connection = match ticket.work {
             Work::Connection(connection) | Work::Continuation(connection) => connection,
             Work::Datagram(parcel) => return self.take_datagram(parcel, verdict, now),
         };
-        self.replies.send(&self.mill, &self.receiver.inlets);
+        self.replies.send(&self.shared, &self.receiver.inlets);
         match verdict {
             Verdict::Refuse(refusal) => {
                 let seat = &mut self.seats[connection.protocol as usize];
-                refuse(&self.mill, seat.as_mut(), connection, refusal, now);
+                refuse(&self.shared, seat.as_mut(), connection, refusal, now);
             }
             Verdict::Keep if self.is_in_vain(&connection, waited) => {
-                self.mill.close(connection, CloseReason::ClientGoneInQueue);
+                self.shared.close(connection, CloseReason::ClientGoneInQueue);
             }
             Verdict::Keep => self.serve(connection, now, waited),
         }
@@ -117,55 +117,56 @@ impl Worker {
     fn is_in_vain(&self, connection: &Connection, waited: Duration) -> bool {
         waited >= PATIENT
             && !connection.is_continuing()
-            && self.mill.config.load().overload.drop_gone
+            && self.shared.config.load().overload.drop_gone
             && connection.stream.is_gone()
     }
 
     fn take_datagram(&mut self, parcel: Box<Parcel>, verdict: Verdict, now: Instant) {
-        let mill = &self.mill;
+        let shared = &self.shared;
         if let Verdict::Refuse(refusal) = verdict {
-            mill.drop_datagram(parcel, refusal);
+            shared.drop_datagram(parcel, refusal);
             return;
         }
-        mill.counters.serving(self.index, &parcel.peer, now);
+        shared.counters.serving(self.index, &parcel.peer, now);
         let bucket = parcel.bucket;
-        let in_service = mill.queue.controller.begin_service(bucket, now);
-        let end = self.replies.serve(mill, &self.receiver.inlets, parcel, now);
-        mill.counters.resting(self.index, end);
+        let in_service = shared.queue.controller.begin_service(bucket, now);
+        let end = self.replies.serve(shared, &self.receiver.inlets, parcel, now);
+        shared.counters.resting(self.index, end);
         let service = end.saturating_duration_since(now);
-        mill.queue.controller.end_service(in_service, end, Some(service));
-        mill.queue.controller.served(bucket, service, 1);
-        mill.dispatch.served(service);
-        mill.counters.requests(self.index, 1, service);
-        if !mill.dispatch.is_brisk() {
-            mill.take_back();
+        shared.queue.controller.end_service(in_service, end, Some(service));
+        shared.queue.controller.served(bucket, service, 1);
+        shared.dispatch.served(service);
+        shared.counters.requests(self.index, 1, service);
+        if !shared.dispatch.is_brisk() {
+            shared.take_back();
         }
     }
 
     /// Waits on epoll; keeps the first connection that becomes ready, queues the others, and what the
     /// inlets have.
     fn lead(&mut self) {
-        let mill = Arc::clone(&self.mill);
-        let lead = Lead(&mill.dispatch);
+        let shared = Arc::clone(&self.shared);
+        let lead = Lead(&shared.dispatch);
         // Work may have come between the last look at the queue and taking the lead; from now on,
         // whoever brings some finds a leader and nudges it.
-        if !mill.queue.is_empty() || mill.is_stopped() {
+        if !shared.queue.is_empty() || shared.is_stopped() {
             return;
         }
         let mut first = None;
         let mut rest = Vec::new();
         let mut inlets = Vec::new();
         // What the queue has no room for stays with the kernel, which is the cheapest place to wait.
-        mill.counters.leading(self.index, true);
-        let room = (mill.queue.room() + 1).min(BATCH);
-        let found = mill.parking.wait(room, None, |ready| match ready {
+        shared.counters.leading(self.index, true);
+        let room = (shared.queue.room() + 1).min(BATCH);
+        let found = shared.parking.wait(room, None, |ready| match ready {
             Ready::Connection(connection) if first.is_none() => first = Some(connection),
             Ready::Connection(connection) => rest.push(connection),
             Ready::Inlet(index) => inlets.push(index),
         });
-        let received = if inlets.is_empty() { 0 } else { mill.borrow(&mut self.receiver, &inlets) };
+        let received =
+            if inlets.is_empty() { 0 } else { shared.borrow(&mut self.receiver, &inlets) };
         drop(lead);
-        mill.counters.leading(self.index, false);
+        shared.counters.leading(self.index, false);
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -173,21 +174,21 @@ impl Worker {
                 return;
             }
         };
-        mill.share_burst(received);
+        shared.share_burst(received);
         let now = Instant::now();
         for connection in rest {
             let seat = &mut self.seats[connection.protocol as usize];
-            mill.bring(Work::of(connection), now, seat.as_mut());
+            shared.bring(Work::of(connection), now, seat.as_mut());
         }
         if let Some(connection) = first {
-            mill.dispatch.share(found);
-            mill.counters.turn(self.index);
-            if mill.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
+            shared.dispatch.share(found);
+            shared.counters.turn(self.index);
+            if shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
                 self.serve(connection, now, Duration::ZERO);
             } else {
                 // Others come first: the queue puts it aside.
                 let seat = &mut self.seats[connection.protocol as usize];
-                mill.bring(Work::of(connection), now, seat.as_mut());
+                shared.bring(Work::of(connection), now, seat.as_mut());
             }
         }
     }
@@ -195,23 +196,23 @@ impl Worker {
     /// Serves a connection, which `waited` in the queue, until it has nothing more to say, or others
     /// are to have their turn.
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
-        let mill = Arc::clone(&self.mill);
-        mill.counters.serving(self.index, &connection.peer, now);
+        let shared = Arc::clone(&self.shared);
+        shared.counters.serving(self.index, &connection.peer, now);
         // The worker for urgent work is none of those that clients share.
-        let shared = self.index < mill.pool.workers;
+        let takes_part = self.index < shared.pool.workers;
         let in_service =
-            shared.then(|| mill.queue.controller.begin_service(connection.bucket, now));
-        let (end, each) = self.serve_turns(&mill, connection, now, waited);
+            takes_part.then(|| shared.queue.controller.begin_service(connection.bucket, now));
+        let (end, each) = self.serve_turns(&shared, connection, now, waited);
         if let Some(in_service) = in_service {
-            mill.queue.controller.end_service(in_service, end, each);
+            shared.queue.controller.end_service(in_service, end, each);
         }
-        mill.counters.resting(self.index, end);
+        shared.counters.resting(self.index, end);
     }
 
     /// The time at which it is done, and how long the longest request took, if there was one.
     fn serve_turns(
         &mut self,
-        mill: &Arc<Mill>,
+        shared: &Arc<Shared>,
         mut connection: Box<Connection>,
         mut now: Instant,
         mut waited: Duration,
@@ -220,12 +221,12 @@ impl Worker {
         let mut longest = None;
         loop {
             let protocol = connection.protocol as usize;
-            let config = mill.config.load();
-            let mut turn = Turn::new(mill, &config, now);
+            let config = shared.config.load();
+            let mut turn = Turn::new(shared, &config, now);
             turn.waited = std::mem::take(&mut waited);
             let seat = &mut self.seats[protocol];
             // A system call more at each end, which is nothing beside a slow handler.
-            let computing = mill.dispatch.is_eager().then(ThreadTime::start);
+            let computing = shared.dispatch.is_eager().then(ThreadTime::start);
             let mut served = seat.serve(connection, &mut turn);
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
@@ -235,21 +236,21 @@ impl Worker {
                 let each = whole / requests;
                 longest = longest.max(Some(each));
                 if let Some(time) = computing {
-                    mill.queue.controller.computed(time.elapsed() / requests);
+                    shared.queue.controller.computed(time.elapsed() / requests);
                 }
-                mill.queue.controller.served(bucket, each, requests);
-                mill.dispatch.served(whole.saturating_sub(sending) / requests);
-                mill.counters.requests(self.index, requests, each);
+                shared.queue.controller.served(bucket, each, requests);
+                shared.dispatch.served(whole.saturating_sub(sending) / requests);
+                shared.counters.requests(self.index, requests, each);
             }
             now = end;
             if progress {
                 served.note_progress();
             }
             let again = match served {
-                Served::Park(connection, phase) => mill.park(connection, phase, now),
+                Served::Park(connection, phase) => shared.park(connection, phase, now),
                 Served::Requeue(connection) => Some(connection),
                 Served::Close(connection, reason) => {
-                    mill.close(connection, reason);
+                    shared.close(connection, reason);
                     None
                 }
                 Served::Gone => None,
@@ -258,20 +259,20 @@ impl Worker {
             connection = ready;
             // Work that was put aside waits for a new request, not for the rest of an old one.
             let others_wait = match connection.is_continuing() {
-                true => !mill.queue.is_empty(),
-                false => mill.queue.has_any(),
+                true => !shared.queue.is_empty(),
+                false => shared.queue.has_any(),
             };
             if others_wait {
                 // It has more to say, but newcomers waited longer.
                 let seat = &mut self.seats[protocol];
-                mill.bring(Work::of(connection), now, seat.as_mut());
+                shared.bring(Work::of(connection), now, seat.as_mut());
                 return (now, longest);
             }
         }
     }
 }
 
-impl Mill {
+impl Shared {
     /// Parks a connection; gives it back if it became ready meanwhile.
     pub(crate) fn park(
         self: &Arc<Self>,

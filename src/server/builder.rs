@@ -15,7 +15,7 @@ use crate::http::Handler;
 use crate::net::{Datagram, Listener};
 use crate::pool::acceptor::Source;
 use crate::pool::datagram::socket::Inlet;
-use crate::pool::{Mill, OPENS_FILES, Protocol};
+use crate::pool::{OPENS_FILES, Protocol, Shared};
 
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
 const DEFAULT_BIND: &str = "tcp://[::]:8888";
@@ -229,10 +229,10 @@ impl Builder {
         let protocols = spoken.iter().map(|spoken| spoken.start(&self.config)).collect();
         let urgent = sources.iter().any(|source| source.urgent)
             || inlets.iter().any(|inlet: &Arc<Inlet>| inlet.urgent);
-        let mill = Mill::new(self.config, protocols, urgent)
+        let shared = Shared::new(self.config, protocols, urgent)
             .map_err(|error| system("cannot make the server's descriptors", error))?;
-        mill.datagrams.watch(&inlets);
-        Ok(Server { mill, sources, inlets, urgent, places })
+        shared.datagrams.watch(&inlets);
+        Ok(Server { shared, sources, inlets, urgent, places })
     }
 
     /// Checks everything that [`serve`](Self::serve) checks before it binds.

@@ -22,7 +22,7 @@ use crate::pool::datagram::send_batch::Replies;
 use crate::pool::datagram::socket::Inlet;
 use crate::pool::monitor::Monitor;
 use crate::pool::worker::Worker;
-use crate::pool::{Mill, Stats, WorkerState};
+use crate::pool::{Shared, Stats, WorkerState};
 use crate::sync::lock;
 pub use builder::{Bind, Builder};
 pub use service::Service;
@@ -55,7 +55,7 @@ pub use service::Service;
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    mill: Arc<Mill>,
+    shared: Arc<Shared>,
     sources: Vec<Source>,
     inlets: Vec<Arc<Inlet>>,
     /// Whether there is a worker for urgent work only.
@@ -99,11 +99,11 @@ impl Server {
     pub fn spawn(self) -> Result<Handle, Error> {
         let addrs = self.local_addrs();
         let endpoints = self.endpoints();
-        let mill = self.mill;
+        let shared = self.shared;
         let mut threads = Vec::new();
-        let started = start(&mill, self.sources, &self.inlets, self.urgent, &mut threads);
+        let started = start(&shared, self.sources, &self.inlets, self.urgent, &mut threads);
         let handle = Handle(Arc::new(Inner {
-            mill,
+            shared,
             addrs,
             endpoints,
             threads: Mutex::new(threads),
@@ -123,7 +123,7 @@ impl Server {
 const ACCEPTOR: &str = "acceptor";
 
 fn start(
-    mill: &Arc<Mill>,
+    shared: &Arc<Shared>,
     sources: Vec<Source>,
     inlets: &[Arc<Inlet>],
     urgent: bool,
@@ -131,28 +131,28 @@ fn start(
 ) -> io::Result<()> {
     let worker = |index| Worker {
         index,
-        mill: Arc::clone(mill),
-        seats: mill.seats(),
-        receiver: Receiver::new(Arc::clone(mill), inlets.to_vec()),
+        shared: Arc::clone(shared),
+        seats: shared.seats(),
+        receiver: Receiver::new(Arc::clone(shared), inlets.to_vec()),
         replies: Replies::default(),
     };
-    let nice = mill.pool.worker_nice;
-    for index in 0..mill.pool.workers {
+    let nice = shared.pool.worker_nice;
+    for index in 0..shared.pool.workers {
         let worker = worker(index);
-        threads.push(Running::spawn(mill, &format!("worker-{index}"), move || {
+        threads.push(Running::spawn(shared, &format!("worker-{index}"), move || {
             be_nice(nice);
             worker.run();
         })?);
     }
     if urgent {
-        let worker = worker(mill.pool.workers);
-        threads.push(Running::spawn(mill, "worker-urgent", move || worker.run_urgent())?);
+        let worker = worker(shared.pool.workers);
+        threads.push(Running::spawn(shared, "worker-urgent", move || worker.run_urgent())?);
     }
-    let monitor = Monitor::new(Arc::clone(mill), mill.seats());
-    threads.push(Running::spawn(mill, "monitor", move || monitor.run())?);
-    mill.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
-    let acceptor = Acceptor::new(Arc::clone(mill), sources, inlets.to_vec());
-    threads.push(Running::spawn(mill, ACCEPTOR, move || acceptor.run())?);
+    let monitor = Monitor::new(Arc::clone(shared), shared.seats());
+    threads.push(Running::spawn(shared, "monitor", move || monitor.run())?);
+    shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
+    let acceptor = Acceptor::new(Arc::clone(shared), sources, inlets.to_vec());
+    threads.push(Running::spawn(shared, ACCEPTOR, move || acceptor.run())?);
     Ok(())
 }
 
@@ -178,12 +178,12 @@ struct Running {
 
 impl Running {
     fn spawn(
-        mill: &Arc<Mill>,
+        shared: &Arc<Shared>,
         name: &str,
         run: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
-        let end = End { mill: Arc::clone(mill), ended: Arc::clone(&ended) };
+        let end = End { shared: Arc::clone(shared), ended: Arc::clone(&ended) };
         let thread = thread(name, move || {
             let _end = end;
             run();
@@ -198,18 +198,18 @@ impl Running {
 
 /// Notes a thread's end, also one by a panic. Of a stopped server it closes what is left.
 struct End {
-    mill: Arc<Mill>,
+    shared: Arc<Shared>,
     ended: Arc<AtomicBool>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        if self.mill.is_stopped() {
-            self.mill.cut_off();
+        if self.shared.is_stopped() {
+            self.shared.cut_off();
         }
         self.ended.store(true, Ordering::SeqCst);
-        self.mill.ledger.accepting.tell();
-        self.mill.ledger.ending.tell();
+        self.shared.ledger.accepting.tell();
+        self.shared.ledger.ending.tell();
     }
 }
 
@@ -222,7 +222,7 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
 pub struct Handle(Arc<Inner>);
 
 struct Inner {
-    mill: Arc<Mill>,
+    shared: Arc<Shared>,
     addrs: Vec<Addr>,
     endpoints: Vec<String>,
     threads: Mutex<Vec<Running>>,
@@ -272,7 +272,7 @@ impl Handle {
         config.check()?;
         builder::fit_descriptors(&mut config);
         let asked = config.limits.connections;
-        self.0.mill.reconfigure(config).map_err(|room| {
+        self.0.shared.reconfigure(config).map_err(|room| {
             Error::new(
                 ErrorKind::Config,
                 format!("limits.connections ({asked}) is more than there is room for ({room})"),
@@ -284,22 +284,22 @@ impl Handle {
     /// What it has done, and is doing.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::of(&self.0.mill)
+        Stats::of(&self.0.shared)
     }
 
     /// What each worker is doing at this moment, and for how long.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerState> {
-        self.0.mill.counters.activities(Instant::now())
+        self.0.shared.counters.activities(Instant::now())
     }
 
     /// Wakes the acceptor, and tells how often it has gone round before. A later call that gets the
     /// same number has found it stuck: a watchdog asks every few seconds.
     #[must_use]
     pub fn acceptor_rounds(&self) -> u64 {
-        let mill = &self.0.mill;
-        let rounds = mill.counters.accept.rounds.load(Ordering::SeqCst);
-        mill.ledger.acceptor.wake();
+        let shared = &self.0.shared;
+        let rounds = shared.counters.accept.rounds.load(Ordering::SeqCst);
+        shared.ledger.acceptor.wake();
         rounds
     }
 
@@ -312,7 +312,7 @@ impl Handle {
     /// Of several calls, the first drains; the others wait for it and get the same report.
     pub fn drain(&self, deadline: Duration) -> DrainReport {
         let inner = &*self.0;
-        inner.mill.drain();
+        inner.shared.drain();
         let mut report = lock(&inner.report);
         if let Some(report) = &*report {
             return report.clone();
@@ -321,7 +321,7 @@ impl Handle {
         let before = self.stats();
         inner.await_last(began.checked_add(deadline));
         let cut_off = inner.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
-        inner.mill.stop();
+        inner.shared.stop();
         inner.join(Instant::now() + Duration::from_millis(500));
         let after = self.stats();
         let done = DrainReport {
@@ -339,11 +339,11 @@ impl Handle {
     pub fn stop_now(&self) -> DrainReport {
         let inner = &*self.0;
         // Where a drain is interrupted, what it still waited for is counted before it is closed.
-        if inner.mill.is_draining() {
+        if inner.shared.is_draining() {
             inner.interrupted.fetch_max(inner.unfinished(), Ordering::SeqCst);
         }
-        inner.mill.drain();
-        inner.mill.stop();
+        inner.shared.drain();
+        inner.shared.stop();
         self.drain(Duration::ZERO)
     }
 
@@ -351,15 +351,15 @@ impl Handle {
     pub fn wait(&self) -> DrainReport {
         // A condition of its own: the end of a connection, of which there are thousands a second, must
         // not wake this thread.
-        self.0.mill.ledger.accepting.wait(None, || !self.0.is_accepting());
-        self.drain(self.0.mill.config.load().timeouts.drain)
+        self.0.shared.ledger.accepting.wait(None, || !self.0.is_accepting());
+        self.drain(self.0.shared.config.load().timeouts.drain)
     }
 }
 
 impl Inner {
     /// Connections that are open, and datagrams that wait for their handler.
     fn unfinished(&self) -> u64 {
-        self.mill.ledger.live() as u64 + self.mill.datagrams.waiting()
+        self.shared.ledger.live() as u64 + self.shared.datagrams.waiting()
     }
 
     fn is_accepting(&self) -> bool {
@@ -370,17 +370,17 @@ impl Inner {
     /// Waits until no connection and no datagram is left, or the deadline; `None` is one that this
     /// clock does not reach.
     fn await_last(&self, deadline: Option<Instant>) {
-        let mill = &self.mill;
-        mill.ledger.ending.wait(deadline, || {
-            let idle = mill.ledger.live() == 0 && mill.datagrams.waiting() == 0;
-            mill.is_stopped() || (idle && !self.is_accepting())
+        let shared = &self.shared;
+        shared.ledger.ending.wait(deadline, || {
+            let idle = shared.ledger.live() == 0 && shared.datagrams.waiting() == 0;
+            shared.is_stopped() || (idle && !self.is_accepting())
         });
     }
 
     /// Joins the threads that end before the deadline.
     fn join(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *lock(&self.threads));
-        self.mill.ledger.ending.wait(Some(deadline), || threads.iter().all(Running::has_ended));
+        self.shared.ledger.ending.wait(Some(deadline), || threads.iter().all(Running::has_ended));
         let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(Running::has_ended);
         for Running { thread, .. } in ended {
             let name = thread.thread().name().unwrap_or_default().to_owned();

@@ -150,7 +150,7 @@ impl Pool {
         worker.inspect(|worker| self.woken[*worker].set()).is_some()
     }
 
-    /// `Mill::bring`, `Mill::call`, `Dispatch::call`.
+    /// `Shared::bring`, `Shared::call`, `Dispatch::call`.
     fn bring(&self) {
         self.queue.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
@@ -161,7 +161,7 @@ impl Pool {
         }
     }
 
-    /// `Mill::stop`, `Dispatch::wake_all`.
+    /// `Shared::stop`, `Dispatch::wake_all`.
     fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         ordered();
@@ -278,7 +278,7 @@ impl Loan {
         self.receivers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// `Mill::lend`.
+    /// `Shared::lend`.
     fn lend(&self) {
         let mut lent = self.lent.lock().unwrap();
         if !*lent && !self.draining.load(Ordering::SeqCst) {
@@ -287,7 +287,7 @@ impl Loan {
         }
     }
 
-    /// `Mill::take_back`.
+    /// `Shared::take_back`.
     fn take_back(&self) {
         if self.hint.load(Ordering::SeqCst) {
             let mut lent = self.lent.lock().unwrap();
@@ -298,7 +298,7 @@ impl Loan {
         }
     }
 
-    /// `Mill::borrow`.
+    /// `Shared::borrow`.
     fn borrow(&self) {
         let lent = self.lent.lock().unwrap();
         if *lent && !self.draining.load(Ordering::SeqCst) {
@@ -342,7 +342,7 @@ fn a_drain_takes_lent_sockets_back_for_good() {
                 loan.take_back();
             })
         };
-        // `Mill::drain`, then `Receiver::finish` and its `Receiver::round`.
+        // `Shared::drain`, then `Receiver::finish` and its `Receiver::round`.
         loan.draining.store(true, Ordering::SeqCst);
         loan.take_back();
         loan.receive();

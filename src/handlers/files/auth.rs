@@ -218,7 +218,7 @@ mod tests {
     fn guard(text: &str) -> Result<Guard, Error> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Guard::new(&BasicAuth { realm: "mill".to_owned(), users: file.path().to_owned() })
+        Guard::new(&BasicAuth { realm: "shared".to_owned(), users: file.path().to_owned() })
     }
 
     fn headers(credentials: &str) -> HeaderMap {

@@ -86,7 +86,7 @@ impl Seat for HttpSeat {
                 Err(served) => return served,
             }
         }
-        self.link.lock().take_up(connection, &turn.mill.client_waits);
+        self.link.lock().take_up(connection, &turn.shared.client_waits);
         loop {
             let step = {
                 let mut exchange = self.link.lock();
@@ -322,11 +322,11 @@ fn unix_seconds() -> u64 {
 impl Turn<'_> {
     /// Whether handlers take so long that an answer should not wait for the next one.
     pub(super) fn handlers_are_slow(&self) -> bool {
-        self.mill.dispatch.is_eager()
+        self.shared.dispatch.is_eager()
     }
 
     pub(super) fn count_panic(&self) {
-        self.mill.counters.panicked();
+        self.shared.counters.panicked();
     }
 
     /// Whether a connection that was opened then has reached its age.

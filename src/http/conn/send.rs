@@ -126,7 +126,7 @@ pub(super) fn send_queued(connection: &mut Connection, turn: &Turn<'_>, piece: u
             Leased::TooMuch => {
                 let what = (&connection.stream, Interest::Write);
                 let before = pace.waited;
-                let waits = &turn.mill.client_waits;
+                let waits = &turn.shared.client_waits;
                 let waited = waits.wait(what, timeouts.write, timeouts, &mut pace);
                 turn.client_wait.set(turn.client_wait.get() + (pace.waited - before));
                 match waited {
@@ -144,9 +144,9 @@ pub(super) fn send_queued(connection: &mut Connection, turn: &Turn<'_>, piece: u
 /// readers are ended for it.
 fn lease(connection: &mut Connection, turn: &Turn<'_>) -> Leased {
     let each = turn.config().limits.pending;
-    match connection.output.lease(each, &turn.mill.pending) {
-        Leased::Full(bytes) if turn.mill.free_output(bytes, Instant::now()) => {
-            connection.output.lease(each, &turn.mill.pending)
+    match connection.output.lease(each, &turn.shared.pending) {
+        Leased::Full(bytes) if turn.shared.free_output(bytes, Instant::now()) => {
+            connection.output.lease(each, &turn.shared.pending)
         }
         leased => leased,
     }
@@ -209,10 +209,10 @@ pub(super) fn keep_input(connection: &mut Connection, turn: &Turn<'_>) -> bool {
     if bytes == 0 {
         return true;
     }
-    let mill = turn.mill;
-    connection.input_lease = mill.input.lease(bytes);
-    if connection.input_lease.is_none() && mill.free_input(bytes, Instant::now()) {
-        connection.input_lease = mill.input.lease(bytes);
+    let shared = turn.shared;
+    connection.input_lease = shared.input.lease(bytes);
+    if connection.input_lease.is_none() && shared.free_input(bytes, Instant::now()) {
+        connection.input_lease = shared.input.lease(bytes);
     }
     connection.input_lease.is_some()
 }

@@ -42,7 +42,7 @@ impl Answer {
             self.replace(refusal);
             return Err(Box::new(self));
         }
-        let Some(permit) = turn.mill.upgrades.enter() else {
+        let Some(permit) = turn.shared.upgrades.enter() else {
             let seconds = HeaderValue::from(turn.config().overload.retry_after.1);
             let busy = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             self.replace(busy.with_header(RETRY_AFTER, seconds));
@@ -61,16 +61,16 @@ impl Answer {
         encode_head(&mut exchange.output, &head);
         let Ok(unsent) = exchange.take_unsent() else { return Ok(abandon(exchange)) };
         let Some(mut connection) = exchange.connection.take() else { return Ok(Served::Gone) };
-        turn.mill.parking.release(&mut connection);
+        turn.shared.parking.release(&mut connection);
         let ahead = exchange.input.unload();
-        let mut upgraded = Upgraded::new(connection, ahead, Arc::clone(turn.mill));
+        let mut upgraded = Upgraded::new(connection, ahead, Arc::clone(turn.shared));
         let job = move || {
             // A client that does not take the head at once is waited for here, on no worker.
             if unsent.is_empty() || upgraded.write_all(&unsent).is_ok() {
                 handler(upgraded);
             }
         };
-        turn.mill.upgrades.run(permit, Box::new(job));
+        turn.shared.upgrades.run(permit, Box::new(job));
         Ok(Served::Gone)
     }
 }

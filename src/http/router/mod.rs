@@ -50,7 +50,7 @@ const KNOWN: [Method; 9] = [
 /// }
 ///
 /// let router = Router::new()
-///     .get("/", |_req: &mut Request| Response::html("<h1>The mill</h1>"))
+///     .get("/", |_req: &mut Request| Response::html("<h1>The shared</h1>"))
 ///     .get("/greet/{name}", greet)
 ///     .post("/flour", |_req: &mut Request| Response::error(http::StatusCode::CREATED));
 ///

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::socket::Inlet;
 use crate::sync::lock;
@@ -29,7 +29,7 @@ impl Loan {
     }
 }
 
-impl Mill {
+impl Shared {
     /// The acceptor lends its inlets, if handlers are quick and there is a worker to lead.
     pub(crate) fn lend(&self, inlets: &[Arc<Inlet>]) {
         if !self.dispatch.is_brisk() || !self.dispatch.has_leader() {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use crate::net::{Addr, Received};
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::datagram::socket::{Inlet, Parcel};
 use crate::pool::overload::fairness::ClientKey;
 use crate::pool::queue::Work;
@@ -25,7 +25,7 @@ const LAST_ROUNDS: usize = 256;
 
 /// The inlets, in the hands of one thread.
 pub(crate) struct Receiver {
-    mill: Arc<Mill>,
+    shared: Arc<Shared>,
     pub(crate) inlets: Vec<Arc<Inlet>>,
     buf: Vec<u8>,
     /// Until when receiving pauses.
@@ -33,8 +33,8 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(mill: Arc<Mill>, inlets: Vec<Arc<Inlet>>) -> Self {
-        Self { mill, inlets, buf: Vec::new(), paused: None }
+    pub(crate) fn new(shared: Arc<Shared>, inlets: Vec<Arc<Inlet>>) -> Self {
+        Self { shared, inlets, buf: Vec::new(), paused: None }
     }
 
     /// How long receiving has to pause: what the queue has no room for waits with the kernel, if the
@@ -44,7 +44,7 @@ impl Receiver {
             return None;
         }
         if self.is_held_back() {
-            return Some(self.mill.pool.tick);
+            return Some(self.shared.pool.tick);
         }
         let left = self.paused?.saturating_duration_since(now);
         if left.is_zero() {
@@ -55,17 +55,17 @@ impl Receiver {
     }
 
     fn is_held_back(&self) -> bool {
-        let mill = &self.mill;
-        mill.queue.room() == 0 && mill.queue.controller.holds_back() && !mill.is_draining()
+        let shared = &self.shared;
+        shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
     }
 
     /// Receives from one inlet, and sees to it that somebody serves that. `true`: there may be more.
     pub(crate) fn round(&mut self, index: usize) -> bool {
         let (pushed, more) = self.receive(index);
         if self.paused.is_none() {
-            self.mill.lend(&self.inlets);
+            self.shared.lend(&self.inlets);
         }
-        self.mill.call_for(pushed);
+        self.shared.call_for(pushed);
         more
     }
 
@@ -76,7 +76,7 @@ impl Receiver {
 
     /// Receives from one inlet into the queue. How many are there, and whether there may be more.
     pub(crate) fn receive(&mut self, index: usize) -> (usize, bool) {
-        let config = self.mill.config.load();
+        let config = self.shared.config.load();
         let limits = &config.limits;
         if self.buf.len() != limits.datagram {
             // Zeroed by the kernel, so that it takes no more memory than what comes.
@@ -132,7 +132,7 @@ impl Receiver {
         from: Option<SocketAddrAny>,
         limit: usize,
     ) -> bool {
-        let mill = &self.mill;
+        let shared = &self.shared;
         let inlet = &self.inlets[index];
         let peer = from.clone().map_or(Addr::Unnamed, Addr::from).canonical();
         if inlet.is_own(&peer) {
@@ -146,19 +146,19 @@ impl Receiver {
                     "{inlet}: a datagram of {full} bytes is dropped: limits.datagram is shorter"
                 )
             });
-            mill.datagrams.cut();
+            shared.datagrams.cut();
             return false;
         }
-        if let Err(refusal) = mill.datagrams.enter(received.len, limit) {
-            mill.counters.refuse(refusal);
+        if let Err(refusal) = shared.datagrams.enter(received.len, limit) {
+            shared.counters.refuse(refusal);
             return false;
         }
         let bytes = &self.buf[..received.len];
         let parcel = self.parcel(index, bytes, from, peer);
-        match mill.queue.push(Work::Datagram(parcel), now) {
+        match shared.queue.push(Work::Datagram(parcel), now) {
             Ok(()) => true,
             Err((Work::Datagram(parcel), refusal)) => {
-                mill.drop_datagram(parcel, refusal);
+                shared.drop_datagram(parcel, refusal);
                 false
             }
             Err(_) => false,
@@ -172,11 +172,11 @@ impl Receiver {
         from: Option<SocketAddrAny>,
         peer: Addr,
     ) -> Box<Parcel> {
-        let mill = &self.mill;
+        let shared = &self.shared;
         let key = peer.as_socket().map_or(ClientKey::None, |addr| ClientKey::from(addr.ip()));
-        let bucket = mill.queue.controller.bucket(key);
+        let bucket = shared.queue.controller.bucket(key);
         let (inlet, urgent) = (index as u16, self.inlets[index].urgent);
-        let Some(mut parcel) = mill.datagrams.reuse() else {
+        let Some(mut parcel) = shared.datagrams.reuse() else {
             return Box::new(Parcel { bytes: bytes.to_vec(), from, peer, inlet, urgent, bucket });
         };
         let mut buf = std::mem::take(&mut parcel.bytes);
@@ -189,19 +189,19 @@ impl Receiver {
     /// Receives what the kernel still holds, within what its buffers can hold, unless another program
     /// goes on with the socket.
     pub(crate) fn finish(&mut self) {
-        self.mill.take_back();
+        self.shared.take_back();
         for index in 0..self.inlets.len() {
             if self.inlets[index].is_inherited() {
                 continue;
             }
             for _ in 0..LAST_ROUNDS {
-                if self.mill.is_stopped() || !self.round(index) {
+                if self.shared.is_stopped() || !self.round(index) {
                     break;
                 }
             }
         }
         if !self.inlets.is_empty() {
-            self.mill.datagrams.end();
+            self.shared.datagrams.end();
             log::debug!("nothing more is received");
         }
     }

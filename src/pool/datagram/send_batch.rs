@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use crate::net::{Addr, advice, udp_batch};
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::datagram::socket::{Inlet, Parcel};
 
 /// How many answers leave in one call at the most.
@@ -40,16 +40,16 @@ impl Replies {
     /// Calls the handler for a datagram. The time at which it is done, and whether it was.
     pub(crate) fn serve(
         &mut self,
-        mill: &Mill,
+        shared: &Shared,
         inlets: &[Arc<Inlet>],
         parcel: Box<Parcel>,
         now: Instant,
     ) -> Instant {
         let index = usize::from(parcel.inlet);
         let inlet = &inlets[index];
-        let datagrams = &mill.datagrams;
+        let datagrams = &shared.datagrams;
         if self.inlet != index {
-            self.send(mill, inlets);
+            self.send(shared, inlets);
             self.inlet = index;
         }
         let call = AssertUnwindSafe(|| {
@@ -73,13 +73,13 @@ impl Replies {
                     let inlet = inlet.endpoint_text();
                     format!("{inlet}: a client has no name, and cannot be answered")
                 });
-                mill.settled(&datagrams.unsent, 1);
+                shared.settled(&datagrams.unsent, 1);
             }
-            (Ok(None), _) => mill.settled(&datagrams.unanswered, 1),
+            (Ok(None), _) => shared.settled(&datagrams.unanswered, 1),
             (Err(_), _) => {
-                mill.counters.panicked();
+                shared.counters.panicked();
                 log::error!("{}: the handler panicked at a datagram", inlet.endpoint_text());
-                mill.settled(&datagrams.panicked, 1);
+                shared.settled(&datagrams.panicked, 1);
             }
         }
         datagrams.keep(parcel);
@@ -87,15 +87,15 @@ impl Replies {
         if self.list.len() >= MOST
             || self.bytes.len() > BYTES
             || waited > PATIENCE
-            || !mill.dispatch.is_brisk()
+            || !shared.dispatch.is_brisk()
         {
-            self.send(mill, inlets);
+            self.send(shared, inlets);
         }
         end
     }
 
     /// Sends what there is.
-    pub(crate) fn send(&mut self, mill: &Mill, inlets: &[Arc<Inlet>]) {
+    pub(crate) fn send(&mut self, shared: &Shared, inlets: &[Arc<Inlet>]) {
         if self.list.is_empty() {
             return;
         }
@@ -117,8 +117,8 @@ impl Replies {
         self.bytes.clear();
         self.bytes.shrink_to(2 * BYTES);
         self.since = None;
-        mill.settled(&mill.datagrams.answered, sent as u64);
-        mill.settled(&mill.datagrams.unsent, unsent as u64);
+        shared.settled(&shared.datagrams.answered, sent as u64);
+        shared.settled(&shared.datagrams.unsent, unsent as u64);
     }
 }
 
@@ -133,7 +133,7 @@ fn report(inlet: &Inlet, (to, answer): (&SocketAddrAny, &[u8]), errno: Errno) {
     });
 }
 
-impl Mill {
+impl Shared {
     /// So many datagrams are done with. Whoever waits for the last one is told.
     pub(crate) fn settled(&self, counter: &std::sync::atomic::AtomicU64, count: u64) {
         if count > 0 {

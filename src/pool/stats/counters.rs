@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::net::Addr;
-use crate::pool::Mill;
+use crate::pool::Shared;
 use crate::pool::datagram::socket::DatagramStats;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::stats::histogram::Histogram;
@@ -192,25 +192,25 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn of(mill: &Mill) -> Self {
-        let counters = &mill.counters;
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let counters = &shared.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let controller = &mill.queue.controller;
-        let workers = mill.pool.workers;
+        let controller = &shared.queue.controller;
+        let workers = shared.pool.workers;
         let (wait, service) = (counters.wait.snapshot(), counters.service.snapshot());
         Self {
-            accepted: mill.ledger.accepted(),
-            live: mill.ledger.live(),
-            closed: mill.ledger.closed(),
-            parked: mill.parking.count(),
-            queued: mill.queue.len(),
-            queue_capacity: mill.config.load().pool.queue_capacity(),
+            accepted: shared.ledger.accepted(),
+            live: shared.ledger.live(),
+            closed: shared.ledger.closed(),
+            parked: shared.parking.count(),
+            queued: shared.queue.len(),
+            queue_capacity: shared.config.load().pool.queue_capacity(),
             workers,
-            busy: mill.dispatch.awake(),
+            busy: shared.dispatch.awake(),
             served: counters.served(),
             refused: counters.refused(),
             panics: load(&counters.panics),
-            datagrams: mill.datagrams.stats(),
+            datagrams: shared.datagrams.stats(),
             overloaded: controller.is_overloaded(),
             load: controller.offered_load(),
             wait_p50: wait.percentile(0.5),

@@ -1,4 +1,4 @@
-//! A simulated mill: the real [`Queue`] and [`Controller`], simulated arrivals, workers and time.
+//! A simulated server: the real [`Queue`] and [`Controller`], simulated arrivals, workers and time.
 //!
 //! It runs as fast as it can and gives the same figures every time, so that the goals of overload
 //! control are checked exactly, at loads and numbers of workers that no test could put on a machine.
@@ -108,15 +108,15 @@ enum Service {
     Exponential,
 }
 
-/// A mill to be simulated.
+/// A server to be simulated.
 #[derive(Clone, Copy, Debug)]
-struct Mill {
+struct SimulatedServer {
     workers: usize,
     mean: Duration,
     service: Service,
 }
 
-impl Mill {
+impl SimulatedServer {
     /// What it can do in a second.
     fn capacity(&self) -> f64 {
         self.workers as f64 / self.mean.as_secs_f64()
@@ -136,7 +136,7 @@ impl Mill {
         let arrivals = arrivals::poisson(phases, weights, 1);
         let end = phases.iter().map(|phase| phase.time.as_nanos() as u64).sum();
         let mut simulation = Simulation {
-            mill: self,
+            server: self,
             gate,
             epoch,
             random: Random(2),
@@ -169,7 +169,7 @@ fn distinct_buckets(clients: usize) -> Vec<Bucket> {
 }
 
 struct Simulation<'a, G> {
-    mill: &'a Mill,
+    server: &'a SimulatedServer,
     gate: &'a mut G,
     epoch: Instant,
     random: Random,
@@ -227,8 +227,8 @@ impl<G: Gate> Simulation<'_, G> {
                 self.fail(attempt, now);
                 continue;
             }
-            let mean = self.mill.mean.as_secs_f64();
-            let time = match self.mill.service {
+            let mean = self.server.mean.as_secs_f64();
+            let time = match self.server.service {
                 Service::Fixed => mean,
                 Service::Exponential => -mean * (1.0 - self.random.unit()).ln(),
             };
