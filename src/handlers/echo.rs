@@ -9,7 +9,7 @@ use crate::close::CloseReason;
 use crate::net::Addr;
 use crate::pool::output::Sent;
 use crate::pool::{
-    Connection, DatagramHandler, Phase, Protocol, Refusal, Seat, Segment, Served, Turn,
+    Connection, DatagramHandler, Phase, Protocol, ProtocolWorker, Refusal, Segment, Served, Turn,
 };
 
 /// How much is read at once, and echoed before more is read.
@@ -31,8 +31,8 @@ const RESPONDERS: [u16; 5] = [7, 13, 17, 19, 37];
 pub struct Echo;
 
 impl Protocol for Echo {
-    fn seat(&self) -> Box<dyn Seat> {
-        Box::new(EchoSeat { piece: vec![0; PIECE].into() })
+    fn worker(&self) -> Box<dyn ProtocolWorker> {
+        Box::new(EchoWorker { piece: vec![0; PIECE].into() })
     }
 }
 
@@ -43,11 +43,11 @@ impl DatagramHandler for Echo {
     }
 }
 
-struct EchoSeat {
+struct EchoWorker {
     piece: Box<[u8]>,
 }
 
-impl Seat for EchoSeat {
+impl ProtocolWorker for EchoWorker {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
         let mut counted = false;
         for _ in 0..PIECES {

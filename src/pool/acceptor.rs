@@ -21,7 +21,7 @@ use crate::pool::guard::persist;
 use crate::pool::overload::fairness::{Bucket, ClientKey};
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
-use crate::pool::protocol::Seat;
+use crate::pool::protocol::ProtocolWorker;
 use crate::pool::queue::Work;
 use crate::pool::thread_time::ThreadTime;
 
@@ -74,7 +74,7 @@ impl Source {
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
     sources: Vec<Source>,
-    seats: Vec<Box<dyn Seat>>,
+    protocols: Vec<Box<dyn ProtocolWorker>>,
     receiver: Receiver,
     back_off: Duration,
     /// Until when accepting pauses.
@@ -119,14 +119,14 @@ enum Accepted {
 impl Acceptor {
     pub(crate) fn new(shared: Arc<Shared>, sources: Vec<Source>, inlets: Vec<Arc<Inlet>>) -> Self {
         let receiver = Receiver::new(Arc::clone(&shared), inlets);
-        let seats = shared.seats();
+        let protocols = shared.protocol_workers();
         if sources.iter().any(|source| source.urgent) {
             shared.ledger.keep_urgent();
         }
         Self {
             shared,
             sources,
-            seats,
+            protocols,
             receiver,
             back_off: BACK_OFF.0,
             paused: None,
@@ -142,7 +142,12 @@ impl Acceptor {
     /// which was passed in is left to the program that goes on with it.)
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        persist(&shared, &mut self, |it| it.seats = it.shared.seats(), Self::accept_until_drained);
+        persist(
+            &shared,
+            &mut self,
+            |it| it.protocols = it.shared.protocol_workers(),
+            Self::accept_until_drained,
+        );
         log::debug!("listeners closed");
     }
 
@@ -315,7 +320,7 @@ impl Acceptor {
     /// Closes a connection that only waits, for one more of this client.
     fn make_room(&mut self, urgent: bool, client: Option<Bucket>) -> Evicted {
         let eviction = &mut self.evictions[usize::from(urgent)];
-        eviction.evict(&self.shared, &mut self.seats, client, Instant::now())
+        eviction.evict(&self.shared, &mut self.protocols, client, Instant::now())
     }
 
     /// Accepts from one listener. `true`: there may be more.
@@ -430,8 +435,8 @@ impl Acceptor {
             connection.close(CloseReason::Overloaded);
             return false;
         }
-        let seat = &mut self.seats[source.protocol as usize];
-        shared.bring_from(Work::Connection(connection), arrived, now, seat.as_mut())
+        let protocol = &mut self.protocols[source.protocol as usize];
+        shared.bring_from(Work::Connection(connection), arrived, now, protocol.as_mut())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::pool::Shared;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::poller::slots::{Slot, Tenant, Token};
-use crate::pool::protocol::Seat;
+use crate::pool::protocol::ProtocolWorker;
 use crate::pool::queue::Work;
 
 /// How many slots one look covers at the most. Which client holds most shows in a part of the table,
@@ -197,7 +197,7 @@ impl Eviction {
     pub(crate) fn evict(
         &mut self,
         shared: &Arc<Shared>,
-        seats: &mut [Box<dyn Seat>],
+        protocols: &mut [Box<dyn ProtocolWorker>],
         for_client: Option<Bucket>,
         now: Instant,
     ) -> Evicted {
@@ -237,8 +237,8 @@ impl Eviction {
             let waits_for_request = matches!(candidate.rank, Rank::Idle | Rank::Silent);
             if waits_for_request && connection.stream.has_input() {
                 // Its request has just come, and no worker has looked yet.
-                let seat = &mut seats[connection.protocol as usize];
-                if shared.bring(Work::of(connection), now, seat.as_mut()) {
+                let protocol = &mut protocols[connection.protocol as usize];
+                if shared.bring(Work::of(connection), now, protocol.as_mut()) {
                     shared.call();
                 }
                 continue;

@@ -1,7 +1,7 @@
 //! What a panic costs: the connection in hand, and nothing else.
 //!
 //! Protocols are other people's code, and run on the workers, on the acceptor (which refuses) and on
-//! the monitor (which ends what is overdue). A [`GuardedSeat`] catches what they do wrong. For
+//! the monitor (which ends what is overdue). A [`GuardedWorker`] catches what they do wrong. For
 //! everything else each thread runs in [`persist`], so that none ends while the server seems to run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use crate::pool::Shared;
 use crate::pool::connection::Connection;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::slots::Token;
-use crate::pool::protocol::{Protocol, Seat, Served, Turn};
+use crate::pool::protocol::{Protocol, ProtocolWorker, Served, Turn};
 
 /// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh after
 /// a time without one.
@@ -21,28 +21,28 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_se
 /// After so long without a panic, a thread is taken to be well again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// A thread's place at a protocol. After a panic, a new one is made: the old one may be in any state.
-pub(crate) struct GuardedSeat {
+/// A thread's worker of a protocol. After a panic a new one is made: the old one may be in any state.
+pub(crate) struct GuardedWorker {
     protocol: Arc<dyn Protocol>,
-    seat: Box<dyn Seat>,
+    worker: Box<dyn ProtocolWorker>,
 }
 
-impl GuardedSeat {
+impl GuardedWorker {
     pub(crate) fn new(protocol: &Arc<dyn Protocol>) -> Self {
-        Self { protocol: Arc::clone(protocol), seat: protocol.seat() }
+        Self { protocol: Arc::clone(protocol), worker: protocol.worker() }
     }
 
-    /// Calls the seat with a connection. If that panics, the connection goes down with the stack.
+    /// Calls the protocol with a connection. If that panics, the connection goes down with the stack.
     fn call<'a>(
         &mut self,
         mut connection: Box<Connection>,
         turn: &mut Turn<'a>,
-        call: impl FnOnce(&mut dyn Seat, Box<Connection>, &mut Turn<'a>) -> Served,
+        call: impl FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut Turn<'a>) -> Served,
     ) -> Served {
         let token = connection.token;
         connection.set_reason(CloseReason::HandlerPanicked);
-        let seat = self.seat.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| call(seat, connection, turn))) {
+        let worker = self.worker.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| call(worker, connection, turn))) {
             Ok(served) => served,
             Err(_) => {
                 self.replace(turn, token);
@@ -51,20 +51,20 @@ impl GuardedSeat {
         }
     }
 
-    /// Counts a panic, and makes a new seat. The connection's slot is given back, unless it has left it
+    /// Counts a panic, and makes a new worker. The connection's slot is given back, unless it has left it
     /// before.
     #[cold]
     fn replace(&mut self, turn: &Turn<'_>, token: Option<Token>) {
         turn.shared.parking.forget(token);
         turn.shared.counters.panicked();
         log::error!("a protocol panicked; its connection is closed");
-        self.seat = self.protocol.seat();
+        self.worker = self.protocol.worker();
     }
 }
 
-impl Seat for GuardedSeat {
+impl ProtocolWorker for GuardedWorker {
     fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
-        self.call(connection, turn, |seat, connection, turn| seat.serve(connection, turn))
+        self.call(connection, turn, |worker, connection, turn| worker.serve(connection, turn))
     }
 
     fn refuse(
@@ -73,12 +73,14 @@ impl Seat for GuardedSeat {
         turn: &mut Turn<'_>,
         refusal: Refusal,
     ) -> Served {
-        self.call(connection, turn, |seat, connection, turn| seat.refuse(connection, turn, refusal))
+        self.call(connection, turn, |worker, connection, turn| {
+            worker.refuse(connection, turn, refusal)
+        })
     }
 
     fn expire(&mut self, connection: &mut Connection, turn: &mut Turn<'_>) -> CloseReason {
-        let seat = self.seat.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| seat.expire(connection, turn))) {
+        let worker = self.worker.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| worker.expire(connection, turn))) {
             Ok(reason) => reason,
             Err(_) => {
                 // The caller still has the connection, and closes it.

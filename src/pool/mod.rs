@@ -51,7 +51,7 @@ pub use crate::pool::stats::counters::Stats;
 pub use crate::pool::stats::worker_state::{Doing, WorkerState};
 pub use connection::{Connection, Phase};
 pub use output::Segment;
-pub use protocol::{Protocol, Seat, Served, Turn};
+pub use protocol::{Protocol, ProtocolWorker, Served, Turn};
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
@@ -66,7 +66,7 @@ use crate::pool::poller::Parking;
 use crate::pool::stats::counters::Counters;
 use crate::sync::Waker;
 use client_waits::ClientWaits;
-use guard::GuardedSeat;
+use guard::GuardedWorker;
 use hash_limit::HashLimit;
 use queue::{Queue, Queued, Work};
 use thread_time::ThreadTime;
@@ -150,15 +150,20 @@ impl Shared {
     }
 
     /// A place at each protocol, for one thread.
-    pub(crate) fn seats(&self) -> Vec<Box<dyn Seat>> {
-        let seat = |protocol| Box::new(GuardedSeat::new(protocol)) as Box<dyn Seat>;
-        self.protocols.iter().map(seat).collect()
+    pub(crate) fn protocol_workers(&self) -> Vec<Box<dyn ProtocolWorker>> {
+        let protocol = |protocol| Box::new(GuardedWorker::new(protocol)) as Box<dyn ProtocolWorker>;
+        self.protocols.iter().map(protocol).collect()
     }
 
     /// Puts work into the queue, or does what is to be done when it does not take it. `true`: it is
     /// in the queue.
-    pub(crate) fn bring(self: &Arc<Self>, work: Work, now: Instant, seat: &mut dyn Seat) -> bool {
-        self.bring_from(work, now, now, seat)
+    pub(crate) fn bring(
+        self: &Arc<Self>,
+        work: Work,
+        now: Instant,
+        protocol: &mut dyn ProtocolWorker,
+    ) -> bool {
+        self.bring_from(work, now, now, protocol)
     }
 
     /// As [`bring`](Self::bring), for work that has waited since `arrived` elsewhere: in the kernel's
@@ -168,7 +173,7 @@ impl Shared {
         work: Work,
         arrived: Instant,
         now: Instant,
-        seat: &mut dyn Seat,
+        protocol: &mut dyn ProtocolWorker,
     ) -> bool {
         let urgent = work.is_urgent();
         match self.queue.push_from(work, arrived, now) {
@@ -179,7 +184,7 @@ impl Shared {
                 return true;
             }
             Err((Work::Connection(connection), refusal)) => {
-                refuse(self, seat, connection, refusal, now);
+                refuse(self, protocol, connection, refusal, now);
             }
             Err((Work::Datagram(parcel), refusal)) => self.drop_datagram(parcel, refusal),
             // It was admitted before.
@@ -370,13 +375,13 @@ fn most_connections(limit: usize) -> usize {
 /// again at each refusal slow down by themselves. Any other is reset.
 pub(crate) fn refuse(
     shared: &Arc<Shared>,
-    seat: &mut dyn Seat,
+    protocol: &mut dyn ProtocolWorker,
     connection: Box<Connection>,
     refusal: Refusal,
     now: Instant,
 ) {
     if connection.urgent || shared.refusal_allowance(now) == Allowance::Response {
-        refuse_at_once(shared, seat, connection, refusal, now);
+        refuse_at_once(shared, protocol, connection, refusal, now);
         return;
     }
     let time = ThreadTime::start();
@@ -384,7 +389,7 @@ pub(crate) fn refuse(
     if kept && shared.queue.controller.is_over_share(connection.bucket) && !shared.is_draining() {
         if let Some(connection) = shared.park(connection, Phase::Held, now) {
             // Something has come meanwhile, perhaps its end.
-            refuse_at_once(shared, seat, connection, refusal, now);
+            refuse_at_once(shared, protocol, connection, refusal, now);
             return;
         }
     } else {
@@ -398,20 +403,20 @@ pub(crate) fn refuse(
 /// As [`refuse`], with a response, whatever that costs.
 pub(crate) fn refuse_at_once(
     shared: &Arc<Shared>,
-    seat: &mut dyn Seat,
+    protocol: &mut dyn ProtocolWorker,
     connection: Box<Connection>,
     refusal: Refusal,
     now: Instant,
 ) {
     let time = ThreadTime::start();
     let config = shared.config.load();
-    let mut served = seat.refuse(connection, &mut Turn::new(shared, &config, now), refusal);
+    let mut served = protocol.refuse(connection, &mut Turn::new(shared, &config, now), refusal);
     // What has said nothing yet only waits on, elsewhere.
     if !matches!(served, Served::Park(_, Phase::Head)) {
         shared.counters.refuse(refusal);
         served.note_progress();
     }
-    settle(shared, &config, seat, served, now);
+    settle(shared, &config, protocol, served, now);
     shared.charge_refusing(time.elapsed());
 }
 
@@ -419,7 +424,7 @@ pub(crate) fn refuse_at_once(
 fn settle(
     shared: &Arc<Shared>,
     config: &Arc<Config>,
-    seat: &mut dyn Seat,
+    protocol: &mut dyn ProtocolWorker,
     mut served: Served,
     now: Instant,
 ) {
@@ -442,7 +447,7 @@ fn settle(
             return;
         }
         // No handler is called for it.
-        served = seat.serve(connection, &mut Turn::new(shared, config, now));
+        served = protocol.serve(connection, &mut Turn::new(shared, config, now));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
 use crate::pool::overload_log::Reporter;
 use crate::pool::poller::{BATCH, Ready};
-use crate::pool::protocol::{Seat, Turn};
+use crate::pool::protocol::{ProtocolWorker, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::{Refusal, Shared, refuse, refuse_at_once};
 
@@ -32,7 +32,7 @@ const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
 /// The thread that looks after the others.
 pub(crate) struct Monitor {
     shared: Arc<Shared>,
-    seats: Vec<Box<dyn Seat>>,
+    protocols: Vec<Box<dyn ProtocolWorker>>,
     /// What the last look saw.
     looks: u64,
     turns: u64,
@@ -46,12 +46,12 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(shared: Arc<Shared>, seats: Vec<Box<dyn Seat>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, protocols: Vec<Box<dyn ProtocolWorker>>) -> Self {
         let now = Instant::now();
         let reporter = Reporter::new(&shared);
         Self {
             shared,
-            seats,
+            protocols,
             looks: 0,
             turns: 0,
             moved: now,
@@ -66,7 +66,7 @@ impl Monitor {
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.dispatch.enrol_monitor();
-        persist(&shared, &mut self, |it| it.seats = it.shared.seats(), Self::watch);
+        persist(&shared, &mut self, |it| it.protocols = it.shared.protocol_workers(), Self::watch);
     }
 
     fn watch(&mut self) {
@@ -108,20 +108,20 @@ impl Monitor {
     fn expire(&mut self, now: Instant) {
         let shared = &self.shared;
         let config = shared.config.load();
-        let seats = &mut self.seats;
+        let protocols = &mut self.protocols;
         shared.parking.expire(now, |mut connection| {
-            let seat = &mut seats[connection.protocol as usize];
+            let protocol = &mut protocols[connection.protocol as usize];
             if connection.phase == Phase::Write && connection.output.look_again(now) {
                 // A worker finds out whether the client has taken anything, and goes on if so.
-                shared.bring(Work::of(connection), now, seat.as_mut());
+                shared.bring(Work::of(connection), now, protocol.as_mut());
                 shared.call();
                 return;
             }
             if connection.phase == Phase::Held {
-                refuse_at_once(shared, seat.as_mut(), connection, Refusal::Unfair, now);
+                refuse_at_once(shared, protocol.as_mut(), connection, Refusal::Unfair, now);
                 return;
             }
-            let reason = seat.expire(&mut connection, &mut Turn::new(shared, &config, now));
+            let reason = protocol.expire(&mut connection, &mut Turn::new(shared, &config, now));
             shared.close(connection, reason);
         });
     }
@@ -186,8 +186,8 @@ impl Monitor {
                 shared.put_off(connection, now);
                 continue;
             }
-            let seat = &mut self.seats[connection.protocol as usize];
-            shared.bring(Work::of(connection), now, seat.as_mut());
+            let protocol = &mut self.protocols[connection.protocol as usize];
+            shared.bring(Work::of(connection), now, protocol.as_mut());
             shared.call();
         }
     }
@@ -205,8 +205,8 @@ impl Monitor {
         let _ = shared.queue.judge(&ticket, now);
         match ticket.work {
             Work::Connection(connection) | Work::Continuation(connection) => {
-                let seat = &mut self.seats[connection.protocol as usize];
-                refuse(&shared, seat.as_mut(), connection, refusal, now);
+                let protocol = &mut self.protocols[connection.protocol as usize];
+                refuse(&shared, protocol.as_mut(), connection, refusal, now);
             }
             Work::Datagram(parcel) => shared.drop_datagram(parcel, refusal),
         }
@@ -251,8 +251,8 @@ impl Monitor {
         shared.parking.sweep(wanted, |connection| idle.push(connection));
         for connection in idle {
             if connection.stream.has_input() {
-                let seat = &mut self.seats[connection.protocol as usize];
-                shared.bring(Work::of(connection), now, seat.as_mut());
+                let protocol = &mut self.protocols[connection.protocol as usize];
+                shared.bring(Work::of(connection), now, protocol.as_mut());
                 shared.call();
             } else {
                 shared.close(connection, CloseReason::Draining);

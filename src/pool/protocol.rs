@@ -13,15 +13,15 @@ use crate::pool::overload::refusal::Refusal;
 
 /// What is spoken on a connection.
 ///
-/// A protocol makes one [`Seat`] for each thread that serves; the seat owns whatever buffers that
+/// A protocol makes one [`ProtocolWorker`] for each thread that serves; the protocol owns whatever buffers that
 /// thread reuses from turn to turn.
 pub trait Protocol: Send + Sync + 'static {
-    /// A new seat.
-    fn seat(&self) -> Box<dyn Seat>;
+    /// A new protocol.
+    fn worker(&self) -> Box<dyn ProtocolWorker>;
 }
 
 /// A thread's place at a [`Protocol`].
-pub trait Seat: Send {
+pub trait ProtocolWorker: Send {
     /// Serves a connection that has input, or room for what it still has to send. Handlers run
     /// here, and may block.
     fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served;
@@ -114,7 +114,7 @@ impl<'a> Turn<'a> {
         self.shared.is_draining()
     }
 
-    /// The server's settings, as they are for this turn. They may be others in the next one: a seat
+    /// The server's settings, as they are for this turn. They may be others in the next one: a protocol
     /// that keeps what it made from them compares by [`Arc::ptr_eq`].
     #[must_use]
     pub fn config(&self) -> &'a Arc<Config> {

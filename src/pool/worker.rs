@@ -12,7 +12,7 @@ use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
 use crate::pool::overload::controller::Verdict;
 use crate::pool::poller::{BATCH, Parked, Ready};
-use crate::pool::protocol::{Seat, Served, Turn};
+use crate::pool::protocol::{ProtocolWorker, Served, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::thread_time::ThreadTime;
 use crate::pool::{Refusal, Shared, refuse};
@@ -25,7 +25,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     /// Its place at each of the server's protocols.
-    pub(crate) seats: Vec<Box<dyn Seat>>,
+    pub(crate) protocols: Vec<Box<dyn ProtocolWorker>>,
     /// The inlets, to answer through, and to receive from while they are lent.
     pub(crate) receiver: Receiver,
     /// Answers to datagrams that are not sent yet.
@@ -52,7 +52,7 @@ impl Worker {
     /// After a panic.
     fn recover(&mut self) {
         self.shared.counters.resting(self.index, Instant::now());
-        self.seats = self.shared.seats();
+        self.protocols = self.shared.protocol_workers();
     }
 
     fn work(&mut self) {
@@ -102,8 +102,8 @@ impl Worker {
         self.replies.send(&self.shared, &self.receiver.inlets);
         match verdict {
             Verdict::Refuse(refusal) => {
-                let seat = &mut self.seats[connection.protocol as usize];
-                refuse(&self.shared, seat.as_mut(), connection, refusal, now);
+                let protocol = &mut self.protocols[connection.protocol as usize];
+                refuse(&self.shared, protocol.as_mut(), connection, refusal, now);
             }
             Verdict::Keep if self.is_in_vain(&connection, waited) => {
                 self.shared.close(connection, CloseReason::ClientGoneInQueue);
@@ -177,8 +177,8 @@ impl Worker {
         shared.share_burst(received);
         let now = Instant::now();
         for connection in rest {
-            let seat = &mut self.seats[connection.protocol as usize];
-            shared.bring(Work::of(connection), now, seat.as_mut());
+            let protocol = &mut self.protocols[connection.protocol as usize];
+            shared.bring(Work::of(connection), now, protocol.as_mut());
         }
         if let Some(connection) = first {
             shared.dispatch.share(found);
@@ -187,8 +187,8 @@ impl Worker {
                 self.serve(connection, now, Duration::ZERO);
             } else {
                 // Others come first: the queue puts it aside.
-                let seat = &mut self.seats[connection.protocol as usize];
-                shared.bring(Work::of(connection), now, seat.as_mut());
+                let protocol = &mut self.protocols[connection.protocol as usize];
+                shared.bring(Work::of(connection), now, protocol.as_mut());
             }
         }
     }
@@ -220,14 +220,14 @@ impl Worker {
         let bucket = connection.bucket;
         let mut longest = None;
         loop {
-            let protocol = connection.protocol as usize;
+            let number = connection.protocol as usize;
             let config = shared.config.load();
             let mut turn = Turn::new(shared, &config, now);
             turn.waited = std::mem::take(&mut waited);
-            let seat = &mut self.seats[protocol];
+            let protocol = &mut self.protocols[number];
             // A system call more at each end, which is nothing beside a slow handler.
             let computing = shared.dispatch.is_eager().then(ThreadTime::start);
-            let mut served = seat.serve(connection, &mut turn);
+            let mut served = protocol.serve(connection, &mut turn);
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
             let end = Instant::now();
@@ -264,8 +264,8 @@ impl Worker {
             };
             if others_wait {
                 // It has more to say, but newcomers waited longer.
-                let seat = &mut self.seats[protocol];
-                shared.bring(Work::of(connection), now, seat.as_mut());
+                let protocol = &mut self.protocols[number];
+                shared.bring(Work::of(connection), now, protocol.as_mut());
                 return (now, longest);
             }
         }

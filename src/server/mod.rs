@@ -132,7 +132,7 @@ fn start(
     let worker = |index| Worker {
         index,
         shared: Arc::clone(shared),
-        seats: shared.seats(),
+        protocols: shared.protocol_workers(),
         receiver: Receiver::new(Arc::clone(shared), inlets.to_vec()),
         replies: Replies::default(),
     };
@@ -148,7 +148,7 @@ fn start(
         let worker = worker(shared.pool.workers);
         threads.push(Running::spawn(shared, "worker-urgent", move || worker.run_urgent())?);
     }
-    let monitor = Monitor::new(Arc::clone(shared), shared.seats());
+    let monitor = Monitor::new(Arc::clone(shared), shared.protocol_workers());
     threads.push(Running::spawn(shared, "monitor", move || monitor.run())?);
     shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
     let acceptor = Acceptor::new(Arc::clone(shared), sources, inlets.to_vec());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use millpond::http::{HeaderValue, Request, Response, Upgraded};
-use millpond::pool::{Connection, Phase, Protocol, Refusal, Seat, Served, Turn};
+use millpond::pool::{Connection, Phase, Protocol, ProtocolWorker, Refusal, Served, Turn};
 use millpond::{CloseReason, Config, Server};
 
 use crate::support::{PATIENCE, Start, TestServer, addr, connect, until};
@@ -18,7 +18,7 @@ struct Faults {
     serve: AtomicBool,
     refuse: AtomicBool,
     expire: AtomicBool,
-    seat: AtomicBool,
+    protocol: AtomicBool,
     /// Connections that wait at the gate in `serve`, and whether it is shut.
     waiting: AtomicUsize,
     shut: AtomicBool,
@@ -29,20 +29,20 @@ struct Faults {
 /// Sends each byte back.
 struct Faulty(Arc<Faults>);
 
-struct FaultySeat(Arc<Faults>);
+struct FaultyWorker(Arc<Faults>);
 
 fn fault(flag: &AtomicBool) {
     assert!(!flag.load(Ordering::SeqCst), "as the test wants it");
 }
 
 impl Protocol for Faulty {
-    fn seat(&self) -> Box<dyn Seat> {
-        fault(&self.0.seat);
-        Box::new(FaultySeat(Arc::clone(&self.0)))
+    fn worker(&self) -> Box<dyn ProtocolWorker> {
+        fault(&self.0.protocol);
+        Box::new(FaultyWorker(Arc::clone(&self.0)))
     }
 }
 
-impl Seat for FaultySeat {
+impl ProtocolWorker for FaultyWorker {
     fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
         let mut piece = [0; 16];
         loop {
@@ -187,13 +187,13 @@ fn a_worker_that_gets_no_seat_comes_back_once_there_is_one() {
     let mut kept = connect(addr(&server));
     echoes(&mut kept);
     faults.serve.store(true, Ordering::SeqCst);
-    faults.seat.store(true, Ordering::SeqCst);
+    faults.protocol.store(true, Ordering::SeqCst);
     let mut client = connect(addr(&server));
     client.write_all(b"a").unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
     until("it has tried again", || server.stats().panics > 2);
     faults.serve.store(false, Ordering::SeqCst);
-    faults.seat.store(false, Ordering::SeqCst);
+    faults.protocol.store(false, Ordering::SeqCst);
     for _ in 0..5 {
         echoes(&mut kept);
     }

@@ -30,7 +30,7 @@ use crate::http::conn::respond::Answer;
 use crate::http::conn::send::keep_input;
 use crate::http::handler::Handler;
 use crate::http::message::{Kind, Request, Response};
-use crate::pool::{Connection, Phase, Protocol, Refusal, Seat, Served, Turn};
+use crate::pool::{Connection, Phase, Protocol, ProtocolWorker, Refusal, Served, Turn};
 
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
@@ -48,8 +48,8 @@ impl Http {
 }
 
 impl Protocol for Http {
-    fn seat(&self) -> Box<dyn Seat> {
-        Box::new(HttpSeat {
+    fn worker(&self) -> Box<dyn ProtocolWorker> {
+        Box::new(HttpWorker {
             handler: Arc::clone(&self.handler),
             refuser: Arc::clone(&self.refuser),
             refusals: self.refuser.latest(),
@@ -62,7 +62,7 @@ impl Protocol for Http {
 }
 
 /// A thread's place at [`Http`].
-struct HttpSeat {
+struct HttpWorker {
     handler: Arc<dyn Handler>,
     refuser: Arc<Refuser>,
     refusals: Arc<Refusals>,
@@ -73,7 +73,7 @@ struct HttpSeat {
     config: Arc<Config>,
 }
 
-impl Seat for HttpSeat {
+impl ProtocolWorker for HttpWorker {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
         self.keep_up(turn);
         if connection.phase == Phase::Linger {
@@ -176,7 +176,7 @@ impl Seat for HttpSeat {
     }
 }
 
-impl HttpSeat {
+impl HttpWorker {
     /// Goes by the settings in force, if they are others than at the last turn.
     fn keep_up(&mut self, turn: &Turn<'_>) {
         if !Arc::ptr_eq(&self.config, turn.config()) {

@@ -27,7 +27,7 @@ pub(crate) struct Refusals {
     next: AtomicUsize,
 }
 
-/// Where the seats of all threads get their refusals, so that the handler is asked for the text once
+/// Where the protocols of all threads get their refusals, so that the handler is asked for the text once
 /// for each configuration, and not by each of them.
 pub(crate) struct Refuser {
     handler: Arc<dyn Handler>,

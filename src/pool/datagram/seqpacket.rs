@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::pool::datagram::socket::DatagramHandler;
 use crate::pool::output::Sent;
-use crate::pool::{Connection, Phase, Protocol, Refusal, Seat, Segment, Served, Turn};
+use crate::pool::{Connection, Phase, Protocol, ProtocolWorker, Refusal, Segment, Served, Turn};
 use crate::sync::Hush;
 
 /// Records served in one turn before others have theirs.
@@ -30,20 +30,20 @@ impl Packets {
 }
 
 impl Protocol for Packets {
-    fn seat(&self) -> Box<dyn Seat> {
+    fn worker(&self) -> Box<dyn ProtocolWorker> {
         let (handler, troubles) = (Arc::clone(&self.handler), Arc::clone(&self.troubles));
-        Box::new(PacketSeat { handler, troubles, record: Vec::new() })
+        Box::new(SeqpacketWorker { handler, troubles, record: Vec::new() })
     }
 }
 
-struct PacketSeat {
+struct SeqpacketWorker {
     handler: Arc<dyn DatagramHandler>,
     troubles: Arc<Hush>,
     /// Room for one record.
     record: Vec<u8>,
 }
 
-impl Seat for PacketSeat {
+impl ProtocolWorker for SeqpacketWorker {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
         self.record.resize(turn.config().limits.datagram, 0);
         for _ in 0..RECORDS {
@@ -93,7 +93,7 @@ impl Seat for PacketSeat {
     }
 }
 
-impl PacketSeat {
+impl SeqpacketWorker {
     /// An answer could not be sent.
     fn fail(&self, connection: Box<Connection>, turn: &Turn<'_>, error: &io::Error) -> Served {
         let too_long = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE);
