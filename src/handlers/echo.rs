@@ -9,7 +9,7 @@ use crate::close::CloseReason;
 use crate::net::Addr;
 use crate::pool::output::Sent;
 use crate::pool::{
-    Connection, DatagramHandler, Phase, Protocol, ProtocolWorker, Refusal, Segment, Served, Turn,
+    Connection, DatagramHandler, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment, Turn,
 };
 
 /// How much is read at once, and echoed before more is read.
@@ -48,16 +48,16 @@ struct EchoWorker {
 }
 
 impl ProtocolWorker for EchoWorker {
-    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
         let mut counted = false;
         for _ in 0..PIECES {
             match connection.output.send(&connection.stream, u64::MAX) {
                 Ok(Sent::All) => {}
-                Ok(_) => return Served::Park(connection, Phase::Write),
-                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+                Ok(_) => return Outcome::Park(connection, Phase::Write),
+                Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
             match connection.stream.try_read(&mut self.piece) {
-                Ok(0) => return Served::Close(connection, CloseReason::ClientClosed),
+                Ok(0) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
                     // Once a turn, and only for a turn that has something to echo: the client's
                     // deadlines begin afresh with it.
@@ -68,16 +68,16 @@ impl ProtocolWorker for EchoWorker {
                     connection.output.push(Segment::Bytes(piece));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Served::Park(connection, Phase::Idle);
+                    return Outcome::Park(connection, Phase::Idle);
                 }
-                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+                Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
         }
-        Served::Requeue(connection)
+        Outcome::Requeue(connection)
     }
 
-    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Served {
-        Served::Close(connection, CloseReason::Overloaded)
+    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Outcome {
+        Outcome::Close(connection, CloseReason::Overloaded)
     }
 
     fn expire(&mut self, connection: &mut Connection, _: &mut Turn<'_>) -> CloseReason {

@@ -13,7 +13,7 @@ use crate::pool::Shared;
 use crate::pool::connection::Connection;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::slots::Token;
-use crate::pool::protocol::{Protocol, ProtocolWorker, Served, Turn};
+use crate::pool::protocol::{Outcome, Protocol, ProtocolWorker, Turn};
 
 /// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh after
 /// a time without one.
@@ -37,8 +37,8 @@ impl GuardedWorker {
         &mut self,
         mut connection: Box<Connection>,
         turn: &mut Turn<'a>,
-        call: impl FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut Turn<'a>) -> Served,
-    ) -> Served {
+        call: impl FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut Turn<'a>) -> Outcome,
+    ) -> Outcome {
         let token = connection.token;
         connection.set_reason(CloseReason::HandlerPanicked);
         let worker = self.worker.as_mut();
@@ -46,7 +46,7 @@ impl GuardedWorker {
             Ok(served) => served,
             Err(_) => {
                 self.replace(turn, token);
-                Served::Gone
+                Outcome::Gone
             }
         }
     }
@@ -63,7 +63,7 @@ impl GuardedWorker {
 }
 
 impl ProtocolWorker for GuardedWorker {
-    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
         self.call(connection, turn, |worker, connection, turn| worker.serve(connection, turn))
     }
 
@@ -72,7 +72,7 @@ impl ProtocolWorker for GuardedWorker {
         connection: Box<Connection>,
         turn: &mut Turn<'_>,
         refusal: Refusal,
-    ) -> Served {
+    ) -> Outcome {
         self.call(connection, turn, |worker, connection, turn| {
             worker.refuse(connection, turn, refusal)
         })

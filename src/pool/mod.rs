@@ -51,7 +51,7 @@ pub use crate::pool::stats::counters::Stats;
 pub use crate::pool::stats::worker_state::{Doing, WorkerState};
 pub use connection::{Connection, Phase};
 pub use output::Segment;
-pub use protocol::{Protocol, ProtocolWorker, Served, Turn};
+pub use protocol::{Outcome, Protocol, ProtocolWorker, Turn};
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
@@ -412,7 +412,7 @@ pub(crate) fn refuse_at_once(
     let config = shared.config.load();
     let mut served = protocol.refuse(connection, &mut Turn::new(shared, &config, now), refusal);
     // What has said nothing yet only waits on, elsewhere.
-    if !matches!(served, Served::Park(_, Phase::Head)) {
+    if !matches!(served, Outcome::Park(_, Phase::Head)) {
         shared.counters.refuse(refusal);
         served.note_progress();
     }
@@ -425,21 +425,21 @@ fn settle(
     shared: &Arc<Shared>,
     config: &Arc<Config>,
     protocol: &mut dyn ProtocolWorker,
-    mut served: Served,
+    mut served: Outcome,
     now: Instant,
 ) {
     loop {
         let again = match served {
-            Served::Park(connection, phase) => shared.park(connection, phase, now),
-            Served::Requeue(connection) => {
+            Outcome::Park(connection, phase) => shared.park(connection, phase, now),
+            Outcome::Requeue(connection) => {
                 leave_to_workers(shared, connection, now);
                 None
             }
-            Served::Close(connection, reason) => {
+            Outcome::Close(connection, reason) => {
                 shared.close(connection, reason);
                 None
             }
-            Served::Gone => None,
+            Outcome::Gone => None,
         };
         let Some(connection) = again else { return };
         if connection.phase != Phase::Linger {

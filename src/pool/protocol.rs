@@ -24,7 +24,7 @@ pub trait Protocol: Send + Sync + 'static {
 pub trait ProtocolWorker: Send {
     /// Serves a connection that has input, or room for what it still has to send. Handlers run
     /// here, and may block.
-    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served;
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome;
 
     /// Turns away what the connection has to say, because of overload. Must not block.
     fn refuse(
@@ -32,7 +32,7 @@ pub trait ProtocolWorker: Send {
         connection: Box<Connection>,
         turn: &mut Turn<'_>,
         refusal: Refusal,
-    ) -> Served;
+    ) -> Outcome;
 
     /// The connection's phase has outlived its deadline: the last chance to say so to the client.
     /// Must not block.
@@ -41,7 +41,7 @@ pub trait ProtocolWorker: Send {
 
 /// What becomes of a connection after its turn.
 #[derive(Debug)]
-pub enum Served {
+pub enum Outcome {
     /// It waits, holding no worker.
     Park(Box<Connection>, Phase),
     /// It has more to do now, but others are to have their turn before.
@@ -52,7 +52,7 @@ pub enum Served {
     Gone,
 }
 
-impl Served {
+impl Outcome {
     /// An exchange was completed on the connection, if it goes on.
     pub(crate) fn note_progress(&mut self) {
         if let Self::Park(connection, _) | Self::Requeue(connection) = self {

@@ -12,7 +12,7 @@ use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
 use crate::pool::overload::controller::Verdict;
 use crate::pool::poller::{BATCH, Parked, Ready};
-use crate::pool::protocol::{ProtocolWorker, Served, Turn};
+use crate::pool::protocol::{Outcome, ProtocolWorker, Turn};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::thread_time::ThreadTime;
 use crate::pool::{Refusal, Shared, refuse};
@@ -247,13 +247,13 @@ impl Worker {
                 served.note_progress();
             }
             let again = match served {
-                Served::Park(connection, phase) => shared.park(connection, phase, now),
-                Served::Requeue(connection) => Some(connection),
-                Served::Close(connection, reason) => {
+                Outcome::Park(connection, phase) => shared.park(connection, phase, now),
+                Outcome::Requeue(connection) => Some(connection),
+                Outcome::Close(connection, reason) => {
                     shared.close(connection, reason);
                     None
                 }
-                Served::Gone => None,
+                Outcome::Gone => None,
             };
             let Some(ready) = again else { return (now, longest) };
             connection = ready;

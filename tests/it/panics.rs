@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use millpond::http::{HeaderValue, Request, Response, Upgraded};
-use millpond::pool::{Connection, Phase, Protocol, ProtocolWorker, Refusal, Served, Turn};
+use millpond::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Turn};
 use millpond::{CloseReason, Config, Server};
 
 use crate::support::{PATIENCE, Start, TestServer, addr, connect, until};
@@ -43,11 +43,11 @@ impl Protocol for Faulty {
 }
 
 impl ProtocolWorker for FaultyWorker {
-    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
         let mut piece = [0; 16];
         loop {
             match connection.stream().try_read(&mut piece) {
-                Ok(0) => return Served::Close(connection, CloseReason::ClientClosed),
+                Ok(0) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
                     turn.count_request();
                     self.0.waiting.fetch_add(1, Ordering::SeqCst);
@@ -59,16 +59,16 @@ impl ProtocolWorker for FaultyWorker {
                     let _ = connection.stream().try_write(&piece[..count]);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Served::Park(connection, Phase::Idle);
+                    return Outcome::Park(connection, Phase::Idle);
                 }
-                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+                Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
         }
     }
 
-    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Served {
+    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Outcome {
         fault(&self.0.refuse);
-        Served::Close(connection, CloseReason::Overloaded)
+        Outcome::Close(connection, CloseReason::Overloaded)
     }
 
     fn expire(&mut self, _: &mut Connection, _: &mut Turn<'_>) -> CloseReason {

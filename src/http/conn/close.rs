@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::exchange::Exchange;
 use crate::close::CloseReason;
 use crate::http::conn::send::{Queued, send_encoded, send_queued};
-use crate::pool::{Connection, Phase, Served, Turn};
+use crate::pool::{Connection, Outcome, Phase, Turn};
 
 /// How much of an answer is sent in one turn before others have theirs.
 const TURN_BYTES: u64 = 2 << 20;
@@ -15,17 +15,17 @@ const TURN_BYTES: u64 = 2 << 20;
 const LINGER_BYTES: u64 = 1 << 20;
 
 /// Takes the connection out and closes it, as its exchange cannot go on.
-pub(super) fn abandon(exchange: &mut Exchange) -> Served {
+pub(super) fn abandon(exchange: &mut Exchange) -> Outcome {
     let reason = exchange.failure.unwrap_or(CloseReason::ClientGone);
     exchange.output.clear();
     match exchange.connection.take() {
-        Some(connection) => Served::Close(connection, reason),
-        None => Served::Gone,
+        Some(connection) => Outcome::Close(connection, reason),
+        None => Outcome::Gone,
     }
 }
 
 /// The client has shut down its side: what was answered is sent, then it is over.
-pub(super) fn peer_ended(exchange: &mut Exchange, turn: &Turn<'_>) -> Served {
+pub(super) fn peer_ended(exchange: &mut Exchange, turn: &Turn<'_>) -> Outcome {
     let between = exchange.input.is_empty() && exchange.body.is_done();
     let reason = if between { CloseReason::ClientClosed } else { CloseReason::ClientGone };
     if let Some(connection) = &mut exchange.connection {
@@ -39,7 +39,7 @@ pub(super) fn peer_ended(exchange: &mut Exchange, turn: &Turn<'_>) -> Served {
 }
 
 /// Closes a connection whose answers are said, but whose body cannot be thrown away to its end.
-pub(super) fn part(exchange: &mut Exchange, turn: &Turn<'_>, reason: CloseReason) -> Served {
+pub(super) fn part(exchange: &mut Exchange, turn: &Turn<'_>, reason: CloseReason) -> Outcome {
     if let Some(connection) = &mut exchange.connection {
         connection.closing = Some(reason);
         // Whatever is read from here on is thrown away unseen.
@@ -50,7 +50,7 @@ pub(super) fn part(exchange: &mut Exchange, turn: &Turn<'_>, reason: CloseReason
     }
     match exchange.put_down() {
         Some(connection) => close(connection, reason, turn),
-        None => Served::Gone,
+        None => Outcome::Gone,
     }
 }
 
@@ -58,12 +58,12 @@ pub(super) fn part(exchange: &mut Exchange, turn: &Turn<'_>, reason: CloseReason
 pub(super) fn send_output(
     mut connection: Box<Connection>,
     turn: &Turn<'_>,
-) -> Result<Box<Connection>, Served> {
+) -> Result<Box<Connection>, Outcome> {
     match send_queued(&mut connection, turn, TURN_BYTES) {
         Queued::Sent => {}
-        Queued::Waits => return Err(Served::Park(connection, Phase::Write)),
-        Queued::Turn => return Err(Served::Requeue(connection)),
-        Queued::Failed(reason) => return Err(Served::Close(connection, reason)),
+        Queued::Waits => return Err(Outcome::Park(connection, Phase::Write)),
+        Queued::Turn => return Err(Outcome::Requeue(connection)),
+        Queued::Failed(reason) => return Err(Outcome::Close(connection, reason)),
     }
     match connection.closing {
         Some(reason) => Err(close(connection, reason, turn)),
@@ -86,27 +86,27 @@ pub(super) fn close(
     mut connection: Box<Connection>,
     reason: CloseReason,
     turn: &Turn<'_>,
-) -> Served {
+) -> Outcome {
     let more_comes = connection.unfinished.take().is_some();
     if !connection.unread && !more_comes && connection.input.is_empty() {
-        return Served::Close(connection, reason);
+        return Outcome::Close(connection, reason);
     }
     connection.closing = Some(reason);
     connection.input = Vec::new();
     connection.input_lease = None;
     connection.moved = Instant::now();
     if connection.stream.shutdown_write().is_err() {
-        return Served::Close(connection, reason);
+        return Outcome::Close(connection, reason);
     }
     connection.enter(Phase::Linger, turn.now);
     linger(connection, turn)
 }
 
 /// Reads and throws away what still comes, until the client has ended too, or has had its time.
-pub(super) fn linger(mut connection: Box<Connection>, turn: &Turn<'_>) -> Served {
+pub(super) fn linger(mut connection: Box<Connection>, turn: &Turn<'_>) -> Outcome {
     let reason = connection.closing.unwrap_or(CloseReason::Finished);
     if turn.now >= connection.deadline(&turn.config().timeouts) {
-        return Served::Close(connection, reason);
+        return Outcome::Close(connection, reason);
     }
     let mut scratch = [0; 16 * 1024];
     let mut read = 0;
@@ -118,12 +118,12 @@ pub(super) fn linger(mut connection: Box<Connection>, turn: &Turn<'_>) -> Served
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 connection.unread = false;
-                return Served::Park(connection, Phase::Linger);
+                return Outcome::Park(connection, Phase::Linger);
             }
-            _ => return Served::Close(connection, reason),
+            _ => return Outcome::Close(connection, reason),
         }
         if read >= LINGER_BYTES {
-            return Served::Requeue(connection);
+            return Outcome::Requeue(connection);
         }
     }
 }

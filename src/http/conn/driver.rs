@@ -30,7 +30,7 @@ use crate::http::conn::respond::Answer;
 use crate::http::conn::send::keep_input;
 use crate::http::handler::Handler;
 use crate::http::message::{Kind, Request, Response};
-use crate::pool::{Connection, Phase, Protocol, ProtocolWorker, Refusal, Served, Turn};
+use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Turn};
 
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
@@ -74,7 +74,7 @@ struct HttpWorker {
 }
 
 impl ProtocolWorker for HttpWorker {
-    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
         self.keep_up(turn);
         if connection.phase == Phase::Linger {
             return linger(connection, turn);
@@ -108,16 +108,16 @@ impl ProtocolWorker for HttpWorker {
         mut connection: Box<Connection>,
         turn: &mut Turn<'_>,
         _refusal: Refusal,
-    ) -> Served {
+    ) -> Outcome {
         self.keep_up(turn);
         if connection.is_continuing() {
-            return Served::Close(connection, CloseReason::Overloaded);
+            return Outcome::Close(connection, CloseReason::Overloaded);
         }
         let mut exchange = self.link.lock();
         connection.input_lease = None;
         exchange.input.load(std::mem::take(&mut connection.input));
         let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
-            Ok((0, _)) => return Served::Close(connection, CloseReason::ClientClosed),
+            Ok((0, _)) => return Outcome::Close(connection, CloseReason::ClientClosed),
             Ok((_, all)) => {
                 connection.note_read(all);
                 self.parser.parse(exchange.input.filled(), &mut connection.scanned)
@@ -126,15 +126,15 @@ impl ProtocolWorker for HttpWorker {
                 connection.unread = false;
                 self.parser.parse(exchange.input.filled(), &mut connection.scanned)
             }
-            Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+            Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
         };
         let asked = match head {
             // No request yet: it costs nothing to let it wait for one.
             Ok(None) => {
                 connection.input = exchange.input.unload();
                 return match keep_input(&mut connection, turn) {
-                    true => Served::Park(connection, Phase::Head),
-                    false => Served::Close(connection, CloseReason::Overloaded),
+                    true => Outcome::Park(connection, Phase::Head),
+                    false => Outcome::Close(connection, CloseReason::Overloaded),
                 };
             }
             Ok(Some((used, head))) => {
@@ -193,7 +193,7 @@ impl HttpWorker {
     }
 
     /// Calls the handler and answers. `Some`: the connection leaves the worker.
-    fn exchange(&mut self, head: Head, turn: &mut Turn<'_>) -> Option<Served> {
+    fn exchange(&mut self, head: Head, turn: &mut Turn<'_>) -> Option<Outcome> {
         let asked = Asked::of(&head);
         if let Some(patience) = head.patience
             && !turn.can_answer_within(patience)
@@ -227,7 +227,7 @@ impl HttpWorker {
     }
 
     /// Answers 503 in place of the handler: the client would not wait for as long as that takes.
-    fn turn_away(&mut self, asked: Asked, head: Head, turn: &mut Turn<'_>) -> Option<Served> {
+    fn turn_away(&mut self, asked: Asked, head: Head, turn: &mut Turn<'_>) -> Option<Outcome> {
         self.link.lock().begin(&head.framing, head.expects_continue);
         self.parser.recycle(head.headers);
         turn.count_refusal(Refusal::Deadline);
@@ -267,7 +267,7 @@ impl HttpWorker {
     }
 
     /// Answers what is no acceptable request, and closes.
-    fn reject(&mut self, reject: Reject, turn: &mut Turn<'_>) -> Served {
+    fn reject(&mut self, reject: Reject, turn: &mut Turn<'_>) -> Outcome {
         let asked = {
             let mut exchange = self.link.lock();
             if let Some(connection) = &exchange.connection {

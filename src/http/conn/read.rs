@@ -14,13 +14,13 @@ use crate::http::conn::close::{abandon, part, peer_ended};
 use crate::http::conn::send;
 use crate::http::message::incoming::{Client, Incoming};
 use crate::http::message::{Body, Kind, Request};
-use crate::pool::{Served, Turn};
+use crate::pool::{Outcome, Turn};
 
 /// What is to be done next on a connection.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once, on the stack")]
 pub(super) enum Step {
     Handle(Head),
-    Leave(Served),
+    Leave(Outcome),
 }
 
 /// Finds the next request's head, reading what is there; without one, says where the connection goes.
@@ -67,7 +67,7 @@ pub(super) fn next_head(
             Err(reject) => return Ok(Step::Leave(part(exchange, turn, reject.close_reason()))),
         }
         let Some(connection) = exchange.connection.as_mut() else {
-            return Ok(Step::Leave(Served::Gone));
+            return Ok(Step::Leave(Outcome::Gone));
         };
         if !connection.unread {
             return Ok(Step::Leave(send::park(exchange, turn, within_body)));
@@ -108,7 +108,7 @@ fn begin(
     }
     let was_awaited = exchange.awaited.take().is_some();
     let Some(connection) = exchange.connection.as_mut() else {
-        return Ok(Some(Step::Leave(Served::Gone)));
+        return Ok(Some(Step::Leave(Outcome::Gone)));
     };
     let Some((used, head)) = parser.parse(input, &mut connection.scanned)? else {
         return Ok(None);

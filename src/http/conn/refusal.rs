@@ -11,7 +11,7 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::http::handler::Handler;
 use crate::http::message::Response;
-use crate::pool::{Connection, Phase, Served, Turn};
+use crate::pool::{Connection, Outcome, Phase, Turn};
 use crate::sync::lock;
 
 /// The pre-rendered refusals: one for each `Retry-After`, kept alive or closed, with a body or for
@@ -114,7 +114,7 @@ impl Refusals {
         turn: &Turn<'_>,
         is_head: bool,
         keep_alive: bool,
-    ) -> Served {
+    ) -> Outcome {
         let rendered = &self.rendered[self.next()];
         let (bytes, head) = match keep_alive {
             true => (&rendered.keep, rendered.keep_head),
@@ -128,11 +128,11 @@ impl Refusals {
         match sent {
             Ok(sent) if sent == bytes.len() => {}
             // It does not even take so little: waiting for it would be service.
-            _ => return Served::Close(connection, CloseReason::Overloaded),
+            _ => return Outcome::Close(connection, CloseReason::Overloaded),
         }
         if keep_alive {
             connection.requests += 1;
-            return Served::Park(connection, Phase::Idle);
+            return Outcome::Park(connection, Phase::Idle);
         }
         connection.closing = Some(CloseReason::Overloaded);
         crate::http::conn::close::close(connection, CloseReason::Overloaded, turn)

@@ -13,7 +13,7 @@ use crate::http::conn::close::abandon;
 use crate::http::conn::request_info::Asked;
 use crate::http::conn::send::{COPIED, depart};
 use crate::http::message::{Body, BodyWriter, Kind, Response, UpgradeHandler};
-use crate::pool::{Served, Turn};
+use crate::pool::{Outcome, Turn};
 
 /// An answer on its way out.
 pub(super) struct Answer {
@@ -57,7 +57,7 @@ impl Answer {
         link: &Link,
         turn: &mut Turn<'_>,
         date: &[u8; 29],
-    ) -> Option<Served> {
+    ) -> Option<Outcome> {
         let mut exchange = link.lock();
         if let Some(handler) = self.upgrade.take() {
             match self.switch(&mut exchange, turn, date, handler) {
@@ -69,7 +69,7 @@ impl Answer {
         if !exchange.body.is_done() && exchange.failure.is_none() {
             first = self.meet_body(&mut exchange);
         }
-        let Some(connection) = exchange.connection.as_mut() else { return Some(Served::Gone) };
+        let Some(connection) = exchange.connection.as_mut() else { return Some(Outcome::Gone) };
         connection.requests += 1;
         if turn.is_worn_out(connection.requests, connection.opened) {
             self.reason.get_or_insert(CloseReason::WornOut);

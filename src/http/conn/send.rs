@@ -12,7 +12,7 @@ use crate::http::message::Kind;
 use crate::net::Interest;
 use crate::pool::client_waits::{Pace, Waited};
 use crate::pool::output::{Leased, Sent};
-use crate::pool::{Connection, Phase, Segment, Served, Turn};
+use crate::pool::{Connection, Outcome, Phase, Segment, Turn};
 
 /// A body in memory up to this many bytes is copied behind its head, and both are sent at once.
 pub(super) const COPIED: usize = 16 * 1024;
@@ -28,7 +28,7 @@ pub(super) fn depart(
     exchange: &mut Exchange,
     turn: &Turn<'_>,
     closing: Option<CloseReason>,
-) -> Option<Served> {
+) -> Option<Outcome> {
     let connection = exchange.connection.as_mut()?;
     if connection.output.is_empty() {
         let more = closing.is_none() && !exchange.input.is_empty() && exchange.body.is_done();
@@ -46,13 +46,13 @@ pub(super) fn depart(
 
 /// Sends the responses that are encoded, so that nobody waits for them while the next request is seen
 /// to. `Some`: the client does not take them at once, and the connection leaves the worker.
-pub(super) fn send_encoded(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Served> {
+pub(super) fn send_encoded(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Outcome> {
     if exchange.output.is_empty() { None } else { send(exchange, turn) }
 }
 
 /// Sends what is encoded and queued. What the client does not take now is finished off the workers,
 /// if there is memory for it. `Some`: the connection leaves the worker.
-fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Served> {
+fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Outcome> {
     let connection = exchange.connection.as_mut()?;
     if connection.output.is_empty() {
         // A response that ends the connection shares its packet with the end, if it is all there is.
@@ -155,7 +155,7 @@ fn lease(connection: &mut Connection, turn: &Turn<'_>) -> Leased {
 /// The connection has nothing more to say for now: sends what is encoded, and parks it.
 ///
 /// `within_body`: what it waits for is the rest of a request's body.
-pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>, within_body: bool) -> Served {
+pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>, within_body: bool) -> Outcome {
     if let Some(served) = send_encoded(exchange, turn) {
         return served;
     }
@@ -172,31 +172,31 @@ pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>, within_body: bool) 
 }
 
 /// The connection has more to say, but it is others' turn.
-pub(super) fn requeue(exchange: &mut Exchange, turn: &Turn<'_>) -> Served {
+pub(super) fn requeue(exchange: &mut Exchange, turn: &Turn<'_>) -> Outcome {
     match send_encoded(exchange, turn) {
         Some(served) => served,
         None => requeued(leave(exchange, turn, Phase::Head)),
     }
 }
 
-fn requeued(left: Served) -> Served {
+fn requeued(left: Outcome) -> Outcome {
     match left {
-        Served::Park(connection, _) => Served::Requeue(connection),
+        Outcome::Park(connection, _) => Outcome::Requeue(connection),
         served => served,
     }
 }
 
 /// The connection leaves the worker, with what was read ahead.
-fn leave(exchange: &mut Exchange, turn: &Turn<'_>, phase: Phase) -> Served {
-    let Some(mut connection) = exchange.put_down() else { return Served::Gone };
+fn leave(exchange: &mut Exchange, turn: &Turn<'_>, phase: Phase) -> Outcome {
+    let Some(mut connection) = exchange.put_down() else { return Outcome::Gone };
     if keep_input(&mut connection, turn) {
-        return Served::Park(connection, phase);
+        return Outcome::Park(connection, phase);
     }
     if connection.output.is_empty() {
         // One try: the connection is ended for its memory.
         let _ = connection.stream.try_write(NO_ROOM);
     }
-    Served::Close(connection, CloseReason::Overloaded)
+    Outcome::Close(connection, CloseReason::Overloaded)
 }
 
 /// The response to a request for whose beginning there is no memory.

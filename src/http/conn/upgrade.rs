@@ -13,7 +13,7 @@ use crate::http::conn::close::abandon;
 use crate::http::conn::respond::Answer;
 use crate::http::message::{Response, UpgradeHandler};
 use crate::http::upgraded::Upgraded;
-use crate::pool::{Served, Turn};
+use crate::pool::{Outcome, Turn};
 
 impl Answer {
     /// Sends a 101 and hands the connection over. `Err`: something else is to be sent instead.
@@ -23,7 +23,7 @@ impl Answer {
         turn: &mut Turn<'_>,
         date: &[u8; 29],
         handler: UpgradeHandler,
-    ) -> Result<Served, Box<Self>> {
+    ) -> Result<Outcome, Box<Self>> {
         let protocol = self.parts.headers.get(UPGRADE);
         if !self.asked.offered(protocol) {
             let required = Response::error(StatusCode::UPGRADE_REQUIRED);
@@ -60,7 +60,7 @@ impl Answer {
         };
         encode_head(&mut exchange.output, &head);
         let Ok(unsent) = exchange.take_unsent() else { return Ok(abandon(exchange)) };
-        let Some(mut connection) = exchange.connection.take() else { return Ok(Served::Gone) };
+        let Some(mut connection) = exchange.connection.take() else { return Ok(Outcome::Gone) };
         turn.shared.parking.release(&mut connection);
         let ahead = exchange.input.unload();
         let mut upgraded = Upgraded::new(connection, ahead, Arc::clone(turn.shared));
@@ -71,6 +71,6 @@ impl Answer {
             }
         };
         turn.shared.upgrades.run(permit, Box::new(job));
-        Ok(Served::Gone)
+        Ok(Outcome::Gone)
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::pool::datagram::socket::DatagramHandler;
 use crate::pool::output::Sent;
-use crate::pool::{Connection, Phase, Protocol, ProtocolWorker, Refusal, Segment, Served, Turn};
+use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment, Turn};
 use crate::sync::Hush;
 
 /// Records served in one turn before others have theirs.
@@ -44,23 +44,23 @@ struct SeqpacketWorker {
 }
 
 impl ProtocolWorker for SeqpacketWorker {
-    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Served {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
         self.record.resize(turn.config().limits.datagram, 0);
         for _ in 0..RECORDS {
             match connection.output.send(&connection.stream, u64::MAX) {
                 Ok(Sent::All) => {}
-                Ok(_) => return Served::Park(connection, Phase::Write),
+                Ok(_) => return Outcome::Park(connection, Phase::Write),
                 Err(error) => return self.fail(connection, turn, &error),
             }
             let received = match connection.stream.try_recv_record(&mut self.record) {
                 Ok(received) if received.len == 0 => {
-                    return Served::Close(connection, CloseReason::ClientClosed);
+                    return Outcome::Close(connection, CloseReason::ClientClosed);
                 }
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Served::Park(connection, Phase::Idle);
+                    return Outcome::Park(connection, Phase::Idle);
                 }
-                Err(_) => return Served::Close(connection, CloseReason::ClientGone),
+                Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             };
             if received.is_truncated() {
                 self.troubles.warn(turn.now, || {
@@ -70,7 +70,7 @@ impl ProtocolWorker for SeqpacketWorker {
                          connection is closed"
                     )
                 });
-                return Served::Close(connection, CloseReason::TooLarge);
+                return Outcome::Close(connection, CloseReason::TooLarge);
             }
             turn.count_request();
             let record = &self.record[..received.len];
@@ -78,11 +78,11 @@ impl ProtocolWorker for SeqpacketWorker {
                 connection.output.push(Segment::Bytes(Bytes::copy_from_slice(&answer)));
             }
         }
-        Served::Requeue(connection)
+        Outcome::Requeue(connection)
     }
 
-    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Served {
-        Served::Close(connection, CloseReason::Overloaded)
+    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Outcome {
+        Outcome::Close(connection, CloseReason::Overloaded)
     }
 
     fn expire(&mut self, connection: &mut Connection, _: &mut Turn<'_>) -> CloseReason {
@@ -95,16 +95,16 @@ impl ProtocolWorker for SeqpacketWorker {
 
 impl SeqpacketWorker {
     /// An answer could not be sent.
-    fn fail(&self, connection: Box<Connection>, turn: &Turn<'_>, error: &io::Error) -> Served {
+    fn fail(&self, connection: Box<Connection>, turn: &Turn<'_>, error: &io::Error) -> Outcome {
         let too_long = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE);
         if !too_long {
-            return Served::Close(connection, CloseReason::ClientGone);
+            return Outcome::Close(connection, CloseReason::ClientGone);
         }
         self.troubles.warn(turn.now, || {
             "an answer is longer than a record can be (net.core.wmem_default): its connection is \
              closed"
                 .to_owned()
         });
-        Served::Close(connection, CloseReason::HandlerFailed)
+        Outcome::Close(connection, CloseReason::HandlerFailed)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::arrivals::{self, Phase};
 use super::clients::{Job, Pace, Script};
-use super::machine::{Outcome, Setup};
+use super::machine::{AttackOutcome, Setup};
 use super::surroundings::Surroundings;
 
 /// The clients that behave are the first ones. Each sends 2.5 requests a second, each over a connection
@@ -46,7 +46,7 @@ impl Attack {
 
     /// Runs it from so many addresses beside those that behave, whose handlers take `job`. The first
     /// newcomer comes as it ends.
-    fn run(self, attackers: usize, job: Job, around: Surroundings) -> Outcome {
+    fn run(self, attackers: usize, job: Job, around: Surroundings) -> AttackOutcome {
         let time = Duration::from_nanos(END);
         let phase = Phase { rate: RATE * BEHAVED as f64, time, retries: 0, counted: true };
         let arrivals = arrivals::poisson(&[phase], &[1.0; BEHAVED], 1);

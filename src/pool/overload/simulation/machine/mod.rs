@@ -39,7 +39,7 @@ impl Setup {
     }
 
     /// Runs until `end`, in nanoseconds from the start; requests sent within `counted` count.
-    pub(super) fn run(self, scripts: &[Script], counted: (u64, u64), end: u64) -> Outcome {
+    pub(super) fn run(self, scripts: &[Script], counted: (u64, u64), end: u64) -> AttackOutcome {
         let mut machine = Machine::new(self, Clients::new(scripts, counted));
         machine.run(end);
         machine.clients.finish(end);
@@ -47,7 +47,7 @@ impl Setup {
             threads.map(|thread| machine.cpu.used(thread)).sum::<f64>() / end as f64
         };
         let workers = self.workers;
-        Outcome {
+        AttackOutcome {
             used: [used(0..workers), used(workers..workers + 1), used(workers + 1..workers + 2)],
             tallies: machine.clients.tallies,
         }
@@ -56,14 +56,14 @@ impl Setup {
 
 /// What came of a run.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct AttackOutcome {
     /// By client.
     pub(super) tallies: Vec<Tally>,
     /// The cores that workers, acceptor and monitor used.
     pub(super) used: [f64; 3],
 }
 
-impl Outcome {
+impl AttackOutcome {
     /// All of some clients together.
     pub(super) fn of(&self, clients: std::ops::Range<usize>) -> Tally {
         let mut sum = Tally::default();
