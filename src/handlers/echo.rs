@@ -9,7 +9,8 @@ use crate::close::CloseReason;
 use crate::net::Addr;
 use crate::pool::output::Sent;
 use crate::pool::{
-    Connection, DatagramHandler, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment, Turn,
+    Connection, DatagramHandler, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment,
+    TurnContext,
 };
 
 /// How much is read at once, and echoed before more is read.
@@ -48,7 +49,7 @@ struct EchoWorker {
 }
 
 impl ProtocolWorker for EchoWorker {
-    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         let mut counted = false;
         for _ in 0..PIECES {
             match connection.output.send(&connection.stream, u64::MAX) {
@@ -76,11 +77,16 @@ impl ProtocolWorker for EchoWorker {
         Outcome::Requeue(connection)
     }
 
-    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Outcome {
+    fn refuse(
+        &mut self,
+        connection: Box<Connection>,
+        _: &mut TurnContext<'_>,
+        _: Refusal,
+    ) -> Outcome {
         Outcome::Close(connection, CloseReason::Overloaded)
     }
 
-    fn expire(&mut self, connection: &mut Connection, _: &mut Turn<'_>) -> CloseReason {
+    fn expire(&mut self, connection: &mut Connection, _: &mut TurnContext<'_>) -> CloseReason {
         match connection.phase {
             Phase::Write => CloseReason::WriteTimeout,
             _ => CloseReason::IdleTimeout,

@@ -13,7 +13,7 @@ use crate::pool::Shared;
 use crate::pool::connection::Connection;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::slots::Token;
-use crate::pool::protocol::{Outcome, Protocol, ProtocolWorker, Turn};
+use crate::pool::protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 
 /// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh after
 /// a time without one.
@@ -36,8 +36,8 @@ impl GuardedWorker {
     fn call<'a>(
         &mut self,
         mut connection: Box<Connection>,
-        turn: &mut Turn<'a>,
-        call: impl FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut Turn<'a>) -> Outcome,
+        turn: &mut TurnContext<'a>,
+        call: impl FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut TurnContext<'a>) -> Outcome,
     ) -> Outcome {
         let token = connection.token;
         connection.set_reason(CloseReason::HandlerPanicked);
@@ -54,7 +54,7 @@ impl GuardedWorker {
     /// Counts a panic, and makes a new worker. The connection's slot is given back, unless it has left it
     /// before.
     #[cold]
-    fn replace(&mut self, turn: &Turn<'_>, token: Option<Token>) {
+    fn replace(&mut self, turn: &TurnContext<'_>, token: Option<Token>) {
         turn.shared.parking.forget(token);
         turn.shared.counters.panicked();
         log::error!("a protocol panicked; its connection is closed");
@@ -63,14 +63,14 @@ impl GuardedWorker {
 }
 
 impl ProtocolWorker for GuardedWorker {
-    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         self.call(connection, turn, |worker, connection, turn| worker.serve(connection, turn))
     }
 
     fn refuse(
         &mut self,
         connection: Box<Connection>,
-        turn: &mut Turn<'_>,
+        turn: &mut TurnContext<'_>,
         refusal: Refusal,
     ) -> Outcome {
         self.call(connection, turn, |worker, connection, turn| {
@@ -78,7 +78,7 @@ impl ProtocolWorker for GuardedWorker {
         })
     }
 
-    fn expire(&mut self, connection: &mut Connection, turn: &mut Turn<'_>) -> CloseReason {
+    fn expire(&mut self, connection: &mut Connection, turn: &mut TurnContext<'_>) -> CloseReason {
         let worker = self.worker.as_mut();
         match catch_unwind(AssertUnwindSafe(|| worker.expire(connection, turn))) {
             Ok(reason) => reason,

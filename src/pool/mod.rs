@@ -51,7 +51,7 @@ pub use crate::pool::stats::counters::Stats;
 pub use crate::pool::stats::worker_state::{Doing, WorkerState};
 pub use connection::{Connection, Phase};
 pub use output::Segment;
-pub use protocol::{Outcome, Protocol, ProtocolWorker, Turn};
+pub use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
@@ -410,7 +410,8 @@ pub(crate) fn refuse_at_once(
 ) {
     let time = ThreadTime::start();
     let config = shared.config.load();
-    let mut served = protocol.refuse(connection, &mut Turn::new(shared, &config, now), refusal);
+    let mut served =
+        protocol.refuse(connection, &mut TurnContext::new(shared, &config, now), refusal);
     // What has said nothing yet only waits on, elsewhere.
     if !matches!(served, Outcome::Park(_, Phase::Head)) {
         shared.counters.refuse(refusal);
@@ -447,7 +448,7 @@ fn settle(
             return;
         }
         // No handler is called for it.
-        served = protocol.serve(connection, &mut Turn::new(shared, config, now));
+        served = protocol.serve(connection, &mut TurnContext::new(shared, config, now));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
 use crate::pool::overload_log::Reporter;
 use crate::pool::poller::{BATCH, Ready};
-use crate::pool::protocol::{ProtocolWorker, Turn};
+use crate::pool::protocol::{ProtocolWorker, TurnContext};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::{Refusal, Shared, refuse, refuse_at_once};
 
@@ -121,7 +121,8 @@ impl Monitor {
                 refuse_at_once(shared, protocol.as_mut(), connection, Refusal::Unfair, now);
                 return;
             }
-            let reason = protocol.expire(&mut connection, &mut Turn::new(shared, &config, now));
+            let reason =
+                protocol.expire(&mut connection, &mut TurnContext::new(shared, &config, now));
             shared.close(connection, reason);
         });
     }

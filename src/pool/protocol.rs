@@ -24,19 +24,19 @@ pub trait Protocol: Send + Sync + 'static {
 pub trait ProtocolWorker: Send {
     /// Serves a connection that has input, or room for what it still has to send. Handlers run
     /// here, and may block.
-    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome;
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome;
 
     /// Turns away what the connection has to say, because of overload. Must not block.
     fn refuse(
         &mut self,
         connection: Box<Connection>,
-        turn: &mut Turn<'_>,
+        turn: &mut TurnContext<'_>,
         refusal: Refusal,
     ) -> Outcome;
 
     /// The connection's phase has outlived its deadline: the last chance to say so to the client.
     /// Must not block.
-    fn expire(&mut self, connection: &mut Connection, turn: &mut Turn<'_>) -> CloseReason;
+    fn expire(&mut self, connection: &mut Connection, turn: &mut TurnContext<'_>) -> CloseReason;
 }
 
 /// What becomes of a connection after its turn.
@@ -62,7 +62,7 @@ impl Outcome {
 }
 
 /// A connection's turn with a worker: what the protocol may know of the world around it.
-pub struct Turn<'a> {
+pub struct TurnContext<'a> {
     /// The time at which the turn began.
     pub now: Instant,
     pub(crate) shared: &'a Arc<Shared>,
@@ -82,7 +82,7 @@ pub struct Turn<'a> {
     refused: Cell<bool>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> TurnContext<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, config: &'a Arc<Config>, now: Instant) -> Self {
         Self {
             now,
@@ -149,8 +149,8 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl fmt::Debug for Turn<'_> {
+impl fmt::Debug for TurnContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("TurnContext").field("now", &self.now).finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
 use crate::pool::overload::controller::Verdict;
 use crate::pool::poller::{BATCH, Parked, Ready};
-use crate::pool::protocol::{Outcome, ProtocolWorker, Turn};
+use crate::pool::protocol::{Outcome, ProtocolWorker, TurnContext};
 use crate::pool::queue::{Ticket, Work};
 use crate::pool::thread_time::ThreadTime;
 use crate::pool::{Refusal, Shared, refuse};
@@ -222,7 +222,7 @@ impl Worker {
         loop {
             let number = connection.protocol as usize;
             let config = shared.config.load();
-            let mut turn = Turn::new(shared, &config, now);
+            let mut turn = TurnContext::new(shared, &config, now);
             turn.waited = std::mem::take(&mut waited);
             let protocol = &mut self.protocols[number];
             // A system call more at each end, which is nothing beside a slow handler.

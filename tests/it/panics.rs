@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use millpond::http::{HeaderValue, Request, Response, Upgraded};
-use millpond::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Turn};
+use millpond::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
 use millpond::{CloseReason, Config, Server};
 
 use crate::support::{PATIENCE, Start, TestServer, addr, connect, until};
@@ -43,7 +43,7 @@ impl Protocol for Faulty {
 }
 
 impl ProtocolWorker for FaultyWorker {
-    fn serve(&mut self, connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         let mut piece = [0; 16];
         loop {
             match connection.stream().try_read(&mut piece) {
@@ -66,12 +66,17 @@ impl ProtocolWorker for FaultyWorker {
         }
     }
 
-    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Outcome {
+    fn refuse(
+        &mut self,
+        connection: Box<Connection>,
+        _: &mut TurnContext<'_>,
+        _: Refusal,
+    ) -> Outcome {
         fault(&self.0.refuse);
         Outcome::Close(connection, CloseReason::Overloaded)
     }
 
-    fn expire(&mut self, _: &mut Connection, _: &mut Turn<'_>) -> CloseReason {
+    fn expire(&mut self, _: &mut Connection, _: &mut TurnContext<'_>) -> CloseReason {
         fault(&self.0.expire);
         CloseReason::IdleTimeout
     }

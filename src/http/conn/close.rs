@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::exchange::Exchange;
 use crate::close::CloseReason;
 use crate::http::conn::send::{Queued, send_encoded, send_queued};
-use crate::pool::{Connection, Outcome, Phase, Turn};
+use crate::pool::{Connection, Outcome, Phase, TurnContext};
 
 /// How much of an answer is sent in one turn before others have theirs.
 const TURN_BYTES: u64 = 2 << 20;
@@ -25,7 +25,7 @@ pub(super) fn abandon(exchange: &mut Exchange) -> Outcome {
 }
 
 /// The client has shut down its side: what was answered is sent, then it is over.
-pub(super) fn peer_ended(exchange: &mut Exchange, turn: &Turn<'_>) -> Outcome {
+pub(super) fn peer_ended(exchange: &mut Exchange, turn: &TurnContext<'_>) -> Outcome {
     let between = exchange.input.is_empty() && exchange.body.is_done();
     let reason = if between { CloseReason::ClientClosed } else { CloseReason::ClientGone };
     if let Some(connection) = &mut exchange.connection {
@@ -39,7 +39,11 @@ pub(super) fn peer_ended(exchange: &mut Exchange, turn: &Turn<'_>) -> Outcome {
 }
 
 /// Closes a connection whose answers are said, but whose body cannot be thrown away to its end.
-pub(super) fn part(exchange: &mut Exchange, turn: &Turn<'_>, reason: CloseReason) -> Outcome {
+pub(super) fn part(
+    exchange: &mut Exchange,
+    turn: &TurnContext<'_>,
+    reason: CloseReason,
+) -> Outcome {
     if let Some(connection) = &mut exchange.connection {
         connection.closing = Some(reason);
         // Whatever is read from here on is thrown away unseen.
@@ -57,7 +61,7 @@ pub(super) fn part(exchange: &mut Exchange, turn: &Turn<'_>, reason: CloseReason
 /// Sends what a connection still has to send. `Err`: it leaves the worker.
 pub(super) fn send_output(
     mut connection: Box<Connection>,
-    turn: &Turn<'_>,
+    turn: &TurnContext<'_>,
 ) -> Result<Box<Connection>, Outcome> {
     match send_queued(&mut connection, turn, TURN_BYTES) {
         Queued::Sent => {}
@@ -85,7 +89,7 @@ pub(super) fn send_failure(error: &io::Error) -> CloseReason {
 pub(super) fn close(
     mut connection: Box<Connection>,
     reason: CloseReason,
-    turn: &Turn<'_>,
+    turn: &TurnContext<'_>,
 ) -> Outcome {
     let more_comes = connection.unfinished.take().is_some();
     if !connection.unread && !more_comes && connection.input.is_empty() {
@@ -103,7 +107,7 @@ pub(super) fn close(
 }
 
 /// Reads and throws away what still comes, until the client has ended too, or has had its time.
-pub(super) fn linger(mut connection: Box<Connection>, turn: &Turn<'_>) -> Outcome {
+pub(super) fn linger(mut connection: Box<Connection>, turn: &TurnContext<'_>) -> Outcome {
     let reason = connection.closing.unwrap_or(CloseReason::Finished);
     if turn.now >= connection.deadline(&turn.config().timeouts) {
         return Outcome::Close(connection, reason);

@@ -30,7 +30,7 @@ use crate::http::conn::respond::Answer;
 use crate::http::conn::send::keep_input;
 use crate::http::handler::Handler;
 use crate::http::message::{Kind, Request, Response};
-use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Turn};
+use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
 
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
@@ -74,7 +74,7 @@ struct HttpWorker {
 }
 
 impl ProtocolWorker for HttpWorker {
-    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         self.keep_up(turn);
         if connection.phase == Phase::Linger {
             return linger(connection, turn);
@@ -106,7 +106,7 @@ impl ProtocolWorker for HttpWorker {
     fn refuse(
         &mut self,
         mut connection: Box<Connection>,
-        turn: &mut Turn<'_>,
+        turn: &mut TurnContext<'_>,
         _refusal: Refusal,
     ) -> Outcome {
         self.keep_up(turn);
@@ -154,7 +154,7 @@ impl ProtocolWorker for HttpWorker {
         self.refusals.send(connection, turn, is_head, keep_alive)
     }
 
-    fn expire(&mut self, connection: &mut Connection, _turn: &mut Turn<'_>) -> CloseReason {
+    fn expire(&mut self, connection: &mut Connection, _turn: &mut TurnContext<'_>) -> CloseReason {
         match connection.phase {
             Phase::Head if connection.input.is_empty() => CloseReason::HeadTimeout,
             phase @ (Phase::Head | Phase::Body) => {
@@ -178,7 +178,7 @@ impl ProtocolWorker for HttpWorker {
 
 impl HttpWorker {
     /// Goes by the settings in force, if they are others than at the last turn.
-    fn keep_up(&mut self, turn: &Turn<'_>) {
+    fn keep_up(&mut self, turn: &TurnContext<'_>) {
         if !Arc::ptr_eq(&self.config, turn.config()) {
             self.reconfigure(turn.config());
         }
@@ -193,7 +193,7 @@ impl HttpWorker {
     }
 
     /// Calls the handler and answers. `Some`: the connection leaves the worker.
-    fn exchange(&mut self, head: Head, turn: &mut Turn<'_>) -> Option<Outcome> {
+    fn exchange(&mut self, head: Head, turn: &mut TurnContext<'_>) -> Option<Outcome> {
         let asked = Asked::of(&head);
         if let Some(patience) = head.patience
             && !turn.can_answer_within(patience)
@@ -227,7 +227,12 @@ impl HttpWorker {
     }
 
     /// Answers 503 in place of the handler: the client would not wait for as long as that takes.
-    fn turn_away(&mut self, asked: Asked, head: Head, turn: &mut Turn<'_>) -> Option<Outcome> {
+    fn turn_away(
+        &mut self,
+        asked: Asked,
+        head: Head,
+        turn: &mut TurnContext<'_>,
+    ) -> Option<Outcome> {
         self.link.lock().begin(&head.framing, head.expects_continue);
         self.parser.recycle(head.headers);
         turn.count_refusal(Refusal::Deadline);
@@ -238,7 +243,12 @@ impl HttpWorker {
     }
 
     /// Calls the handler; a panic makes it a 500.
-    fn call(&self, request: &mut Request, expects: bool, turn: &Turn<'_>) -> (Response, bool) {
+    fn call(
+        &self,
+        request: &mut Request,
+        expects: bool,
+        turn: &TurnContext<'_>,
+    ) -> (Response, bool) {
         let called = catch_unwind(AssertUnwindSafe(|| {
             if expects && let Some(response) = self.handler.expect_continue(request) {
                 return response;
@@ -267,7 +277,7 @@ impl HttpWorker {
     }
 
     /// Answers what is no acceptable request, and closes.
-    fn reject(&mut self, reject: Reject, turn: &mut Turn<'_>) -> Outcome {
+    fn reject(&mut self, reject: Reject, turn: &mut TurnContext<'_>) -> Outcome {
         let asked = {
             let mut exchange = self.link.lock();
             if let Some(connection) = &exchange.connection {
@@ -319,7 +329,7 @@ fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-impl Turn<'_> {
+impl TurnContext<'_> {
     /// Whether handlers take so long that an answer should not wait for the next one.
     pub(super) fn handlers_are_slow(&self) -> bool {
         self.shared.dispatch.is_eager()

@@ -14,7 +14,7 @@ use crate::http::conn::close::{abandon, part, peer_ended};
 use crate::http::conn::send;
 use crate::http::message::incoming::{Client, Incoming};
 use crate::http::message::{Body, Kind, Request};
-use crate::pool::{Outcome, Turn};
+use crate::pool::{Outcome, TurnContext};
 
 /// What is to be done next on a connection.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once, on the stack")]
@@ -33,7 +33,7 @@ pub(super) enum Step {
 pub(super) fn next_head(
     parser: &mut HeadParser,
     exchange: &mut Exchange,
-    turn: &mut Turn<'_>,
+    turn: &mut TurnContext<'_>,
     continued: bool,
 ) -> Result<Step, Reject> {
     let limits = &turn.config().limits;
@@ -95,7 +95,7 @@ pub(super) fn next_head(
 fn begin(
     parser: &mut HeadParser,
     exchange: &mut Exchange,
-    turn: &Turn<'_>,
+    turn: &TurnContext<'_>,
     more_may_come: bool,
 ) -> Result<Option<Step>, Reject> {
     let limits = &turn.config().limits;
@@ -142,7 +142,7 @@ pub(super) fn request(
     head: Head,
     link: &Arc<Link>,
     exchange: &Exchange,
-    turn: &Turn<'_>,
+    turn: &TurnContext<'_>,
 ) -> Option<Request> {
     let connection = exchange.connection.as_ref()?;
     let body = match head.framing {

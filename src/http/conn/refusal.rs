@@ -11,7 +11,7 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::http::handler::Handler;
 use crate::http::message::Response;
-use crate::pool::{Connection, Outcome, Phase, Turn};
+use crate::pool::{Connection, Outcome, Phase, TurnContext};
 use crate::sync::lock;
 
 /// The pre-rendered refusals: one for each `Retry-After`, kept alive or closed, with a body or for
@@ -111,7 +111,7 @@ impl Refusals {
     pub(crate) fn send(
         &self,
         mut connection: Box<Connection>,
-        turn: &Turn<'_>,
+        turn: &TurnContext<'_>,
         is_head: bool,
         keep_alive: bool,
     ) -> Outcome {

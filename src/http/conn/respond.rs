@@ -13,7 +13,7 @@ use crate::http::conn::close::abandon;
 use crate::http::conn::request_info::Asked;
 use crate::http::conn::send::{COPIED, depart};
 use crate::http::message::{Body, BodyWriter, Kind, Response, UpgradeHandler};
-use crate::pool::{Outcome, Turn};
+use crate::pool::{Outcome, TurnContext};
 
 /// An answer on its way out.
 pub(super) struct Answer {
@@ -55,7 +55,7 @@ impl Answer {
     pub(super) fn send(
         mut self,
         link: &Link,
-        turn: &mut Turn<'_>,
+        turn: &mut TurnContext<'_>,
         date: &[u8; 29],
     ) -> Option<Outcome> {
         let mut exchange = link.lock();
@@ -164,7 +164,7 @@ impl Answer {
     fn encode(
         &self,
         exchange: &mut Exchange,
-        turn: &Turn<'_>,
+        turn: &TurnContext<'_>,
         date: &[u8; 29],
         first: usize,
     ) -> (Transfer, bool) {
@@ -204,7 +204,7 @@ impl Answer {
     fn apologize(
         &mut self,
         exchange: &mut Exchange,
-        turn: &Turn<'_>,
+        turn: &TurnContext<'_>,
         date: &[u8; 29],
         failure: CloseReason,
     ) {
@@ -228,7 +228,7 @@ fn stream(
     first: Vec<u8>,
     link: &Link,
     transfer: &Transfer,
-    turn: &Turn<'_>,
+    turn: &TurnContext<'_>,
 ) -> io::Result<()> {
     let run = AssertUnwindSafe(|| {
         let mut sink = Sink::new(link, transfer);

@@ -12,7 +12,7 @@ use crate::http::message::Kind;
 use crate::net::Interest;
 use crate::pool::client_waits::{Pace, Waited};
 use crate::pool::output::{Leased, Sent};
-use crate::pool::{Connection, Outcome, Phase, Segment, Turn};
+use crate::pool::{Connection, Outcome, Phase, Segment, TurnContext};
 
 /// A body in memory up to this many bytes is copied behind its head, and both are sent at once.
 pub(super) const COPIED: usize = 16 * 1024;
@@ -26,7 +26,7 @@ const FIRST_BYTES: u64 = 256 << 10;
 /// `None`: the next request can follow.
 pub(super) fn depart(
     exchange: &mut Exchange,
-    turn: &Turn<'_>,
+    turn: &TurnContext<'_>,
     closing: Option<CloseReason>,
 ) -> Option<Outcome> {
     let connection = exchange.connection.as_mut()?;
@@ -46,13 +46,13 @@ pub(super) fn depart(
 
 /// Sends the responses that are encoded, so that nobody waits for them while the next request is seen
 /// to. `Some`: the client does not take them at once, and the connection leaves the worker.
-pub(super) fn send_encoded(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Outcome> {
+pub(super) fn send_encoded(exchange: &mut Exchange, turn: &TurnContext<'_>) -> Option<Outcome> {
     if exchange.output.is_empty() { None } else { send(exchange, turn) }
 }
 
 /// Sends what is encoded and queued. What the client does not take now is finished off the workers,
 /// if there is memory for it. `Some`: the connection leaves the worker.
-fn send(exchange: &mut Exchange, turn: &Turn<'_>) -> Option<Outcome> {
+fn send(exchange: &mut Exchange, turn: &TurnContext<'_>) -> Option<Outcome> {
     let connection = exchange.connection.as_mut()?;
     if connection.output.is_empty() {
         // A response that ends the connection shares its packet with the end, if it is all there is.
@@ -101,7 +101,11 @@ pub(super) enum Queued {
 }
 
 /// Sends queued output, about `piece` bytes before it is looked whether others wait.
-pub(super) fn send_queued(connection: &mut Connection, turn: &Turn<'_>, piece: u64) -> Queued {
+pub(super) fn send_queued(
+    connection: &mut Connection,
+    turn: &TurnContext<'_>,
+    piece: u64,
+) -> Queued {
     let timeouts = &turn.config().timeouts;
     let mut pace = Pace::default();
     loop {
@@ -142,7 +146,7 @@ pub(super) fn send_queued(connection: &mut Connection, turn: &Turn<'_>, piece: u
 
 /// Accounts for the memory of what is queued. If all connections together have no more, the slowest
 /// readers are ended for it.
-fn lease(connection: &mut Connection, turn: &Turn<'_>) -> Leased {
+fn lease(connection: &mut Connection, turn: &TurnContext<'_>) -> Leased {
     let each = turn.config().limits.pending;
     match connection.output.lease(each, &turn.shared.pending) {
         Leased::Full(bytes) if turn.shared.free_output(bytes, Instant::now()) => {
@@ -155,7 +159,7 @@ fn lease(connection: &mut Connection, turn: &Turn<'_>) -> Leased {
 /// The connection has nothing more to say for now: sends what is encoded, and parks it.
 ///
 /// `within_body`: what it waits for is the rest of a request's body.
-pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>, within_body: bool) -> Outcome {
+pub(super) fn park(exchange: &mut Exchange, turn: &TurnContext<'_>, within_body: bool) -> Outcome {
     if let Some(served) = send_encoded(exchange, turn) {
         return served;
     }
@@ -172,7 +176,7 @@ pub(super) fn park(exchange: &mut Exchange, turn: &Turn<'_>, within_body: bool) 
 }
 
 /// The connection has more to say, but it is others' turn.
-pub(super) fn requeue(exchange: &mut Exchange, turn: &Turn<'_>) -> Outcome {
+pub(super) fn requeue(exchange: &mut Exchange, turn: &TurnContext<'_>) -> Outcome {
     match send_encoded(exchange, turn) {
         Some(served) => served,
         None => requeued(leave(exchange, turn, Phase::Head)),
@@ -187,7 +191,7 @@ fn requeued(left: Outcome) -> Outcome {
 }
 
 /// The connection leaves the worker, with what was read ahead.
-fn leave(exchange: &mut Exchange, turn: &Turn<'_>, phase: Phase) -> Outcome {
+fn leave(exchange: &mut Exchange, turn: &TurnContext<'_>, phase: Phase) -> Outcome {
     let Some(mut connection) = exchange.put_down() else { return Outcome::Gone };
     if keep_input(&mut connection, turn) {
         return Outcome::Park(connection, phase);
@@ -204,7 +208,7 @@ const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Accounts for the memory of unfinished input. `false`: all connections together have no more.
-pub(super) fn keep_input(connection: &mut Connection, turn: &Turn<'_>) -> bool {
+pub(super) fn keep_input(connection: &mut Connection, turn: &TurnContext<'_>) -> bool {
     let bytes = connection.input.capacity();
     if bytes == 0 {
         return true;

@@ -13,14 +13,14 @@ use crate::http::conn::close::abandon;
 use crate::http::conn::respond::Answer;
 use crate::http::message::{Response, UpgradeHandler};
 use crate::http::upgraded::Upgraded;
-use crate::pool::{Outcome, Turn};
+use crate::pool::{Outcome, TurnContext};
 
 impl Answer {
     /// Sends a 101 and hands the connection over. `Err`: something else is to be sent instead.
     pub(super) fn switch(
         mut self,
         exchange: &mut Exchange,
-        turn: &mut Turn<'_>,
+        turn: &mut TurnContext<'_>,
         date: &[u8; 29],
         handler: UpgradeHandler,
     ) -> Result<Outcome, Box<Self>> {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::pool::datagram::socket::DatagramHandler;
 use crate::pool::output::Sent;
-use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment, Turn};
+use crate::pool::{
+    Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment, TurnContext,
+};
 use crate::sync::Hush;
 
 /// Records served in one turn before others have theirs.
@@ -44,7 +46,7 @@ struct SeqpacketWorker {
 }
 
 impl ProtocolWorker for SeqpacketWorker {
-    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut Turn<'_>) -> Outcome {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         self.record.resize(turn.config().limits.datagram, 0);
         for _ in 0..RECORDS {
             match connection.output.send(&connection.stream, u64::MAX) {
@@ -81,11 +83,16 @@ impl ProtocolWorker for SeqpacketWorker {
         Outcome::Requeue(connection)
     }
 
-    fn refuse(&mut self, connection: Box<Connection>, _: &mut Turn<'_>, _: Refusal) -> Outcome {
+    fn refuse(
+        &mut self,
+        connection: Box<Connection>,
+        _: &mut TurnContext<'_>,
+        _: Refusal,
+    ) -> Outcome {
         Outcome::Close(connection, CloseReason::Overloaded)
     }
 
-    fn expire(&mut self, connection: &mut Connection, _: &mut Turn<'_>) -> CloseReason {
+    fn expire(&mut self, connection: &mut Connection, _: &mut TurnContext<'_>) -> CloseReason {
         match connection.phase {
             Phase::Write => CloseReason::WriteTimeout,
             _ => CloseReason::IdleTimeout,
@@ -95,7 +102,12 @@ impl ProtocolWorker for SeqpacketWorker {
 
 impl SeqpacketWorker {
     /// An answer could not be sent.
-    fn fail(&self, connection: Box<Connection>, turn: &Turn<'_>, error: &io::Error) -> Outcome {
+    fn fail(
+        &self,
+        connection: Box<Connection>,
+        turn: &TurnContext<'_>,
+        error: &io::Error,
+    ) -> Outcome {
         let too_long = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MSGSIZE);
         if !too_long {
             return Outcome::Close(connection, CloseReason::ClientGone);
