@@ -15,7 +15,7 @@ use crate::pool::Shared;
 use crate::pool::arrivals::Arrivals;
 use crate::pool::connection::Connection;
 use crate::pool::datagram::receive::Receiver;
-use crate::pool::datagram::socket::Inlet;
+use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::eviction::{Evicted, Eviction};
 use crate::pool::guard::persist;
 use crate::pool::overload::fairness::{Bucket, ClientKey};
@@ -117,8 +117,12 @@ enum Accepted {
 }
 
 impl Acceptor {
-    pub(crate) fn new(shared: Arc<Shared>, sources: Vec<Source>, inlets: Vec<Arc<Inlet>>) -> Self {
-        let receiver = Receiver::new(Arc::clone(&shared), inlets);
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        sources: Vec<Source>,
+        sockets: Vec<Arc<DatagramSocket>>,
+    ) -> Self {
+        let receiver = Receiver::new(Arc::clone(&shared), sockets);
         let protocols = shared.protocol_workers();
         if sources.iter().any(|source| source.urgent) {
             shared.ledger.keep_urgent();
@@ -181,7 +185,7 @@ impl Acceptor {
     }
 
     /// Waits until a listener has a connection, unless accepting pauses, until a datagram has come,
-    /// unless receiving pauses, or until woken. The indices of those listeners, and of those inlets.
+    /// unless receiving pauses, or until woken. The indices of those listeners, and of those sockets.
     fn wait(&mut self) -> (Vec<usize>, Vec<usize>) {
         let began = Instant::now();
         let accepting = self.accepting(began);
@@ -200,8 +204,8 @@ impl Acceptor {
             listeners.iter().map(|i| PollFd::new(&self.sources[*i].listener, PollFlags::IN)),
         );
         let waits = receiving.is_some() || self.shared.loan.is_lent();
-        let inlets = if waits { &[] } else { &self.receiver.inlets[..] };
-        fds.extend(inlets.iter().map(|inlet| PollFd::new(inlet, PollFlags::IN)));
+        let sockets = if waits { &[] } else { &self.receiver.sockets[..] };
+        fds.extend(sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         let pause = match accepting {
             Accepting::All => None,
             Accepting::Urgent(pause) | Accepting::None(pause) => pause,

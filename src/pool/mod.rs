@@ -57,7 +57,7 @@ use crate::close::CloseReason;
 use crate::config::{Config, Pool};
 use crate::pool::connections::Ledger;
 use crate::pool::datagram::lend::Loan;
-use crate::pool::datagram::socket::{Datagrams, Parcel};
+use crate::pool::datagram::socket::{Datagrams, QueuedDatagram};
 use crate::pool::leader::Dispatch;
 use crate::pool::output_memory::PendingPool;
 use crate::pool::overload::controller::Controller;
@@ -186,7 +186,7 @@ impl Shared {
             Err((Work::Connection(connection), refusal)) => {
                 refuse(self, protocol, connection, refusal, now);
             }
-            Err((Work::Datagram(parcel), refusal)) => self.drop_datagram(parcel, refusal),
+            Err((Work::Datagram(datagram), refusal)) => self.drop_datagram(datagram, refusal),
             // It was admitted before.
             Err((Work::Continuation(connection), _)) => self.put_off(connection, now),
         }
@@ -205,10 +205,10 @@ impl Shared {
     }
 
     /// Turns a datagram away.
-    pub(crate) fn drop_datagram(&self, parcel: Box<Parcel>, refusal: Refusal) {
+    pub(crate) fn drop_datagram(&self, datagram: Box<QueuedDatagram>, refusal: Refusal) {
         self.counters.refuse(refusal);
-        self.datagrams.leave(parcel.bytes.len());
-        self.datagrams.keep(parcel);
+        self.datagrams.leave(datagram.bytes.len());
+        self.datagrams.keep(datagram);
         self.datagrams.refuse(refusal);
         self.ledger.ending.tell();
     }
@@ -285,7 +285,7 @@ impl Shared {
                 Work::Connection(connection) | Work::Continuation(connection) => {
                     self.close(connection, CloseReason::CutOff);
                 }
-                Work::Datagram(parcel) => self.datagrams.leave(parcel.bytes.len()),
+                Work::Datagram(datagram) => self.datagrams.leave(datagram.bytes.len()),
             }
         }
         self.parking.sweep(|_| true, |connection| self.close(connection, CloseReason::CutOff));

@@ -172,7 +172,7 @@ impl Monitor {
         let result = shared.parking.wait(most, timeout, |ready| match ready {
             Ready::Connection(connection) => found.push(connection),
             // They were lent to a worker that is not there to receive.
-            Ready::Inlet(_) => shared.take_back(),
+            Ready::DatagramSocket(_) => shared.take_back(),
         });
         drop(lead);
         if let Err(error) = result {
@@ -209,7 +209,7 @@ impl Monitor {
                 let protocol = &mut self.protocols[connection.protocol as usize];
                 refuse(&shared, protocol.as_mut(), connection, refusal, now);
             }
-            Work::Datagram(parcel) => shared.drop_datagram(parcel, refusal),
+            Work::Datagram(datagram) => shared.drop_datagram(datagram, refusal),
         }
     }
 

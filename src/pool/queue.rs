@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::pool::connection::Connection;
-use crate::pool::datagram::socket::Parcel;
+use crate::pool::datagram::socket::QueuedDatagram;
 use crate::pool::overload::controller::{Controller, Verdict};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
@@ -42,7 +42,7 @@ pub(crate) enum Work {
     /// Go on with a connection whose request was admitted before: it is not judged again.
     Continuation(Box<Connection>),
     /// Answer a datagram.
-    Datagram(Box<Parcel>),
+    Datagram(Box<QueuedDatagram>),
 }
 
 impl Work {
@@ -60,14 +60,14 @@ impl Queued for Work {
     fn bucket(&self) -> Bucket {
         match self {
             Self::Connection(connection) | Self::Continuation(connection) => connection.bucket,
-            Self::Datagram(parcel) => parcel.bucket,
+            Self::Datagram(datagram) => datagram.bucket,
         }
     }
 
     fn is_urgent(&self) -> bool {
         match self {
             Self::Connection(connection) | Self::Continuation(connection) => connection.urgent,
-            Self::Datagram(parcel) => parcel.urgent,
+            Self::Datagram(datagram) => datagram.urgent,
         }
     }
 

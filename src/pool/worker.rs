@@ -7,7 +7,7 @@ use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::Replies;
-use crate::pool::datagram::socket::Parcel;
+use crate::pool::datagram::socket::QueuedDatagram;
 use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
 use crate::pool::overload::controller::Verdict;
@@ -26,7 +26,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Its place at each of the server's protocols.
     pub(crate) protocols: Vec<Box<dyn ProtocolWorker>>,
-    /// The inlets, to answer through, and to receive from while they are lent.
+    /// The sockets, to answer through, and to receive from while they are lent.
     pub(crate) receiver: Receiver,
     /// Answers to datagrams that are not sent yet.
     pub(crate) replies: Replies,
@@ -62,7 +62,7 @@ impl Worker {
                 self.take(ticket, refusal);
                 continue;
             }
-            self.replies.send(&shared, &self.receiver.inlets);
+            self.replies.send(&shared, &self.receiver.sockets);
             if shared.dispatch.try_lead() {
                 self.lead();
             } else {
@@ -82,7 +82,7 @@ impl Worker {
                 self.take(ticket, None);
                 continue;
             }
-            self.replies.send(&shared, &self.receiver.inlets);
+            self.replies.send(&shared, &self.receiver.sockets);
             shared.dispatch.sleep_urgent(|| shared.queue.has_urgent() || shared.is_stopped());
         }
     }
@@ -97,9 +97,9 @@ impl Worker {
         self.shared.counters.turn(self.index);
         let connection = match ticket.work {
             Work::Connection(connection) | Work::Continuation(connection) => connection,
-            Work::Datagram(parcel) => return self.take_datagram(parcel, verdict, now),
+            Work::Datagram(datagram) => return self.take_datagram(datagram, verdict, now),
         };
-        self.replies.send(&self.shared, &self.receiver.inlets);
+        self.replies.send(&self.shared, &self.receiver.sockets);
         match verdict {
             Verdict::Refuse(refusal) => {
                 let protocol = &mut self.protocols[connection.protocol as usize];
@@ -121,16 +121,16 @@ impl Worker {
             && connection.stream.is_gone()
     }
 
-    fn take_datagram(&mut self, parcel: Box<Parcel>, verdict: Verdict, now: Instant) {
+    fn take_datagram(&mut self, datagram: Box<QueuedDatagram>, verdict: Verdict, now: Instant) {
         let shared = &self.shared;
         if let Verdict::Refuse(refusal) = verdict {
-            shared.drop_datagram(parcel, refusal);
+            shared.drop_datagram(datagram, refusal);
             return;
         }
-        shared.counters.serving(self.index, &parcel.peer, now);
-        let bucket = parcel.bucket;
+        shared.counters.serving(self.index, &datagram.peer, now);
+        let bucket = datagram.bucket;
         let in_service = shared.queue.controller.begin_service(bucket, now);
-        let end = self.replies.serve(shared, &self.receiver.inlets, parcel, now);
+        let end = self.replies.serve(shared, &self.receiver.sockets, datagram, now);
         shared.counters.resting(self.index, end);
         let service = end.saturating_duration_since(now);
         shared.queue.controller.end_service(in_service, end, Some(service));
@@ -143,7 +143,7 @@ impl Worker {
     }
 
     /// Waits on epoll; keeps the first connection that becomes ready, queues the others, and what the
-    /// inlets have.
+    /// sockets have.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
         let lead = Lead(&shared.dispatch);
@@ -154,17 +154,17 @@ impl Worker {
         }
         let mut first = None;
         let mut rest = Vec::new();
-        let mut inlets = Vec::new();
+        let mut sockets = Vec::new();
         // What the queue has no room for stays with the kernel, which is the cheapest place to wait.
         shared.counters.leading(self.index, true);
         let room = (shared.queue.room() + 1).min(BATCH);
         let found = shared.parking.wait(room, None, |ready| match ready {
             Ready::Connection(connection) if first.is_none() => first = Some(connection),
             Ready::Connection(connection) => rest.push(connection),
-            Ready::Inlet(index) => inlets.push(index),
+            Ready::DatagramSocket(index) => sockets.push(index),
         });
         let received =
-            if inlets.is_empty() { 0 } else { shared.borrow(&mut self.receiver, &inlets) };
+            if sockets.is_empty() { 0 } else { shared.borrow(&mut self.receiver, &sockets) };
         drop(lead);
         shared.counters.leading(self.index, false);
         let found = match found {

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::http::Handler;
 use crate::net::{Datagram, Listener};
 use crate::pool::acceptor::Source;
-use crate::pool::datagram::socket::Inlet;
+use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::{OPENS_FILES, Protocol, Shared};
 
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
@@ -193,7 +193,7 @@ impl Builder {
         let mut spoken: Vec<Spoken> = Vec::new();
         let mut places = Vec::new();
         let mut sources = Vec::new();
-        let mut inlets = Vec::new();
+        let mut sockets = Vec::new();
         for Plan { place, urgent, part } in plans {
             let endpoint = place.endpoint().cloned();
             match part {
@@ -216,23 +216,23 @@ impl Builder {
                     }
                 }
                 Part::Datagrams(handler) => {
-                    let sockets = place.receive(self.config.pool.receive_buffer);
-                    for socket in sockets.map_err(|error| explain(error, endpoint, &places))? {
-                        number(inlets.len())?;
-                        let inlet = Inlet::new(socket, Arc::clone(&handler), urgent);
-                        places.push((inlet.local_addr().ok(), inlet.endpoint_text()));
-                        inlets.push(Arc::new(inlet));
+                    let bound = place.receive(self.config.pool.receive_buffer);
+                    for socket in bound.map_err(|error| explain(error, endpoint, &places))? {
+                        number(sockets.len())?;
+                        let socket = DatagramSocket::new(socket, Arc::clone(&handler), urgent);
+                        places.push((socket.local_addr().ok(), socket.endpoint_text()));
+                        sockets.push(Arc::new(socket));
                     }
                 }
             }
         }
         let protocols = spoken.iter().map(|spoken| spoken.start(&self.config)).collect();
         let urgent = sources.iter().any(|source| source.urgent)
-            || inlets.iter().any(|inlet: &Arc<Inlet>| inlet.urgent);
+            || sockets.iter().any(|socket: &Arc<DatagramSocket>| socket.urgent);
         let shared = Shared::new(self.config, protocols, urgent)
             .map_err(|error| system("cannot make the server's descriptors", error))?;
-        shared.datagrams.watch(&inlets);
-        Ok(Server { shared, sources, inlets, urgent, places })
+        shared.datagrams.watch(&sockets);
+        Ok(Server { shared, sources, sockets, urgent, places })
     }
 
     /// Checks everything that [`serve`](Self::serve) checks before it binds.

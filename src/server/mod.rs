@@ -19,7 +19,7 @@ use crate::net::Addr;
 use crate::pool::acceptor::{Acceptor, Source};
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::Replies;
-use crate::pool::datagram::socket::Inlet;
+use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::monitor::Monitor;
 use crate::pool::worker::Worker;
 use crate::pool::{Shared, Stats, WorkerState};
@@ -57,7 +57,7 @@ pub use service::Service;
 pub struct Server {
     shared: Arc<Shared>,
     sources: Vec<Source>,
-    inlets: Vec<Arc<Inlet>>,
+    sockets: Vec<Arc<DatagramSocket>>,
     /// Whether there is a worker for urgent work only.
     urgent: bool,
     /// Where it is bound, in the order of the binds.
@@ -101,7 +101,7 @@ impl Server {
         let endpoints = self.endpoints();
         let shared = self.shared;
         let mut threads = Vec::new();
-        let started = start(&shared, self.sources, &self.inlets, self.urgent, &mut threads);
+        let started = start(&shared, self.sources, &self.sockets, self.urgent, &mut threads);
         let handle = Handle(Arc::new(Inner {
             shared,
             addrs,
@@ -125,7 +125,7 @@ const ACCEPTOR: &str = "acceptor";
 fn start(
     shared: &Arc<Shared>,
     sources: Vec<Source>,
-    inlets: &[Arc<Inlet>],
+    sockets: &[Arc<DatagramSocket>],
     urgent: bool,
     threads: &mut Vec<Running>,
 ) -> io::Result<()> {
@@ -133,7 +133,7 @@ fn start(
         index,
         shared: Arc::clone(shared),
         protocols: shared.protocol_workers(),
-        receiver: Receiver::new(Arc::clone(shared), inlets.to_vec()),
+        receiver: Receiver::new(Arc::clone(shared), sockets.to_vec()),
         replies: Replies::default(),
     };
     let nice = shared.pool.worker_nice;
@@ -151,7 +151,7 @@ fn start(
     let monitor = Monitor::new(Arc::clone(shared), shared.protocol_workers());
     threads.push(Running::spawn(shared, "monitor", move || monitor.run())?);
     shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
-    let acceptor = Acceptor::new(Arc::clone(shared), sources, inlets.to_vec());
+    let acceptor = Acceptor::new(Arc::clone(shared), sources, sockets.to_vec());
     threads.push(Running::spawn(shared, ACCEPTOR, move || acceptor.run())?);
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::service::{Service, Spoken};
 use crate::error::{Error, ErrorKind};
 use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};
 use crate::pool::DatagramHandler;
-use crate::pool::datagram::socket::Socket;
+use crate::pool::datagram::socket::SocketKind;
 
 /// A bind, understood: a place, and what is spoken there.
 pub(super) struct Plan {
@@ -140,10 +140,10 @@ impl Known {
         Ok(listeners)
     }
 
-    pub(super) fn receive(self, buffer: Option<usize>) -> Result<Vec<Socket>, Error> {
+    pub(super) fn receive(self, buffer: Option<usize>) -> Result<Vec<SocketKind>, Error> {
         let sockets = match self {
             Self::Endpoint(endpoint @ Endpoint::Raw { .. }) => {
-                return Raw::bind(&endpoint).map(|raw| vec![Socket::Raw(raw)]);
+                return Raw::bind(&endpoint).map(|raw| vec![SocketKind::Raw(raw)]);
             }
             Self::Endpoint(endpoint) => Datagram::bind_all(&endpoint)?,
             Self::Datagram(socket) => vec![socket],
@@ -160,7 +160,7 @@ impl Known {
                 Err(error) => log::warn!("{socket}: cannot set the receive buffer: {error}"),
             }
         }
-        Ok(sockets.into_iter().map(Socket::Datagram).collect())
+        Ok(sockets.into_iter().map(SocketKind::Datagram).collect())
     }
 }
 
@@ -229,7 +229,7 @@ pub(super) fn explain(
     own.map_or(error, |own| colliding(&endpoint, own))
 }
 
-/// The number of a protocol or an inlet, as work carries it.
+/// The number of a protocol or an socket, as work carries it.
 pub(super) fn number(index: usize) -> Result<u16, Error> {
     u16::try_from(index).map_err(|_| {
         Error::new(ErrorKind::Config, "a server has at most 65,536 services")

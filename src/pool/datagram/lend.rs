@@ -1,9 +1,9 @@
-//! The loan: while handlers are quick, the acceptor lends its inlets to whoever leads.
+//! The loan: while handlers are quick, the acceptor lends its sockets to whoever leads.
 //!
 //! What the acceptor receives has to be handed to a worker, and the hand-off costs more than a quick
-//! handler. So epoll watches the inlets as well: the leader receives a burst, puts it into the queue,
+//! handler. So epoll watches the sockets as well: the leader receives a burst, puts it into the queue,
 //! and is the first to take from there. Once a handler was slow, or no worker is left to lead, the
-//! acceptor gets the inlets back, which receives whatever the workers do: then a burst waits in the
+//! acceptor gets the sockets back, which receives whatever the workers do: then a burst waits in the
 //! queue, where it is judged and counted, and not with the kernel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::pool::Shared;
 use crate::pool::datagram::receive::Receiver;
-use crate::pool::datagram::socket::Inlet;
+use crate::pool::datagram::socket::DatagramSocket;
 use crate::sync::lock;
 
-/// Whether the inlets are lent.
+/// Whether the sockets are lent.
 #[derive(Debug, Default)]
 pub(crate) struct Loan {
     /// The lock is held while a worker receives, so that nobody does once they were taken back.
@@ -30,8 +30,8 @@ impl Loan {
 }
 
 impl Shared {
-    /// The acceptor lends its inlets, if handlers are quick and there is a worker to lead.
-    pub(crate) fn lend(&self, inlets: &[Arc<Inlet>]) {
+    /// The acceptor lends its sockets, if handlers are quick and there is a worker to lead.
+    pub(crate) fn lend(&self, sockets: &[Arc<DatagramSocket>]) {
         if !self.dispatch.is_brisk() || !self.dispatch.has_leader() {
             return;
         }
@@ -39,10 +39,10 @@ impl Shared {
         if *lent || self.is_draining() {
             return;
         }
-        for (index, inlet) in inlets.iter().enumerate() {
-            if let Err(error) = self.parking.watch(index, inlet) {
-                log::debug!("{}: the acceptor keeps it: {error}", inlet.endpoint_text());
-                inlets[..index].iter().for_each(|inlet| self.parking.unwatch(inlet));
+        for (index, socket) in sockets.iter().enumerate() {
+            if let Err(error) = self.parking.watch(index, socket) {
+                log::debug!("{}: the acceptor keeps it: {error}", socket.endpoint_text());
+                sockets[..index].iter().for_each(|socket| self.parking.unwatch(socket));
                 return;
             }
         }
@@ -50,20 +50,20 @@ impl Shared {
         self.loan.hint.store(true, Ordering::SeqCst);
     }
 
-    /// The acceptor gets its inlets back, and is woken.
+    /// The acceptor gets its sockets back, and is woken.
     pub(crate) fn take_back(&self) {
         if !self.loan.is_lent() {
             return;
         }
         let mut lent = lock(&self.loan.lent);
         if std::mem::take(&mut *lent) {
-            self.datagrams.each_inlet(|inlet| self.parking.unwatch(inlet));
+            self.datagrams.each_socket(|socket| self.parking.unwatch(socket));
             self.loan.hint.store(false, Ordering::SeqCst);
             self.ledger.acceptor.wake();
         }
     }
 
-    /// The leader receives from these inlets, if they are still lent. How many it put into the queue.
+    /// The leader receives from these sockets, if they are still lent. How many it put into the queue.
     pub(crate) fn borrow(&self, receiver: &mut Receiver, ready: &[usize]) -> usize {
         let lent = lock(&self.loan.lent);
         if !*lent || self.is_draining() {

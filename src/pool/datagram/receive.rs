@@ -1,5 +1,5 @@
 //! The acceptor's other half: it receives datagrams, and pushes them into the work queue. While the
-//! inlets are [lent](crate::pool::datagram::lend), workers have one as well.
+//! sockets are [lent](crate::pool::datagram::lend), workers have one as well.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustix::net::SocketAddrAny;
 
 use crate::net::{Addr, Received};
 use crate::pool::Shared;
-use crate::pool::datagram::socket::{Inlet, Parcel};
+use crate::pool::datagram::socket::{DatagramSocket, QueuedDatagram};
 use crate::pool::overload::fairness::ClientKey;
 use crate::pool::queue::Work;
 
@@ -23,24 +23,24 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// Rounds of receiving once the server stops: a stream of datagrams without end must not keep it.
 const LAST_ROUNDS: usize = 256;
 
-/// The inlets, in the hands of one thread.
+/// The sockets, in the hands of one thread.
 pub(crate) struct Receiver {
     shared: Arc<Shared>,
-    pub(crate) inlets: Vec<Arc<Inlet>>,
+    pub(crate) sockets: Vec<Arc<DatagramSocket>>,
     buf: Vec<u8>,
     /// Until when receiving pauses.
     paused: Option<Instant>,
 }
 
 impl Receiver {
-    pub(crate) fn new(shared: Arc<Shared>, inlets: Vec<Arc<Inlet>>) -> Self {
-        Self { shared, inlets, buf: Vec::new(), paused: None }
+    pub(crate) fn new(shared: Arc<Shared>, sockets: Vec<Arc<DatagramSocket>>) -> Self {
+        Self { shared, sockets, buf: Vec::new(), paused: None }
     }
 
     /// How long receiving has to pause: what the queue has no room for waits with the kernel, if the
     /// workers will have dealt with the queue soon.
     pub(crate) fn pause(&mut self, now: Instant) -> Option<Duration> {
-        if self.inlets.is_empty() {
+        if self.sockets.is_empty() {
             return None;
         }
         if self.is_held_back() {
@@ -59,11 +59,11 @@ impl Receiver {
         shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
     }
 
-    /// Receives from one inlet, and sees to it that somebody serves that. `true`: there may be more.
+    /// Receives from one socket, and sees to it that somebody serves that. `true`: there may be more.
     pub(crate) fn round(&mut self, index: usize) -> bool {
         let (pushed, more) = self.receive(index);
         if self.paused.is_none() {
-            self.shared.lend(&self.inlets);
+            self.shared.lend(&self.sockets);
         }
         self.shared.call_for(pushed);
         more
@@ -74,7 +74,7 @@ impl Receiver {
         self.paused.take().is_some()
     }
 
-    /// Receives from one inlet into the queue. How many are there, and whether there may be more.
+    /// Receives from one socket into the queue. How many are there, and whether there may be more.
     pub(crate) fn receive(&mut self, index: usize) -> (usize, bool) {
         let config = self.shared.config.load();
         let limits = &config.limits;
@@ -89,7 +89,7 @@ impl Receiver {
                 more = false;
                 break;
             }
-            match self.inlets[index].receive(&mut self.buf) {
+            match self.sockets[index].receive(&mut self.buf) {
                 Ok((received, from)) => {
                     pushed += usize::from(self.push(index, received, from, limits.datagram_total));
                 }
@@ -109,9 +109,9 @@ impl Receiver {
     /// What an error means for the socket. `true`: it has been told, and is over.
     fn judge(&mut self, index: usize, errno: Errno) -> bool {
         let now = Instant::now();
-        let inlet = &self.inlets[index];
-        inlet.troubles.warn(now, || {
-            format!("{}: recvfrom: {}", inlet.endpoint_text(), io::Error::from(errno))
+        let socket = &self.sockets[index];
+        socket.troubles.warn(now, || {
+            format!("{}: recvfrom: {}", socket.endpoint_text(), io::Error::from(errno))
         });
         // A connected socket is told so of a peer that has gone.
         let told = matches!(
@@ -133,17 +133,17 @@ impl Receiver {
         limit: usize,
     ) -> bool {
         let shared = &self.shared;
-        let inlet = &self.inlets[index];
+        let socket = &self.sockets[index];
         let peer = from.clone().map_or(Addr::Unnamed, Addr::from).canonical();
-        if inlet.is_own(&peer) {
+        if socket.is_own(&peer) {
             return false;
         }
         let now = Instant::now();
         if received.is_truncated() {
-            inlet.troubles.warn(now, || {
-                let (inlet, full) = (inlet.endpoint_text(), received.full);
+            socket.troubles.warn(now, || {
+                let (socket, full) = (socket.endpoint_text(), received.full);
                 format!(
-                    "{inlet}: a datagram of {full} bytes is dropped: limits.datagram is shorter"
+                    "{socket}: a datagram of {full} bytes is dropped: limits.datagram is shorter"
                 )
             });
             shared.datagrams.cut();
@@ -154,44 +154,51 @@ impl Receiver {
             return false;
         }
         let bytes = &self.buf[..received.len];
-        let parcel = self.parcel(index, bytes, from, peer);
-        match shared.queue.push(Work::Datagram(parcel), now) {
+        let datagram = self.datagram(index, bytes, from, peer);
+        match shared.queue.push(Work::Datagram(datagram), now) {
             Ok(()) => true,
-            Err((Work::Datagram(parcel), refusal)) => {
-                shared.drop_datagram(parcel, refusal);
+            Err((Work::Datagram(datagram), refusal)) => {
+                shared.drop_datagram(datagram, refusal);
                 false
             }
             Err(_) => false,
         }
     }
 
-    fn parcel(
+    fn datagram(
         &self,
         index: usize,
         bytes: &[u8],
         from: Option<SocketAddrAny>,
         peer: Addr,
-    ) -> Box<Parcel> {
+    ) -> Box<QueuedDatagram> {
         let shared = &self.shared;
         let key = peer.as_socket().map_or(ClientKey::None, |addr| ClientKey::from(addr.ip()));
         let bucket = shared.queue.controller.bucket(key);
-        let (inlet, urgent) = (index as u16, self.inlets[index].urgent);
-        let Some(mut parcel) = shared.datagrams.reuse() else {
-            return Box::new(Parcel { bytes: bytes.to_vec(), from, peer, inlet, urgent, bucket });
+        let (socket, urgent) = (index as u16, self.sockets[index].urgent);
+        let Some(mut datagram) = shared.datagrams.reuse() else {
+            return Box::new(QueuedDatagram {
+                bytes: bytes.to_vec(),
+                from,
+                peer,
+                socket,
+                urgent,
+                bucket,
+            });
         };
-        let mut buf = std::mem::take(&mut parcel.bytes);
+        let mut buf = std::mem::take(&mut datagram.bytes);
         buf.clear();
         buf.extend_from_slice(bytes);
-        *parcel = Parcel { bytes: buf, from, peer, inlet, urgent, bucket };
-        parcel
+        *datagram = QueuedDatagram { bytes: buf, from, peer, socket, urgent, bucket };
+        datagram
     }
 
     /// Receives what the kernel still holds, within what its buffers can hold, unless another program
     /// goes on with the socket.
     pub(crate) fn finish(&mut self) {
         self.shared.take_back();
-        for index in 0..self.inlets.len() {
-            if self.inlets[index].is_inherited() {
+        for index in 0..self.sockets.len() {
+            if self.sockets[index].is_inherited() {
                 continue;
             }
             for _ in 0..LAST_ROUNDS {
@@ -200,7 +207,7 @@ impl Receiver {
                 }
             }
         }
-        if !self.inlets.is_empty() {
+        if !self.sockets.is_empty() {
             self.shared.datagrams.end();
             log::debug!("nothing more is received");
         }

@@ -15,7 +15,7 @@ use rustix::net::SocketAddrAny;
 
 use crate::net::{Addr, advice, udp_batch};
 use crate::pool::Shared;
-use crate::pool::datagram::socket::{Inlet, Parcel};
+use crate::pool::datagram::socket::{DatagramSocket, QueuedDatagram};
 
 /// How many answers leave in one call at the most.
 const MOST: usize = 32;
@@ -26,10 +26,10 @@ const BYTES: usize = 64 * 1024;
 /// For how long an answer waits for others.
 const PATIENCE: Duration = Duration::from_micros(100);
 
-/// The answers that one worker has for one inlet.
+/// The answers that one worker has for one socket.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
-    inlet: usize,
+    socket: usize,
     bytes: Vec<u8>,
     list: Vec<(SocketAddrAny, Range<usize>)>,
     /// When the first of them was ready.
@@ -41,19 +41,19 @@ impl Replies {
     pub(crate) fn serve(
         &mut self,
         shared: &Shared,
-        inlets: &[Arc<Inlet>],
-        parcel: Box<Parcel>,
+        sockets: &[Arc<DatagramSocket>],
+        datagram: Box<QueuedDatagram>,
         now: Instant,
     ) -> Instant {
-        let index = usize::from(parcel.inlet);
-        let inlet = &inlets[index];
+        let index = usize::from(datagram.socket);
+        let socket = &sockets[index];
         let datagrams = &shared.datagrams;
-        if self.inlet != index {
-            self.send(shared, inlets);
-            self.inlet = index;
+        if self.socket != index {
+            self.send(shared, sockets);
+            self.socket = index;
         }
         let call = AssertUnwindSafe(|| {
-            let answer = inlet.handler.handle(inlet.payload(&parcel.bytes), &parcel.peer);
+            let answer = socket.handler.handle(socket.payload(&datagram.bytes), &datagram.peer);
             answer.map(|answer| {
                 let start = self.bytes.len();
                 self.bytes.extend_from_slice(&answer);
@@ -62,54 +62,54 @@ impl Replies {
         });
         let answered = catch_unwind(call);
         let end = Instant::now();
-        datagrams.leave(parcel.bytes.len());
-        match (answered, &parcel.from) {
-            (Ok(Some(range)), Some(from)) if parcel.peer != Addr::Unnamed => {
+        datagrams.leave(datagram.bytes.len());
+        match (answered, &datagram.from) {
+            (Ok(Some(range)), Some(from)) if datagram.peer != Addr::Unnamed => {
                 self.list.push((from.clone(), range));
                 self.since.get_or_insert(now);
             }
             (Ok(Some(_)), _) => {
-                inlet.troubles.warn(end, || {
-                    let inlet = inlet.endpoint_text();
-                    format!("{inlet}: a client has no name, and cannot be answered")
+                socket.troubles.warn(end, || {
+                    let socket = socket.endpoint_text();
+                    format!("{socket}: a client has no name, and cannot be answered")
                 });
                 shared.settled(&datagrams.unsent, 1);
             }
             (Ok(None), _) => shared.settled(&datagrams.unanswered, 1),
             (Err(_), _) => {
                 shared.counters.panicked();
-                log::error!("{}: the handler panicked at a datagram", inlet.endpoint_text());
+                log::error!("{}: the handler panicked at a datagram", socket.endpoint_text());
                 shared.settled(&datagrams.panicked, 1);
             }
         }
-        datagrams.keep(parcel);
+        datagrams.keep(datagram);
         let waited = self.since.map_or(Duration::ZERO, |since| end - since);
         if self.list.len() >= MOST
             || self.bytes.len() > BYTES
             || waited > PATIENCE
             || !shared.dispatch.is_brisk()
         {
-            self.send(shared, inlets);
+            self.send(shared, sockets);
         }
         end
     }
 
     /// Sends what there is.
-    pub(crate) fn send(&mut self, shared: &Shared, inlets: &[Arc<Inlet>]) {
+    pub(crate) fn send(&mut self, shared: &Shared, sockets: &[Arc<DatagramSocket>]) {
         if self.list.is_empty() {
             return;
         }
-        let inlet = &inlets[self.inlet];
+        let socket = &sockets[self.socket];
         let messages: Vec<(&SocketAddrAny, &[u8])> =
             self.list.iter().map(|(to, range)| (to, &self.bytes[range.clone()])).collect();
         let (mut sent, mut unsent) = (0, 0);
         while sent + unsent < messages.len() {
             let rest = &messages[sent + unsent..];
-            match udp_batch::send(inlet, &inlet.segments, rest) {
+            match udp_batch::send(socket, &socket.segments, rest) {
                 Ok(count) => sent += count,
                 Err(errno) => {
                     unsent += 1;
-                    report(inlet, rest[0], errno);
+                    report(socket, rest[0], errno);
                 }
             }
         }
@@ -123,13 +123,13 @@ impl Replies {
 }
 
 /// Says why an answer could not be sent: one line in a while, however many there are.
-fn report(inlet: &Inlet, (to, answer): (&SocketAddrAny, &[u8]), errno: Errno) {
-    inlet.troubles.warn(Instant::now(), || {
+fn report(socket: &DatagramSocket, (to, answer): (&SocketAddrAny, &[u8]), errno: Errno) {
+    socket.troubles.warn(Instant::now(), || {
         let error = std::io::Error::from(errno);
-        let (inlet, to) = (inlet.endpoint_text(), Addr::from(to.clone()).canonical());
+        let (socket, to) = (socket.endpoint_text(), Addr::from(to.clone()).canonical());
         let length = answer.len();
         let advice = advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
-        format!("{inlet}: an answer of {length} bytes to {to} was not sent: {error}{advice}")
+        format!("{socket}: an answer of {length} bytes to {to} was not sent: {error}{advice}")
     });
 }
 

@@ -65,8 +65,8 @@ where
 
 /// A bound socket without connections, and what answers there. The acceptor and the workers share it;
 /// it is closed when the last of these threads ends.
-pub(crate) struct Inlet {
-    socket: Socket,
+pub(crate) struct DatagramSocket {
+    socket: SocketKind,
     /// Where the answers of a raw socket come from: a packet from there is one of them, since such a
     /// socket hears itself.
     own: Option<IpAddr>,
@@ -79,20 +79,24 @@ pub(crate) struct Inlet {
 
 /// What a server receives datagrams from.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub(crate) enum SocketKind {
     Datagram(Datagram),
     Raw(Raw),
 }
 
-impl Inlet {
-    pub(crate) fn new(socket: Socket, handler: Arc<dyn DatagramHandler>, urgent: bool) -> Self {
+impl DatagramSocket {
+    pub(crate) fn new(socket: SocketKind, handler: Arc<dyn DatagramHandler>, urgent: bool) -> Self {
         let own = match &socket {
-            Socket::Datagram(_) => None,
-            Socket::Raw(raw) => raw.local_addr().ok().and_then(|addr| Some(addr.as_socket()?.ip())),
+            SocketKind::Datagram(_) => None,
+            SocketKind::Raw(raw) => {
+                raw.local_addr().ok().and_then(|addr| Some(addr.as_socket()?.ip()))
+            }
         };
         let is_udp = match &socket {
-            Socket::Datagram(udp) => udp.local_addr().is_ok_and(|addr| addr.as_socket().is_some()),
-            Socket::Raw(_) => false,
+            SocketKind::Datagram(udp) => {
+                udp.local_addr().is_ok_and(|addr| addr.as_socket().is_some())
+            }
+            SocketKind::Raw(_) => false,
         };
         let segments = Segments::new(is_udp);
         Self { socket, own, handler, urgent, segments, troubles: Hush::default() }
@@ -100,21 +104,21 @@ impl Inlet {
 
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {
         match &self.socket {
-            Socket::Datagram(socket) => socket.local_addr(),
-            Socket::Raw(socket) => socket.local_addr(),
+            SocketKind::Datagram(socket) => socket.local_addr(),
+            SocketKind::Raw(socket) => socket.local_addr(),
         }
     }
 
     pub(crate) fn endpoint_text(&self) -> String {
         match &self.socket {
-            Socket::Datagram(socket) => socket.endpoint_text(),
-            Socket::Raw(socket) => socket.endpoint_text(),
+            SocketKind::Datagram(socket) => socket.endpoint_text(),
+            SocketKind::Raw(socket) => socket.endpoint_text(),
         }
     }
 
     /// Whether another program goes on with the socket after this one.
     pub(crate) fn is_inherited(&self) -> bool {
-        matches!(&self.socket, Socket::Datagram(socket) if socket.is_inherited())
+        matches!(&self.socket, SocketKind::Datagram(socket) if socket.is_inherited())
     }
 
     pub(crate) fn receive(
@@ -127,8 +131,8 @@ impl Inlet {
     /// What of a datagram is the handler's: of a raw packet, what follows its header.
     pub(crate) fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         match &self.socket {
-            Socket::Datagram(_) => bytes,
-            Socket::Raw(_) => Ipv4Header::decode(bytes).map_or(&[], |(_, payload)| payload),
+            SocketKind::Datagram(_) => bytes,
+            SocketKind::Raw(_) => Ipv4Header::decode(bytes).map_or(&[], |(_, payload)| payload),
         }
     }
 
@@ -139,37 +143,37 @@ impl Inlet {
 
     fn kernel_drops(&self) -> Option<u64> {
         match &self.socket {
-            Socket::Datagram(socket) => socket.kernel_drops().ok(),
-            Socket::Raw(_) => None,
+            SocketKind::Datagram(socket) => socket.kernel_drops().ok(),
+            SocketKind::Raw(_) => None,
         }
     }
 }
 
-impl fmt::Debug for Inlet {
+impl fmt::Debug for DatagramSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inlet").field("socket", &self.socket).finish_non_exhaustive()
+        f.debug_struct("DatagramSocket").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
-impl AsFd for Inlet {
+impl AsFd for DatagramSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
-            Socket::Datagram(socket) => socket.as_fd(),
-            Socket::Raw(socket) => socket.as_fd(),
+            SocketKind::Datagram(socket) => socket.as_fd(),
+            SocketKind::Raw(socket) => socket.as_fd(),
         }
     }
 }
 
 /// A datagram on its way to a worker.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct QueuedDatagram {
     pub(crate) bytes: Vec<u8>,
     /// Where it came from, as the system calls take it; `None` if it cannot be answered.
     pub(crate) from: Option<SocketAddrAny>,
     /// The same for the handler.
     pub(crate) peer: Addr,
-    /// Which of the server's inlets it came through.
-    pub(crate) inlet: u16,
+    /// Which of the server's sockets it came through.
+    pub(crate) socket: u16,
     pub(crate) urgent: bool,
     pub(crate) bucket: Bucket,
 }
@@ -177,7 +181,7 @@ pub(crate) struct Parcel {
 /// Buffers longer than this are not kept for the next datagram.
 const SPARE: usize = 2048;
 
-/// What became of the datagrams of all inlets, and the memory for those that wait.
+/// What became of the datagrams of all sockets, and the memory for those that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Datagrams {
     received: AtomicU64,
@@ -191,17 +195,17 @@ pub(crate) struct Datagrams {
     bytes: AtomicUsize,
     /// Parcels to be used again: no more than have ever been in use at once.
     #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
-    spare: Mutex<Vec<Box<Parcel>>>,
-    inlets: OnceLock<Vec<Weak<Inlet>>>,
+    spare: Mutex<Vec<Box<QueuedDatagram>>>,
+    sockets: OnceLock<Vec<Weak<DatagramSocket>>>,
     /// What the kernel had dropped when receiving ended.
     kernel_drops: OnceLock<u64>,
 }
 
 impl Datagrams {
-    /// The inlets, of which the kernel's counters are read.
-    pub(crate) fn watch(&self, inlets: &[Arc<Inlet>]) {
+    /// The sockets, of which the kernel's counters are read.
+    pub(crate) fn watch(&self, sockets: &[Arc<DatagramSocket>]) {
         // Once, before any thread runs.
-        let _ = self.inlets.set(inlets.iter().map(Arc::downgrade).collect());
+        let _ = self.sockets.set(sockets.iter().map(Arc::downgrade).collect());
     }
 
     /// One was received, and its bytes wait, unless more than `limit` of all would: then it is
@@ -232,17 +236,17 @@ impl Datagrams {
         self.refused[refusal as usize].fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A parcel to fill, used before.
-    pub(crate) fn reuse(&self) -> Option<Box<Parcel>> {
+    /// A datagram to fill, used before.
+    pub(crate) fn reuse(&self) -> Option<Box<QueuedDatagram>> {
         lock(&self.spare).pop()
     }
 
-    /// Keeps a parcel for the next datagram.
-    pub(crate) fn keep(&self, mut parcel: Box<Parcel>) {
-        if parcel.bytes.capacity() > SPARE {
-            parcel.bytes = Vec::new();
+    /// Keeps a datagram for the next datagram.
+    pub(crate) fn keep(&self, mut datagram: Box<QueuedDatagram>) {
+        if datagram.bytes.capacity() > SPARE {
+            datagram.bytes = Vec::new();
         }
-        lock(&self.spare).push(parcel);
+        lock(&self.spare).push(datagram);
     }
 
     /// How many are neither answered nor dropped yet.
@@ -260,14 +264,14 @@ impl Datagrams {
         let _ = self.kernel_drops.set(self.read_kernel_drops());
     }
 
-    pub(crate) fn each_inlet(&self, visit: impl FnMut(Arc<Inlet>)) {
-        let inlets = self.inlets.get().map(Vec::as_slice).unwrap_or_default();
-        inlets.iter().filter_map(Weak::upgrade).for_each(visit);
+    pub(crate) fn each_socket(&self, visit: impl FnMut(Arc<DatagramSocket>)) {
+        let sockets = self.sockets.get().map(Vec::as_slice).unwrap_or_default();
+        sockets.iter().filter_map(Weak::upgrade).for_each(visit);
     }
 
     fn read_kernel_drops(&self) -> u64 {
         let mut drops = 0;
-        self.each_inlet(|inlet| drops += inlet.kernel_drops().unwrap_or(0));
+        self.each_socket(|socket| drops += socket.kernel_drops().unwrap_or(0));
         drops
     }
 

@@ -32,7 +32,7 @@ pub(crate) const BATCH: usize = 64;
 /// The user data of the waker; no token has it, as generations stay below `u32::MAX`.
 const WAKER: u64 = u64::MAX;
 
-/// In the upper half of an inlet's user data, where a token has its generation; below it the number.
+/// In the upper half of an socket's user data, where a token has its generation; below it the number.
 const INLET: u64 = u32::MAX as u64;
 
 /// No deadline at all.
@@ -56,8 +56,8 @@ pub(crate) struct Parking {
 pub(crate) enum Ready {
     /// A parked connection, which is the caller's now.
     Connection(Box<Connection>),
-    /// An inlet that is [watched](Parking::watch) has datagrams.
-    Inlet(usize),
+    /// An socket that is [watched](Parking::watch) has datagrams.
+    DatagramSocket(usize),
 }
 
 /// What came of parking a connection.
@@ -97,16 +97,16 @@ impl Parking {
         self.waker.wake();
     }
 
-    /// Watches an inlet from now on. It is told of as long as there is something to receive.
-    pub(crate) fn watch(&self, index: usize, inlet: impl AsFd) -> io::Result<()> {
+    /// Watches an socket from now on. It is told of as long as there is something to receive.
+    pub(crate) fn watch(&self, index: usize, socket: impl AsFd) -> io::Result<()> {
         let data = epoll::EventData::new_u64(INLET << 32 | index as u64);
-        Ok(epoll::add(&self.epoll, inlet, data, epoll::EventFlags::IN)?)
+        Ok(epoll::add(&self.epoll, socket, data, epoll::EventFlags::IN)?)
     }
 
-    /// Watches an inlet no longer.
-    pub(crate) fn unwatch(&self, inlet: impl AsFd) {
+    /// Watches an socket no longer.
+    pub(crate) fn unwatch(&self, socket: impl AsFd) {
         // It can only fail for one that is not watched.
-        let _ = epoll::delete(&self.epoll, inlet);
+        let _ = epoll::delete(&self.epoll, socket);
     }
 
     /// Waits for something to become ready, at most `timeout` (`None`: for ever), and gives at most
@@ -141,7 +141,7 @@ impl Parking {
                 continue;
             }
             if bits >> 32 == INLET {
-                ready(Ready::Inlet(bits as u32 as usize));
+                ready(Ready::DatagramSocket(bits as u32 as usize));
                 continue;
             }
             let ended = flags.intersects(
