@@ -203,7 +203,7 @@ impl Acceptor {
         fds.extend(
             listeners.iter().map(|i| PollFd::new(&self.sources[*i].listener, PollFlags::IN)),
         );
-        let waits = receiving.is_some() || self.shared.loan.is_lent();
+        let waits = receiving.is_some() || self.shared.lent_sockets.is_lent();
         let sockets = if waits { &[] } else { &self.receiver.sockets[..] };
         fds.extend(sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         let pause = match accepting {

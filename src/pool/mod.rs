@@ -56,7 +56,7 @@ pub use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
 use crate::pool::connections::Ledger;
-use crate::pool::datagram::lend::Loan;
+use crate::pool::datagram::lend::LentSockets;
 use crate::pool::datagram::socket::{Datagrams, QueuedDatagram};
 use crate::pool::leader::Dispatch;
 use crate::pool::output_memory::PendingPool;
@@ -96,7 +96,7 @@ pub(crate) struct Shared {
     pub(crate) dispatch: Dispatch,
     pub(crate) counters: Counters,
     pub(crate) datagrams: Datagrams,
-    pub(crate) loan: Loan,
+    pub(crate) lent_sockets: LentSockets,
     /// The memory for what slow readers have not yet taken.
     pub(crate) pending: Arc<PendingPool>,
     /// The memory for requests that have not come whole.
@@ -133,7 +133,7 @@ impl Shared {
             dispatch: Dispatch::new(pool.workers),
             counters: Counters::new(pool.workers + usize::from(urgent), epoch),
             datagrams: Datagrams::default(),
-            loan: Loan::default(),
+            lent_sockets: LentSockets::default(),
             pending: PendingPool::new(limits.pending_total),
             input: PendingPool::new(limits.input_total),
             client_waits: ClientWaits::new(pool.workers, limits.waiting_workers),

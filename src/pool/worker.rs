@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::datagram::receive::Receiver;
-use crate::pool::datagram::send_batch::Replies;
+use crate::pool::datagram::send_batch::SendBatch;
 use crate::pool::datagram::socket::QueuedDatagram;
 use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
@@ -29,7 +29,7 @@ pub(crate) struct Worker {
     /// The sockets, to answer through, and to receive from while they are lent.
     pub(crate) receiver: Receiver,
     /// Answers to datagrams that are not sent yet.
-    pub(crate) replies: Replies,
+    pub(crate) batch: SendBatch,
 }
 
 impl Worker {
@@ -62,7 +62,7 @@ impl Worker {
                 self.take(ticket, refusal);
                 continue;
             }
-            self.replies.send(&shared, &self.receiver.sockets);
+            self.batch.send(&shared, &self.receiver.sockets);
             if shared.dispatch.try_lead() {
                 self.lead();
             } else {
@@ -82,7 +82,7 @@ impl Worker {
                 self.take(ticket, None);
                 continue;
             }
-            self.replies.send(&shared, &self.receiver.sockets);
+            self.batch.send(&shared, &self.receiver.sockets);
             shared.dispatch.sleep_urgent(|| shared.queue.has_urgent() || shared.is_stopped());
         }
     }
@@ -99,7 +99,7 @@ impl Worker {
             Work::Connection(connection) | Work::Continuation(connection) => connection,
             Work::Datagram(datagram) => return self.take_datagram(datagram, verdict, now),
         };
-        self.replies.send(&self.shared, &self.receiver.sockets);
+        self.batch.send(&self.shared, &self.receiver.sockets);
         match verdict {
             Verdict::Refuse(refusal) => {
                 let protocol = &mut self.protocols[connection.protocol as usize];
@@ -130,7 +130,7 @@ impl Worker {
         shared.counters.serving(self.index, &datagram.peer, now);
         let bucket = datagram.bucket;
         let in_service = shared.queue.controller.begin_service(bucket, now);
-        let end = self.replies.serve(shared, &self.receiver.sockets, datagram, now);
+        let end = self.batch.serve(shared, &self.receiver.sockets, datagram, now);
         shared.counters.resting(self.index, end);
         let service = end.saturating_duration_since(now);
         shared.queue.controller.end_service(in_service, end, Some(service));

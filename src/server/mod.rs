@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
 use crate::pool::acceptor::{Acceptor, Source};
 use crate::pool::datagram::receive::Receiver;
-use crate::pool::datagram::send_batch::Replies;
+use crate::pool::datagram::send_batch::SendBatch;
 use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::monitor::Monitor;
 use crate::pool::worker::Worker;
@@ -134,7 +134,7 @@ fn start(
         shared: Arc::clone(shared),
         protocols: shared.protocol_workers(),
         receiver: Receiver::new(Arc::clone(shared), sockets.to_vec()),
-        replies: Replies::default(),
+        batch: SendBatch::default(),
     };
     let nice = shared.pool.worker_nice;
     for index in 0..shared.pool.workers {

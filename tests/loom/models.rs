@@ -260,9 +260,9 @@ fn the_monitor_notices_when_nobody_leads_any_more() {
     });
 }
 
-/// `pool::loan::Loan`.
+/// `pool::lent_sockets::LentSockets`.
 #[derive(Default)]
-struct Loan {
+struct LentSockets {
     lent: Mutex<bool>,
     hint: AtomicBool,
     draining: AtomicBool,
@@ -271,7 +271,7 @@ struct Loan {
     receivers: AtomicUsize,
 }
 
-impl Loan {
+impl LentSockets {
     fn receive(&self) {
         assert_eq!(self.receivers.fetch_add(1, Ordering::Relaxed), 0, "two receive at once");
         thread::yield_now();
@@ -310,21 +310,21 @@ impl Loan {
 #[test]
 fn lent_sockets_have_one_receiver_and_come_back() {
     model(|| {
-        let loan = Arc::new(Loan::default());
-        loan.lend();
+        let lent_sockets = Arc::new(LentSockets::default());
+        lent_sockets.lend();
         let leader = {
-            let loan = Arc::clone(&loan);
-            thread::spawn(move || loan.borrow())
+            let lent_sockets = Arc::clone(&lent_sockets);
+            thread::spawn(move || lent_sockets.borrow())
         };
         let slow = {
-            let loan = Arc::clone(&loan);
-            thread::spawn(move || loan.take_back())
+            let lent_sockets = Arc::clone(&lent_sockets);
+            thread::spawn(move || lent_sockets.take_back())
         };
         // `Acceptor::wait`: the sockets are not polled while they are lent.
-        while loan.hint.load(Ordering::SeqCst) {
-            loan.acceptor.wait();
+        while lent_sockets.hint.load(Ordering::SeqCst) {
+            lent_sockets.acceptor.wait();
         }
-        loan.receive();
+        lent_sockets.receive();
         leader.join().unwrap();
         slow.join().unwrap();
     });
@@ -333,23 +333,23 @@ fn lent_sockets_have_one_receiver_and_come_back() {
 #[test]
 fn a_drain_takes_lent_sockets_back_for_good() {
     model(|| {
-        let loan = Arc::new(Loan::default());
-        loan.lend();
+        let lent_sockets = Arc::new(LentSockets::default());
+        lent_sockets.lend();
         let leader = {
-            let loan = Arc::clone(&loan);
+            let lent_sockets = Arc::clone(&lent_sockets);
             thread::spawn(move || {
-                loan.borrow();
-                loan.take_back();
+                lent_sockets.borrow();
+                lent_sockets.take_back();
             })
         };
         // `Shared::drain`, then `Receiver::finish` and its `Receiver::round`.
-        loan.draining.store(true, Ordering::SeqCst);
-        loan.take_back();
-        loan.receive();
-        loan.lend();
-        loan.receive();
+        lent_sockets.draining.store(true, Ordering::SeqCst);
+        lent_sockets.take_back();
+        lent_sockets.receive();
+        lent_sockets.lend();
+        lent_sockets.receive();
         leader.join().unwrap();
-        assert!(!loan.hint.load(Ordering::SeqCst));
+        assert!(!lent_sockets.hint.load(Ordering::SeqCst));
     });
 }
 

@@ -1,4 +1,4 @@
-//! The loan: while handlers are quick, the acceptor lends its sockets to whoever leads.
+//! The lent_sockets: while handlers are quick, the acceptor lends its sockets to whoever leads.
 //!
 //! What the acceptor receives has to be handed to a worker, and the hand-off costs more than a quick
 //! handler. So epoll watches the sockets as well: the leader receives a burst, puts it into the queue,
@@ -16,14 +16,14 @@ use crate::sync::lock;
 
 /// Whether the sockets are lent.
 #[derive(Debug, Default)]
-pub(crate) struct Loan {
+pub(crate) struct LentSockets {
     /// The lock is held while a worker receives, so that nobody does once they were taken back.
     lent: Mutex<bool>,
     /// The same, to be read without the lock.
     hint: AtomicBool,
 }
 
-impl Loan {
+impl LentSockets {
     pub(crate) fn is_lent(&self) -> bool {
         self.hint.load(Ordering::SeqCst)
     }
@@ -35,7 +35,7 @@ impl Shared {
         if !self.dispatch.is_brisk() || !self.dispatch.has_leader() {
             return;
         }
-        let mut lent = lock(&self.loan.lent);
+        let mut lent = lock(&self.lent_sockets.lent);
         if *lent || self.is_draining() {
             return;
         }
@@ -47,25 +47,25 @@ impl Shared {
             }
         }
         *lent = true;
-        self.loan.hint.store(true, Ordering::SeqCst);
+        self.lent_sockets.hint.store(true, Ordering::SeqCst);
     }
 
     /// The acceptor gets its sockets back, and is woken.
     pub(crate) fn take_back(&self) {
-        if !self.loan.is_lent() {
+        if !self.lent_sockets.is_lent() {
             return;
         }
-        let mut lent = lock(&self.loan.lent);
+        let mut lent = lock(&self.lent_sockets.lent);
         if std::mem::take(&mut *lent) {
             self.datagrams.each_socket(|socket| self.parking.unwatch(socket));
-            self.loan.hint.store(false, Ordering::SeqCst);
+            self.lent_sockets.hint.store(false, Ordering::SeqCst);
             self.ledger.acceptor.wake();
         }
     }
 
     /// The leader receives from these sockets, if they are still lent. How many it put into the queue.
     pub(crate) fn borrow(&self, receiver: &mut Receiver, ready: &[usize]) -> usize {
-        let lent = lock(&self.loan.lent);
+        let lent = lock(&self.lent_sockets.lent);
         if !*lent || self.is_draining() {
             return 0;
         }

@@ -1,4 +1,4 @@
-//! [`Replies`]: a worker's answers to datagrams, sent several at a time.
+//! [`SendBatch`]: a worker's answers to datagrams, sent several at a time.
 //!
 //! While handlers are quick and the next datagram in the queue is of the same socket, its answer is
 //! worth waiting for: one call for many costs less than as many sendto(2). A worker sends what
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_micros(100);
 
 /// The answers that one worker has for one socket.
 #[derive(Debug, Default)]
-pub(crate) struct Replies {
+pub(crate) struct SendBatch {
     socket: usize,
     bytes: Vec<u8>,
     list: Vec<(SocketAddrAny, Range<usize>)>,
@@ -36,7 +36,7 @@ pub(crate) struct Replies {
     since: Option<Instant>,
 }
 
-impl Replies {
+impl SendBatch {
     /// Calls the handler for a datagram. The time at which it is done, and whether it was.
     pub(crate) fn serve(
         &mut self,
