@@ -125,7 +125,7 @@ impl Acceptor {
         let receiver = Receiver::new(Arc::clone(&shared), sockets);
         let protocols = shared.protocol_workers();
         if sources.iter().any(|source| source.urgent) {
-            shared.ledger.keep_urgent();
+            shared.connections.keep_urgent();
         }
         Self {
             shared,
@@ -199,7 +199,7 @@ impl Acceptor {
         let awaited = |source: &Source| awaited(source) && !self.full[usize::from(source.urgent)];
         let listeners: Vec<usize> =
             (0..self.sources.len()).filter(|index| awaited(&self.sources[*index])).collect();
-        let mut fds = vec![PollFd::new(&self.shared.ledger.acceptor, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.shared.connections.acceptor, PollFlags::IN)];
         fds.extend(
             listeners.iter().map(|i| PollFd::new(&self.sources[*i].listener, PollFlags::IN)),
         );
@@ -235,7 +235,7 @@ impl Acceptor {
             listeners.iter().for_each(|index| self.sources[*index].arrivals.emptied(ended));
         }
         if woken {
-            self.shared.ledger.acceptor.clear();
+            self.shared.connections.acceptor.clear();
             // A descriptor or a place has come free, perhaps.
             self.paused = None;
             self.full = [false; 2];
@@ -252,7 +252,7 @@ impl Acceptor {
         let shared = &self.shared;
         if let Some(until) = self.paused {
             if until > now {
-                shared.ledger.await_change();
+                shared.connections.await_change();
                 return Accepting::None(Some(until - now));
             }
             self.paused = None;
@@ -308,9 +308,9 @@ impl Acceptor {
         let shared = Arc::clone(&self.shared);
         for awaits in [false, true] {
             if awaits {
-                shared.ledger.await_change();
+                shared.connections.await_change();
             }
-            if shared.ledger.has_room(urgent)
+            if shared.connections.has_room(urgent)
                 || self.evictions[usize::from(urgent)].has_candidate(&shared, Instant::now())
             {
                 return true;
@@ -338,7 +338,7 @@ impl Acceptor {
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
             let held = !urgent && (self.is_held_back() || self.is_paused());
-            let full = !shared.ledger.has_room(urgent);
+            let full = !shared.connections.has_room(urgent);
             if held || (full && !self.may_make_room(urgent)) {
                 more = false;
                 break;
@@ -423,13 +423,13 @@ impl Acceptor {
         let bucket = shared.queue.controller.bucket(client_key(&stream, &peer));
         let client = (!urgent).then_some(bucket);
         let evicted = if full { self.make_room(urgent, client) } else { Evicted::Nothing };
-        let is_over = !shared.ledger.has_room(urgent);
+        let is_over = !shared.connections.has_room(urgent);
         if is_over && evicted == Evicted::One {
             // The limit was exceeded for a moment.
             self.make_room(urgent, client);
         }
         let unfair = is_over && evicted == Evicted::Unfair;
-        let permit = shared.ledger.enter(bucket);
+        let permit = shared.connections.enter(bucket);
         let source = &self.sources[index];
         let connection =
             Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);

@@ -222,7 +222,7 @@ mod tests {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     use super::*;
-    use crate::pool::connections::Ledger;
+    use crate::pool::connections::Connections;
     use crate::pool::output::Segment;
     use crate::pool::overload::fairness::{ClientKey, Fairness};
     use crate::sync::Waker;
@@ -233,7 +233,7 @@ mod tests {
         let none = SocketFlags::empty();
         let (one, _) = socketpair(AddressFamily::UNIX, SocketType::STREAM, none, None).unwrap();
         let bucket = Fairness::new().bucket(ClientKey::None);
-        let permit = Ledger::new(1, Waker::new().unwrap()).enter(bucket);
+        let permit = Connections::new(1, Waker::new().unwrap()).enter(bucket);
         let peer = Addr::Ip("127.0.0.1:1".parse().unwrap());
         Connection::new((Stream::from(one), peer), 0, false, bucket, permit, now)
     }

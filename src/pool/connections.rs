@@ -1,4 +1,4 @@
-//! The ledger of connections: who came, who is here, who left and why.
+//! The connections of connections: who came, who is here, who left and why.
 //!
 //! Every accepted connection holds a [`Permit`] until it ends. Giving it back is `Drop`'s work, so
 //! that no path out of the program, a panic included, can leak a connection's place; and it wakes the
@@ -22,7 +22,7 @@ const KEPT: usize = 64;
 ///
 /// At any time, accepted = closed (all reasons together) + live.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct Connections {
     limit: AtomicUsize,
     /// Whether places are kept for urgent listeners.
     keeps_urgent: AtomicBool,
@@ -43,7 +43,7 @@ pub(crate) struct Ledger {
     pub(crate) accepting: Ending,
 }
 
-impl Ledger {
+impl Connections {
     pub(crate) fn new(limit: usize, acceptor: Waker) -> Arc<Self> {
         Arc::new(Self {
             limit: AtomicUsize::new(limit),
@@ -64,7 +64,7 @@ impl Ledger {
         self.live.fetch_add(1, Ordering::Relaxed);
         self.held[bucket.index()].fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        Permit { ledger: Arc::clone(self), bucket, reason: CloseReason::ProtocolClosed }
+        Permit { connections: Arc::clone(self), bucket, reason: CloseReason::ProtocolClosed }
     }
 
     /// How many live connections this client has.
@@ -127,10 +127,10 @@ impl Ledger {
     }
 }
 
-/// A connection's place in the [`Ledger`].
+/// A connection's place in the [`Connections`].
 #[derive(Debug)]
 pub(crate) struct Permit {
-    ledger: Arc<Ledger>,
+    connections: Arc<Connections>,
     bucket: Bucket,
     /// Why the connection ends, should it end now. Whoever closes it says so first.
     pub(crate) reason: CloseReason,
@@ -138,12 +138,12 @@ pub(crate) struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let ledger = &self.ledger;
-        ledger.closed[self.reason as usize].fetch_add(1, Ordering::Relaxed);
-        ledger.held[self.bucket.index()].fetch_sub(1, Ordering::Relaxed);
-        ledger.live.fetch_sub(1, Ordering::SeqCst);
-        ledger.note_change();
-        ledger.ending.tell();
+        let connections = &self.connections;
+        connections.closed[self.reason as usize].fetch_add(1, Ordering::Relaxed);
+        connections.held[self.bucket.index()].fetch_sub(1, Ordering::Relaxed);
+        connections.live.fetch_sub(1, Ordering::SeqCst);
+        connections.note_change();
+        connections.ending.tell();
     }
 }
 
@@ -158,41 +158,45 @@ mod tests {
 
     #[test]
     fn accepted_is_closed_plus_live_at_any_time() {
-        let ledger = Ledger::new(2, Waker::new().unwrap());
-        let first = ledger.enter(bucket());
-        let mut second = ledger.enter(bucket());
-        assert!(!ledger.has_room(false));
+        let connections = Connections::new(2, Waker::new().unwrap());
+        let first = connections.enter(bucket());
+        let mut second = connections.enter(bucket());
+        assert!(!connections.has_room(false));
         second.reason = CloseReason::IdleTimeout;
         drop(second);
-        assert_eq!((ledger.accepted(), ledger.live()), (2, 1));
-        assert_eq!(ledger.held.iter().map(|held| held.load(Ordering::Relaxed)).sum::<u32>(), 1);
-        assert_eq!(ledger.closed()[CloseReason::IdleTimeout as usize], 1);
+        assert_eq!((connections.accepted(), connections.live()), (2, 1));
+        assert_eq!(
+            connections.held.iter().map(|held| held.load(Ordering::Relaxed)).sum::<u32>(),
+            1
+        );
+        assert_eq!(connections.closed()[CloseReason::IdleTimeout as usize], 1);
         drop(first);
-        assert_eq!(ledger.closed().iter().sum::<u64>(), ledger.accepted());
+        assert_eq!(connections.closed().iter().sum::<u64>(), connections.accepted());
     }
 
     #[test]
     fn a_departure_that_is_awaited_wakes_the_acceptor_once() {
-        let ledger = Ledger::new(2, Waker::new().unwrap());
-        let (first, second) = (ledger.enter(bucket()), ledger.enter(bucket()));
-        ledger.await_change();
+        let connections = Connections::new(2, Waker::new().unwrap());
+        let (first, second) = (connections.enter(bucket()), connections.enter(bucket()));
+        connections.await_change();
         drop(first);
-        assert!(ledger.acceptor.clear());
+        assert!(connections.acceptor.clear());
         drop(second);
-        assert!(!ledger.acceptor.clear());
+        assert!(!connections.acceptor.clear());
     }
 
     #[test]
     fn places_are_kept_for_urgent_listeners_if_there_are_any() {
         for (limit, kept) in [(1, 0), (2, 1), (50, 1), (640, 10), (8192, 64)] {
-            let ledger = Ledger::new(limit, Waker::new().unwrap());
-            let mut permits: Vec<_> = (0..limit - kept).map(|_| ledger.enter(bucket())).collect();
-            assert_eq!(ledger.has_room(false), kept > 0, "{limit}: without urgent listeners");
-            ledger.keep_urgent();
-            assert!(!ledger.has_room(false), "{limit}");
-            assert_eq!(ledger.has_room(true), kept > 0, "{limit}");
-            permits.extend((0..kept).map(|_| ledger.enter(bucket())));
-            assert!(!ledger.has_room(true), "{limit}");
+            let connections = Connections::new(limit, Waker::new().unwrap());
+            let mut permits: Vec<_> =
+                (0..limit - kept).map(|_| connections.enter(bucket())).collect();
+            assert_eq!(connections.has_room(false), kept > 0, "{limit}: without urgent listeners");
+            connections.keep_urgent();
+            assert!(!connections.has_room(false), "{limit}");
+            assert_eq!(connections.has_room(true), kept > 0, "{limit}");
+            permits.extend((0..kept).map(|_| connections.enter(bucket())));
+            assert!(!connections.has_room(true), "{limit}");
         }
     }
 }

@@ -201,14 +201,14 @@ impl Eviction {
         for_client: Option<Bucket>,
         now: Instant,
     ) -> Evicted {
-        let demand = for_client.map_or(0, |bucket| shared.ledger.held(bucket) + 1);
+        let demand = for_client.map_or(0, |bucket| shared.connections.held(bucket) + 1);
         let mut looked_again = false;
         for _ in 0..TRIES {
             if !self.has_candidate(shared, now) {
                 return Evicted::Nothing;
             }
             let Some(candidate) = self.planned.pop() else { return Evicted::Nothing };
-            let held = shared.ledger.held(candidate.bucket);
+            let held = shared.connections.held(candidate.bucket);
             let own = for_client == Some(candidate.bucket);
             // Of clients that hold about the same, one may have a little more than the others.
             let fair = own || demand <= held + held / 8 + 1;
@@ -224,7 +224,7 @@ impl Eviction {
                 continue;
             }
             let modest = demand.max(held) <= MODEST && for_client.is_some();
-            if modest && candidate.is_active(now) && shared.ledger.may_overdraw() {
+            if modest && candidate.is_active(now) && shared.connections.may_overdraw() {
                 // Nobody is to blame but those who are in service at this moment.
                 self.planned.push(candidate);
                 return Evicted::Nothing;
@@ -266,7 +266,7 @@ impl Eviction {
             self.cursor = next;
         }
         let count = found.len().div_ceil(PLANNED);
-        self.planned = plan(found, count, now, |bucket| shared.ledger.held(bucket));
+        self.planned = plan(found, count, now, |bucket| shared.connections.held(bucket));
         self.planned.reverse();
         self.planned_at = Some(now);
     }

@@ -55,7 +55,7 @@ pub use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 
 use crate::close::CloseReason;
 use crate::config::{Config, Pool};
-use crate::pool::connections::Ledger;
+use crate::pool::connections::Connections;
 use crate::pool::datagram::lend::LentSockets;
 use crate::pool::datagram::socket::{Datagrams, QueuedDatagram};
 use crate::pool::leader::Dispatch;
@@ -90,7 +90,7 @@ pub(crate) struct Shared {
     /// mixture.
     pub(crate) config: ArcSwap<Config>,
     pub(crate) protocols: Vec<Arc<dyn Protocol>>,
-    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) queue: Queue,
     pub(crate) parking: Parking,
     pub(crate) dispatch: Dispatch,
@@ -127,7 +127,7 @@ impl Shared {
         let controller = Controller::new(&config.overload, pool.workers, capacity, epoch);
         let controller = controller.with_cores(cores);
         Ok(Arc::new(Self {
-            ledger: Ledger::new(limits.connections, Waker::new()?),
+            connections: Connections::new(limits.connections, Waker::new()?),
             queue: Queue::new(capacity, controller),
             parking: Parking::new(most_connections(limits.connections), epoch)?,
             dispatch: Dispatch::new(pool.workers),
@@ -210,7 +210,7 @@ impl Shared {
         self.datagrams.leave(datagram.bytes.len());
         self.datagrams.keep(datagram);
         self.datagrams.refuse(refusal);
-        self.ledger.ending.tell();
+        self.connections.ending.tell();
     }
 
     /// Sees to it that somebody will take what was put into the queue.
@@ -265,7 +265,7 @@ impl Shared {
 
     /// A connection was parked. `sooner`: its deadline is the first of all.
     pub(crate) fn note_parked(&self, sooner: bool) {
-        self.ledger.note_change();
+        self.connections.note_change();
         if sooner {
             self.reschedule();
         }
@@ -333,9 +333,9 @@ impl Shared {
         self.pending.set_limit(config.limits.pending_total);
         self.input.set_limit(config.limits.input_total);
         self.client_waits.set_most(config.limits.waiting_workers);
-        self.ledger.set_limit(config.limits.connections);
+        self.connections.set_limit(config.limits.connections);
         self.config.store(Arc::new(config));
-        self.ledger.acceptor.wake();
+        self.connections.acceptor.wake();
         Ok(())
     }
 
@@ -351,11 +351,11 @@ impl Shared {
     pub(crate) fn stop(&self) {
         self.stage.store(STOPPED, Ordering::SeqCst);
         self.wake_everybody();
-        self.ledger.ending.tell();
+        self.connections.ending.tell();
     }
 
     fn wake_everybody(&self) {
-        self.ledger.acceptor.wake();
+        self.connections.acceptor.wake();
         self.dispatch.wake_all();
         self.parking.nudge();
     }
@@ -465,7 +465,7 @@ fn leave_to_workers(shared: &Arc<Shared>, connection: Box<Connection>, now: Inst
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
-            .field("ledger", &self.ledger)
+            .field("connections", &self.connections)
             .field("queued", &self.queue.len())
             .finish_non_exhaustive()
     }

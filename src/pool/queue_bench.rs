@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::queue::{Queue, Work};
 use crate::config::Config;
 use crate::net::{Addr, Stream};
-use crate::pool::connections::Ledger;
+use crate::pool::connections::Connections;
 use crate::pool::overload::controller::Controller;
 use crate::pool::overload::fairness::ClientKey;
 use crate::sync::Waker;
@@ -30,7 +30,7 @@ impl WorkQueue {
         let (config, now) = (Config::default(), Instant::now());
         let controller = Controller::new(&config.overload, config.pool.workers, capacity, now);
         let bucket = controller.bucket(ClientKey::None);
-        let permit = Ledger::new(1, Waker::new().expect("an eventfd")).enter(bucket);
+        let permit = Connections::new(1, Waker::new().expect("an eventfd")).enter(bucket);
         let (end, _) = UnixStream::pair().expect("a socket pair");
         let stream = Stream::from(OwnedFd::from(end));
         let connection = Connection::new((stream, Addr::Unnamed), 0, false, bucket, permit, now);

@@ -208,8 +208,8 @@ impl Drop for End {
             self.shared.cut_off();
         }
         self.ended.store(true, Ordering::SeqCst);
-        self.shared.ledger.accepting.tell();
-        self.shared.ledger.ending.tell();
+        self.shared.connections.accepting.tell();
+        self.shared.connections.ending.tell();
     }
 }
 
@@ -299,7 +299,7 @@ impl Handle {
     pub fn acceptor_rounds(&self) -> u64 {
         let shared = &self.0.shared;
         let rounds = shared.counters.accept.rounds.load(Ordering::SeqCst);
-        shared.ledger.acceptor.wake();
+        shared.connections.acceptor.wake();
         rounds
     }
 
@@ -351,7 +351,7 @@ impl Handle {
     pub fn wait(&self) -> DrainReport {
         // A condition of its own: the end of a connection, of which there are thousands a second, must
         // not wake this thread.
-        self.0.shared.ledger.accepting.wait(None, || !self.0.is_accepting());
+        self.0.shared.connections.accepting.wait(None, || !self.0.is_accepting());
         self.drain(self.0.shared.config.load().timeouts.drain)
     }
 }
@@ -359,7 +359,7 @@ impl Handle {
 impl Inner {
     /// Connections that are open, and datagrams that wait for their handler.
     fn unfinished(&self) -> u64 {
-        self.shared.ledger.live() as u64 + self.shared.datagrams.waiting()
+        self.shared.connections.live() as u64 + self.shared.datagrams.waiting()
     }
 
     fn is_accepting(&self) -> bool {
@@ -371,8 +371,8 @@ impl Inner {
     /// clock does not reach.
     fn await_last(&self, deadline: Option<Instant>) {
         let shared = &self.shared;
-        shared.ledger.ending.wait(deadline, || {
-            let idle = shared.ledger.live() == 0 && shared.datagrams.waiting() == 0;
+        shared.connections.ending.wait(deadline, || {
+            let idle = shared.connections.live() == 0 && shared.datagrams.waiting() == 0;
             shared.is_stopped() || (idle && !self.is_accepting())
         });
     }
@@ -380,7 +380,10 @@ impl Inner {
     /// Joins the threads that end before the deadline.
     fn join(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *lock(&self.threads));
-        self.shared.ledger.ending.wait(Some(deadline), || threads.iter().all(Running::has_ended));
+        self.shared
+            .connections
+            .ending
+            .wait(Some(deadline), || threads.iter().all(Running::has_ended));
         let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(Running::has_ended);
         for Running { thread, .. } in ended {
             let name = thread.thread().name().unwrap_or_default().to_owned();

@@ -353,9 +353,9 @@ fn a_drain_takes_lent_sockets_back_for_good() {
     });
 }
 
-/// `pool::ledger::Ledger` with one reason to close, and its `pool::ending::Ending`.
+/// `pool::connections::Connections` with one reason to close, and its `pool::ending::Ending`.
 #[derive(Default)]
-struct Ledger {
+struct Connections {
     live: AtomicUsize,
     accepted: AtomicU64,
     closed: AtomicU64,
@@ -366,8 +366,8 @@ struct Ledger {
     changed: Condvar,
 }
 
-impl Ledger {
-    /// `Ledger::enter`.
+impl Connections {
+    /// `Connections::enter`.
     fn enter(&self) {
         self.live.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -409,38 +409,38 @@ impl Ledger {
         }
     }
 
-    fn leaving(ledger: &Arc<Self>) -> thread::JoinHandle<()> {
-        let ledger = Arc::clone(ledger);
-        thread::spawn(move || ledger.leave())
+    fn leaving(connections: &Arc<Self>) -> thread::JoinHandle<()> {
+        let connections = Arc::clone(connections);
+        thread::spawn(move || connections.leave())
     }
 }
 
 #[test]
 fn a_connection_that_ends_gives_its_place_to_the_acceptor() {
     model(|| {
-        let ledger = Arc::new(Ledger::default());
-        ledger.enter();
-        ledger.enter();
-        let ends = [Ledger::leaving(&ledger), Ledger::leaving(&ledger)];
-        ledger.await_place(1);
-        ledger.enter();
+        let connections = Arc::new(Connections::default());
+        connections.enter();
+        connections.enter();
+        let ends = [Connections::leaving(&connections), Connections::leaving(&connections)];
+        connections.await_place(1);
+        connections.enter();
         ends.into_iter().for_each(|end| end.join().unwrap());
-        assert_eq!(ledger.live.load(Ordering::SeqCst), 1);
-        assert_eq!(ledger.accepted.load(Ordering::Relaxed), 3);
-        assert_eq!(ledger.closed.load(Ordering::Relaxed), 2);
+        assert_eq!(connections.live.load(Ordering::SeqCst), 1);
+        assert_eq!(connections.accepted.load(Ordering::Relaxed), 3);
+        assert_eq!(connections.closed.load(Ordering::Relaxed), 2);
     });
 }
 
 #[test]
 fn the_last_connection_ends_the_wait_for_it() {
     model(|| {
-        let ledger = Arc::new(Ledger::default());
-        ledger.enter();
-        ledger.enter();
-        let ends = [Ledger::leaving(&ledger), Ledger::leaving(&ledger)];
-        ledger.await_last();
+        let connections = Arc::new(Connections::default());
+        connections.enter();
+        connections.enter();
+        let ends = [Connections::leaving(&connections), Connections::leaving(&connections)];
+        connections.await_last();
         ends.into_iter().for_each(|end| end.join().unwrap());
-        assert_eq!(ledger.accepted.load(Ordering::Relaxed), ledger.closed.load(Ordering::Relaxed));
+        assert_eq!(connections.accepted.load(Ordering::Relaxed), connections.closed.load(Ordering::Relaxed));
     });
 }
 

@@ -59,7 +59,7 @@ impl Shared {
         if std::mem::take(&mut *lent) {
             self.datagrams.each_socket(|socket| self.parking.unwatch(socket));
             self.lent_sockets.hint.store(false, Ordering::SeqCst);
-            self.ledger.acceptor.wake();
+            self.connections.acceptor.wake();
         }
     }
 

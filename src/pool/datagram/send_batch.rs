@@ -138,7 +138,7 @@ impl Shared {
     pub(crate) fn settled(&self, counter: &std::sync::atomic::AtomicU64, count: u64) {
         if count > 0 {
             counter.fetch_add(count, Ordering::SeqCst);
-            self.ledger.ending.tell();
+            self.connections.ending.tell();
         }
     }
 }

@@ -199,9 +199,9 @@ impl Stats {
         let workers = shared.pool.workers;
         let (wait, service) = (counters.wait.snapshot(), counters.service.snapshot());
         Self {
-            accepted: shared.ledger.accepted(),
-            live: shared.ledger.live(),
-            closed: shared.ledger.closed(),
+            accepted: shared.connections.accepted(),
+            live: shared.connections.live(),
+            closed: shared.connections.closed(),
             parked: shared.parking.count(),
             queued: shared.queue.len(),
             queue_capacity: shared.config.load().pool.queue_capacity(),
