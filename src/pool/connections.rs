@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use crate::close::CloseReason;
 use crate::pool::overload::fairness::{BUCKETS, Bucket};
-use crate::sync::Ending;
+use crate::sync::Completion;
 use crate::sync::Waker;
 
 /// Of the places one in so many, and at the most so many, are kept for urgent listeners.
@@ -38,9 +38,9 @@ pub(crate) struct Connections {
     pub(crate) acceptor: Waker,
     /// Where the thread that stops the server waits for connections, datagrams and threads to end.
     /// While the server runs nobody does, so that a connection's end wakes nobody.
-    pub(crate) ending: Ending,
+    pub(crate) completion: Completion,
     /// Where [`Handle::wait`](crate::Handle::wait) waits for the acceptor to end.
-    pub(crate) accepting: Ending,
+    pub(crate) accepting: Completion,
 }
 
 impl Connections {
@@ -54,8 +54,8 @@ impl Connections {
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
             awaited: AtomicBool::new(false),
             acceptor,
-            ending: Ending::default(),
-            accepting: Ending::default(),
+            completion: Completion::default(),
+            accepting: Completion::default(),
         })
     }
 
@@ -143,7 +143,7 @@ impl Drop for Permit {
         connections.held[self.bucket.index()].fetch_sub(1, Ordering::Relaxed);
         connections.live.fetch_sub(1, Ordering::SeqCst);
         connections.note_change();
-        connections.ending.tell();
+        connections.completion.notify();
     }
 }
 

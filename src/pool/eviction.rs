@@ -55,7 +55,7 @@ pub(crate) enum Rank {
     /// It has never said anything.
     Silent,
     /// Its last response was sent, and the client's end is waited for.
-    Ending,
+    Completion,
     /// A part of a request's head has come.
     HalfHead,
     /// A body or a response is on its way.
@@ -68,7 +68,7 @@ impl Rank {
             Phase::Idle => Self::Idle,
             Phase::Head if connection.input.is_empty() && connection.requests == 0 => Self::Silent,
             Phase::Head => Self::HalfHead,
-            Phase::Linger | Phase::Held => Self::Ending,
+            Phase::Linger | Phase::Held => Self::Completion,
             Phase::Body | Phase::Discard | Phase::Write => Self::Midway,
         }
     }
@@ -304,11 +304,11 @@ mod tests {
         assert_eq!(indices, expected, "{table:?}");
     }
 
-    use Rank::{Ending, HalfHead, Idle, Midway, Silent};
+    use Rank::{Completion, HalfHead, Idle, Midway, Silent};
 
     #[test]
     fn the_client_that_holds_most_gives_up_first_whatever_its_connections_wait_for() {
-        for rank in [Idle, Silent, Ending, HalfHead, Midway] {
+        for rank in [Idle, Silent, Completion, HalfHead, Midway] {
             assert_plan(&[(1, Idle, 50), (2, rank, 2), (2, rank, 3), (2, rank, 4)], &[3, 2]);
         }
     }

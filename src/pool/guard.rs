@@ -120,7 +120,7 @@ pub(crate) fn persist<T>(
             pause = PAUSE.0;
         }
         log::error!("{name} panicked, and goes on in {pause:?}");
-        shared.connections.ending.wait(Some(Instant::now() + pause), || shared.is_stopped());
+        shared.connections.completion.wait(Some(Instant::now() + pause), || shared.is_stopped());
         if shared.is_stopped() {
             return;
         }

@@ -210,7 +210,7 @@ impl Shared {
         self.datagrams.leave(datagram.bytes.len());
         self.datagrams.keep(datagram);
         self.datagrams.refuse(refusal);
-        self.connections.ending.tell();
+        self.connections.completion.notify();
     }
 
     /// Sees to it that somebody will take what was put into the queue.
@@ -351,7 +351,7 @@ impl Shared {
     pub(crate) fn stop(&self) {
         self.stage.store(STOPPED, Ordering::SeqCst);
         self.wake_everybody();
-        self.connections.ending.tell();
+        self.connections.completion.notify();
     }
 
     fn wake_everybody(&self) {

@@ -208,8 +208,8 @@ impl Drop for End {
             self.shared.cut_off();
         }
         self.ended.store(true, Ordering::SeqCst);
-        self.shared.connections.accepting.tell();
-        self.shared.connections.ending.tell();
+        self.shared.connections.accepting.notify();
+        self.shared.connections.completion.notify();
     }
 }
 
@@ -371,7 +371,7 @@ impl Inner {
     /// clock does not reach.
     fn await_last(&self, deadline: Option<Instant>) {
         let shared = &self.shared;
-        shared.connections.ending.wait(deadline, || {
+        shared.connections.completion.wait(deadline, || {
             let idle = shared.connections.live() == 0 && shared.datagrams.waiting() == 0;
             shared.is_stopped() || (idle && !self.is_accepting())
         });
@@ -382,7 +382,7 @@ impl Inner {
         let threads = std::mem::take(&mut *lock(&self.threads));
         self.shared
             .connections
-            .ending
+            .completion
             .wait(Some(deadline), || threads.iter().all(Running::has_ended));
         let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(Running::has_ended);
         for Running { thread, .. } in ended {

@@ -1,4 +1,4 @@
-//! [`Ending`]: where a thread waits for others to end: for the acceptor, or for what is left at a stop.
+//! [`Completion`]: where a thread waits for others to end: for the acceptor, or for what is left at a stop.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -12,16 +12,16 @@ use crate::sync::lock;
 /// waits announces it before looking, and who tells has changed what is looked at before it looks for
 /// the announcement; both sequentially consistent.
 #[derive(Debug, Default)]
-pub(crate) struct Ending {
+pub(crate) struct Completion {
     /// How many threads wait.
     waiting: AtomicUsize,
     guard: Mutex<()>,
     changed: Condvar,
 }
 
-impl Ending {
+impl Completion {
     /// Something has ended.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn notify(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             // Whoever waits is either before its look or already waits.
             let _guard = lock(&self.guard);
@@ -75,27 +75,27 @@ mod tests {
 
     #[test]
     fn who_waits_is_told_of_the_last_one() {
-        let ending = Ending::default();
+        let completion = Completion::default();
         let left = AtomicU32::new(10_000);
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     for _ in 0..5_000 {
                         left.fetch_sub(1, Ordering::SeqCst);
-                        ending.tell();
+                        completion.notify();
                     }
                 });
             }
-            assert!(ending.wait(None, || left.load(Ordering::SeqCst) == 0));
+            assert!(completion.wait(None, || left.load(Ordering::SeqCst) == 0));
         });
     }
 
     #[test]
     fn waiting_ends_with_the_deadline() {
         let deadline = Instant::now() + Duration::from_millis(5);
-        let ending = Ending::default();
-        assert!(!ending.wait(Some(deadline), || false));
+        let completion = Completion::default();
+        assert!(!completion.wait(Some(deadline), || false));
         assert!(Instant::now() >= deadline);
-        assert_eq!(ending.waiting.load(Ordering::SeqCst), 0, "telling is one load again");
+        assert_eq!(completion.waiting.load(Ordering::SeqCst), 0, "telling is one load again");
     }
 }

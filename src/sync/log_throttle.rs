@@ -1,4 +1,4 @@
-//! [`Hush`]: a line in the log for the first of many troubles, and a count for the others.
+//! [`LogThrottle`]: a line in the log for the first of many troubles, and a count for the others.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -6,38 +6,40 @@ use std::time::{Duration, Instant};
 use crate::sync::lock;
 
 /// For how long after a line the like of it is only counted.
-const QUIET: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(10);
 
-/// Says what may happen many thousand times a second no more than once in [`QUIET`].
+/// Says what may happen many thousand times a second no more than once in [`PERIOD`].
 #[derive(Debug, Default)]
-pub(crate) struct Hush(Mutex<State>);
+pub(crate) struct LogThrottle(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     until: Option<Instant>,
-    unsaid: u64,
+    suppressed: u64,
 }
 
-impl Hush {
+impl LogThrottle {
     /// `Some` if it is to be said now, with how many were not said since the last one; otherwise it is
     /// counted.
-    pub(crate) fn ask(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = lock(&self.0);
         if state.until.is_some_and(|until| now < until) {
-            state.unsaid += 1;
+            state.suppressed += 1;
             return None;
         }
-        state.until = Some(now + QUIET);
-        Some(std::mem::take(&mut state.unsaid))
+        state.until = Some(now + PERIOD);
+        Some(std::mem::take(&mut state.suppressed))
     }
 
     /// Logs a warning, if it is time for one.
     pub(crate) fn warn(&self, now: Instant, text: impl FnOnce() -> String) {
-        if let Some(unsaid) = self.ask(now) {
+        if let Some(suppressed) = self.admit(now) {
             let text = text();
-            match unsaid {
+            match suppressed {
                 0 => log::warn!("{text}"),
-                _ => log::warn!("{text} (and {unsaid} others like it since the last such line)"),
+                _ => {
+                    log::warn!("{text} (and {suppressed} others like it since the last such line)")
+                }
             }
         }
     }
@@ -49,14 +51,14 @@ mod tests {
 
     #[test]
     fn the_first_is_said_and_the_others_are_counted_for_a_while() {
-        let hush = Hush::default();
+        let throttle = LogThrottle::default();
         let start = Instant::now();
-        assert_eq!(hush.ask(start), Some(0));
+        assert_eq!(throttle.admit(start), Some(0));
         for _ in 0..5 {
-            assert_eq!(hush.ask(start + QUIET / 2), None);
+            assert_eq!(throttle.admit(start + PERIOD / 2), None);
         }
-        assert_eq!(hush.ask(start + QUIET), Some(5));
-        assert_eq!(hush.ask(start + QUIET), None);
-        assert_eq!(hush.ask(start + 3 * QUIET), Some(1));
+        assert_eq!(throttle.admit(start + PERIOD), Some(5));
+        assert_eq!(throttle.admit(start + PERIOD), None);
+        assert_eq!(throttle.admit(start + 3 * PERIOD), Some(1));
     }
 }

@@ -7,8 +7,8 @@ mod waker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) use completion::Ending;
-pub(crate) use log_throttle::Hush;
+pub(crate) use completion::Completion;
+pub(crate) use log_throttle::LogThrottle;
 pub(crate) use waker::Waker;
 
 /// Nothing that runs under these locks panics half-way, so that a poisoned one is still sound.

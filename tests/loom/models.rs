@@ -353,7 +353,7 @@ fn a_drain_takes_lent_sockets_back_for_good() {
     });
 }
 
-/// `pool::connections::Connections` with one reason to close, and its `pool::ending::Ending`.
+/// `pool::connections::Connections` with one reason to close, and its `pool::ending::Completion`.
 #[derive(Default)]
 struct Connections {
     live: AtomicUsize,
@@ -373,7 +373,7 @@ impl Connections {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// `Permit::drop`, `Ending::tell`.
+    /// `Permit::drop`, `Completion::tell`.
     fn leave(&self) {
         self.closed.fetch_add(1, Ordering::Relaxed);
         self.live.fetch_sub(1, Ordering::SeqCst);
@@ -399,7 +399,7 @@ impl Connections {
         }
     }
 
-    /// `Ending::wait`.
+    /// `Completion::wait`.
     fn await_last(&self) {
         self.ending_awaited.store(true, Ordering::SeqCst);
         ordered();

@@ -18,7 +18,7 @@ use super::root::{Opened, Root};
 use super::rules::Rules;
 use super::types::Types;
 use crate::error::{Error, ErrorKind};
-use crate::sync::Hush;
+use crate::sync::LogThrottle;
 
 /// The highest setting for the size of files that are kept in memory.
 const SMALL_MAX: usize = 64 << 10;
@@ -189,8 +189,8 @@ impl Shelf {
 
 /// Logs what every request may meet, a line at a time.
 fn say(level: Level, text: impl FnOnce() -> String) {
-    static HUSH: LazyLock<Hush> = LazyLock::new(Hush::default);
-    if let Some(unsaid) = HUSH.ask(Instant::now()) {
+    static HUSH: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
+    if let Some(unsaid) = HUSH.admit(Instant::now()) {
         match unsaid {
             0 => log::log!(level, "{}", text()),
             _ => log::log!(level, "{} (and {unsaid} others since the last such line)", text()),

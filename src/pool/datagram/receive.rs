@@ -110,7 +110,7 @@ impl Receiver {
     fn judge(&mut self, index: usize, errno: Errno) -> bool {
         let now = Instant::now();
         let socket = &self.sockets[index];
-        socket.troubles.warn(now, || {
+        socket.throttle.warn(now, || {
             format!("{}: recvfrom: {}", socket.endpoint_text(), io::Error::from(errno))
         });
         // A connected socket is told so of a peer that has gone.
@@ -140,7 +140,7 @@ impl Receiver {
         }
         let now = Instant::now();
         if received.is_truncated() {
-            socket.troubles.warn(now, || {
+            socket.throttle.warn(now, || {
                 let (socket, full) = (socket.endpoint_text(), received.full);
                 format!(
                     "{socket}: a datagram of {full} bytes is dropped: limits.datagram is shorter"

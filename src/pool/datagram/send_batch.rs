@@ -69,7 +69,7 @@ impl SendBatch {
                 self.since.get_or_insert(now);
             }
             (Ok(Some(_)), _) => {
-                socket.troubles.warn(end, || {
+                socket.throttle.warn(end, || {
                     let socket = socket.endpoint_text();
                     format!("{socket}: a client has no name, and cannot be answered")
                 });
@@ -124,7 +124,7 @@ impl SendBatch {
 
 /// Says why an answer could not be sent: one line in a while, however many there are.
 fn report(socket: &DatagramSocket, (to, answer): (&SocketAddrAny, &[u8]), errno: Errno) {
-    socket.troubles.warn(Instant::now(), || {
+    socket.throttle.warn(Instant::now(), || {
         let error = std::io::Error::from(errno);
         let (socket, to) = (socket.endpoint_text(), Addr::from(to.clone()).canonical());
         let length = answer.len();
@@ -138,7 +138,7 @@ impl Shared {
     pub(crate) fn settled(&self, counter: &std::sync::atomic::AtomicU64, count: u64) {
         if count > 0 {
             counter.fetch_add(count, Ordering::SeqCst);
-            self.connections.ending.tell();
+            self.connections.completion.notify();
         }
     }
 }

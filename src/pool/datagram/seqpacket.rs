@@ -11,7 +11,7 @@ use crate::pool::output::Sent;
 use crate::pool::{
     Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment, TurnContext,
 };
-use crate::sync::Hush;
+use crate::sync::LogThrottle;
 
 /// Records served in one turn before others have theirs.
 const RECORDS: usize = 64;
@@ -22,25 +22,25 @@ const RECORDS: usize = 64;
 /// record is read when that is sent.
 pub(crate) struct Packets {
     handler: Arc<dyn DatagramHandler>,
-    troubles: Arc<Hush>,
+    throttle: Arc<LogThrottle>,
 }
 
 impl Packets {
     pub(crate) fn new(handler: Arc<dyn DatagramHandler>) -> Self {
-        Self { handler, troubles: Arc::default() }
+        Self { handler, throttle: Arc::default() }
     }
 }
 
 impl Protocol for Packets {
     fn worker(&self) -> Box<dyn ProtocolWorker> {
-        let (handler, troubles) = (Arc::clone(&self.handler), Arc::clone(&self.troubles));
-        Box::new(SeqpacketWorker { handler, troubles, record: Vec::new() })
+        let (handler, throttle) = (Arc::clone(&self.handler), Arc::clone(&self.throttle));
+        Box::new(SeqpacketWorker { handler, throttle, record: Vec::new() })
     }
 }
 
 struct SeqpacketWorker {
     handler: Arc<dyn DatagramHandler>,
-    troubles: Arc<Hush>,
+    throttle: Arc<LogThrottle>,
     /// Room for one record.
     record: Vec<u8>,
 }
@@ -65,7 +65,7 @@ impl ProtocolWorker for SeqpacketWorker {
                 Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             };
             if received.is_truncated() {
-                self.troubles.warn(turn.now, || {
+                self.throttle.warn(turn.now, || {
                     let (full, most) = (received.full, received.len);
                     format!(
                         "a record of {full} bytes is longer than limits.datagram ({most}): its \
@@ -112,7 +112,7 @@ impl SeqpacketWorker {
         if !too_long {
             return Outcome::Close(connection, CloseReason::ClientGone);
         }
-        self.troubles.warn(turn.now, || {
+        self.throttle.warn(turn.now, || {
             "an answer is longer than a record can be (net.core.wmem_default): its connection is \
              closed"
                 .to_owned()

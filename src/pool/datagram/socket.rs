@@ -19,7 +19,7 @@ use crate::net::udp_batch::{self, Segments};
 use crate::net::{Addr, Datagram, Ipv4Header, Raw, Received};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
-use crate::sync::Hush;
+use crate::sync::LogThrottle;
 use crate::sync::lock;
 
 /// Answers datagrams, or the records of a `unixpacket:` connection. It is called on a worker thread
@@ -74,7 +74,7 @@ pub(crate) struct DatagramSocket {
     pub(crate) urgent: bool,
     pub(crate) segments: Segments,
     /// Of the first failure of each kind within a while, a line in the log.
-    pub(crate) troubles: Hush,
+    pub(crate) throttle: LogThrottle,
 }
 
 /// What a server receives datagrams from.
@@ -99,7 +99,7 @@ impl DatagramSocket {
             SocketKind::Raw(_) => false,
         };
         let segments = Segments::new(is_udp);
-        Self { socket, own, handler, urgent, segments, troubles: Hush::default() }
+        Self { socket, own, handler, urgent, segments, throttle: LogThrottle::default() }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {
