@@ -371,7 +371,7 @@ impl Acceptor {
             }
         }
         self.refuses |= refused > pushed as u32;
-        shared.call_for(pushed);
+        shared.wake_workers(pushed);
         if let Some((time, before)) = time
             && refused > 0
         {

@@ -239,7 +239,7 @@ impl Eviction {
                 // Its request has just come, and no worker has looked yet.
                 let protocol = &mut protocols[connection.protocol as usize];
                 if shared.bring(Work::of(connection), now, protocol.as_mut()) {
-                    shared.call();
+                    shared.wake_worker();
                 }
                 continue;
             }

@@ -36,7 +36,7 @@ const SHIFT: u32 = 6;
 /// All requests are slow.
 const ALL: u32 = 1 << 16;
 /// From this share on, workers are woken eagerly.
-const EAGER: u32 = ALL / 8;
+const SLOW_SHARE: u32 = ALL / 8;
 
 /// How many quick requests at once are worth waking another worker for.
 pub(crate) const WORTH: usize = 4;
@@ -50,7 +50,7 @@ const MONITOR: u8 = 2;
 
 /// Where the workers and the monitor wait.
 #[derive(Debug)]
-pub(crate) struct Dispatch {
+pub(crate) struct Leader {
     cores: usize,
     workers: usize,
     lead: AtomicU8,
@@ -71,7 +71,7 @@ pub(crate) struct Dispatch {
 
 /// The lead, which is put down when this is dropped, also by a panic.
 #[derive(Debug)]
-pub(crate) struct Lead<'a>(pub(crate) &'a Dispatch);
+pub(crate) struct Lead<'a>(pub(crate) &'a Leader);
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
@@ -95,7 +95,7 @@ impl Sleeper {
     }
 }
 
-impl Dispatch {
+impl Leader {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             cores: num_cpus::get().max(1),
@@ -114,17 +114,17 @@ impl Dispatch {
     }
 
     /// The calling thread is this worker.
-    pub(crate) fn enrol_worker(&self, worker: usize) {
+    pub(crate) fn register_worker(&self, worker: usize) {
         let _ = self.sleepers[worker].thread.set(std::thread::current());
     }
 
     /// The calling thread is the monitor.
-    pub(crate) fn enrol_monitor(&self) {
+    pub(crate) fn register_monitor(&self) {
         let _ = self.monitor.thread.set(std::thread::current());
     }
 
     /// The calling thread takes urgent work only.
-    pub(crate) fn enrol_urgent(&self) {
+    pub(crate) fn register_urgent(&self) {
         let _ = self.urgent.thread.set(std::thread::current());
     }
 
@@ -164,12 +164,12 @@ impl Dispatch {
     }
 
     /// Whether handlers are so slow of late that each piece of work is worth waking a worker for.
-    pub(crate) fn is_eager(&self) -> bool {
-        self.slow.load(Ordering::Relaxed) > EAGER
+    pub(crate) fn handlers_are_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed) > SLOW_SHARE
     }
 
     /// Whether none of the last hundred or so requests was slow.
-    pub(crate) fn is_brisk(&self) -> bool {
+    pub(crate) fn handlers_are_fast(&self) -> bool {
         self.slow.load(Ordering::Relaxed) < ALL / 256
     }
 
@@ -192,7 +192,7 @@ impl Dispatch {
     pub(crate) fn resign(&self) {
         self.looks.fetch_add(1, Ordering::Relaxed);
         self.lead.store(NOBODY, Ordering::SeqCst);
-        self.rouse_monitor();
+        self.wake_monitor();
     }
 
     pub(crate) fn is_led(&self) -> bool {
@@ -262,30 +262,30 @@ impl Dispatch {
     }
 
     /// Work was put into the queue by somebody who will not serve it. `true`: whoever leads has to be
-    /// nudged. A worker that leads, as nobody else could be woken; the monitor, as it waits with
+    /// woken. A worker that leads, as nobody else could be woken; the monitor, as it waits with
     /// nothing in the queue to look after.
     #[must_use]
-    pub(crate) fn call(&self) -> bool {
+    pub(crate) fn wake_worker(&self) -> bool {
         fence(Ordering::SeqCst);
-        let wanted = self.is_eager() || self.awake() < self.cores;
+        let wanted = self.handlers_are_slow() || self.awake() < self.cores;
         if wanted && !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER {
             return true;
         }
-        self.rouse_monitor();
+        self.wake_monitor();
         self.monitor_leads()
     }
 
     /// Wakes somebody for work that nobody has taken for a while. `true`: only the leader is left,
-    /// who has to be nudged.
+    /// who has to be woken.
     #[must_use]
-    pub(crate) fn call_again(&self) -> bool {
+    pub(crate) fn wake_again(&self) -> bool {
         !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER
     }
 
     /// The leader has found `count` connections, keeps the first and has put the others into the
     /// queue: wakes whom that calls for.
     pub(crate) fn share(&self, count: usize) {
-        if self.is_eager() {
+        if self.handlers_are_slow() {
             // One for each of the others, and one to lead.
             for _ in 0..count {
                 if !self.wake_one() {
@@ -311,7 +311,7 @@ impl Dispatch {
     }
 
     /// Wakes the monitor if it sleeps.
-    pub(crate) fn rouse_monitor(&self) {
+    pub(crate) fn wake_monitor(&self) {
         if self.monitor_asleep.load(Ordering::SeqCst)
             && self.monitor_asleep.swap(false, Ordering::SeqCst)
         {
@@ -324,9 +324,9 @@ impl Dispatch {
         self.lead.load(Ordering::SeqCst) == MONITOR
     }
 
-    /// The monitor sleeps until roused, or for `until_due`, unless `look_again` finds a reason not to.
+    /// The monitor sleeps until woken, or for `until_due`, unless `look_again` finds a reason not to.
     /// Both are asked once its sleep is announced: whoever brings a nearer deadline or work afterwards
-    /// rouses it.
+    /// wakes it.
     pub(crate) fn sleep_monitor(
         &self,
         until_due: impl Fn() -> Option<Duration>,
@@ -345,7 +345,7 @@ impl Dispatch {
         self.monitor_asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Wakes everybody who sleeps, to see that the server stops. The leader has to be nudged.
+    /// Wakes everybody who sleeps, to see that the server stops. The leader has to be woken.
     pub(crate) fn wake_all(&self) {
         // Each once: those who find nothing to do lie down again at once.
         let idle = {
@@ -370,35 +370,35 @@ mod tests {
 
     #[test]
     fn the_lead_has_one_holder() {
-        let dispatch = Dispatch::new(2);
-        assert!(dispatch.try_lead());
-        assert!(!dispatch.try_lead());
-        assert!(!dispatch.try_lead_as_monitor());
-        dispatch.resign();
-        assert!(dispatch.try_lead_as_monitor());
-        assert!(dispatch.monitor_leads());
+        let leader = Leader::new(2);
+        assert!(leader.try_lead());
+        assert!(!leader.try_lead());
+        assert!(!leader.try_lead_as_monitor());
+        leader.resign();
+        assert!(leader.try_lead_as_monitor());
+        assert!(leader.monitor_leads());
     }
 
     #[test]
     fn a_deadline_that_comes_as_the_monitor_goes_to_sleep_ends_its_sleep() {
-        let dispatch = Dispatch::new(1);
-        dispatch.enrol_monitor();
+        let leader = Leader::new(1);
+        leader.register_monitor();
         // Were its wait known before it is announced, nobody would rouse it, and it would sleep for
         // ever.
         let nearer = || {
-            dispatch.rouse_monitor();
+            leader.wake_monitor();
             None
         };
-        dispatch.sleep_monitor(nearer, || false);
-        assert!(!dispatch.monitor_asleep.load(Ordering::SeqCst));
+        leader.sleep_monitor(nearer, || false);
+        assert!(!leader.monitor_asleep.load(Ordering::SeqCst));
     }
 
     #[test]
     fn a_follower_that_finds_work_does_not_lie_down() {
-        let dispatch = Dispatch::new(1);
-        dispatch.enrol_worker(0);
-        dispatch.sleep(0, || true);
-        assert_eq!(dispatch.idle(), 0);
+        let leader = Leader::new(1);
+        leader.register_worker(0);
+        leader.sleep(0, || true);
+        assert_eq!(leader.idle(), 0);
     }
 
     #[test]
@@ -406,26 +406,26 @@ mod tests {
         // One worker takes what another thread brings, piece by piece, and sleeps in between. A lost
         // wake-up would hang the test.
         const PIECES: u64 = 20_000;
-        let dispatch = Arc::new(Dispatch::new(1));
+        let leader = Arc::new(Leader::new(1));
         let work = Arc::new(AtomicU64::new(0));
         let worker = std::thread::spawn({
-            let (dispatch, work) = (Arc::clone(&dispatch), Arc::clone(&work));
+            let (leader, work) = (Arc::clone(&leader), Arc::clone(&work));
             move || {
-                dispatch.enrol_worker(0);
+                leader.register_worker(0);
                 let mut done = 0;
                 while done < PIECES {
                     let there = work.load(Ordering::SeqCst);
                     if there > done {
                         done = there;
                     } else {
-                        dispatch.sleep(0, || work.load(Ordering::SeqCst) > done);
+                        leader.sleep(0, || work.load(Ordering::SeqCst) > done);
                     }
                 }
             }
         });
         for _ in 0..PIECES {
             work.fetch_add(1, Ordering::SeqCst);
-            let _ = dispatch.call();
+            let _ = leader.wake_worker();
         }
         worker.join().unwrap();
     }

@@ -7,7 +7,7 @@
 //! acceptor ─► queue ─► worker ─► (protocol) ─► parking ─► queue …
 //!               │ overload                        │ slots, deadlines
 //!               ▼                                 ▼
-//!            refused                    dispatch: who waits on epoll
+//!            refused                    leader: who waits on epoll
 //!                                       monitor: who sees that somebody does
 //! ```
 
@@ -58,7 +58,7 @@ use crate::config::{Config, Pool};
 use crate::pool::connections::Connections;
 use crate::pool::datagram::lend::LentSockets;
 use crate::pool::datagram::socket::{Datagrams, QueuedDatagram};
-use crate::pool::leader::Dispatch;
+use crate::pool::leader::Leader;
 use crate::pool::output_memory::PendingPool;
 use crate::pool::overload::controller::Controller;
 use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
@@ -93,7 +93,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) queue: Queue,
     pub(crate) parking: Parking,
-    pub(crate) dispatch: Dispatch,
+    pub(crate) leader: Leader,
     pub(crate) counters: Counters,
     pub(crate) datagrams: Datagrams,
     pub(crate) lent_sockets: LentSockets,
@@ -130,7 +130,7 @@ impl Shared {
             connections: Connections::new(limits.connections, Waker::new()?),
             queue: Queue::new(capacity, controller),
             parking: Parking::new(most_connections(limits.connections), epoch)?,
-            dispatch: Dispatch::new(pool.workers),
+            leader: Leader::new(pool.workers),
             counters: Counters::new(pool.workers + usize::from(urgent), epoch),
             datagrams: Datagrams::default(),
             lent_sockets: LentSockets::default(),
@@ -179,7 +179,7 @@ impl Shared {
         match self.queue.push_from(work, arrived, now) {
             Ok(()) => {
                 if urgent {
-                    self.dispatch.wake_urgent();
+                    self.leader.wake_urgent();
                 }
                 return true;
             }
@@ -214,32 +214,32 @@ impl Shared {
     }
 
     /// Sees to it that somebody will take what was put into the queue.
-    pub(crate) fn call(&self) {
-        if self.dispatch.call() {
-            self.parking.nudge();
+    pub(crate) fn wake_worker(&self) {
+        if self.leader.wake_worker() {
+            self.parking.wake();
         }
     }
 
-    /// As [`call`](Self::call), for several pieces of work that were put in together: if handlers are
+    /// As [`wake_worker`](Self::wake_worker), for several pieces of work that were put in together: if handlers are
     /// slow a worker for each, else one, and that only if there is more than those awake will soon
     /// have done.
-    pub(crate) fn call_for(&self, count: usize) {
+    pub(crate) fn wake_workers(&self, count: usize) {
         if count == 0 {
             return;
         }
-        if self.dispatch.is_eager() {
-            (0..count).for_each(|_| self.call());
-        } else if self.dispatch.awake() == 0
+        if self.leader.handlers_are_slow() {
+            (0..count).for_each(|_| self.wake_worker());
+        } else if self.leader.awake() == 0
             || self.queue.len() > leader::WORTH
-            // It waits on epoll, and looks after the queue only once it has been nudged.
-            || self.dispatch.monitor_leads()
+            // It waits on epoll, and looks after the queue only once it has been woken.
+            || self.leader.monitor_leads()
         {
-            self.call();
+            self.wake_worker();
         } else {
-            self.dispatch.rouse_monitor();
-            if self.dispatch.monitor_leads() {
+            self.leader.wake_monitor();
+            if self.leader.monitor_leads() {
                 // It waits with nothing in the queue to look after.
-                self.parking.nudge();
+                self.parking.wake();
             }
         }
     }
@@ -247,18 +247,18 @@ impl Shared {
     /// The leader has put so many datagrams into the queue, and will serve them: wakes another worker
     /// if there is more to do than that costs.
     pub(crate) fn share_burst(&self, count: usize) {
-        self.dispatch.share_work(self.queue.controller.service_estimate() * count as u32);
+        self.leader.share_work(self.queue.controller.service_estimate() * count as u32);
     }
 
     /// The first deadline has come nearer: whoever waits for it has to wait shorter.
     pub(crate) fn reschedule(&self) {
-        if self.dispatch.monitor_leads() {
-            self.parking.nudge();
+        if self.leader.monitor_leads() {
+            self.parking.wake();
         } else {
-            self.dispatch.rouse_monitor();
-            if self.dispatch.monitor_leads() {
+            self.leader.wake_monitor();
+            if self.leader.monitor_leads() {
                 // It waits with nothing in the queue to look after.
-                self.parking.nudge();
+                self.parking.wake();
             }
         }
     }
@@ -356,8 +356,8 @@ impl Shared {
 
     fn wake_everybody(&self) {
         self.connections.acceptor.wake();
-        self.dispatch.wake_all();
-        self.parking.nudge();
+        self.leader.wake_all();
+        self.parking.wake();
     }
 }
 
@@ -454,7 +454,7 @@ fn settle(
 
 fn leave_to_workers(shared: &Arc<Shared>, connection: Box<Connection>, now: Instant) {
     match shared.queue.push(Work::of(connection), now) {
-        Ok(()) => shared.call(),
+        Ok(()) => shared.wake_worker(),
         Err((Work::Connection(connection) | Work::Continuation(connection), _)) => {
             shared.close(connection, CloseReason::Overloaded);
         }

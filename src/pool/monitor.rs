@@ -65,7 +65,7 @@ impl Monitor {
     /// Watches until the server has stopped.
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        shared.dispatch.enrol_monitor();
+        shared.leader.register_monitor();
         persist(&shared, &mut self, |it| it.protocols = it.shared.protocol_workers(), Self::watch);
     }
 
@@ -81,7 +81,7 @@ impl Monitor {
             } else if self.quiet >= QUIET && self.is_steady() {
                 let until_due = || self.until_due(Instant::now());
                 shared
-                    .dispatch
+                    .leader
                     .sleep_monitor(until_due, || !self.is_steady() || shared.is_draining());
                 if self.is_steady() {
                     continue;
@@ -101,7 +101,7 @@ impl Monitor {
 
     /// Whether the others need nobody to look after them: a leader waits for whatever comes.
     fn is_steady(&self) -> bool {
-        self.shared.dispatch.is_led() && !self.shared.queue.has_any()
+        self.shared.leader.is_led() && !self.shared.queue.has_any()
     }
 
     /// Closes the connections whose deadline has passed.
@@ -114,7 +114,7 @@ impl Monitor {
             if connection.phase == Phase::Write && connection.output.look_again(now) {
                 // A worker finds out whether the client has taken anything, and goes on if so.
                 shared.bring(Work::of(connection), now, protocol.as_mut());
-                shared.call();
+                shared.wake_worker();
                 return;
             }
             if connection.phase == Phase::Held {
@@ -129,8 +129,8 @@ impl Monitor {
 
     fn look(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        let (looks, turns) = (shared.dispatch.looks(), shared.counters.turns());
-        let was_led = looks != self.looks || shared.dispatch.is_led();
+        let (looks, turns) = (shared.leader.looks(), shared.counters.turns());
+        let was_led = looks != self.looks || shared.leader.is_led();
         let moved = turns != self.turns;
         self.quiet = if moved || looks != self.looks { 0 } else { self.quiet.saturating_add(1) };
         (self.looks, self.turns) = (looks, turns);
@@ -138,11 +138,11 @@ impl Monitor {
             self.moved = now;
         }
         if !was_led {
-            if !shared.dispatch.wake_one() {
+            if !shared.leader.wake_one() {
                 self.lead();
             }
-        } else if !moved && shared.queue.has_work(now) && shared.dispatch.call_again() {
-            shared.parking.nudge();
+        } else if !moved && shared.queue.has_work(now) && shared.leader.wake_again() {
+            shared.parking.wake();
         }
         self.shed_deferred(now);
         let stuck = now.saturating_duration_since(self.moved);
@@ -159,10 +159,10 @@ impl Monitor {
         let shared = Arc::clone(&self.shared);
         shared.take_back();
         let now = Instant::now();
-        if !shared.dispatch.try_lead_as_monitor() {
+        if !shared.leader.try_lead_as_monitor() {
             return;
         }
-        let lead = Lead(&shared.dispatch);
+        let lead = Lead(&shared.leader);
         let waits = self.fruitless >= FRUITLESS && !shared.queue.has_any();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
@@ -189,7 +189,7 @@ impl Monitor {
             }
             let protocol = &mut self.protocols[connection.protocol as usize];
             shared.bring(Work::of(connection), now, protocol.as_mut());
-            shared.call();
+            shared.wake_worker();
         }
     }
 
@@ -254,7 +254,7 @@ impl Monitor {
             if connection.stream.has_input() {
                 let protocol = &mut self.protocols[connection.protocol as usize];
                 shared.bring(Work::of(connection), now, protocol.as_mut());
-                shared.call();
+                shared.wake_worker();
             } else {
                 shared.close(connection, CloseReason::Draining);
             }

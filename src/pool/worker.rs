@@ -36,7 +36,7 @@ impl Worker {
     /// Serves until the server has stopped.
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        shared.dispatch.enrol_worker(self.index);
+        shared.leader.register_worker(self.index);
         shared.hash_limit.enrol();
         persist(&shared, &mut self, Self::recover, Self::work);
     }
@@ -45,7 +45,7 @@ impl Worker {
     /// response though every other worker is held by a handler.
     pub(crate) fn run_urgent(mut self) {
         let shared = Arc::clone(&self.shared);
-        shared.dispatch.enrol_urgent();
+        shared.leader.register_urgent();
         persist(&shared, &mut self, Self::recover, Self::work_urgent);
     }
 
@@ -63,12 +63,12 @@ impl Worker {
                 continue;
             }
             self.batch.send(&shared, &self.receiver.sockets);
-            if shared.dispatch.try_lead() {
+            if shared.leader.try_lead() {
                 self.lead();
             } else {
-                shared.dispatch.sleep(self.index, || {
+                shared.leader.sleep(self.index, || {
                     shared.queue.has_work(Instant::now())
-                        || !shared.dispatch.is_led()
+                        || !shared.leader.is_led()
                         || shared.is_stopped()
                 });
             }
@@ -83,7 +83,7 @@ impl Worker {
                 continue;
             }
             self.batch.send(&shared, &self.receiver.sockets);
-            shared.dispatch.sleep_urgent(|| shared.queue.has_urgent() || shared.is_stopped());
+            shared.leader.sleep_urgent(|| shared.queue.has_urgent() || shared.is_stopped());
         }
     }
 
@@ -135,9 +135,9 @@ impl Worker {
         let service = end.saturating_duration_since(now);
         shared.queue.controller.end_service(in_service, end, Some(service));
         shared.queue.controller.served(bucket, service, 1);
-        shared.dispatch.served(service);
+        shared.leader.served(service);
         shared.counters.requests(self.index, 1, service);
-        if !shared.dispatch.is_brisk() {
+        if !shared.leader.handlers_are_fast() {
             shared.take_back();
         }
     }
@@ -146,7 +146,7 @@ impl Worker {
     /// sockets have.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let lead = Lead(&shared.dispatch);
+        let lead = Lead(&shared.leader);
         // Work may have come between the last look at the queue and taking the lead; from now on,
         // whoever brings some finds a leader and nudges it.
         if !shared.queue.is_empty() || shared.is_stopped() {
@@ -181,7 +181,7 @@ impl Worker {
             shared.bring(Work::of(connection), now, protocol.as_mut());
         }
         if let Some(connection) = first {
-            shared.dispatch.share(found);
+            shared.leader.share(found);
             shared.counters.turn(self.index);
             if shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
                 self.serve(connection, now, Duration::ZERO);
@@ -226,7 +226,7 @@ impl Worker {
             turn.waited = std::mem::take(&mut waited);
             let protocol = &mut self.protocols[number];
             // A system call more at each end, which is nothing beside a slow handler.
-            let computing = shared.dispatch.is_eager().then(ThreadTime::start);
+            let computing = shared.leader.handlers_are_slow().then(ThreadTime::start);
             let mut served = protocol.serve(connection, &mut turn);
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
@@ -239,7 +239,7 @@ impl Worker {
                     shared.queue.controller.computed(time.elapsed() / requests);
                 }
                 shared.queue.controller.served(bucket, each, requests);
-                shared.dispatch.served(whole.saturating_sub(sending) / requests);
+                shared.leader.served(whole.saturating_sub(sending) / requests);
                 shared.counters.requests(self.index, requests, each);
             }
             now = end;

@@ -52,8 +52,8 @@ impl Event {
 const NOBODY: u8 = 0;
 const WORKER: u8 = 1;
 
-/// `pool::dispatch::Dispatch` with two workers and eager waking, `pool::queue::Queue`, and the
-/// descriptor by which `pool::parking::Parking::nudge` ends the leader's epoll_wait(2).
+/// `pool::leader::Leader` with two workers and eager waking, `pool::queue::Queue`, and the
+/// descriptor by which `pool::parking::Parking::wake` ends the leader's epoll_wait(2).
 #[derive(Default)]
 struct Pool {
     /// How many pieces of work are in the queue. Like those of crossbeam's channel, its operations
@@ -63,7 +63,7 @@ struct Pool {
     idle: Mutex<Vec<usize>>,
     idle_count: AtomicUsize,
     woken: [Event; 2],
-    nudged: Event,
+    woken: Event,
     stopped: AtomicBool,
     monitor_asleep: AtomicBool,
     monitor: Event,
@@ -90,7 +90,7 @@ impl Pool {
         self.queue.load(Ordering::Acquire) == 0
     }
 
-    /// `Dispatch::try_lead`.
+    /// `Leader::try_lead`.
     fn try_lead(&self) -> bool {
         let (before, after) = (Ordering::SeqCst, Ordering::SeqCst);
         let taken = self.lead.compare_exchange(NOBODY, WORKER, before, after).is_ok();
@@ -101,23 +101,23 @@ impl Pool {
     /// `Worker::lead`.
     fn lead(&self) {
         if self.queue_is_empty() && !self.stopped.load(Ordering::SeqCst) {
-            self.nudged.wait();
+            self.woken.wait();
         }
         self.resign();
     }
 
-    /// `Dispatch::resign`.
+    /// `Leader::resign`.
     fn resign(&self) {
         self.lead.store(NOBODY, Ordering::SeqCst);
         ordered();
-        self.rouse_monitor();
+        self.wake_monitor();
     }
 
     fn is_led(&self) -> bool {
         self.lead.load(Ordering::SeqCst) != NOBODY
     }
 
-    /// `Dispatch::sleep`, `Dispatch::get_up`.
+    /// `Leader::sleep`, `Leader::get_up`.
     fn sleep(&self, worker: usize, look_again: impl Fn() -> bool) {
         {
             let mut idle = self.idle.lock().unwrap();
@@ -136,7 +136,7 @@ impl Pool {
         self.woken[worker].wait();
     }
 
-    /// `Dispatch::wake_one`.
+    /// `Leader::wake_one`.
     fn wake_one(&self) -> bool {
         if self.idle_count.load(Ordering::SeqCst) == 0 {
             return false;
@@ -150,18 +150,18 @@ impl Pool {
         worker.inspect(|worker| self.woken[*worker].set()).is_some()
     }
 
-    /// `Shared::bring`, `Shared::call`, `Dispatch::call`.
+    /// `Shared::bring`, `Shared::call`, `Leader::call`.
     fn bring(&self) {
         self.queue.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
         if !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER {
-            self.nudged.set();
+            self.woken.set();
         } else {
-            self.rouse_monitor();
+            self.wake_monitor();
         }
     }
 
-    /// `Shared::stop`, `Dispatch::wake_all`.
+    /// `Shared::stop`, `Leader::wake_all`.
     fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         ordered();
@@ -171,11 +171,11 @@ impl Pool {
             std::mem::take(&mut *idle)
         };
         idle.into_iter().for_each(|worker| self.woken[worker].set());
-        self.nudged.set();
+        self.woken.set();
     }
 
-    /// `Dispatch::rouse_monitor`.
-    fn rouse_monitor(&self) {
+    /// `Leader::wake_monitor`.
+    fn wake_monitor(&self) {
         if self.monitor_asleep.load(Ordering::SeqCst)
             && self.monitor_asleep.swap(false, Ordering::SeqCst)
         {
@@ -183,7 +183,7 @@ impl Pool {
         }
     }
 
-    /// `Monitor::run`, until somebody has to be looked after: `Dispatch::sleep_monitor`,
+    /// `Monitor::run`, until somebody has to be looked after: `Leader::sleep_monitor`,
     /// `Monitor::is_steady`.
     fn watch(&self) {
         let is_steady = || self.is_led() && self.queue_is_empty();

@@ -332,7 +332,7 @@ fn unix_seconds() -> u64 {
 impl TurnContext<'_> {
     /// Whether handlers take so long that an answer should not wait for the next one.
     pub(super) fn handlers_are_slow(&self) -> bool {
-        self.shared.dispatch.is_eager()
+        self.shared.leader.handlers_are_slow()
     }
 
     pub(super) fn count_panic(&self) {

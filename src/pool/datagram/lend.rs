@@ -32,7 +32,7 @@ impl LentSockets {
 impl Shared {
     /// The acceptor lends its sockets, if handlers are quick and there is a worker to lead.
     pub(crate) fn lend(&self, sockets: &[Arc<DatagramSocket>]) {
-        if !self.dispatch.is_brisk() || !self.dispatch.has_leader() {
+        if !self.leader.handlers_are_fast() || !self.leader.has_leader() {
             return;
         }
         let mut lent = lock(&self.lent_sockets.lent);

@@ -65,7 +65,7 @@ impl Receiver {
         if self.paused.is_none() {
             self.shared.lend(&self.sockets);
         }
-        self.shared.call_for(pushed);
+        self.shared.wake_workers(pushed);
         more
     }
 

@@ -87,7 +87,7 @@ impl SendBatch {
         if self.list.len() >= MOST
             || self.bytes.len() > BYTES
             || waited > PATIENCE
-            || !shared.dispatch.is_brisk()
+            || !shared.leader.handlers_are_fast()
         {
             self.send(shared, sockets);
         }

@@ -93,7 +93,7 @@ impl Parking {
     }
 
     /// Ends somebody's [`wait`](Self::wait), now or the next one.
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn wake(&self) {
         self.waker.wake();
     }
 

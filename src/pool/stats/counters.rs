@@ -206,7 +206,7 @@ impl Stats {
             queued: shared.queue.len(),
             queue_capacity: shared.config.load().pool.queue_capacity(),
             workers,
-            busy: shared.dispatch.awake(),
+            busy: shared.leader.awake(),
             served: counters.served(),
             refused: counters.refused(),
             panics: load(&counters.panics),
