@@ -50,7 +50,7 @@ impl Phase {
 
 /// A connected socket on its way through the server.
 ///
-/// It has exactly one owner at any moment: the queue, a worker, or parking. Dropping it closes the
+/// It has exactly one owner at any moment: the queue, a worker, or poller. Dropping it closes the
 /// socket, counts its [`CloseReason`] and gives its place to a newcomer.
 #[derive(Debug)]
 pub struct Connection {

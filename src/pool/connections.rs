@@ -106,7 +106,7 @@ impl Connections {
     /// A connection has ended or was parked: wakes the acceptor if that waits for it.
     ///
     /// The acceptor announces its wait before it looks: at the count of live connections, which is
-    /// changed before this; at each slot, whose lock orders its look and the parking. So one of the two
+    /// changed before this; at each slot, whose lock orders its look and the poller. So one of the two
     /// sees the other.
     pub(crate) fn note_change(&self) {
         if self.awaited.load(Ordering::SeqCst) && self.awaited.swap(false, Ordering::SeqCst) {

@@ -183,7 +183,7 @@ impl Eviction {
         if self.planned_at.is_none_or(is_stale) {
             self.planned.clear();
         }
-        while self.planned.last().is_some_and(|candidate| !shared.parking.waits(candidate)) {
+        while self.planned.last().is_some_and(|candidate| !shared.poller.waits(candidate)) {
             self.planned.pop();
         }
         if self.planned.is_empty() {
@@ -212,7 +212,7 @@ impl Eviction {
             let own = for_client == Some(candidate.bucket);
             // Of clients that hold about the same, one may have a little more than the others.
             let fair = own || demand <= held + held / 8 + 1;
-            let fresh_for = FRESH * shared.parking.used().min(LOOK);
+            let fresh_for = FRESH * shared.poller.used().min(LOOK);
             let is_fresh = |at: Instant| now.saturating_duration_since(at) <= fresh_for;
             let sure = fair && (held > MODEST || demand < held);
             if !sure
@@ -233,7 +233,7 @@ impl Eviction {
                 self.planned.push(candidate);
                 return Evicted::Unfair;
             }
-            let Some(connection) = shared.parking.take_waiting(&candidate) else { continue };
+            let Some(connection) = shared.poller.take_waiting(&candidate) else { continue };
             let waits_for_request = matches!(candidate.rank, Rank::Idle | Rank::Silent);
             if waits_for_request && connection.stream.has_input() {
                 // Its request has just come, and no worker has looked yet.
@@ -252,7 +252,7 @@ impl Eviction {
 
     /// Looks at the parked connections, and plans.
     fn look(&mut self, shared: &Shared, now: Instant) {
-        let used = shared.parking.used();
+        let used = shared.poller.used();
         let mut found = Vec::new();
         let mut looked = 0;
         // In a large table, up to the first part in which there is anything.
@@ -260,7 +260,7 @@ impl Eviction {
             let (parts, next) = parts(self.cursor, used);
             for part in parts {
                 looked += part.end - part.start;
-                found.extend(shared.parking.waiting(part));
+                found.extend(shared.poller.waiting(part));
             }
             found.retain(|candidate| self.urgent || !candidate.urgent);
             self.cursor = next;

@@ -55,7 +55,7 @@ impl GuardedWorker {
     /// before.
     #[cold]
     fn replace(&mut self, turn: &TurnContext<'_>, token: Option<Token>) {
-        turn.shared.parking.forget(token);
+        turn.shared.poller.forget(token);
         turn.shared.counters.panicked();
         log::error!("a protocol panicked; its connection is closed");
         self.worker = self.protocol.worker();

@@ -1,4 +1,4 @@
-//! The engine: acceptor, work queue, workers, parking. It knows connections and
+//! The engine: acceptor, work queue, workers, poller. It knows connections and
 //! [`Protocol`]s, never what is spoken.
 //!
 //! The modules in the order in which the water runs:
@@ -62,7 +62,7 @@ use crate::pool::leader::Leader;
 use crate::pool::output_memory::PendingPool;
 use crate::pool::overload::controller::Controller;
 use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
-use crate::pool::poller::Parking;
+use crate::pool::poller::Poller;
 use crate::pool::stats::counters::Counters;
 use crate::sync::Waker;
 use client_waits::ClientWaits;
@@ -92,7 +92,7 @@ pub(crate) struct Shared {
     pub(crate) protocols: Vec<Arc<dyn Protocol>>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) queue: Queue,
-    pub(crate) parking: Parking,
+    pub(crate) poller: Poller,
     pub(crate) leader: Leader,
     pub(crate) counters: Counters,
     pub(crate) datagrams: Datagrams,
@@ -129,7 +129,7 @@ impl Shared {
         Ok(Arc::new(Self {
             connections: Connections::new(limits.connections, Waker::new()?),
             queue: Queue::new(capacity, controller),
-            parking: Parking::new(most_connections(limits.connections), epoch)?,
+            poller: Poller::new(most_connections(limits.connections), epoch)?,
             leader: Leader::new(pool.workers),
             counters: Counters::new(pool.workers + usize::from(urgent), epoch),
             datagrams: Datagrams::default(),
@@ -195,7 +195,7 @@ impl Shared {
 
     /// Parks a connection that is ready, but for which there is no room: epoll reports it again.
     pub(crate) fn put_off(&self, connection: Box<Connection>, now: Instant) {
-        match self.parking.postpone(connection, &self.config.load().timeouts, now) {
+        match self.poller.postpone(connection, &self.config.load().timeouts, now) {
             Ok(sooner) => self.note_parked(sooner),
             Err((connection, error)) => {
                 log::warn!("{}: cannot wait for it: {error}", connection.peer);
@@ -216,7 +216,7 @@ impl Shared {
     /// Sees to it that somebody will take what was put into the queue.
     pub(crate) fn wake_worker(&self) {
         if self.leader.wake_worker() {
-            self.parking.wake();
+            self.poller.wake();
         }
     }
 
@@ -239,7 +239,7 @@ impl Shared {
             self.leader.wake_monitor();
             if self.leader.monitor_leads() {
                 // It waits with nothing in the queue to look after.
-                self.parking.wake();
+                self.poller.wake();
             }
         }
     }
@@ -253,12 +253,12 @@ impl Shared {
     /// The first deadline has come nearer: whoever waits for it has to wait shorter.
     pub(crate) fn reschedule(&self) {
         if self.leader.monitor_leads() {
-            self.parking.wake();
+            self.poller.wake();
         } else {
             self.leader.wake_monitor();
             if self.leader.monitor_leads() {
                 // It waits with nothing in the queue to look after.
-                self.parking.wake();
+                self.poller.wake();
             }
         }
     }
@@ -273,7 +273,7 @@ impl Shared {
 
     /// Ends a connection.
     pub(crate) fn close(&self, mut connection: Box<Connection>, reason: CloseReason) {
-        self.parking.forget(connection.token.take());
+        self.poller.forget(connection.token.take());
         connection.close(reason);
     }
 
@@ -288,7 +288,7 @@ impl Shared {
                 Work::Datagram(datagram) => self.datagrams.leave(datagram.bytes.len()),
             }
         }
-        self.parking.sweep(|_| true, |connection| self.close(connection, CloseReason::CutOff));
+        self.poller.sweep(|_| true, |connection| self.close(connection, CloseReason::CutOff));
     }
 
     /// What refusing may cost at `now`, given what it has cost until now.
@@ -323,7 +323,7 @@ impl Shared {
     /// # Errors
     /// The number of connections that there is room for, if more are asked for.
     pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), usize> {
-        let room = self.parking.capacity();
+        let room = self.poller.capacity();
         if config.limits.connections > room {
             return Err(room);
         }
@@ -357,7 +357,7 @@ impl Shared {
     fn wake_everybody(&self) {
         self.connections.acceptor.wake();
         self.leader.wake_all();
-        self.parking.wake();
+        self.poller.wake();
     }
 }
 

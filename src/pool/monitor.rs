@@ -95,7 +95,7 @@ impl Monitor {
 
     /// How long until there is something to do though nothing moves.
     fn until_due(&self, now: Instant) -> Option<Duration> {
-        let due = [self.shared.parking.until_deadline(now), self.reporter.wait(&self.shared, now)];
+        let due = [self.shared.poller.until_deadline(now), self.reporter.wait(&self.shared, now)];
         due.into_iter().flatten().min()
     }
 
@@ -109,7 +109,7 @@ impl Monitor {
         let shared = &self.shared;
         let config = shared.config.load();
         let protocols = &mut self.protocols;
-        shared.parking.expire(now, |mut connection| {
+        shared.poller.expire(now, |mut connection| {
             let protocol = &mut protocols[connection.protocol as usize];
             if connection.phase == Phase::Write && connection.output.look_again(now) {
                 // A worker finds out whether the client has taken anything, and goes on if so.
@@ -142,7 +142,7 @@ impl Monitor {
                 self.lead();
             }
         } else if !moved && shared.queue.has_work(now) && shared.leader.wake_again() {
-            shared.parking.wake();
+            shared.poller.wake();
         }
         self.shed_deferred(now);
         let stuck = now.saturating_duration_since(self.moved);
@@ -169,7 +169,7 @@ impl Monitor {
         // If the queue is full there may still be urgent connections, which epoll cannot tell apart.
         let room = shared.queue.room();
         let most = if room == 0 { BATCH } else { room };
-        let result = shared.parking.wait(most, timeout, |ready| match ready {
+        let result = shared.poller.wait(most, timeout, |ready| match ready {
             Ready::Connection(connection) => found.push(connection),
             // They were lent to a worker that is not there to receive.
             Ready::DatagramSocket(_) => shared.take_back(),
@@ -249,7 +249,7 @@ impl Monitor {
             Phase::Body | Phase::Discard | Phase::Write | Phase::Linger | Phase::Held => false,
         };
         let mut idle = Vec::new();
-        shared.parking.sweep(wanted, |connection| idle.push(connection));
+        shared.poller.sweep(wanted, |connection| idle.push(connection));
         for connection in idle {
             if connection.stream.has_input() {
                 let protocol = &mut self.protocols[connection.protocol as usize];

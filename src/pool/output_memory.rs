@@ -124,11 +124,11 @@ impl Shared {
         measure: impl Fn(&Connection) -> Option<(u64, usize)>,
         now: Instant,
     ) -> bool {
-        if !pool.may_sweep(self.parking.used(), now) {
+        if !pool.may_sweep(self.poller.used(), now) {
             return false;
         }
         let found = RefCell::new(Vec::new());
-        self.parking.sweep(
+        self.poller.sweep(
             |connection| {
                 found.borrow_mut().extend(measure(connection));
                 false
@@ -156,7 +156,7 @@ impl Shared {
             }
             _ => false,
         };
-        self.parking.sweep(wanted, |connection| self.close(connection, reason));
+        self.poller.sweep(wanted, |connection| self.close(connection, reason));
         true
     }
 }

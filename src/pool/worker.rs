@@ -158,7 +158,7 @@ impl Worker {
         // What the queue has no room for stays with the kernel, which is the cheapest place to wait.
         shared.counters.leading(self.index, true);
         let room = (shared.queue.room() + 1).min(BATCH);
-        let found = shared.parking.wait(room, None, |ready| match ready {
+        let found = shared.poller.wait(room, None, |ready| match ready {
             Ready::Connection(connection) if first.is_none() => first = Some(connection),
             Ready::Connection(connection) => rest.push(connection),
             Ready::DatagramSocket(index) => sockets.push(index),
@@ -285,7 +285,7 @@ impl Shared {
             self.close(connection, CloseReason::WriteTimeout);
             return None;
         }
-        match self.parking.park(connection, phase, &config.timeouts, now) {
+        match self.poller.park(connection, phase, &config.timeouts, now) {
             Parked::Waits { sooner } => {
                 self.note_parked(sooner);
                 None

@@ -53,7 +53,7 @@ const NOBODY: u8 = 0;
 const WORKER: u8 = 1;
 
 /// `pool::leader::Leader` with two workers and eager waking, `pool::queue::Queue`, and the
-/// descriptor by which `pool::parking::Parking::wake` ends the leader's epoll_wait(2).
+/// descriptor by which `pool::parking::Poller::wake` ends the leader's epoll_wait(2).
 #[derive(Default)]
 struct Pool {
     /// How many pieces of work are in the queue. Like those of crossbeam's channel, its operations

@@ -61,7 +61,7 @@ impl Answer {
         encode_head(&mut exchange.output, &head);
         let Ok(unsent) = exchange.take_unsent() else { return Ok(abandon(exchange)) };
         let Some(mut connection) = exchange.connection.take() else { return Ok(Outcome::Gone) };
-        turn.shared.parking.release(&mut connection);
+        turn.shared.poller.release(&mut connection);
         let ahead = exchange.input.unload();
         let mut upgraded = Upgraded::new(connection, ahead, Arc::clone(turn.shared));
         let job = move || {

@@ -40,9 +40,9 @@ impl Shared {
             return;
         }
         for (index, socket) in sockets.iter().enumerate() {
-            if let Err(error) = self.parking.watch(index, socket) {
+            if let Err(error) = self.poller.watch(index, socket) {
                 log::debug!("{}: the acceptor keeps it: {error}", socket.endpoint_text());
-                sockets[..index].iter().for_each(|socket| self.parking.unwatch(socket));
+                sockets[..index].iter().for_each(|socket| self.poller.unwatch(socket));
                 return;
             }
         }
@@ -57,7 +57,7 @@ impl Shared {
         }
         let mut lent = lock(&self.lent_sockets.lent);
         if std::mem::take(&mut *lent) {
-            self.datagrams.each_socket(|socket| self.parking.unwatch(socket));
+            self.datagrams.each_socket(|socket| self.poller.unwatch(socket));
             self.lent_sockets.hint.store(false, Ordering::SeqCst);
             self.connections.acceptor.wake();
         }

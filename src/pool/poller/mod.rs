@@ -1,4 +1,4 @@
-//! Parking: where a connection waits that has nothing to say, holding no worker.
+//! Poller: where a connection waits that has nothing to say, holding no worker.
 //!
 //! One epoll(7) instance, edge-triggered, watches the sockets; whoever leads (see
 //! [`dispatch`](crate::pool::leader)) waits on it. A parked connection has a deadline; one ordered set
@@ -40,7 +40,7 @@ const NEVER: u64 = u64::MAX;
 
 /// The parked connections.
 #[derive(Debug)]
-pub(crate) struct Parking {
+pub(crate) struct Poller {
     epoll: OwnedFd,
     waker: Waker,
     slots: Slots,
@@ -56,7 +56,7 @@ pub(crate) struct Parking {
 pub(crate) enum Ready {
     /// A parked connection, which is the caller's now.
     Connection(Box<Connection>),
-    /// An socket that is [watched](Parking::watch) has datagrams.
+    /// An socket that is [watched](Poller::watch) has datagrams.
     DatagramSocket(usize),
 }
 
@@ -71,7 +71,7 @@ pub(crate) enum Parked {
     Failed(Box<Connection>, io::Error),
 }
 
-impl Parking {
+impl Poller {
     pub(crate) fn new(limit: usize, epoch: Instant) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waker = Waker::new()?;
@@ -459,28 +459,28 @@ mod tests {
     #[test]
     fn a_deadline_that_went_with_its_connection_wakes_nobody_for_ever() {
         let epoch = Instant::now();
-        let parking = Parking::new(8, epoch).unwrap();
-        let index = parking.slots.allot().unwrap();
+        let poller = Poller::new(8, epoch).unwrap();
+        let index = poller.slots.allot().unwrap();
         let generation = {
-            let mut slot = parking.slots.lock(index);
+            let mut slot = poller.slots.lock(index);
             slot.scheduled = Some(5);
             slot.generation
         };
-        assert!(parking.schedule(index, None, 5));
-        parking.forget(Some(Token { index, generation }));
+        assert!(poller.schedule(index, None, 5));
+        poller.forget(Some(Token { index, generation }));
         let later = epoch + Duration::from_millis(10);
-        parking.expire(later, |_| unreachable!("nothing is parked"));
-        assert_eq!(parking.until_deadline(later), None);
+        poller.expire(later, |_| unreachable!("nothing is parked"));
+        assert_eq!(poller.until_deadline(later), None);
     }
 
     #[test]
     fn a_slot_that_was_given_back_is_not_given_back_again() {
-        let parking = Parking::new(8, Instant::now()).unwrap();
-        let index = parking.slots.allot().unwrap();
-        let old = Token { index, generation: parking.slots.lock(index).generation };
-        parking.forget(Some(old));
-        assert_eq!(parking.slots.allot(), Some(index), "it is the next tenant's");
-        parking.forget(Some(old));
-        assert_ne!(parking.slots.allot(), Some(index), "no two connections share it");
+        let poller = Poller::new(8, Instant::now()).unwrap();
+        let index = poller.slots.allot().unwrap();
+        let old = Token { index, generation: poller.slots.lock(index).generation };
+        poller.forget(Some(old));
+        assert_eq!(poller.slots.allot(), Some(index), "it is the next tenant's");
+        poller.forget(Some(old));
+        assert_ne!(poller.slots.allot(), Some(index), "no two connections share it");
     }
 }

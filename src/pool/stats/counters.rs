@@ -202,7 +202,7 @@ impl Stats {
             accepted: shared.connections.accepted(),
             live: shared.connections.live(),
             closed: shared.connections.closed(),
-            parked: shared.parking.count(),
+            parked: shared.poller.count(),
             queued: shared.queue.len(),
             queue_capacity: shared.config.load().pool.queue_capacity(),
             workers,
