@@ -440,7 +440,12 @@ impl Acceptor {
             return false;
         }
         let protocol = &mut self.protocols[source.protocol as usize];
-        shared.bring_from(Work::Connection(connection), arrived, now, protocol.as_mut())
+        shared.enqueue_or_refuse_since(
+            Work::Connection(connection),
+            arrived,
+            now,
+            protocol.as_mut(),
+        )
     }
 }
 

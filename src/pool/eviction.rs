@@ -238,7 +238,7 @@ impl Eviction {
             if waits_for_request && connection.stream.has_input() {
                 // Its request has just come, and no worker has looked yet.
                 let protocol = &mut protocols[connection.protocol as usize];
-                if shared.bring(Work::of(connection), now, protocol.as_mut()) {
+                if shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut()) {
                     shared.wake_worker();
                 }
                 continue;

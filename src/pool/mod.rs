@@ -157,18 +157,18 @@ impl Shared {
 
     /// Puts work into the queue, or does what is to be done when it does not take it. `true`: it is
     /// in the queue.
-    pub(crate) fn bring(
+    pub(crate) fn enqueue_or_refuse(
         self: &Arc<Self>,
         work: Work,
         now: Instant,
         protocol: &mut dyn ProtocolWorker,
     ) -> bool {
-        self.bring_from(work, now, now, protocol)
+        self.enqueue_or_refuse_since(work, now, now, protocol)
     }
 
-    /// As [`bring`](Self::bring), for work that has waited since `arrived` elsewhere: in the kernel's
+    /// As [`enqueue_or_refuse`](Self::enqueue_or_refuse), for work that has waited since `arrived` elsewhere: in the kernel's
     /// backlog.
-    pub(crate) fn bring_from(
+    pub(crate) fn enqueue_or_refuse_since(
         self: &Arc<Self>,
         work: Work,
         arrived: Instant,

@@ -113,7 +113,7 @@ impl Monitor {
             let protocol = &mut protocols[connection.protocol as usize];
             if connection.phase == Phase::Write && connection.output.look_again(now) {
                 // A worker finds out whether the client has taken anything, and goes on if so.
-                shared.bring(Work::of(connection), now, protocol.as_mut());
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
                 shared.wake_worker();
                 return;
             }
@@ -188,7 +188,7 @@ impl Monitor {
                 continue;
             }
             let protocol = &mut self.protocols[connection.protocol as usize];
-            shared.bring(Work::of(connection), now, protocol.as_mut());
+            shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
             shared.wake_worker();
         }
     }
@@ -253,7 +253,7 @@ impl Monitor {
         for connection in idle {
             if connection.stream.has_input() {
                 let protocol = &mut self.protocols[connection.protocol as usize];
-                shared.bring(Work::of(connection), now, protocol.as_mut());
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
                 shared.wake_worker();
             } else {
                 shared.close(connection, CloseReason::Draining);

@@ -178,7 +178,7 @@ impl Worker {
         let now = Instant::now();
         for connection in rest {
             let protocol = &mut self.protocols[connection.protocol as usize];
-            shared.bring(Work::of(connection), now, protocol.as_mut());
+            shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
         }
         if let Some(connection) = first {
             shared.leader.share(found);
@@ -188,7 +188,7 @@ impl Worker {
             } else {
                 // Others come first: the queue puts it aside.
                 let protocol = &mut self.protocols[connection.protocol as usize];
-                shared.bring(Work::of(connection), now, protocol.as_mut());
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
             }
         }
     }
@@ -265,7 +265,7 @@ impl Worker {
             if others_wait {
                 // It has more to say, but newcomers waited longer.
                 let protocol = &mut self.protocols[number];
-                shared.bring(Work::of(connection), now, protocol.as_mut());
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
                 return (now, longest);
             }
         }

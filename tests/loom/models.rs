@@ -151,7 +151,7 @@ impl Pool {
     }
 
     /// `Shared::bring`, `Shared::call`, `Leader::call`.
-    fn bring(&self) {
+    fn enqueue_or_refuse(&self) {
         self.queue.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
         if !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER {
@@ -208,7 +208,7 @@ fn work_is_taken(workers: usize) {
             thread::spawn(move || pool.work(worker))
         };
         let workers: Vec<_> = (0..workers).map(work).collect();
-        pool.bring();
+        pool.enqueue_or_refuse();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
         assert!(pool.queue_is_empty());
     });

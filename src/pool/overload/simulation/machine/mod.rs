@@ -304,7 +304,7 @@ impl Machine {
             Step::Asleep | Step::Leading | Step::Waiting => {}
             Step::Look => self.look(thread),
             Step::Collect => self.collect(thread),
-            Step::Bring => self.bring(thread),
+            Step::Bring => self.enqueue_or_refuse(thread),
             Step::Burned => self.burned(thread),
             Step::Handled => self.handled(thread),
             Step::Refused => self.refused(thread),

@@ -95,7 +95,7 @@ impl Machine {
                 let began = self.threads[monitor].batch;
                 self.refuse(monitor, connection, began, Step::TurnAway);
             }
-            None => self.bring(monitor),
+            None => self.enqueue_or_refuse(monitor),
         }
     }
 }

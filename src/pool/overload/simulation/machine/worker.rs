@@ -66,11 +66,11 @@ impl Machine {
         thread.first = found.pop_front();
         thread.rest = found;
         thread.batch = self.now;
-        self.bring(worker);
+        self.enqueue_or_refuse(worker);
     }
 
     /// Queues what is left of a batch, or refuses it; then goes on with the first one.
-    pub(super) fn bring(&mut self, thread: usize) {
+    pub(super) fn enqueue_or_refuse(&mut self, thread: usize) {
         let batch = self.threads[thread].batch;
         let is_monitor = thread > self.setup.workers;
         while let Some(connection) = self.threads[thread].rest.pop_front() {
