@@ -48,7 +48,7 @@ use rustix::process::{Resource, getrlimit};
 pub use crate::pool::datagram::socket::{DatagramHandler, DatagramStats};
 pub use crate::pool::overload::refusal::Refusal;
 pub use crate::pool::stats::counters::Stats;
-pub use crate::pool::stats::worker_state::{Doing, WorkerState};
+pub use crate::pool::stats::worker_state::{WorkerActivity, WorkerState};
 pub use connection::{Connection, Phase};
 pub use output::Segment;
 pub use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};

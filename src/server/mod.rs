@@ -281,7 +281,7 @@ impl Handle {
         })
     }
 
-    /// What it has done, and is doing.
+    /// What it has done, and is activity.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.shared)

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use millpond::http::{Body, Request, Response};
-use millpond::pool::Doing;
+use millpond::pool::WorkerActivity;
 use millpond::{CloseReason, Config, Server};
 
 use crate::http_common::GET;
@@ -39,7 +39,7 @@ pub(crate) fn serve(config: Config, handler: impl millpond::http::Handler) -> Te
 
 /// How many workers have a connection in hand.
 pub(crate) fn held(server: &TestServer) -> usize {
-    server.workers().iter().filter(|worker| worker.doing == Doing::Serving).count()
+    server.workers().iter().filter(|worker| worker.activity == WorkerActivity::Serving).count()
 }
 
 pub(crate) fn quick(addr: SocketAddr) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
-use millpond::pool::Doing;
+use millpond::pool::WorkerActivity;
 use millpond::{Config, ErrorKind, Server};
 
 use crate::support::{Start, TestServer, addr, connect, connect_from, read_answer, until};
@@ -61,7 +61,8 @@ fn a_raised_limit_on_connections_lets_those_in_who_wait() {
     // One that only waits would be closed for the second.
     let mut first = connect(addr(&handle));
     first.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let is_serving = |worker: &millpond::pool::WorkerState| worker.doing == Doing::Serving;
+    let is_serving =
+        |worker: &millpond::pool::WorkerState| worker.activity == WorkerActivity::Serving;
     until("the first is in service", || handle.workers().iter().any(is_serving));
     let mut second = connect_from([127, 0, 0, 3], addr(&handle));
     second.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

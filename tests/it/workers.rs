@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
-use millpond::pool::Doing;
+use millpond::pool::WorkerActivity;
 use millpond::{CloseReason, Server};
 
 use crate::support::{Start, TestServer, addr, connect, read_answer, until};
@@ -34,14 +34,14 @@ fn a_worker_shows_whom_it_serves_and_since_when() {
     let (handle, release) = held();
     let mut client = connect(addr(&handle));
     client.write_all(GET).unwrap();
-    until("the worker serves", || handle.workers()[0].doing == Doing::Serving);
+    until("the worker serves", || handle.workers()[0].activity == WorkerActivity::Serving);
     let first = &handle.workers()[0];
     assert_eq!(first.peer, client.local_addr().ok());
     assert!(first.to_string().starts_with(&format!("worker-0: serving {}", first.peer.unwrap())));
     until("time passes", || handle.workers()[0].since > first.since);
     release.send(()).unwrap();
     read_answer(&mut client);
-    until("the worker rests", || handle.workers()[0].doing != Doing::Serving);
+    until("the worker rests", || handle.workers()[0].activity != WorkerActivity::Serving);
     let then = &handle.workers()[0];
     assert_eq!((then.served, then.peer), (1, None));
     handle.stop_now();
@@ -53,7 +53,7 @@ fn a_request_knows_how_long_it_waited_in_the_queue() {
     let mut clients = [connect(addr(&handle)), connect(addr(&handle))];
     until("both are parked, so that only requests can wait", || handle.stats().parked == 2);
     clients[0].write_all(GET).unwrap();
-    until("the worker serves", || handle.workers()[0].doing == Doing::Serving);
+    until("the worker serves", || handle.workers()[0].activity == WorkerActivity::Serving);
     clients[1].write_all(GET).unwrap();
     until("the second one waits", || handle.stats().queued == 1);
     let before = handle.workers()[0].since;
@@ -74,7 +74,7 @@ fn whatever_a_stopped_server_still_has_is_closed_and_counted() {
     let mut clients = [(); 3].map(|()| connect(addr(&handle)));
     until("all are parked", || handle.stats().parked == 3);
     clients[0].write_all(GET).unwrap();
-    until("the worker serves", || handle.workers()[0].doing == Doing::Serving);
+    until("the worker serves", || handle.workers()[0].activity == WorkerActivity::Serving);
     clients[1].write_all(GET).unwrap();
     until("the second one waits", || handle.stats().queued == 1);
     let report = handle.stop_now();

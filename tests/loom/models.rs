@@ -444,15 +444,15 @@ fn the_last_connection_ends_the_wait_for_it() {
     });
 }
 
-/// `pool::activity::Activity` with two words for a peer; a state of 0 is one that changes.
+/// `pool::activity::ActivityCell` with two words for a peer; a state of 0 is one that changes.
 #[derive(Default)]
-struct Activity {
+struct ActivityCell {
     state: AtomicU64,
     peer: [AtomicU64; 2],
 }
 
-impl Activity {
-    /// `Activity::serve`. No two have the same state, which has the time.
+impl ActivityCell {
+    /// `ActivityCell::serve`. No two have the same state, which has the time.
     fn serve(&self, peer: u64) {
         self.state.store(0, Ordering::Relaxed);
         fence(Ordering::Release);
@@ -461,7 +461,7 @@ impl Activity {
         self.state.store(peer, Ordering::Release);
     }
 
-    /// One look of `Activity::read`.
+    /// One look of `ActivityCell::read`.
     fn read(&self) -> Option<[u64; 3]> {
         let state = self.state.load(Ordering::Acquire);
         let peer = [0, 1].map(|word| self.peer[word].load(Ordering::Relaxed));
@@ -474,7 +474,7 @@ impl Activity {
 #[test]
 fn who_looks_at_a_worker_never_sees_two_peers_mixed() {
     model(|| {
-        let activity = Arc::new(Activity::default());
+        let activity = Arc::new(ActivityCell::default());
         let worker = {
             let activity = Arc::clone(&activity);
             thread::spawn(move || (1..=2).for_each(|peer| activity.serve(peer)))

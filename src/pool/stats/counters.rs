@@ -10,7 +10,7 @@ use crate::pool::Shared;
 use crate::pool::datagram::socket::DatagramStats;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::stats::histogram::Histogram;
-use crate::pool::stats::worker_state::{Activity, WorkerState};
+use crate::pool::stats::worker_state::{ActivityCell, WorkerState};
 
 /// The counters that are shared. Those that a worker touches at every turn are its own.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Counters {
 struct WorkerCounters {
     turns: AtomicU64,
     requests: AtomicU64,
-    activity: Activity,
+    activity: ActivityCell,
 }
 
 /// What the acceptor meets.
@@ -89,12 +89,12 @@ impl Counters {
         self.workers[worker].activity.lead(leads);
     }
 
-    /// What each worker is doing.
+    /// What each worker is activity.
     pub(crate) fn activities(&self, now: Instant) -> Vec<WorkerState> {
         let state = |(index, worker): (usize, &WorkerCounters)| {
-            let (doing, since, peer) = worker.activity.read(self.epoch, now);
+            let (activity, since, peer) = worker.activity.read(self.epoch, now);
             let served = worker.requests.load(Ordering::Relaxed);
-            WorkerState { index, doing, since, peer, served }
+            WorkerState { index, activity, since, peer, served }
         };
         self.workers.iter().enumerate().map(state).collect()
     }
@@ -126,7 +126,7 @@ fn bump(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
 }
 
-/// What the server has done, and what it is doing.
+/// What the server has done, and what it is activity.
 ///
 /// Counters run from the start of the server. At any time, `accepted` is the sum of `closed` plus
 /// `live`, give or take what changed while they were read.

@@ -1,4 +1,4 @@
-//! What the threads count, and what they are doing.
+//! What the threads count, and what they are activity.
 
 pub(crate) mod counters;
 pub(crate) mod histogram;

@@ -1,4 +1,4 @@
-//! What each worker is doing, for those who look from outside.
+//! What each worker is activity, for those who look from outside.
 //!
 //! A worker notes it in words of its own as it goes from one thing to the next: a few plain stores on
 //! a cache line that nobody else writes. The time is the one that it has read anyway.
@@ -17,20 +17,20 @@ const MICROS: u32 = 2;
 /// The words are being written.
 const CHANGING: u64 = 0b11;
 
-/// A note of what a worker is doing. One thread writes it, any may read.
+/// A note of what a worker is activity. One thread writes it, any may read.
 #[derive(Debug, Default)]
-pub(crate) struct Activity {
-    /// Microseconds since the epoch at which it began, and the [`Doing`].
+pub(crate) struct ActivityCell {
+    /// Microseconds since the epoch at which it began, and the [`WorkerActivity`].
     state: AtomicU64,
     /// The peer's address, IPv4 as mapped into IPv6; all zero where it has none.
     ip: [AtomicU64; 2],
     port: AtomicU64,
 }
 
-/// What a worker is doing.
+/// What a worker is activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Doing {
+pub enum WorkerActivity {
     /// It waits to be woken.
     Idle = 0,
     /// It waits on epoll for all, and serves what it finds.
@@ -44,7 +44,7 @@ pub enum Doing {
 /// # Examples
 /// ```
 /// use millpond::http::{Request, Response};
-/// use millpond::pool::Doing;
+/// use millpond::pool::WorkerActivity;
 /// use millpond::Server;
 ///
 /// let handle = Server::builder()
@@ -54,7 +54,7 @@ pub enum Doing {
 ///     .spawn()?;
 /// let workers = handle.workers();
 /// assert_eq!(workers.len(), 2);
-/// assert!(workers.iter().all(|worker| worker.doing != Doing::Serving));
+/// assert!(workers.iter().all(|worker| worker.doing != WorkerActivity::Serving));
 /// # handle.stop_now();
 /// # Ok::<(), millpond::Error>(())
 /// ```
@@ -63,8 +63,8 @@ pub enum Doing {
 pub struct WorkerState {
     /// Which one it is; its thread is called `worker-INDEX`.
     pub index: usize,
-    /// What it is doing.
-    pub doing: Doing,
+    /// What it is activity.
+    pub activity: WorkerActivity,
     /// How long it has been serving; of one that is not, how long it has not been.
     pub since: Duration,
     /// Whose connection it has in hand; `None` for a Unix socket.
@@ -75,20 +75,22 @@ pub struct WorkerState {
 
 impl fmt::Display for WorkerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, doing, since, peer, served } = self;
+        let Self { index, activity, since, peer, served } = self;
         let seconds = since.as_secs_f64();
         write!(f, "worker-{index}: ")?;
-        match (doing, peer) {
-            (Doing::Idle, _) => write!(f, "idle for {seconds:.3} s")?,
-            (Doing::Leading, _) => write!(f, "leading, idle for {seconds:.3} s")?,
-            (Doing::Serving, Some(peer)) => write!(f, "serving {peer} for {seconds:.3} s")?,
-            (Doing::Serving, None) => write!(f, "serving for {seconds:.3} s")?,
+        match (activity, peer) {
+            (WorkerActivity::Idle, _) => write!(f, "idle for {seconds:.3} s")?,
+            (WorkerActivity::Leading, _) => write!(f, "leading, idle for {seconds:.3} s")?,
+            (WorkerActivity::Serving, Some(peer)) => {
+                write!(f, "serving {peer} for {seconds:.3} s")?
+            }
+            (WorkerActivity::Serving, None) => write!(f, "serving for {seconds:.3} s")?,
         }
         write!(f, ", served {served}")
     }
 }
 
-impl Activity {
+impl ActivityCell {
     /// A connection is in hand from `now` on.
     pub(crate) fn serve(&self, peer: &Addr, epoch: Instant, now: Instant) {
         let (high, low, port) = match peer.as_socket() {
@@ -108,17 +110,17 @@ impl Activity {
         self.ip[0].store(high, Ordering::Relaxed);
         self.ip[1].store(low, Ordering::Relaxed);
         self.port.store(port, Ordering::Relaxed);
-        self.state.store(word(Doing::Serving, epoch, now), Ordering::Release);
+        self.state.store(word(WorkerActivity::Serving, epoch, now), Ordering::Release);
     }
 
     /// Nothing is in hand from `now` on.
     pub(crate) fn rest(&self, epoch: Instant, now: Instant) {
-        self.state.store(word(Doing::Idle, epoch, now), Ordering::Relaxed);
+        self.state.store(word(WorkerActivity::Idle, epoch, now), Ordering::Relaxed);
     }
 
     /// It waits on epoll, or no longer does: since when it rests stays the same.
     pub(crate) fn lead(&self, leads: bool) {
-        let doing = if leads { Doing::Leading } else { Doing::Idle };
+        let doing = if leads { WorkerActivity::Leading } else { WorkerActivity::Idle };
         let state = self.state.load(Ordering::Relaxed) & !KIND;
         self.state.store(state | doing as u64, Ordering::Relaxed);
     }
@@ -129,7 +131,7 @@ impl Activity {
         &self,
         epoch: Instant,
         now: Instant,
-    ) -> (Doing, Duration, Option<SocketAddr>) {
+    ) -> (WorkerActivity, Duration, Option<SocketAddr>) {
         let mut state = CHANGING;
         let mut peer = None;
         for _ in 0..100 {
@@ -143,23 +145,23 @@ impl Activity {
             }
             std::hint::spin_loop();
         }
-        let doing = match state & KIND {
-            0 => Doing::Idle,
-            1 => Doing::Leading,
-            _ => Doing::Serving,
+        let activity = match state & KIND {
+            0 => WorkerActivity::Idle,
+            1 => WorkerActivity::Leading,
+            _ => WorkerActivity::Serving,
         };
         let began = match state {
             CHANGING => now,
             state => epoch + Duration::from_micros(state >> MICROS),
         };
-        let peer = peer.filter(|_| doing == Doing::Serving);
-        (doing, now.saturating_duration_since(began), peer)
+        let peer = peer.filter(|_| activity == WorkerActivity::Serving);
+        (activity, now.saturating_duration_since(began), peer)
     }
 }
 
-fn word(doing: Doing, epoch: Instant, now: Instant) -> u64 {
+fn word(activity: WorkerActivity, epoch: Instant, now: Instant) -> u64 {
     let micros = now.saturating_duration_since(epoch).as_micros() as u64;
-    micros << MICROS | doing as u64
+    micros << MICROS | activity as u64
 }
 
 fn address(ip: [u64; 2], port: u64) -> Option<SocketAddr> {
@@ -176,27 +178,33 @@ mod tests {
 
     #[test]
     fn what_was_noted_is_read() {
-        let activity = Activity::default();
+        let activity = ActivityCell::default();
         let epoch = Instant::now();
         let at = |millis| epoch + Duration::from_millis(millis);
-        assert_eq!(activity.read(epoch, at(5)), (Doing::Idle, Duration::from_millis(5), None));
+        assert_eq!(
+            activity.read(epoch, at(5)),
+            (WorkerActivity::Idle, Duration::from_millis(5), None)
+        );
         for text in ["192.0.2.7:80", "[2001:db8::7]:65535"] {
             let peer: SocketAddr = text.parse().unwrap();
             activity.serve(&Addr::Ip(peer), epoch, at(10));
-            let expected = (Doing::Serving, Duration::from_millis(20), Some(peer));
+            let expected = (WorkerActivity::Serving, Duration::from_millis(20), Some(peer));
             assert_eq!(activity.read(epoch, at(30)), expected);
         }
         activity.rest(epoch, at(40));
         activity.lead(true);
-        assert_eq!(activity.read(epoch, at(41)), (Doing::Leading, Duration::from_millis(1), None));
+        assert_eq!(
+            activity.read(epoch, at(41)),
+            (WorkerActivity::Leading, Duration::from_millis(1), None)
+        );
         activity.lead(false);
         activity.serve(&Addr::Unnamed, epoch, at(50));
-        assert_eq!(activity.read(epoch, at(50)), (Doing::Serving, Duration::ZERO, None));
+        assert_eq!(activity.read(epoch, at(50)), (WorkerActivity::Serving, Duration::ZERO, None));
     }
 
     #[test]
     fn a_reader_never_mixes_two_peers() {
-        let activity = Activity::default();
+        let activity = ActivityCell::default();
         let epoch = Instant::now();
         let done = std::sync::atomic::AtomicBool::new(false);
         let peers = ["[2001:db8:1:1:1:1:1:1]:1", "[2001:db8:2:2:2:2:2:2]:2"];

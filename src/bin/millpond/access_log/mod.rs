@@ -197,7 +197,7 @@ fn append(path: &Path) -> io::Result<File> {
 
 /// Opens the file while the process is still root, for a user who may not make it, and hands a new
 /// one over to that user. None where that is not safe: a link anywhere in the path, or a second name
-/// of the file, may be that user's doing.
+/// of the file, may be that user's activity.
 pub(crate) fn open_as_root(settings: &Access, user: &User) -> Option<File> {
     let Target::File(path) = Target::of(settings) else { return None };
     let flags = OFlags::APPEND | OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

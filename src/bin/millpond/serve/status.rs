@@ -1,6 +1,6 @@
 //! The state of the server in lines of the log: what SIGQUIT asks for.
 
-use millpond::pool::{Doing, WorkerState};
+use millpond::pool::{WorkerActivity, WorkerState};
 use millpond::{CloseReason, Handle, Refusal};
 
 /// Workers that have a line each; a thousand of them would bury the rest.
@@ -34,8 +34,10 @@ pub(crate) fn lines(handle: &Handle) -> Vec<String> {
 /// Those who serve, the one that has for longest first, and who leads; the others in one line.
 fn workers(mut workers: Vec<WorkerState>) -> Vec<String> {
     let all = workers.len();
-    workers.retain(|worker| worker.doing != Doing::Idle);
-    workers.sort_by_key(|worker| (worker.doing != Doing::Serving, std::cmp::Reverse(worker.since)));
+    workers.retain(|worker| worker.activity != WorkerActivity::Idle);
+    workers.sort_by_key(|worker| {
+        (worker.activity != WorkerActivity::Serving, std::cmp::Reverse(worker.since))
+    });
     let idle = all - workers.len();
     let mut lines: Vec<_> = workers.iter().take(WORKERS).map(ToString::to_string).collect();
     if workers.len() > WORKERS {
