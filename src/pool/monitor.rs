@@ -13,7 +13,7 @@ use crate::close::CloseReason;
 use crate::pool::connection::{Connection, Phase, later};
 use crate::pool::guard::persist;
 use crate::pool::leader::Lead;
-use crate::pool::overload_log::Reporter;
+use crate::pool::overload_log::OverloadLog;
 use crate::pool::poller::{BATCH, Ready};
 use crate::pool::protocol::{ProtocolWorker, TurnContext};
 use crate::pool::queue::{Ticket, Work};
@@ -42,13 +42,13 @@ pub(crate) struct Monitor {
     shed_next: Instant,
     fruitless: u32,
     quiet: u32,
-    reporter: Reporter,
+    overload_log: OverloadLog,
 }
 
 impl Monitor {
     pub(crate) fn new(shared: Arc<Shared>, protocols: Vec<Box<dyn ProtocolWorker>>) -> Self {
         let now = Instant::now();
-        let reporter = Reporter::new(&shared);
+        let overload_log = OverloadLog::new(&shared);
         Self {
             shared,
             protocols,
@@ -58,7 +58,7 @@ impl Monitor {
             shed_next: now,
             fruitless: 0,
             quiet: 0,
-            reporter,
+            overload_log,
         }
     }
 
@@ -75,7 +75,7 @@ impl Monitor {
             let now = Instant::now();
             self.expire(now);
             shared.queue.controller.settle(now, shared.queue.len());
-            self.reporter.look(&shared, now);
+            self.overload_log.look(&shared, now);
             if shared.is_draining() {
                 self.retire(now);
             } else if self.quiet >= QUIET && self.is_steady() {
@@ -95,7 +95,8 @@ impl Monitor {
 
     /// How long until there is something to do though nothing moves.
     fn until_due(&self, now: Instant) -> Option<Duration> {
-        let due = [self.shared.poller.until_deadline(now), self.reporter.wait(&self.shared, now)];
+        let due =
+            [self.shared.poller.until_deadline(now), self.overload_log.wait(&self.shared, now)];
         due.into_iter().flatten().min()
     }
 

@@ -48,7 +48,7 @@ impl Schedule {
 
 /// Writes the lines. It belongs to the monitor.
 #[derive(Debug)]
-pub(crate) struct Reporter {
+pub(crate) struct OverloadLog {
     schedule: Schedule,
     before: Figures,
 }
@@ -71,7 +71,7 @@ impl Figures {
     }
 }
 
-impl Reporter {
+impl OverloadLog {
     pub(crate) fn new(shared: &Shared) -> Self {
         Self { schedule: Schedule::default(), before: Figures::of(shared, Instant::now()) }
     }
