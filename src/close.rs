@@ -47,9 +47,9 @@ pub enum CloseReason {
     /// The connection was refused while the server was draining.
     Draining,
     /// The connection was still open when the drain deadline passed, and was cut off.
-    CutOff,
+    DrainTimeout,
     /// The connection reached its number of requests or its age.
-    WornOut,
+    ConnectionLimit,
     /// The handler panicked; a 500 was answered if none of the answer had been sent.
     HandlerPanicked,
     /// The handler's answer could not be sent as declared: its body failed or had another length.
@@ -81,8 +81,8 @@ impl CloseReason {
         Self::TooLarge,
         Self::Overloaded,
         Self::Draining,
-        Self::CutOff,
-        Self::WornOut,
+        Self::DrainTimeout,
+        Self::ConnectionLimit,
         Self::HandlerPanicked,
         Self::HandlerFailed,
         Self::Upgraded,
@@ -107,8 +107,8 @@ impl CloseReason {
             Self::TooLarge => "too_large",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
-            Self::CutOff => "cut_off",
-            Self::WornOut => "worn_out",
+            Self::DrainTimeout => "drain_timeout",
+            Self::ConnectionLimit => "connection_limit",
             Self::HandlerPanicked => "handler_panicked",
             Self::HandlerFailed => "handler_failed",
             Self::Upgraded => "upgraded",
@@ -134,8 +134,8 @@ impl CloseReason {
             Self::TooLarge => "the request exceeded a limit",
             Self::Overloaded => "the server was overloaded",
             Self::Draining => "the server was stopping",
-            Self::CutOff => "the drain deadline passed",
-            Self::WornOut => "the connection reached its number of requests or its age",
+            Self::DrainTimeout => "the drain deadline passed",
+            Self::ConnectionLimit => "the connection reached its number of requests or its age",
             Self::HandlerPanicked => "the handler panicked",
             Self::HandlerFailed => "the handler's answer could not be sent as declared",
             Self::Upgraded => "the upgraded connection ended",

@@ -428,14 +428,14 @@ impl Acceptor {
             // The limit was exceeded for a moment.
             self.make_room(urgent, client);
         }
-        let unfair = is_over && evicted == Evicted::Unfair;
+        let unfair = is_over && evicted == Evicted::OverFairShare;
         let permit = shared.connections.enter(bucket);
         let source = &self.sources[index];
         let connection =
             Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);
         if unfair {
             // Its client holds more than any other that has a connection to spare.
-            shared.counters.refuse(Refusal::Unfair);
+            shared.counters.refuse(Refusal::OverFairShare);
             connection.close(CloseReason::Overloaded);
             return false;
         }

@@ -167,7 +167,7 @@ pub(crate) enum Evicted {
     /// A connection was closed.
     One,
     /// All that may be closed are those of clients that hold fewer than the newcomer's.
-    Unfair,
+    OverFairShare,
     /// None only waits any more, or only such as are active, of clients that hold little.
     Nothing,
 }
@@ -231,7 +231,7 @@ impl Eviction {
             }
             if !fair && demand > MODEST {
                 self.planned.push(candidate);
-                return Evicted::Unfair;
+                return Evicted::OverFairShare;
             }
             let Some(connection) = shared.poller.take_waiting(&candidate) else { continue };
             let waits_for_request = matches!(candidate.rank, Rank::Idle | Rank::Silent);

@@ -283,12 +283,12 @@ impl Shared {
         while let Some(ticket) = self.queue.take_left() {
             match ticket.work {
                 Work::Connection(connection) | Work::Continuation(connection) => {
-                    self.close(connection, CloseReason::CutOff);
+                    self.close(connection, CloseReason::DrainTimeout);
                 }
                 Work::Datagram(datagram) => self.datagrams.leave(datagram.bytes.len()),
             }
         }
-        self.poller.sweep(|_| true, |connection| self.close(connection, CloseReason::CutOff));
+        self.poller.sweep(|_| true, |connection| self.close(connection, CloseReason::DrainTimeout));
     }
 
     /// What refusing may cost at `now`, given what it has cost until now.

@@ -119,7 +119,7 @@ impl Monitor {
                 return;
             }
             if connection.phase == Phase::Held {
-                refuse_at_once(shared, protocol.as_mut(), connection, Refusal::Unfair, now);
+                refuse_at_once(shared, protocol.as_mut(), connection, Refusal::OverFairShare, now);
                 return;
             }
             let reason =

@@ -84,7 +84,7 @@ fn whatever_a_stopped_server_still_has_is_closed_and_counted() {
         let end = client.read(&mut [0]).map_err(|error| error.kind());
         assert!(matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{end:?}");
     }
-    until("both are counted", || handle.stats().closed_for(CloseReason::CutOff) == 2);
+    until("both are counted", || handle.stats().closed_for(CloseReason::DrainTimeout) == 2);
     assert_eq!(handle.stats().live, 1);
     // The handler ends after the server: its connection is not parked for ever.
     release.send(()).unwrap();

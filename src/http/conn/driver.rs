@@ -340,7 +340,7 @@ impl TurnContext<'_> {
     }
 
     /// Whether a connection that was opened then has reached its age.
-    pub(super) fn is_worn_out(&self, requests: u64, opened: Instant) -> bool {
+    pub(super) fn is_at_its_limit(&self, requests: u64, opened: Instant) -> bool {
         let config = self.config();
         config.limits.requests.is_some_and(|most| requests >= most)
             || config

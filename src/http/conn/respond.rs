@@ -71,8 +71,8 @@ impl Answer {
         }
         let Some(connection) = exchange.connection.as_mut() else { return Some(Outcome::Gone) };
         connection.requests += 1;
-        if turn.is_worn_out(connection.requests, connection.opened) {
-            self.reason.get_or_insert(CloseReason::WornOut);
+        if turn.is_at_its_limit(connection.requests, connection.opened) {
+            self.reason.get_or_insert(CloseReason::ConnectionLimit);
         }
         exchange.flushed = false;
         exchange.responding = true;

@@ -19,7 +19,7 @@ pub enum Refusal {
     /// It could not have been answered by its deadline: the server's, or one that the client gave.
     Deadline,
     /// Its client had its share of the queue already, while others waited too.
-    Unfair,
+    OverFairShare,
     /// It had waited for too long by the time a worker took it.
     Stale,
 }
@@ -30,7 +30,7 @@ impl Refusal {
 
     /// Every reason, in the order of declaration: the index is `refusal as usize`.
     pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::Unfair, Self::Stale];
+        [Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::OverFairShare, Self::Stale];
 
     /// The name of the counter, in `snake_case`.
     #[must_use]
@@ -39,7 +39,7 @@ impl Refusal {
             Self::QueueFull => "queue_full",
             Self::WaitTooLong => "wait_too_long",
             Self::Deadline => "deadline",
-            Self::Unfair => "unfair",
+            Self::OverFairShare => "over_fair_share",
             Self::Stale => "stale",
         }
     }
@@ -51,7 +51,7 @@ impl Refusal {
             Self::QueueFull => "the queue was full",
             Self::WaitTooLong => "the wait in the queue would have been too long",
             Self::Deadline => "the deadline could not have been met",
-            Self::Unfair => "the client had its share of the queue already",
+            Self::OverFairShare => "the client had its share of the queue already",
             Self::Stale => "the wait in the queue had been too long",
         }
     }

@@ -239,7 +239,7 @@ impl Controller {
             return (wait > modest || !asks_for_little).then_some(Refusal::WaitTooLong);
         }
         let unfair = overloaded && self.fairness.is_greedy(bucket) && holds_its_part();
-        unfair.then_some(Refusal::Unfair)
+        unfair.then_some(Refusal::OverFairShare)
     }
 
     /// The queue took what was kept.
