@@ -48,7 +48,7 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
         read_ahead,
         input_total,
         waiting_workers,
-        drain,
+        unread_body,
         pending,
         pending_total,
         datagram,
@@ -69,7 +69,7 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
         ("limits.read_ahead", *read_ahead as u64, 1 << 24, each),
         ("limits.input_total", *input_total as u64, BYTES, memory),
         ("limits.waiting_workers", waiting, 10_000, "each is a thread"),
-        ("limits.drain", *drain, BYTES, "no body is so long"),
+        ("limits.unread_body", *unread_body, BYTES, "no body is so long"),
         ("limits.pending", *pending as u64, BYTES, memory),
         ("limits.pending_total", *pending_total as u64, BYTES, memory),
         ("limits.datagram", *datagram as u64, 1 << 24, "each worker has room for one"),
@@ -127,7 +127,7 @@ fn check_overload(overload: &Overload) -> Result<(), Error> {
         // A share, checked as such.
         refuse_budget: _,
         retry_after: (low, high),
-        patience_field,
+        timeout_field,
         report,
     } = overload;
     for (name, value) in [
@@ -139,8 +139,8 @@ fn check_overload(overload: &Overload) -> Result<(), Error> {
     ] {
         no_longer(name, value)?;
     }
-    let length = patience_field.len() as u64;
-    at_most("the length of overload.patience_field", length, 256, "it is a field name")
+    let length = timeout_field.len() as u64;
+    at_most("the length of overload.timeout_field", length, 256, "it is a field name")
 }
 
 /// Checks a number.
@@ -209,7 +209,7 @@ mod tests {
             read_ahead,
             input_total,
             waiting_workers,
-            drain,
+            unread_body,
             pending,
             pending_total,
             datagram,
@@ -234,7 +234,7 @@ mod tests {
             ("limits.read_ahead", Slot::Size(read_ahead)),
             ("limits.input_total", Slot::Size(input_total)),
             ("limits.waiting_workers", Slot::Room(waiting_workers)),
-            ("limits.drain", Slot::Long(drain)),
+            ("limits.unread_body", Slot::Long(unread_body)),
             ("limits.pending", Slot::Size(pending)),
             ("limits.pending_total", Slot::Size(pending_total)),
             ("limits.datagram", Slot::Size(datagram)),
@@ -265,7 +265,7 @@ mod tests {
             drop_gone: _,
             refuse_budget: _,
             retry_after: (_, high),
-            patience_field: _,
+            timeout_field: _,
             report,
         } = overload;
         slots.extend([

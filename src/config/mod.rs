@@ -93,7 +93,7 @@ pub struct Limits {
     pub waiting_workers: Option<usize>,
     /// Bytes of a body left unread by the handler that are read and thrown away to keep the
     /// connection. Default: 64 KiB. Exceeded: the connection closes.
-    pub drain: u64,
+    pub unread_body: u64,
     /// Bytes of an answer kept in memory for a slow reader, for one connection. Default: 16 MiB.
     /// A longer rest occupies its worker, as one of `waiting_workers`, until it is no longer than
     /// that; a file takes no memory.
@@ -180,7 +180,7 @@ pub struct Overload {
     /// The request field in which clients may say how long they wait for the answer, in seconds or
     /// with a unit (`250ms`): what would take longer is refused at once. It can shorten `deadline`,
     /// not lengthen it. Default: `X-Request-Timeout`. Empty: no such field.
-    pub patience_field: String,
+    pub timeout_field: String,
     /// How often, at the most, the state of an overload is logged: when it begins, as long as it
     /// lasts, and when it is over. Default: 10 s. Zero: never.
     pub report: Duration,
@@ -234,7 +234,7 @@ impl Default for Limits {
             read_ahead: 16 * 1024,
             input_total: 64 << 20,
             waiting_workers: None,
-            drain: 64 * 1024,
+            unread_body: 64 * 1024,
             pending: 16 << 20,
             pending_total: 64 << 20,
             datagram: 65_536,
@@ -275,7 +275,7 @@ impl Default for Overload {
             drop_gone: true,
             refuse_budget: 0.2,
             retry_after: (1, 3),
-            patience_field: "X-Request-Timeout".to_owned(),
+            timeout_field: "X-Request-Timeout".to_owned(),
             report: Duration::from_secs(10),
         }
     }
@@ -357,10 +357,10 @@ impl Config {
                 "it is a share of the CPU time, above 0 and up to 1: a refusal costs something",
             ));
         }
-        let field = &overload.patience_field;
+        let field = &overload.timeout_field;
         if !field.is_empty() && HeaderName::from_bytes(field.as_bytes()).is_err() {
             return Err(invalid(
-                format!("overload.patience_field is {field:?}, which is not a field name"),
+                format!("overload.timeout_field is {field:?}, which is not a field name"),
                 "letters, digits and hyphens, such as X-Request-Timeout; empty turns it off",
             ));
         }
@@ -422,7 +422,7 @@ mod tests {
             (|c| c.timeouts.head = Duration::ZERO, "timeouts.head is 0"),
             (|c| c.overload.target = Duration::from_secs(2), "overload.target (2s) does not fit"),
             (|c| c.overload.refuse_budget = 0.0, "overload.refuse_budget is 0"),
-            (|c| c.overload.patience_field = "a b".into(), "overload.patience_field is \"a b\""),
+            (|c| c.overload.timeout_field = "a b".into(), "overload.timeout_field is \"a b\""),
         ];
         for (change, expected) in table {
             let mut config = Config::default();

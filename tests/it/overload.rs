@@ -246,7 +246,7 @@ fn a_client_that_says_how_long_it_waits_is_told_at_once_if_that_is_too_short() {
     let server = |field: &str| {
         let mut config = Config::default();
         config.pool.workers = 2;
-        config.overload.patience_field = field.to_owned();
+        config.overload.timeout_field = field.to_owned();
         let server = Server::builder().config(config).bind("tcp://127.0.0.1:0");
         let server = server.http(Held::default()).unwrap().start().unwrap();
         exchange(addr(&server), GET_CLOSE);
@@ -355,7 +355,7 @@ fn begin_and_end_of_an_overload_are_logged() {
 
 #[test]
 fn overload_control_is_set_by_flags() {
-    let flags = "--target 7ms --queue 9 --deadline 3s --no-shed --no-fairness --patience-field X-A \
+    let flags = "--target 7ms --queue 9 --deadline 3s --no-shed --no-fairness --timeout-field X-A \
                  --overload-report 1m -b tcp://127.0.0.1:0?priority=high";
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
         .args(["serve", "--print-config"])
@@ -369,7 +369,7 @@ fn overload_control_is_set_by_flags() {
         "deadline = \"3s\"",
         "shed = false",
         "fairness = false",
-        "patience_field = \"X-A\"",
+        "timeout_field = \"X-A\"",
         "report = \"60s\"",
         "bind = [\"tcp://127.0.0.1:0?priority=high\"]",
     ] {

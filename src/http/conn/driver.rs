@@ -322,7 +322,7 @@ impl HttpWorker {
 
 /// A parser by these settings.
 fn parser(config: &Config) -> HeadParser {
-    HeadParser::new(&config.limits).with_patience_field(&config.overload.patience_field)
+    HeadParser::new(&config.limits).with_timeout_field(&config.overload.timeout_field)
 }
 
 fn unix_seconds() -> u64 {

@@ -290,7 +290,7 @@ impl Exchange {
     /// A [`Reject`] if it is malformed.
     pub(crate) fn discard(&mut self) -> Result<Discarded, Reject> {
         while !self.body.is_done() {
-            if self.discarded > self.config.limits.drain {
+            if self.discarded > self.config.limits.unread_body {
                 return Ok(Discarded::TooMuch);
             }
             let (used, _) = self.body.decode(self.input.filled())?;
@@ -363,7 +363,7 @@ impl Exchange {
         self.body.is_done()
             || (!self.expects_continue
                 && self.failure.is_none()
-                && known <= self.config.limits.drain)
+                && known <= self.config.limits.unread_body)
     }
 
     fn fail_decoding(&mut self, reject: Reject) -> io::Error {

@@ -245,7 +245,7 @@ impl Exchange {
     /// Reads the rest of the body and throws it away, waiting for it. `false`: it is too much for that.
     pub(super) fn finish_body(&mut self) -> io::Result<bool> {
         let mut scratch = [0; 4096];
-        let mut left = self.config.limits.drain;
+        let mut left = self.config.limits.unread_body;
         while !self.body.is_done() {
             let count = self.read_body(&mut scratch)? as u64;
             match left.checked_sub(count) {

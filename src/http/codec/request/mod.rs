@@ -74,7 +74,7 @@ pub(crate) struct HeadParser {
     head_max: usize,
     target_max: usize,
     fields_max: usize,
-    patience_field: Box<[u8]>,
+    timeout_field: Box<[u8]>,
     empty_line: Finder<'static>,
     /// Where heads are copied to. Its blocks are used again once no header value refers to them.
     memory: BytesMut,
@@ -89,7 +89,7 @@ impl HeadParser {
             head_max: limits.head,
             target_max: limits.target,
             fields_max: limits.fields,
-            patience_field: Box::default(),
+            timeout_field: Box::default(),
             empty_line: Finder::new(b"\r\n\r\n"),
             memory: BytesMut::new(),
             spare: None,
@@ -98,8 +98,8 @@ impl HeadParser {
     }
 
     /// Reads how long a client waits from the field of this name; empty: from none.
-    pub(crate) fn with_patience_field(mut self, name: &str) -> Self {
-        self.patience_field = name.as_bytes().into();
+    pub(crate) fn with_timeout_field(mut self, name: &str) -> Self {
+        self.timeout_field = name.as_bytes().into();
         self
     }
 
@@ -152,7 +152,7 @@ impl HeadParser {
         let line = target::read_line(input, self.target_max)?;
         let block = self.copy(input);
         let mut headers = self.spare.take().unwrap_or_else(|| HeaderMap::with_capacity(16));
-        let (most, patience) = (self.fields_max, &self.patience_field);
+        let (most, patience) = (self.fields_max, &self.timeout_field);
         let result = fields::read(&block, line.end, most, patience, &mut self.names, &mut headers)
             .and_then(|notes| {
                 framing::check_host(&block, &notes.host, &line)?;

@@ -150,8 +150,8 @@ pub(super) static ROWS: &[Row] = &[
          is made while it is sent. None: half of the workers. Exceeded: 503."
     ),
     size!(
-        config.limits.drain,
-        "limits.drain",
+        config.limits.unread_body,
+        "limits.unread_body",
         "max-unread",
         "SIZE",
         "Bytes of an unread body that are thrown away to keep a connection",
@@ -378,14 +378,14 @@ pub(super) static ROWS: &[Row] = &[
     },
     {
         const R: Row = row!(
-            "overload.patience_field",
-            "patience-field",
+            "overload.timeout_field",
+            "timeout-field",
             "NAME",
             "Request field in which clients say how long they wait",
             "In seconds, or with a unit: 250ms. What would take longer is refused at once. It can only \
              shorten the deadline. Empty: there is none."
         );
-        field!(R, config.overload.patience_field, value::any, |name| name)
+        field!(R, config.overload.timeout_field, value::any, |name| name)
     },
     time!(
         config.overload.report,
