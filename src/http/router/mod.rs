@@ -172,7 +172,7 @@ impl Router {
     }
 
     /// `handler` answers paths that no route has, in place of a 404.
-    pub fn otherwise(mut self, handler: impl Handler) -> Self {
+    pub fn fallback(mut self, handler: impl Handler) -> Self {
         self.fallback = Some(Box::new(handler));
         self
     }

@@ -85,7 +85,7 @@ fn what_leads_nowhere_is_told_why() {
         let (answered, allowed, _) = ask(&router, method, target);
         assert_eq!((answered, allowed.as_str()), (status, allow), "{method} {target}");
     }
-    let router = router.otherwise(say("lost"));
+    let router = router.fallback(say("lost"));
     assert_eq!(ask(&router, "GET", "/nowhere"), (200, String::new(), "lost ".to_owned()));
 }
 
