@@ -1,5 +1,5 @@
-//! Sends the body of each request back, whatever its method: for trying clients, and for checking the
-//! server itself.
+//! Sends the body of each request back, whatever its method: for trying clients, and for checking
+//! the server itself.
 //!
 //! ```sh
 //! cargo run --example echo -- --bind 127.0.0.1:8080     # port 0: any that is free
@@ -7,9 +7,10 @@
 //! curl -H 'Transfer-Encoding: chunked' -T Cargo.toml http://127.0.0.1:8080/
 //! ```
 //!
-//! The address is printed. A body is read whole before the answer begins, so that one that is malformed
-//! or too large (over 16 MiB) can still be answered as such; examples/streaming.rs shows the other way.
-//! OPTIONS without a body is told the methods; TRACE and CONNECT, which mean something else, get a 405.
+//! The address is printed. A body is read whole before the answer begins, so that one that is
+//! malformed or too large (over 16 MiB) can still be answered as such; examples/streaming.rs shows
+//! the other way. OPTIONS without a body is told the methods; TRACE and CONNECT, which mean
+//! something else, get a 405.
 
 #![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
 

@@ -2,12 +2,13 @@
 //!
 //! `cargo run --release --example handler -- --bind 127.0.0.1:8888 --workers 4 --sleep-ms 5`
 //!
-//! `--burn-ms` uses CPU time instead, `--connections` raises the bound on open connections, `--urgent`
-//! adds an urgent listener, and `--no-shed` turns the refusing of work that would wait too long off, to
-//! see what it is good for.
+//! `--burn-ms` uses CPU time instead, `--connections` raises the bound on open connections,
+//! `--urgent` adds an urgent listener, and `--no-shed` turns the refusing of work that would wait
+//! too long off, to see what it is good for.
 //!
-//! The query of a request asks for more: `sleep-ms` on top, `quick` for neither sleeping nor computing, `bytes` of the response, `read` the body,
-//! `stall-ms` for which every handler waits, as for a database that stalls.
+//! The query of a request asks for more: `sleep-ms` on top, `quick` for neither sleeping nor
+//! computing, `bytes` of the response, `read` the body, `stall-ms` for which every handler waits,
+//! as for a database that stalls.
 
 use std::io;
 use std::sync::LazyLock;

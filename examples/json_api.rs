@@ -10,8 +10,8 @@
 //! curl -X PUT http://localhost:8888/sacks/1 -i             # 405, Allow: DELETE, GET, HEAD, OPTIONS
 //! ```
 //!
-//! SQLite allows one writer at a time, so that a lock around the one connection costs nothing here; with
-//! a database that serves many, each worker would have its own.
+//! SQLite allows one writer at a time, so that a lock around the one connection costs nothing here;
+//! with a database that serves many, each worker would have its own.
 
 #![allow(clippy::print_stderr, reason = "a program may say what goes wrong")]
 

@@ -6,8 +6,8 @@
 //! curl -i http://127.0.0.1:8888/echo               # 426: this is no place for plain HTTP
 //! ```
 //!
-//! An upgraded connection has a thread of its own, one of at most `pool.upgrades`; the workers are not
-//! occupied by it.
+//! An upgraded connection has a thread of its own, one of at most `pool.upgrades`; the workers are
+//! not occupied by it.
 
 #![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
 

@@ -1,8 +1,8 @@
 //! Why a connection ended.
 //!
 //! Every connection ends with exactly one [`CloseReason`]. Each variant has one counter in
-//! [`Stats`](crate::Stats) and one line in the debug log, so that the sum of the counters and of the
-//! live connections is at any time the number of accepted ones.
+//! [`Stats`](crate::Stats) and one line in the debug log, so that the sum of the counters and of
+//! the live connections is at any time the number of accepted ones.
 
 use std::fmt;
 

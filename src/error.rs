@@ -1,15 +1,15 @@
 //! What stops a server from starting.
 //!
-//! An [`Error`] is a report for people: it names the address, path or setting in question, gives the
-//! system's reason, and usually a hint. A program branches on its [`ErrorKind`].
+//! An [`Error`] is a report for people: it names the address, path or setting in question, gives
+//! the system's reason, and usually a hint. A program branches on its [`ErrorKind`].
 
 use std::fmt;
 use std::io;
 
 /// What stops a server from starting.
 ///
-/// Its `Display` is one line without a full stop, made to follow `error: `; [`hint`](Error::hint) is
-/// made to follow `hint: `.
+/// Its `Display` is one line without a full stop, made to follow `error: `; [`hint`](Error::hint)
+/// is made to follow `hint: `.
 ///
 /// # Examples
 /// ```

@@ -30,9 +30,9 @@ pub(crate) struct Arrival {
 
 /// Poisson arrivals for `phases`, shared out among clients by `weights`, in the order of time.
 ///
-/// Each phase has exactly `rate * time` arrivals: given their number, the times of a Poisson process
-/// are independent and uniform. So the offered load is what it claims to be, and a short run does not
-/// measure the luck of its draw.
+/// Each phase has exactly `rate * time` arrivals: given their number, the times of a Poisson
+/// process are independent and uniform. So the offered load is what it claims to be, and a short
+/// run does not measure the luck of its draw.
 pub(crate) fn poisson(phases: &[Phase], weights: &[f64], seed: u64) -> Vec<Arrival> {
     let mut random = Random(seed);
     let total: f64 = weights.iter().sum();

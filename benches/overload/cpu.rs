@@ -1,8 +1,8 @@
 //! Handlers that compute, on one core: what the CPU is spent on when it does not suffice.
 //!
-//! The server has a core of its own and the generator has another. So the capacity is one second over
-//! the handler's CPU time, whatever the number of workers, and all else that the server does, refusing
-//! above all, comes out of it.
+//! The server has a core of its own and the generator has another. So the capacity is one second
+//! over the handler's CPU time, whatever the number of workers, and all else that the server does,
+//! refusing above all, comes out of it.
 
 use std::thread;
 use std::time::Duration;

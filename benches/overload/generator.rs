@@ -1,8 +1,8 @@
 //! The open-loop generator: one thread, one epoll, a load that was drawn up beforehand.
 //!
 //! Requests go out when they are meant to, whatever has become of those before. Latency counts from
-//! the intended moment, so that a generator which falls behind cannot flatter the server; how far it
-//! fell behind is measured too.
+//! the intended moment, so that a generator which falls behind cannot flatter the server; how far
+//! it fell behind is measured too.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -54,7 +54,8 @@ struct Generator<'a> {
     poll: OwnedFd,
     timer: Timer,
     slots: Vec<Slot>,
-    /// Slots without a request: without a socket, or, in a keep-alive set, with one most of the time.
+    /// Slots without a request: without a socket, or, in a keep-alive set, with one most of the
+    /// time.
     free: VecDeque<usize>,
     /// Attempts that found every connection of the keep-alive set taken.
     waiting: VecDeque<Attempt>,
@@ -246,7 +247,8 @@ impl<'a> Generator<'a> {
                 Err(outcome) => return self.finish(index, outcome, false),
             }
         }
-        // An edge tells once of all that is there: read on until the answer is whole or nothing is left.
+        // An edge tells once of all that is there: read on until the answer is whole or nothing is
+        // left.
         while let Some(socket) = &self.slots[index].socket {
             match wire::receive(socket, buffer) {
                 Ok(None) => return,

@@ -1,8 +1,8 @@
 //! Clients that hold a server up, beside ten that behave, an urgent listener and newcomers.
 //!
 //! Each attack has a server of its own. The ten send over fresh connections from addresses of their
-//! own, in an open loop; the urgent listener, and in a crowd the usual one too, is probed 20 times a
-//! second. What counts is what these get; what became of the attackers is only told.
+//! own, in an open loop; the urgent listener, and in a crowd the usual one too, is probed 20 times
+//! a second. What counts is what these get; what became of the attackers is only told.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -38,11 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Within what the requests of the ten, of the probe and of the urgent one have to be served.
 const IN_TIME: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_millis(100), Duration::from_millis(50)];
-/// Memory that the server may take for an attack, in MiB: besides what is kept for slow readers, whose
-/// limit is 64 MiB, connections and their buffers.
+/// Memory that the server may take for an attack, in MiB: besides what is kept for slow readers,
+/// whose limit is 64 MiB, connections and their buffers.
 const MEMORY: f64 = 128.0;
-/// A lag of the generators that voids a row: a tenth of the shortest time that is asked for. A row has
-/// few requests, and one that is late by less changes nothing, as latency counts it anyway.
+/// A lag of the generators that voids a row: a tenth of the shortest time that is asked for. A row
+/// has few requests, and one that is late by less changes nothing, as latency counts it anyway.
 const LAG: Duration = Duration::from_millis(5);
 /// A health check, which takes its handler no time.
 const CHECK: &[u8] = b"GET /?quick HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

@@ -1,8 +1,8 @@
 //! How servers take more work than they can do: an open-loop load at multiples of their capacity.
 //!
-//! `cargo bench --bench overload` runs millpond and its peers at all multiples and prints the table.
-//! With `--scenario` it asks one further question, with `--target` it loads any server. What the
-//! figures mean and how they are measured is told in benches/README.md.
+//! `cargo bench --bench overload` runs millpond and its peers at all multiples and prints the
+//! table. With `--scenario` it asks one further question, with `--target` it loads any server. What
+//! the figures mean and how they are measured is told in benches/README.md.
 #![allow(clippy::incompatible_msrv, reason = "benches are built with the newest Rust")]
 #![expect(
     clippy::print_stdout,

@@ -105,7 +105,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// For `clients` clients and a counted load that lasts `counted` and is over at `end` nanoseconds.
+    /// For `clients` clients and a counted load that lasts `counted` and is over at `end`
+    /// nanoseconds.
     pub(crate) fn new(clients: usize, counted: Duration, end: u64) -> Self {
         Self {
             outcomes: Outcome::ALL.iter().map(|_| histogram()).collect(),

@@ -196,8 +196,8 @@ fn flat(cli: &Cli, name: &str) -> Result<Goals, String> {
     Ok(goals)
 }
 
-/// The server beside which a closed loop is measured: how much of the loss at 2,000 connections is wrk's
-/// and the machine's own.
+/// The server beside which a closed loop is measured: how much of the loss at 2,000 connections is
+/// wrk's and the machine's own.
 const BESIDE: &str = "hyper";
 
 fn closed(cli: &Cli, name: &str) -> Result<Goals, String> {

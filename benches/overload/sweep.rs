@@ -72,8 +72,8 @@ fn curves(rows: &[Row], names: &[&'static str], capacity: f64) -> Curves {
     Curves { handlers: "Handlers that sleep", lines, capacity }
 }
 
-/// How often a second threads that do nothing else can sleep: what no server here can surpass, since a
-/// sleep takes a little longer than it is meant to.
+/// How often a second threads that do nothing else can sleep: what no server here can surpass,
+/// since a sleep takes a little longer than it is meant to.
 fn bare(threads: usize, sleep_ms: f64) -> f64 {
     const TIME: Duration = Duration::from_secs(2);
     let end = Instant::now() + TIME;

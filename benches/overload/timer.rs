@@ -8,8 +8,8 @@ use rustix::time::{
     timerfd_settime,
 };
 
-/// See timerfd_create(2). Registered edge-triggered, each expiry is told once and nobody has to read
-/// it away.
+/// See timerfd_create(2). Registered edge-triggered, each expiry is told once and nobody has to
+/// read it away.
 #[derive(Debug)]
 pub(crate) struct Timer {
     descriptor: OwnedFd,

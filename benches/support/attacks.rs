@@ -1,5 +1,6 @@
-//! Clients that hold a server up, each as a fleet. Whoever uses them has a handler that does what the
-//! query of a request says: `sleep-ms`, `bytes` of the response, `read` the body, `stall-ms` for all.
+//! Clients that hold a server up, each as a fleet. Whoever uses them has a handler that does what
+//! the query of a request says: `sleep-ms`, `bytes` of the response, `read` the body, `stall-ms`
+//! for all.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -89,8 +90,8 @@ pub(crate) fn slow_uploads(connections: usize) -> Fleet {
     fleet(connections, script)
 }
 
-/// One request that stalls every handler for `time`, and then this many others, which nobody follows
-/// up, from 16 addresses.
+/// One request that stalls every handler for `time`, and then this many others, which nobody
+/// follows up, from 16 addresses.
 pub(crate) fn stall(time: Duration, waiting: usize) -> Vec<Fleet> {
     let opening = get(&format!("stall-ms={}", time.as_millis()));
     let first = fleet(1, Script { opening, ..Script::default() });

@@ -1,7 +1,7 @@
 //! Many connections that follow one script: the clients that a server should not trust.
 //!
-//! One thread and one epoll hold a whole fleet. It looks at every connection each few milliseconds for
-//! what is due, which is exact enough for clients that mean harm.
+//! One thread and one epoll hold a whole fleet. It looks at every connection each few milliseconds
+//! for what is due, which is exact enough for clients that mean harm.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;

@@ -69,8 +69,8 @@ pub(crate) fn ask_for(
     }
 }
 
-/// How long it takes from now until a newcomer from `source` has been served with 200. It asks again
-/// soon after each refusal, and gives up after [`LONGEST`].
+/// How long it takes from now until a newcomer from `source` has been served with 200. It asks
+/// again soon after each refusal, and gives up after [`LONGEST`].
 pub(crate) fn served_after(target: SocketAddr, source: Option<Ipv4Addr>) -> Duration {
     let start = Instant::now();
     loop {

@@ -120,8 +120,8 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// utime + stime of /proc/PID/stat (proc_pid_stat(5), fields 14 and 15). The name in parentheses may
-/// hold spaces, so counting starts behind it.
+/// utime + stime of /proc/PID/stat (proc_pid_stat(5), fields 14 and 15). The name in parentheses
+/// may hold spaces, so counting starts behind it.
 fn cpu_ticks(stat: &str) -> u64 {
     let Some((_, rest)) = stat.rsplit_once(')') else { return 0 };
     rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()

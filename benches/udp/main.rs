@@ -1,5 +1,5 @@
-//! UDP echo beside `socat` and a plain loop, and what becomes of 100,000 datagrams at twice what the
-//! workers can do. See benches/README.md.
+//! UDP echo beside `socat` and a plain loop, and what becomes of 100,000 datagrams at twice what
+//! the workers can do. See benches/README.md.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod client;

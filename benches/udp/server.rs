@@ -12,8 +12,8 @@ pub(crate) enum Kind {
     /// One thread, recvfrom and sendto.
     Plain,
     /// `socat UDP4-LISTEN:PORT PIPE`: one process that serves the first client for good. Of socat's
-    /// forms it is the fastest; it may merge datagrams in its pipe, which is not held against it, as
-    /// bytes are counted.
+    /// forms it is the fastest; it may merge datagrams in its pipe, which is not held against it,
+    /// as bytes are counted.
     Socat,
     /// `socat UDP4-RECVFROM:PORT,fork PIPE`: a process for each datagram, which serves any client.
     SocatFork,

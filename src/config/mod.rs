@@ -1,7 +1,7 @@
 //! Every bound of the program, in one place.
 //!
-//! Plain data with defaults. [`Config::check`] asserts each value and the relations between them, and
-//! is called wherever a server is built.
+//! Plain data with defaults. [`Config::check`] asserts each value and the relations between them,
+//! and is called wherever a server is built.
 
 pub(crate) mod bounds;
 
@@ -66,8 +66,8 @@ pub struct Pool {
 pub struct Limits {
     /// Connections open at once. Past it a connection that only waits, of the client that holds
     /// most, is closed for each newcomer; while all are in service, the kernel's backlog holds the
-    /// newcomers. One place in 64, at least one and at most 64, is kept for urgent listeners if there
-    /// are any. Default: 8192. At start it is lowered to what `RLIMIT_NOFILE` allows.
+    /// newcomers. One place in 64, at least one and at most 64, is kept for urgent listeners if
+    /// there are any. Default: 8192. At start it is lowered to what `RLIMIT_NOFILE` allows.
     pub connections: usize,
     /// Bytes of a request's head: request line and field lines. Default: 64 KiB. Exceeded: 431.
     pub head: usize,
@@ -77,19 +77,20 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of a request's body, decoded. Default: 1 GiB. Exceeded: 413.
     pub body: u64,
-    /// Bytes of a chunk's extensions, and of a trailer section. Default: 16 KiB. Exceeded: 400, 431.
+    /// Bytes of a chunk's extensions, and of a trailer section. Default: 16 KiB. Exceeded: 400,
+    /// 431.
     pub trailers: usize,
-    /// Bytes of a body that are awaited off the workers, before the handler is called: a body that is
-    /// no longer, chunks included. A longer one is read by the handler as it comes, and so is one that
-    /// the client holds back for a `100 Continue`. Default: 16 KiB. 0: none is awaited.
+    /// Bytes of a body that are awaited off the workers, before the handler is called: a body that
+    /// is no longer, chunks included. A longer one is read by the handler as it comes, and so is
+    /// one that the client holds back for a `100 Continue`. Default: 16 KiB. 0: none is awaited.
     pub read_ahead: usize,
     /// Bytes of unfinished requests (heads, and bodies that are read ahead) kept in memory, for all
-    /// connections. Default: 64 MiB. When they are used up, the connections that hold most of them are
-    /// closed.
+    /// connections. Default: 64 MiB. When they are used up, the connections that hold most of them
+    /// are closed.
     pub input_total: usize,
     /// Workers that may wait for clients at once: for the rest of a body that a handler reads as it
-    /// comes, or for the reader of a response that is made while it is sent. Default: `None`, half of
-    /// the workers, and at least one. Exceeded: 503, or the connection is cut.
+    /// comes, or for the reader of a response that is made while it is sent. Default: `None`, half
+    /// of the workers, and at least one. Exceeded: 503, or the connection is cut.
     pub waiting_workers: Option<usize>,
     /// Bytes of a body left unread by the handler that are read and thrown away to keep the
     /// connection. Default: 64 KiB. Exceeded: the connection closes.
@@ -101,8 +102,8 @@ pub struct Limits {
     /// Bytes of answers kept in memory for slow readers, for all connections. Default: 64 MiB. When
     /// they are used up, the slowest readers are closed.
     pub pending_total: usize,
-    /// Bytes of a datagram, or of a record of a `unixpacket:` connection. Default: 65,536, more than
-    /// UDP carries. Exceeded: a datagram is dropped, a connection closed.
+    /// Bytes of a datagram, or of a record of a `unixpacket:` connection. Default: 65,536, more
+    /// than UDP carries. Exceeded: a datagram is dropped, a connection closed.
     pub datagram: usize,
     /// Bytes of all datagrams that wait for a worker. Default: 16 MiB. Exceeded: they are dropped.
     pub datagram_total: usize,
@@ -143,8 +144,8 @@ pub struct Timeouts {
     /// (give or take 64 KiB, which the kernel may hold back). Default: 240. 0 turns it off.
     pub min_rate: u32,
     /// Bytes per second below which a client is too slow for which a worker waits: one that sends a
-    /// body which a handler reads as it comes, or reads a response that is made while it is sent. It
-    /// counts over the time that the worker has waited for it. Default: 8192. 0 turns it off.
+    /// body which a handler reads as it comes, or reads a response that is made while it is sent.
+    /// It counts over the time that the worker has waited for it. Default: 8192. 0 turns it off.
     pub min_rate_on_worker: u32,
     /// How long a client may be slower than `min_rate` and `min_rate_on_worker`. Default: 5 s.
     pub rate_grace: Duration,
@@ -167,9 +168,9 @@ pub struct Overload {
     /// Whether the room in the queue is shared out by client address while overloaded. Default:
     /// true.
     pub fairness: bool,
-    /// Whether a request is dropped, unserved, if its client has reset the connection (or closed it, on
-    /// a Unix socket) by the time a worker takes it. A client that has only ended its sending side is
-    /// there still. Default: true.
+    /// Whether a request is dropped, unserved, if its client has reset the connection (or closed
+    /// it, on a Unix socket) by the time a worker takes it. A client that has only ended its
+    /// sending side is there still. Default: true.
     pub drop_gone: bool,
     /// The share of the machine's CPU time that refusing may take, above 0 and up to 1; past it the
     /// kernel's backlog holds what comes. Default: 0.2.

@@ -19,15 +19,17 @@ const PIECE: usize = 16 * 1024;
 /// Pieces echoed in one turn before others have theirs.
 const PIECES: usize = 64;
 
-/// Ports whose services respond to any datagram: echo, daytime, quote of the day, chargen and time (RFC
-/// 862 to 868). One datagram with such a source, which anyone can forge, would go to and fro for ever.
+/// Ports whose services respond to any datagram: echo, daytime, quote of the day, chargen and time
+/// (RFC 862 to 868). One datagram with such a source, which anyone can forge, would go to and fro
+/// for ever.
 const RESPONDERS: [u16; 5] = [7, 13, 17, 19, 37];
 
 /// The echo protocol (RFC 862): of a stream every byte is sent back until the client ends, and each
-/// datagram or record comes back as one. Datagrams from the ports of echo, daytime, quote of the day,
-/// chargen and time get no response.
+/// datagram or record comes back as one. Datagrams from the ports of echo, daytime, quote of the
+/// day, chargen and time get no response.
 ///
-/// A client that does not read what it is sent holds no worker, and no more than one piece of memory.
+/// A client that does not read what it is sent holds no worker, and no more than one piece of
+/// memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 

@@ -2,12 +2,12 @@
 
 use crate::http::{Handler, HeaderValue, Method, Request, Response, StatusCode, header};
 
-/// Answers `GET` and `HEAD` with "Hello, world!" as text, and `POST` with the body that was sent, so
-/// that a client can be tried without a program to answer it.
+/// Answers `GET` and `HEAD` with "Hello, world!" as text, and `POST` with the body that was sent,
+/// so that a client can be tried without a program to answer it.
 ///
-/// A body above [`Hello::BODY_MAX`] gets a 413. `OPTIONS` is told which methods there are; the other
-/// methods of RFC 9110 and `PATCH` (RFC 5789) get a 405, and those that it does not know a 501
-/// (RFC 9110 §9.1).
+/// A body above [`Hello::BODY_MAX`] gets a 413. `OPTIONS` is told which methods there are; the
+/// other methods of RFC 9110 and `PATCH` (RFC 5789) get a 405, and those that it does not know a
+/// 501 (RFC 9110 §9.1).
 ///
 /// # Examples
 /// ```

@@ -8,9 +8,9 @@ use crate::error::Error;
 
 /// Answers requests. It is called on a worker thread and may block.
 ///
-/// Every `Fn(&mut Request) -> Response` is a handler. A panic costs the one request: the client gets
-/// a 500, the connection is closed, the worker goes on. A [`Router`](super::Router) is a handler made
-/// of others; [`with`](Self::with) puts a function around one.
+/// Every `Fn(&mut Request) -> Response` is a handler. A panic costs the one request: the client
+/// gets a 500, the connection is closed, the worker goes on. A [`Router`](super::Router) is a
+/// handler made of others; [`with`](Self::with) puts a function around one.
 ///
 /// # Examples
 /// ```

@@ -8,10 +8,10 @@ use crate::error::Error;
 
 /// What a middleware wraps: the rest of the way to the answer.
 ///
-/// A middleware is a function of the request and the rest. It may look at the request, or change it,
-/// before it [runs](Next::run) the rest; look at the answer, or change it, afterwards; or give an
-/// answer of its own and run nothing. [`Handler::with`] puts it around a handler, and around what is
-/// around that already: of several, the last one comes first.
+/// A middleware is a function of the request and the rest. It may look at the request, or change
+/// it, before it [runs](Next::run) the rest; look at the answer, or change it, afterwards; or give
+/// an answer of its own and run nothing. [`Handler::with`] puts it around a handler, and around
+/// what is around that already: of several, the last one comes first.
 ///
 /// It costs a call, and no memory.
 ///

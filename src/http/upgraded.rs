@@ -11,8 +11,8 @@ use crate::pool::{Connection, Shared};
 
 /// The raw duplex stream of an upgraded connection, with what was read ahead of it.
 ///
-/// Reads and writes block, each at most for its timeout. When the server is told to stop, a read that
-/// waits fails with `ConnectionAborted`; what is to be said at parting can still be written.
+/// Reads and writes block, each at most for its timeout. When the server is told to stop, a read
+/// that waits fails with `ConnectionAborted`; what is to be said at parting can still be written.
 pub struct Upgraded {
     connection: Box<Connection>,
     ahead: Vec<u8>,
@@ -43,7 +43,8 @@ impl Upgraded {
         self.read_timeout = timeout;
     }
 
-    /// How long a write may wait; the default is [`Timeouts::write`](crate::config::Timeouts::write).
+    /// How long a write may wait; the default is
+    /// [`Timeouts::write`](crate::config::Timeouts::write).
     pub fn set_write_timeout(&mut self, timeout: Option<Duration>) {
         self.write_timeout = timeout;
     }

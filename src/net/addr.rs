@@ -88,8 +88,8 @@ impl Addr {
     }
 }
 
-/// How many bytes a socket's path may have: `sun_path` holds 108 with its NUL (unix(7)). An abstract
-/// name has as many, after the NUL that it starts with.
+/// How many bytes a socket's path may have: `sun_path` holds 108 with its NUL (unix(7)). An
+/// abstract name has as many, after the NUL that it starts with.
 pub(crate) const PATH_MAX: usize = 107;
 
 /// A name that any local user may have chosen, without what could forge a line of a log or move a

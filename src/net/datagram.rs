@@ -16,8 +16,8 @@ use crate::error::{Error, ErrorKind};
 use crate::net::endpoint::resolve::{Refusal, bind_each, try_each};
 use crate::net::unix_path::{self, BoundPath};
 
-/// A datagram socket, `SOCK_DGRAM`: UDP or Unix; or `SOCK_RDM`, where the kernel has it. Dropping it
-/// is close(2), and removes the file that it made.
+/// A datagram socket, `SOCK_DGRAM`: UDP or Unix; or `SOCK_RDM`, where the kernel has it. Dropping
+/// it is close(2), and removes the file that it made.
 ///
 /// # Examples
 /// ```
@@ -55,8 +55,8 @@ impl Datagram {
             .map_err(|error| without_rdm(endpoint, error))
     }
 
-    /// As [`bind`](Self::bind), and for a host name at every address of it that this machine has; see
-    /// [`Listener::bind_all`](super::Listener::bind_all).
+    /// As [`bind`](Self::bind), and for a host name at every address of it that this machine has;
+    /// see [`Listener::bind_all`](super::Listener::bind_all).
     ///
     /// # Errors
     /// As [`Listener::bind_all`](super::Listener::bind_all).
@@ -135,8 +135,8 @@ impl Datagram {
     }
 
     /// Asks for room for `bytes` of datagrams that are not received yet, and tells how many were
-    /// granted: setsockopt(2) with `SO_RCVBUF`. The kernel clips it to `net.core.rmem_max`, and counts
-    /// what it needs itself for each datagram, some 700 bytes, too (socket(7)).
+    /// granted: setsockopt(2) with `SO_RCVBUF`. The kernel clips it to `net.core.rmem_max`, and
+    /// counts what it needs itself for each datagram, some 700 bytes, too (socket(7)).
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -188,8 +188,8 @@ impl Datagram {
     /// Sends one datagram to an address: sendto(2).
     ///
     /// # Errors
-    /// `TimedOut`, `WouldBlock` if non-blocking; `EMSGSIZE` if it is too long ([`UDP_MAX`]); those of
-    /// sendto(2).
+    /// `TimedOut`, `WouldBlock` if non-blocking; `EMSGSIZE` if it is too long ([`UDP_MAX`]); those
+    /// of sendto(2).
     pub fn send_to(&self, datagram: &[u8], to: &Addr) -> io::Result<()> {
         self.socket.patiently(Interest::Write, || self.try_send_to(datagram, to))
     }
@@ -226,9 +226,10 @@ impl Datagram {
         socket::wait(&self.socket.fd, interest, deadline)
     }
 
-    /// Datagrams that the kernel threw away since the socket was made, because its receive buffer was
-    /// full: the last column of /proc/net/udp and /proc/net/udp6. These are opened with the first
-    /// socket, so that a process which has since put /proc out of its reach (Landlock) can read them.
+    /// Datagrams that the kernel threw away since the socket was made, because its receive buffer
+    /// was full: the last column of /proc/net/udp and /proc/net/udp6. These are opened with the
+    /// first socket, so that a process which has since put /proc out of its reach (Landlock) can
+    /// read them.
     ///
     /// # Errors
     /// `Unsupported` if the socket is not UDP; those of reading the files.
@@ -268,8 +269,8 @@ impl Datagram {
     }
 }
 
-/// The most bytes that a UDP datagram carries over IPv4: 65,535 less the headers of IP and UDP. Over
-/// IPv6 it is 20 more (RFC 768, RFC 8200 §3).
+/// The most bytes that a UDP datagram carries over IPv4: 65,535 less the headers of IP and UDP.
+/// Over IPv6 it is 20 more (RFC 768, RFC 8200 §3).
 pub const UDP_MAX: usize = 65_507;
 
 fn kind(endpoint: &Endpoint) -> Result<(SocketType, Family), Error> {

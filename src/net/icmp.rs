@@ -30,8 +30,8 @@ impl Ipv4Header {
         out
     }
 
-    /// Reads the header of a packet that a raw socket received, and gives what follows it. `None` if
-    /// it is none.
+    /// Reads the header of a packet that a raw socket received, and gives what follows it. `None`
+    /// if it is none.
     ///
     /// # Examples
     /// ```

@@ -43,19 +43,20 @@ impl Listener {
     ///
     /// `[::]` takes IPv4 as well, unless the endpoint is `tcp6:`. `SO_REUSEADDR` is set, so that a
     /// restart need not wait for old connections; `TCP_NODELAY` and `SO_KEEPALIVE` too, which the
-    /// accepted sockets inherit. A Unix socket's file that no socket is behind any more is replaced.
+    /// accepted sockets inherit. A Unix socket's file that no socket is behind any more is
+    /// replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::Bind`] or [`ErrorKind::Permission`], naming the endpoint, each address tried and
-    /// the system's reason; [`ErrorKind::Endpoint`] if it is no endpoint of connections, or its host
-    /// is unknown.
+    /// [`ErrorKind::Bind`] or [`ErrorKind::Permission`], naming the endpoint, each address tried
+    /// and the system's reason; [`ErrorKind::Endpoint`] if it is no endpoint of connections, or its
+    /// host is unknown.
     pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<Self, Error> {
         let (kind, family) = kind(endpoint)?;
         try_each(endpoint, "bind", |addr, _| Self::bind_addr(addr, kind, family, backlog))
     }
 
-    /// As [`bind`](Self::bind), and for a host name at every address of it that this machine has, all
-    /// with the same port: `tcp://localhost:80` is `127.0.0.1` and `[::1]`.
+    /// As [`bind`](Self::bind), and for a host name at every address of it that this machine has,
+    /// all with the same port: `tcp://localhost:80` is `127.0.0.1` and `[::1]`.
     ///
     /// # Errors
     /// As [`bind`](Self::bind), if an address is this machine's and cannot be bound, or if none is.
@@ -134,13 +135,13 @@ impl Listener {
         Ok(net::listen(&self.fd, backlog.min(i32::MAX as u32) as i32)?)
     }
 
-    /// Accepts connections only once their first bytes are there, or after `time`, rounded up to whole
-    /// seconds: `TCP_DEFER_ACCEPT`, tcp(7). For protocols in which the client speaks first. The
-    /// acceptor is not woken for a request that is yet to come, and no worker reads in vain.
+    /// Accepts connections only once their first bytes are there, or after `time`, rounded up to
+    /// whole seconds: `TCP_DEFER_ACCEPT`, tcp(7). For protocols in which the client speaks first.
+    /// The acceptor is not woken for a request that is yet to come, and no worker reads in vain.
     ///
-    /// A client that says nothing waits among the half-open connections, of which the kernel holds as
-    /// many as the backlog; past that it goes on without memory for them, by SYN cookies. Where these
-    /// are off, nothing is deferred: silent clients would shut the others out.
+    /// A client that says nothing waits among the half-open connections, of which the kernel holds
+    /// as many as the backlog; past that it goes on without memory for them, by SYN cookies. Where
+    /// these are off, nothing is deferred: silent clients would shut the others out.
     pub(crate) fn defer_accept(&self, time: Duration) {
         let cookies = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
         if cookies.is_ok_and(|setting| setting.trim() == "0") {
@@ -197,8 +198,8 @@ impl Listener {
     }
 
     /// One raw accept4(2): not retried, so that the caller sees `EINTR` (`Interrupted`), and
-    /// `WouldBlock` when nobody waits. The stream is non-blocking, the address is accept4's; that of an
-    /// IPv4 client is IPv4, also where the listener takes both versions of IP.
+    /// `WouldBlock` when nobody waits. The stream is non-blocking, the address is accept4's; that
+    /// of an IPv4 client is IPv4, also where the listener takes both versions of IP.
     ///
     /// # Errors
     /// Those of accept(2).
@@ -221,9 +222,9 @@ impl AsFd for Listener {
     }
 }
 
-/// Has the kernel ask a peer that has been silent for a minute whether it is still there, and reset the
-/// connection of one that says nothing for another minute: tcp(7). Accepted sockets inherit it. Only
-/// connections without a timeout of their own, such as upgraded ones, live that long.
+/// Has the kernel ask a peer that has been silent for a minute whether it is still there, and reset
+/// the connection of one that says nothing for another minute: tcp(7). Accepted sockets inherit it.
+/// Only connections without a timeout of their own, such as upgraded ones, live that long.
 fn keep_alive(fd: &OwnedFd) -> rustix::io::Result<()> {
     sockopt::set_tcp_keepidle(fd, Duration::from_secs(60))?;
     sockopt::set_tcp_keepintvl(fd, Duration::from_secs(10))?;

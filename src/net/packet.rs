@@ -12,8 +12,8 @@ use super::socket::{Interest, Received, Socket};
 use super::{Addr, Endpoint, Stream, UnixKind};
 use crate::error::Error;
 
-/// A connected sequenced-packet socket, `SOCK_SEQPACKET` of `AF_UNIX`: what one call sends, one call
-/// receives, in order. Dropping it is close(2).
+/// A connected sequenced-packet socket, `SOCK_SEQPACKET` of `AF_UNIX`: what one call sends, one
+/// call receives, in order. Dropping it is close(2).
 ///
 /// An empty record looks like the peer's end, so it is not to be sent.
 ///

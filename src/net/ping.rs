@@ -56,13 +56,13 @@ pub struct Reply {
 
 impl Pinger {
     /// Opens the socket for an `icmp:` endpoint: socket(2), bind(2) to `from` if it is given. With
-    /// `own_header` the program builds the IPv4 header itself (`IP_HDRINCL`), with that time to live;
-    /// it works only over IPv4 and with the privilege.
+    /// `own_header` the program builds the IPv4 header itself (`IP_HDRINCL`), with that time to
+    /// live; it works only over IPv4 and with the privilege.
     ///
     /// # Errors
-    /// [`ErrorKind::Permission`] if neither kind of socket is allowed; [`ErrorKind::Endpoint`] if it
-    /// is no `icmp:` endpoint, its host is unknown, or an IPv6 address has to have its header built;
-    /// those of socket(2) and bind(2).
+    /// [`ErrorKind::Permission`] if neither kind of socket is allowed; [`ErrorKind::Endpoint`] if
+    /// it is no `icmp:` endpoint, its host is unknown, or an IPv6 address has to have its header
+    /// built; those of socket(2) and bind(2).
     pub fn open(
         endpoint: &Endpoint,
         from: Option<SocketAddr>,

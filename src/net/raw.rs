@@ -17,11 +17,12 @@ use super::{Addr, Endpoint};
 use crate::error::{Error, ErrorKind};
 use crate::net::endpoint::resolve::try_each;
 
-/// A raw socket, `SOCK_RAW`: it receives every packet of its protocol that comes to this machine and
-/// sends packets of it. It needs `CAP_NET_RAW`. Dropping it is close(2). See raw(7).
+/// A raw socket, `SOCK_RAW`: it receives every packet of its protocol that comes to this machine
+/// and sends packets of it. It needs `CAP_NET_RAW`. Dropping it is close(2). See raw(7).
 ///
 /// Over IPv4 each received packet starts with its header, which
-/// [`Ipv4Header::decode`](super::Ipv4Header::decode) takes off; over IPv6 it does not (RFC 3542 §3).
+/// [`Ipv4Header::decode`](super::Ipv4Header::decode) takes off; over IPv6 it does not (RFC 3542
+/// §3).
 ///
 /// # Examples
 /// ```no_run
@@ -47,7 +48,8 @@ impl Raw {
     /// endpoint's host, so that it receives what comes to that address: socket(2), bind(2).
     ///
     /// # Errors
-    /// [`ErrorKind::Permission`] without `CAP_NET_RAW`; as [`Listener::bind`](super::Listener::bind).
+    /// [`ErrorKind::Permission`] without `CAP_NET_RAW`; as
+    /// [`Listener::bind`](super::Listener::bind).
     pub fn bind(endpoint: &Endpoint) -> Result<Self, Error> {
         let bound = Self::make(endpoint, "bind", |fd, addr| net::bind(fd, &addr))?;
         Ok(Self { peer: None, ..bound })

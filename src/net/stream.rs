@@ -42,8 +42,8 @@ pub struct Stream {
 
 impl Stream {
     /// Connects: socket(2), connect(2). The addresses of a host name are tried in order, each with
-    /// its share of the time that is left; looking the name up is not within that time. `TCP_NODELAY`
-    /// is set.
+    /// its share of the time that is left; looking the name up is not within that time.
+    /// `TCP_NODELAY` is set.
     ///
     /// # Errors
     /// [`ErrorKind::Connect`](crate::ErrorKind::Connect) or
@@ -122,8 +122,8 @@ impl Stream {
         self.socket.patiently(Interest::Write, || self.try_write(buf))
     }
 
-    /// Writes everything: send(2) until it is all sent; the time-out is for all of it. After an error,
-    /// how much was sent is unknown.
+    /// Writes everything: send(2) until it is all sent; the time-out is for all of it. After an
+    /// error, how much was sent is unknown.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -145,8 +145,8 @@ impl Stream {
         Ok(n)
     }
 
-    /// As [`try_read`](Self::try_read), to the end of a vector that has spare capacity, which needs no
-    /// bytes to be overwritten.
+    /// As [`try_read`](Self::try_read), to the end of a vector that has spare capacity, which needs
+    /// no bytes to be overwritten.
     pub(crate) fn try_read_behind(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         let recv = || {
             let room = rustix::buffer::spare_capacity(buf);
@@ -165,8 +165,8 @@ impl Stream {
     }
 
     /// As [`try_write`](Self::try_write), for the last bytes of a connection whose writing side is
-    /// closed at once afterwards: with `MSG_MORE` the kernel keeps them until then, and sends them and
-    /// the end of the stream in one packet.
+    /// closed at once afterwards: with `MSG_MORE` the kernel keeps them until then, and sends them
+    /// and the end of the stream in one packet.
     pub(crate) fn try_write_last(&self, buf: &[u8]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
         Ok(retry_on_intr(|| net::send(&self.socket.fd, buf, flags))?)
@@ -223,7 +223,8 @@ impl Stream {
             && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
-    /// Whether there is something to read: poll(2) without waiting. The peer's end is something too.
+    /// Whether there is something to read: poll(2) without waiting. The peer's end is something
+    /// too.
     #[must_use]
     pub fn has_input(&self) -> bool {
         let mut fds = [PollFd::new(self, PollFlags::IN)];
@@ -268,8 +269,8 @@ impl Stream {
         Ok(net::shutdown(&self.socket.fd, net::Shutdown::Write)?)
     }
 
-    /// Closing it will reset the connection (RST): the peer learns at once that it has ended, and the
-    /// kernel keeps nothing of it. `SO_LINGER` with a time of zero, socket(7).
+    /// Closing it will reset the connection (RST): the peer learns at once that it has ended, and
+    /// the kernel keeps nothing of it. `SO_LINGER` with a time of zero, socket(7).
     pub(crate) fn reset_on_close(&self) {
         // A socket that has no such option is closed as usual.
         let _ = net::sockopt::set_socket_linger(&self.socket.fd, Some(Duration::ZERO));

@@ -1,10 +1,10 @@
 //! Datagrams as a server moves them: without waiting, and the answers several at a time.
 //!
-//! What costs is the way through the kernel, most of it once for each call into its network layer. So
-//! answers of one length to one peer leave as one datagram, which the kernel cuts where it arrives or
-//! leaves the machine (`UDP_SEGMENT`): an echo of 64 bytes over loopback, 32 at a time, takes 2.4 µs of
-//! CPU time instead of 4.5. For others sendmmsg(2) saves the calls. recvmmsg(2) would save 0.2 µs more,
-//! at the price of unsafe code: it is not worth that.
+//! What costs is the way through the kernel, most of it once for each call into its network layer.
+//! So answers of one length to one peer leave as one datagram, which the kernel cuts where it
+//! arrives or leaves the machine (`UDP_SEGMENT`): an echo of 64 bytes over loopback, 32 at a time,
+//! takes 2.4 µs of CPU time instead of 4.5. For others sendmmsg(2) saves the calls. recvmmsg(2)
+//! would save 0.2 µs more, at the price of unsafe code: it is not worth that.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -59,8 +59,8 @@ impl Segments {
     }
 }
 
-/// Receives one datagram: recvfrom(2) with `MSG_DONTWAIT` and `MSG_TRUNC`. No sender means that it has
-/// no name, so that it cannot be answered.
+/// Receives one datagram: recvfrom(2) with `MSG_DONTWAIT` and `MSG_TRUNC`. No sender means that it
+/// has no name, so that it cannot be answered.
 pub(crate) fn receive(
     socket: impl AsFd,
     buf: &mut [u8],

@@ -1,5 +1,5 @@
-//! The acceptor: one thread over all listeners. It accepts, and pushes into the work queue; of sockets
-//! without connections it [receives](crate::pool::datagram::receive).
+//! The acceptor: one thread over all listeners. It accepts, and pushes into the work queue; of
+//! sockets without connections it [receives](crate::pool::datagram::receive).
 
 use std::io;
 use std::sync::Arc;
@@ -83,8 +83,8 @@ pub(crate) struct Acceptor {
     short_until: Option<Instant>,
     /// Whether the last round refused more than it pushed.
     refuses: bool,
-    /// Whether the listeners pause, and whether the urgent ones do, as there is no place for one more
-    /// connection and none to be closed for it.
+    /// Whether the listeners pause, and whether the urgent ones do, as there is no place for one
+    /// more connection and none to be closed for it.
     full: [bool; 2],
     /// Makes room for ordinary connections, and for urgent ones.
     evictions: [Eviction; 2],
@@ -142,8 +142,8 @@ impl Acceptor {
     }
 
     /// Accepts until the server drains; then accepts what the kernel still holds, and closes the
-    /// listeners. (Closing them first would reset the connections in the backlog. That of a listener
-    /// which was passed in is left to the program that goes on with it.)
+    /// listeners. (Closing them first would reset the connections in the backlog. That of a
+    /// listener which was passed in is left to the program that goes on with it.)
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         persist(
@@ -185,7 +185,8 @@ impl Acceptor {
     }
 
     /// Waits until a listener has a connection, unless accepting pauses, until a datagram has come,
-    /// unless receiving pauses, or until woken. The indices of those listeners, and of those sockets.
+    /// unless receiving pauses, or until woken. The indices of those listeners, and of those
+    /// sockets.
     fn wait(&mut self) -> (Vec<usize>, Vec<usize>) {
         let began = Instant::now();
         let accepting = self.accepting(began);
@@ -270,8 +271,8 @@ impl Acceptor {
         Accepting::All
     }
 
-    /// Keeps the backlogs short from a pause on that refusing has made necessary, until there was none
-    /// for a while. Whatever waits in a backlog waits without being judged.
+    /// Keeps the backlogs short from a pause on that refusing has made necessary, until there was
+    /// none for a while. Whatever waits in a backlog waits without being judged.
     fn fit_backlogs(&mut self, accepting: Accepting, now: Instant) {
         let shared = &self.shared;
         let over_budget = matches!(accepting, Accepting::Urgent(_)) && !self.is_held_back();
@@ -302,8 +303,8 @@ impl Acceptor {
         shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
     }
 
-    /// Whether a place in the full table can be made: by closing a connection that only waits, once a
-    /// newcomer is there. If not, the listener pauses until a connection ends or begins to wait.
+    /// Whether a place in the full table can be made: by closing a connection that only waits, once
+    /// a newcomer is there. If not, the listener pauses until a connection ends or begins to wait.
     fn may_make_room(&mut self, urgent: bool) -> bool {
         let shared = Arc::clone(&self.shared);
         for awaits in [false, true] {
@@ -330,7 +331,8 @@ impl Acceptor {
     /// Accepts from one listener. `true`: there may be more.
     fn accept_round(&mut self, index: usize) -> bool {
         let shared = Arc::clone(&self.shared);
-        // While overloaded, a part of what accepting costs is spent on connections that are refused.
+        // While overloaded, a part of what accepting costs is spent on connections that are
+        // refused.
         let overloaded = shared.queue.controller.is_overloaded();
         let time = overloaded.then(|| (ThreadTime::start(), shared.spent_refusing()));
         let (mut pushed, mut refused) = (0, 0);

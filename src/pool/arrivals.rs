@@ -1,4 +1,5 @@
-//! [`Arrivals`]: since when a connection can have waited in the kernel's backlog, which tells nobody.
+//! [`Arrivals`]: since when a connection can have waited in the kernel's backlog, which tells
+//! nobody.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -8,9 +9,10 @@ const REMEMBERED: usize = 4096;
 
 /// What is known of one listener's backlog.
 ///
-/// Two bounds: a connection has come after the backlog was last seen to be empty; and a backlog of *n*
-/// holds *n* + 1 connections (listen(2)), so that it has come after the one was accepted which is so
-/// many before it. The second bound holds also under a load that never lets the backlog run empty.
+/// Two bounds: a connection has come after the backlog was last seen to be empty; and a backlog of
+/// *n* holds *n* + 1 connections (listen(2)), so that it has come after the one was accepted which
+/// is so many before it. The second bound holds also under a load that never lets the backlog run
+/// empty.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     emptied: Instant,

@@ -1,8 +1,8 @@
 //! [`ClientWaits`]: how many workers may wait for slow clients at once.
 //!
-//! A handler that reads a body as it comes, and a response that is made while it is sent, hold their
-//! worker for as long as the client takes. Were there no bound, as many slow clients as there are
-//! workers would stop the server.
+//! A handler that reads a body as it comes, and a response that is made while it is sent, hold
+//! their worker for as long as the client takes. Were there no bound, as many slow clients as there
+//! are workers would stop the server.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::config::Timeouts;
 use crate::net::{Interest, Stream};
 
-/// How long an exchange may wait in all, in one direction, without a permit. A quick client is never
-/// waited for as long, so that it is not turned away because others are slow.
+/// How long an exchange may wait in all, in one direction, without a permit. A quick client is
+/// never waited for as long, so that it is not turned away because others are slow.
 const UNPERMITTED: Duration = Duration::from_millis(20);
 
 /// The bound on workers that wait for clients.
@@ -66,8 +66,8 @@ impl ClientWaits {
         (before < self.most.load(Ordering::Relaxed)).then_some(permit)
     }
 
-    /// Waits on the worker until the socket is ready: for `patience`, and no longer than the minimum
-    /// rate for workers allows. The time goes to the pace of this direction.
+    /// Waits on the worker until the socket is ready: for `patience`, and no longer than the
+    /// minimum rate for workers allows. The time goes to the pace of this direction.
     ///
     /// # Errors
     /// Those of poll(2).

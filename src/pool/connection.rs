@@ -1,4 +1,5 @@
-//! [`Connection`]: a socket with its buffers, phase and deadline. It moves whole from owner to owner.
+//! [`Connection`]: a socket with its buffers, phase and deadline. It moves whole from owner to
+//! owner.
 
 use std::any::Any;
 use std::time::{Duration, Instant};
@@ -65,14 +66,14 @@ pub struct Connection {
     /// What its protocol knows of the rest of a request that it waits for.
     pub(crate) awaited: Option<Box<dyn Any + Send>>,
     pub(crate) output: Output,
-    /// What its protocol has to remember while it is on its way: of a body that is to be thrown away,
-    /// how much has come. It is not for another request then, and not judged as one.
+    /// What its protocol has to remember while it is on its way: of a body that is to be thrown
+    /// away, how much has come. It is not for another request then, and not judged as one.
     pub(crate) unfinished: Option<Box<dyn Any + Send>>,
     pub(crate) phase: Phase,
     /// When the phase began: the deadline is counted from here.
     pub(crate) since: Instant,
-    /// Whether something was completed since the phase began, so that the next one begins afresh even
-    /// if it is the same.
+    /// Whether something was completed since the phase began, so that the next one begins afresh
+    /// even if it is the same.
     progressed: bool,
     /// How much output was left when it last waited for room to write, in bytes.
     left: u64,
@@ -148,20 +149,21 @@ impl Connection {
         &self.peer
     }
 
-    /// Whether it is in the middle of something that was admitted before, rather than at a new request.
+    /// Whether it is in the middle of something that was admitted before, rather than at a new
+    /// request.
     pub(crate) fn is_continuing(&self) -> bool {
         !self.output.is_empty() || self.unfinished.is_some() || self.closing.is_some()
     }
 
-    /// An exchange was completed. The phase that comes next begins afresh, also if it is the phase of
-    /// before: each request has the whole of its timeouts, and so has each wait for a request.
+    /// An exchange was completed. The phase that comes next begins afresh, also if it is the phase
+    /// of before: each request has the whole of its timeouts, and so has each wait for a request.
     pub(crate) fn note_progress(&mut self) {
         self.progressed = true;
     }
 
-    /// Enters a phase. A phase that goes on keeps the time at which it began, so that a client cannot
-    /// stretch a deadline by sending byte after byte. Room to write is counted from the last piece
-    /// that the client took.
+    /// Enters a phase. A phase that goes on keeps the time at which it began, so that a client
+    /// cannot stretch a deadline by sending byte after byte. Room to write is counted from the last
+    /// piece that the client took.
     pub(crate) fn enter(&mut self, phase: Phase, now: Instant) {
         let left = if phase == Phase::Write { self.output.left() } else { 0 };
         // Taken whatever the phase: progress counts for the next phase and no later one.
@@ -209,8 +211,8 @@ impl Connection {
     }
 }
 
-/// `wait` after `at`; if that is beyond what the clock can say, some decades after it. A setting may be
-/// any duration, and no sum of times may panic.
+/// `wait` after `at`; if that is beyond what the clock can say, some decades after it. A setting
+/// may be any duration, and no sum of times may panic.
 pub(crate) fn later(at: Instant, wait: Duration) -> Instant {
     /// About thirty years.
     const FOR_EVER: Duration = Duration::from_secs(1 << 30);

@@ -1,8 +1,8 @@
 //! The connections of connections: who came, who is here, who left and why.
 //!
 //! Every accepted connection holds a [`Permit`] until it ends. Giving it back is `Drop`'s work, so
-//! that no path out of the program, a panic included, can leak a connection's place; and it wakes the
-//! acceptor if that waits for one.
+//! that no path out of the program, a panic included, can leak a connection's place; and it wakes
+//! the acceptor if that waits for one.
 //!
 //! A part of the places is kept for urgent listeners, if there are any, so that health checks and
 //! operators find one whatever the other clients do.
@@ -31,8 +31,8 @@ pub(crate) struct Connections {
     held: Box<[AtomicU32]>,
     accepted: AtomicU64,
     closed: [AtomicU64; CloseReason::COUNT],
-    /// Set by the acceptor while it waits for a connection to end, or to be parked, so that it may be
-    /// closed.
+    /// Set by the acceptor while it waits for a connection to end, or to be parked, so that it may
+    /// be closed.
     awaited: AtomicBool,
     /// Wakes the acceptor.
     pub(crate) acceptor: Waker,
@@ -90,15 +90,15 @@ impl Connections {
         self.live() < limit - kept
     }
 
-    /// Whether the limit is exceeded by less than may be for a moment, until a connection that should
-    /// give way can be closed.
+    /// Whether the limit is exceeded by less than may be for a moment, until a connection that
+    /// should give way can be closed.
     pub(crate) fn may_overdraw(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         self.live() < limit + (limit / KEPT).clamp(1, KEPT)
     }
 
-    /// Asks for the acceptor to be woken by the next connection that ends or is parked. The caller has
-    /// to look at both again after it, as it may have happened before.
+    /// Asks for the acceptor to be woken by the next connection that ends or is parked. The caller
+    /// has to look at both again after it, as it may have happened before.
     pub(crate) fn await_change(&self) {
         self.awaited.store(true, Ordering::SeqCst);
     }
@@ -106,8 +106,8 @@ impl Connections {
     /// A connection has ended or was parked: wakes the acceptor if that waits for it.
     ///
     /// The acceptor announces its wait before it looks: at the count of live connections, which is
-    /// changed before this; at each slot, whose lock orders its look and the poller. So one of the two
-    /// sees the other.
+    /// changed before this; at each slot, whose lock orders its look and the poller. So one of the
+    /// two sees the other.
     pub(crate) fn note_change(&self) {
         if self.awaited.load(Ordering::SeqCst) && self.awaited.swap(false, Ordering::SeqCst) {
             self.acceptor.wake();

@@ -1,13 +1,14 @@
 //! [`Eviction`]: which parked connection is closed when the table of connections is full.
 //!
-//! The table is shared max-min fairly: the client that holds most of the parked connections gives one
-//! up, so that no client can keep another out with connections that idle, say nothing, or dribble. Of
-//! one client's connections those go first whose end costs least: see [`Rank`]. A connection in service
-//! is never closed, and one that came through an urgent listener only for another such.
+//! The table is shared max-min fairly: the client that holds most of the parked connections gives
+//! one up, so that no client can keep another out with connections that idle, say nothing, or
+//! dribble. Of one client's connections those go first whose end costs least: see [`Rank`]. A
+//! connection in service is never closed, and one that came through an urgent listener only for
+//! another such.
 //!
-//! Looking at all connections costs much more than closing one. So one look plans many closings, each
-//! of which is carried out only when a newcomer needs the place, and only if the connection still waits
-//! for what it waited for when it was planned.
+//! Looking at all connections costs much more than closing one. So one look plans many closings,
+//! each of which is carried out only when a newcomer needs the place, and only if the connection
+//! still waits for what it waited for when it was planned.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,8 +24,8 @@ use crate::pool::poller::slots::{Slot, Tenant, Token};
 use crate::pool::protocol::ProtocolWorker;
 use crate::pool::queue::Work;
 
-/// How many slots one look covers at the most. Which client holds most shows in a part of the table,
-/// too, and the acceptor must not be away for long.
+/// How many slots one look covers at the most. Which client holds most shows in a part of the
+/// table, too, and the acceptor must not be away for long.
 const LOOK: u32 = 16 * 1024;
 
 /// Of the connections that a look has found, the part that it plans to close.
@@ -40,8 +41,8 @@ const ACTIVE: Duration = Duration::from_secs(1);
 /// newcomer's, for each slot that a look covers: about ten times what the look takes.
 const FRESH: Duration = Duration::from_micros(1);
 
-/// A client that holds no more than so many connections is not turned away for the sake of clients that
-/// hold fewer. Browsers open six for each site.
+/// A client that holds no more than so many connections is not turned away for the sake of clients
+/// that hold fewer. Browsers open six for each site.
 const MODEST: u32 = 8;
 
 /// How many connections one call tries. Those that turn out to have input are served instead.
@@ -139,8 +140,8 @@ fn plan<B: Copy + Ord>(
     planned
 }
 
-/// The slots of one look that begins at `cursor`, at most [`LOOK`] of `used`, and where the next one
-/// begins.
+/// The slots of one look that begins at `cursor`, at most [`LOOK`] of `used`, and where the next
+/// one begins.
 fn parts(cursor: u32, used: u32) -> ([Range<u32>; 2], u32) {
     let count = used.min(LOOK);
     let start = if cursor < used { cursor } else { 0 };

@@ -1,8 +1,9 @@
 //! What a panic costs: the connection in hand, and nothing else.
 //!
-//! Protocols are other people's code, and run on the workers, on the acceptor (which refuses) and on
-//! the monitor (which ends what is overdue). A [`GuardedWorker`] catches what they do wrong. For
-//! everything else each thread runs in [`persist`], so that none ends while the server seems to run.
+//! Protocols are other people's code, and run on the workers, on the acceptor (which refuses) and
+//! on the monitor (which ends what is overdue). A [`GuardedWorker`] catches what they do wrong. For
+//! everything else each thread runs in [`persist`], so that none ends while the server seems to
+//! run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::slots::Token;
 use crate::pool::protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 
-/// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh after
-/// a time without one.
+/// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh
+/// after a time without one.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 /// After so long without a panic, a thread is taken to be well again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// A thread's worker of a protocol. After a panic a new one is made: the old one may be in any state.
+/// A thread's worker of a protocol. After a panic a new one is made: the old one may be in any
+/// state.
 pub(crate) struct GuardedWorker {
     protocol: Arc<dyn Protocol>,
     worker: Box<dyn ProtocolWorker>,
@@ -32,7 +34,8 @@ impl GuardedWorker {
         Self { protocol: Arc::clone(protocol), worker: protocol.worker() }
     }
 
-    /// Calls the protocol with a connection. If that panics, the connection goes down with the stack.
+    /// Calls the protocol with a connection. If that panics, the connection goes down with the
+    /// stack.
     fn call<'a>(
         &mut self,
         mut connection: Box<Connection>,
@@ -51,8 +54,8 @@ impl GuardedWorker {
         }
     }
 
-    /// Counts a panic, and makes a new worker. The connection's slot is given back, unless it has left it
-    /// before.
+    /// Counts a panic, and makes a new worker. The connection's slot is given back, unless it has
+    /// left it before.
     #[cold]
     fn replace(&mut self, turn: &TurnContext<'_>, token: Option<Token>) {
         turn.shared.poller.forget(token);
@@ -91,8 +94,8 @@ impl ProtocolWorker for GuardedWorker {
     }
 }
 
-/// Runs a thread's `work` until it returns. After a panic, it is counted and logged, `recover` puts the
-/// thread's things in order, and `work` begins again, after a pause that grows if panics go on.
+/// Runs a thread's `work` until it returns. After a panic, it is counted and logged, `recover` puts
+/// the thread's things in order, and `work` begins again, after a pause that grows if panics go on.
 pub(crate) fn persist<T>(
     shared: &Shared,
     thread: &mut T,

@@ -1,7 +1,7 @@
 //! [`HashLimit`]: how many workers may compute the hash of a password at once.
 //!
-//! A hash takes tens of milliseconds of CPU time, by design, and every client can ask for one. So each
-//! server has a few permits for it: a worker that gets none refuses at once and never waits.
+//! A hash takes tens of milliseconds of CPU time, by design, and every client can ask for one. So
+//! each server has a few permits for it: a worker that gets none refuses at once and never waits.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -60,8 +60,8 @@ impl HashLimit {
         OWN.with(|own| *own.borrow_mut() = Some(Arc::clone(self)));
     }
 
-    /// The limit of the server whose worker the calling thread is. A thread that is no worker gets one
-    /// of its own.
+    /// The limit of the server whose worker the calling thread is. A thread that is no worker gets
+    /// one of its own.
     pub(crate) fn of_this_thread() -> Arc<Self> {
         OWN.with(|own| {
             let mut own = own.borrow_mut();
@@ -71,8 +71,9 @@ impl HashLimit {
 
     /// A permit for a hash that this client asks for; `None`: not now.
     ///
-    /// No client gets more than half of the permits. The last free one is kept from clients that have
-    /// guessed wrong as long as another client was refused a moment ago: its next attempt succeeds.
+    /// No client gets more than half of the permits. The last free one is kept from clients that
+    /// have guessed wrong as long as another client was refused a moment ago: its next attempt
+    /// succeeds.
     pub(crate) fn try_acquire(&self, client: ClientKey, now: Instant) -> Option<HashPermit<'_>> {
         let mut state = lock(&self.state);
         let recent = |at: Instant| now.saturating_duration_since(at) < MEMORY;

@@ -1,21 +1,23 @@
 //! Who waits where: leader and followers.
 //!
 //! Handing a request to another thread costs more than serving it: a futex(2) wake and a context
-//! switch are several microseconds. So an idle worker *leads*: it waits on epoll itself, serves what
-//! it finds, and wakes another only when that pays:
+//! switch are several microseconds. So an idle worker *leads*: it waits on epoll itself, serves
+//! what it finds, and wakes another only when that pays:
 //!
-//! - handlers are slow (an eighth of the last requests or more took longer than [`SLOW`]; a mean would
-//!   do worse, as one preempted thread moves it): a worker for each piece of work, and one to lead;
+//! - handlers are slow (an eighth of the last requests or more took longer than [`SLOW`]; a mean
+//!   would do worse, as one preempted thread moves it): a worker for each piece of work, and one to
+//!   lead;
 //! - handlers are quick, but several requests came at once and fewer workers than cores are awake:
 //!   one more.
 //!
-//! In every other case nobody is woken, and the lead lies on the ground while its last holder serves.
-//! The monitor (see [`monitor`](super::monitor)) looks every millisecond whether somebody should pick
-//! it up, so that a handler that blocks unexpectedly holds up others for no longer than that.
+//! In every other case nobody is woken, and the lead lies on the ground while its last holder
+//! serves. The monitor (see [`monitor`](super::monitor)) looks every millisecond whether somebody
+//! should pick it up, so that a handler that blocks unexpectedly holds up others for no longer than
+//! that.
 //!
-//! No wake-up is lost: whoever goes to wait announces it first and looks for work afterwards; whoever
-//! brings work puts it down first and looks for waiters afterwards. Both with sequentially consistent
-//! operations, so that at least one of the two sees the other.
+//! No wake-up is lost: whoever goes to wait announces it first and looks for work afterwards;
+//! whoever brings work puts it down first and looks for waiters afterwards. Both with sequentially
+//! consistent operations, so that at least one of the two sees the other.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
@@ -24,8 +26,9 @@ use std::time::Duration;
 
 use crate::sync::lock;
 
-/// The service time above which a request is worth a thread of its own at once. Well above the cost of
-/// a hand-off (about 10 µs of CPU for both sides), well below the millisecond that the monitor takes.
+/// The service time above which a request is worth a thread of its own at once. Well above the cost
+/// of a hand-off (about 10 µs of CPU for both sides), well below the millisecond that the monitor
+/// takes.
 const SLOW: Duration = Duration::from_micros(100);
 
 /// How much work is worth handing a part of it to another worker.
@@ -261,8 +264,8 @@ impl Leader {
         true
     }
 
-    /// Work was put into the queue by somebody who will not serve it. `true`: whoever leads has to be
-    /// woken. A worker that leads, as nobody else could be woken; the monitor, as it waits with
+    /// Work was put into the queue by somebody who will not serve it. `true`: whoever leads has to
+    /// be woken. A worker that leads, as nobody else could be woken; the monitor, as it waits with
     /// nothing in the queue to look after.
     #[must_use]
     pub(crate) fn wake_worker(&self) -> bool {
@@ -324,9 +327,9 @@ impl Leader {
         self.lead.load(Ordering::SeqCst) == MONITOR
     }
 
-    /// The monitor sleeps until woken, or for `until_due`, unless `look_again` finds a reason not to.
-    /// Both are asked once its sleep is announced: whoever brings a nearer deadline or work afterwards
-    /// wakes it.
+    /// The monitor sleeps until woken, or for `until_due`, unless `look_again` finds a reason not
+    /// to. Both are asked once its sleep is announced: whoever brings a nearer deadline or work
+    /// afterwards wakes it.
     pub(crate) fn sleep_monitor(
         &self,
         until_due: impl Fn() -> Option<Duration>,
@@ -403,8 +406,8 @@ mod tests {
 
     #[test]
     fn no_wake_up_is_lost_between_looking_for_work_and_lying_down() {
-        // One worker takes what another thread brings, piece by piece, and sleeps in between. A lost
-        // wake-up would hang the test.
+        // One worker takes what another thread brings, piece by piece, and sleeps in between. A
+        // lost wake-up would hang the test.
         const PIECES: u64 = 20_000;
         let leader = Arc::new(Leader::new(1));
         let work = Arc::new(AtomicU64::new(0));

@@ -166,8 +166,8 @@ impl Shared {
         self.enqueue_or_refuse_since(work, now, now, protocol)
     }
 
-    /// As [`enqueue_or_refuse`](Self::enqueue_or_refuse), for work that has waited since `arrived` elsewhere: in the kernel's
-    /// backlog.
+    /// As [`enqueue_or_refuse`](Self::enqueue_or_refuse), for work that has waited since `arrived`
+    /// elsewhere: in the kernel's backlog.
     pub(crate) fn enqueue_or_refuse_since(
         self: &Arc<Self>,
         work: Work,
@@ -220,9 +220,9 @@ impl Shared {
         }
     }
 
-    /// As [`wake_worker`](Self::wake_worker), for several pieces of work that were put in together: if handlers are
-    /// slow a worker for each, else one, and that only if there is more than those awake will soon
-    /// have done.
+    /// As [`wake_worker`](Self::wake_worker), for several pieces of work that were put in together:
+    /// if handlers are slow a worker for each, else one, and that only if there is more than those
+    /// awake will soon have done.
     pub(crate) fn wake_workers(&self, count: usize) {
         if count == 0 {
             return;
@@ -244,8 +244,8 @@ impl Shared {
         }
     }
 
-    /// The leader has put so many datagrams into the queue, and will serve them: wakes another worker
-    /// if there is more to do than that costs.
+    /// The leader has put so many datagrams into the queue, and will serve them: wakes another
+    /// worker if there is more to do than that costs.
     pub(crate) fn share_burst(&self, count: usize) {
         self.leader.share_work(self.queue.controller.service_estimate() * count as u32);
     }
@@ -277,8 +277,8 @@ impl Shared {
         connection.close(reason);
     }
 
-    /// Closes what the queue and parking still have of a stopped server. Each thread does so when it
-    /// ends, because it may have put something there after the others looked.
+    /// Closes what the queue and parking still have of a stopped server. Each thread does so when
+    /// it ends, because it may have put something there after the others looked.
     pub(crate) fn cut_off(&self) {
         while let Some(ticket) = self.queue.take_left() {
             match ticket.work {
@@ -318,7 +318,8 @@ impl Shared {
         *self.draining_since.get_or_init(Instant::now)
     }
 
-    /// Exchanges the settings, all but those of the pool. What has begun to wait keeps its deadline.
+    /// Exchanges the settings, all but those of the pool. What has begun to wait keeps its
+    /// deadline.
     ///
     /// # Errors
     /// The number of connections that there is room for, if more are asked for.
@@ -361,8 +362,9 @@ impl Shared {
     }
 }
 
-/// How many connections there is to be room for, should the limit be raised while running: as many as
-/// the process may have descriptors. The room costs three words for 256 of them until it is used.
+/// How many connections there is to be room for, should the limit be raised while running: as many
+/// as the process may have descriptors. The room costs three words for 256 of them until it is
+/// used.
 fn most_connections(limit: usize) -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     limit.max(descriptors.min(1 << 20) as usize)
@@ -370,9 +372,9 @@ fn most_connections(limit: usize) -> usize {
 
 /// Turns a connection's work away, and charges the CPU time which that took.
 ///
-/// Past half of the budget responses to all that is refused would take the CPU from what is served. A
-/// kept connection of a client that is over its share is then held for a moment: so loops that ask
-/// again at each refusal slow down by themselves. Any other is reset.
+/// Past half of the budget responses to all that is refused would take the CPU from what is served.
+/// A kept connection of a client that is over its share is then held for a moment: so loops that
+/// ask again at each refusal slow down by themselves. Any other is reset.
 pub(crate) fn refuse(
     shared: &Arc<Shared>,
     protocol: &mut dyn ProtocolWorker,

@@ -1,10 +1,10 @@
-//! The monitor: it sees to it that what moves keeps moving, that deadlines are kept, and that work is
-//! turned away while every worker is busy.
+//! The monitor: it sees to it that what moves keeps moving, that deadlines are kept, and that work
+//! is turned away while every worker is busy.
 //!
 //! It sleeps while somebody leads and nothing is queued; an idle server has no wake-ups. While work
-//! moves it looks once a tick: if nobody has looked at epoll since, it wakes a follower; if there is
-//! none, it looks itself, so that a keep-alive client gets its place in the queue, or its refusal,
-//! though every worker is held by a handler.
+//! moves it looks once a tick: if nobody has looked at epoll since, it wakes a follower; if there
+//! is none, it looks itself, so that a keep-alive client gets its place in the queue, or its
+//! refusal, though every worker is held by a handler.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ use crate::pool::{Refusal, Shared, refuse, refuse_at_once};
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.
 const FRUITLESS: u32 = 8;
 
-/// How many looks without anything having moved, before the monitor sleeps. Rousing it costs whoever
-/// does so more than these few looks cost it.
+/// How many looks without anything having moved, before the monitor sleeps. Rousing it costs
+/// whoever does so more than these few looks cost it.
 const QUIET: u32 = 16;
 
 /// How long a connection that has not said anything yet may do so once the server is stopping.
@@ -155,7 +155,8 @@ impl Monitor {
         }
     }
 
-    /// Looks at epoll in the place of the workers, who are all busy; after some looks in vain, waits.
+    /// Looks at epoll in the place of the workers, who are all busy; after some looks in vain,
+    /// waits.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
         shared.take_back();
@@ -167,7 +168,8 @@ impl Monitor {
         let waits = self.fruitless >= FRUITLESS && !shared.queue.has_any();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
-        // If the queue is full there may still be urgent connections, which epoll cannot tell apart.
+        // If the queue is full there may still be urgent connections, which epoll cannot tell
+        // apart.
         let room = shared.queue.room();
         let most = if room == 0 { BATCH } else { room };
         let result = shared.poller.wait(most, timeout, |ready| match ready {
@@ -214,8 +216,8 @@ impl Monitor {
         }
     }
 
-    /// Every worker has been in the same handler for longer than a request may take: what has waited
-    /// as long can only come too late, and is told so. What came later keeps its place.
+    /// Every worker has been in the same handler for longer than a request may take: what has
+    /// waited as long can only come too late, and is told so. What came later keeps its place.
     fn shed(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let deadline = shared.config.load().overload.deadline;
@@ -238,8 +240,8 @@ impl Monitor {
         self.shed_next = later(oldest, deadline).max(later(now, deadline / 16));
     }
 
-    /// Closes the idle connections while the server stops. One that has just sent a request is still
-    /// served; one that has not said anything yet gets a moment to do so.
+    /// Closes the idle connections while the server stops. One that has just sent a request is
+    /// still served; one that has not said anything yet gets a moment to do so.
     fn retire(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let newcomers_too =

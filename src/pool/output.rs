@@ -150,16 +150,16 @@ impl Output {
         self.lease.as_ref().map_or(0, Lease::bytes)
     }
 
-    /// Bytes per second that the reader takes, as far as can be said: one that has just begun counts as
-    /// quick.
+    /// Bytes per second that the reader takes, as far as can be said: one that has just begun
+    /// counts as quick.
     pub(crate) fn rate(&self, now: Instant) -> u64 {
         let Some(reading) = &self.reading else { return u64::MAX };
         let lasted = now.saturating_duration_since(reading.began) + Duration::from_secs(1);
         ((reading.taken + COARSE) as f64 / lasted.as_secs_f64()) as u64
     }
 
-    /// Until when the reader has to take something: within the write timeout of the last time, and at
-    /// the minimum rate. `None`: it was not waited for yet.
+    /// Until when the reader has to take something: within the write timeout of the last time, and
+    /// at the minimum rate. `None`: it was not waited for yet.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         let due = self.due(timeouts)?;
         let looked = self.reading.and_then(|reading| reading.looked);
@@ -183,7 +183,8 @@ impl Output {
     }
 
     /// The reader's time is up: whether there is something to send, so that a worker can find out
-    /// whether it has taken anything. The kernel reports room only once a third of its buffer is free.
+    /// whether it has taken anything. The kernel reports room only once a third of its buffer is
+    /// free.
     pub(crate) fn look_again(&mut self, now: Instant) -> bool {
         if let Some(reading) = &mut self.reading {
             reading.looked = Some(now);
@@ -208,8 +209,8 @@ impl Output {
     /// Sends what the socket takes, at most about `budget` bytes.
     ///
     /// # Errors
-    /// Those of sendmsg(2) and sendfile(2), except `WouldBlock`; `UnexpectedEof` if a file has become
-    /// shorter than was announced.
+    /// Those of sendmsg(2) and sendfile(2), except `WouldBlock`; `UnexpectedEof` if a file has
+    /// become shorter than was announced.
     pub(crate) fn send(&mut self, stream: &Stream, budget: u64) -> io::Result<Sent> {
         let mut left = budget;
         let sent = self.send_within(stream, &mut left)?;
@@ -256,8 +257,8 @@ impl Output {
         Ok(Sent::All)
     }
 
-    /// Sends the pieces in memory up to the next file, all in one call. Before a file they wait in the
-    /// kernel for its first bytes (`MSG_MORE`, send(2)), so that a head does not travel alone.
+    /// Sends the pieces in memory up to the next file, all in one call. Before a file they wait in
+    /// the kernel for its first bytes (`MSG_MORE`, send(2)), so that a head does not travel alone.
     ///
     /// Returns how many bytes went, and whether more of them were to go.
     fn send_memory(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {

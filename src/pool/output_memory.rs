@@ -113,9 +113,9 @@ impl Shared {
         self.free(&self.input, bytes, CloseReason::Overloaded, measure, now)
     }
 
-    /// Ends parked connections, those with the lowest measure first, until there is room for `bytes`
-    /// and some to spare. The measure comes with the memory that ending one frees. `false`: it was not
-    /// looked, as that was done a moment ago, or nothing was found.
+    /// Ends parked connections, those with the lowest measure first, until there is room for
+    /// `bytes` and some to spare. The measure comes with the memory that ending one frees. `false`:
+    /// it was not looked, as that was done a moment ago, or nothing was found.
     fn free(
         &self,
         pool: &PendingPool,

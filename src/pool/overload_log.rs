@@ -94,7 +94,8 @@ impl OverloadLog {
         self.before = figures;
     }
 
-    /// When to look again although nothing moves: there is an overload, or the end of one to be told.
+    /// When to look again although nothing moves: there is an overload, or the end of one to be
+    /// told.
     pub(crate) fn wait(&self, shared: &Shared, now: Instant) -> Option<Duration> {
         let controller = &shared.queue.controller;
         if controller.is_overloaded() {

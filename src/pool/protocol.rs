@@ -13,8 +13,8 @@ use crate::pool::overload::refusal::Refusal;
 
 /// What is spoken on a connection.
 ///
-/// A protocol makes one [`ProtocolWorker`] for each thread that serves; the protocol owns whatever buffers that
-/// thread reuses from turn to turn.
+/// A protocol makes one [`ProtocolWorker`] for each thread that serves; the protocol owns whatever
+/// buffers that thread reuses from turn to turn.
 pub trait Protocol: Send + Sync + 'static {
     /// A new protocol.
     fn worker(&self) -> Box<dyn ProtocolWorker>;
@@ -102,8 +102,9 @@ impl<'a> TurnContext<'a> {
         !self.shared.queue.is_empty()
     }
 
-    /// Whether any work waits, such as was put aside because its clients hold their part of the workers
-    /// included: a request that was not admitted is not to be served before it is judged like that.
+    /// Whether any work waits, such as was put aside because its clients hold their part of the
+    /// workers included: a request that was not admitted is not to be served before it is judged
+    /// like that.
     pub(crate) fn anything_waits(&self) -> bool {
         self.shared.queue.has_any()
     }
@@ -114,18 +115,18 @@ impl<'a> TurnContext<'a> {
         self.shared.is_draining()
     }
 
-    /// The server's settings, as they are for this turn. They may be others in the next one: a protocol
-    /// that keeps what it made from them compares by [`Arc::ptr_eq`].
+    /// The server's settings, as they are for this turn. They may be others in the next one: a
+    /// protocol that keeps what it made from them compares by [`Arc::ptr_eq`].
     #[must_use]
     pub fn config(&self) -> &'a Arc<Config> {
         self.config
     }
 
-    /// Whether a client that waits for `patience` from the arrival of its request on can be answered
-    /// by then. If not, it had better be told so at once.
+    /// Whether a client that waits for `patience` from the arrival of its request on can be
+    /// answered by then. If not, it had better be told so at once.
     ///
-    /// A request counts as arrived when its connection entered the queue; those behind the first one
-    /// of a turn, when they are looked at.
+    /// A request counts as arrived when its connection entered the queue; those behind the first
+    /// one of a turn, when they are looked at.
     #[must_use]
     pub fn can_answer_within(&self, patience: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };

@@ -82,15 +82,15 @@ pub(crate) struct Queue<W = Work> {
     normal: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
     urgent: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
     deferred: Deferred<W>,
-    /// How much of what is in the channels was admitted before. It is the rest of an exchange, which
-    /// takes a worker next to no time: it is no part of the wait that is foretold.
+    /// How much of what is in the channels was admitted before. It is the rest of an exchange,
+    /// which takes a worker next to no time: it is no part of the wait that is foretold.
     continuing: AtomicUsize,
     pub(crate) controller: Controller,
 }
 
 /// Work whose client holds its part of the workers: it waits here, bounded, until a worker of the
-/// client's is done or nobody else waits. Whoever ends a service looks here first, so that nothing has
-/// to be woken for it.
+/// client's is done or nobody else waits. Whoever ends a service looks here first, so that nothing
+/// has to be woken for it.
 #[derive(Debug)]
 struct Deferred<W> {
     tickets: Mutex<VecDeque<Ticket<W>>>,
@@ -150,8 +150,8 @@ impl<W: Queued> Queue<W> {
         self.push_from(work, now, now)
     }
 
-    /// As [`push`](Self::push), for work that has waited elsewhere since `arrived`: that is a part of
-    /// its wait.
+    /// As [`push`](Self::push), for work that has waited elsewhere since `arrived`: that is a part
+    /// of its wait.
     pub(crate) fn push_from(
         &self,
         work: W,
@@ -165,7 +165,8 @@ impl<W: Queued> Queue<W> {
             self.continuing.fetch_add(1, Ordering::Relaxed);
             self.controller.resumed(bucket);
         } else {
-            // What was put aside comes before the work of those who hold their part, and no other's.
+            // What was put aside comes before the work of those who hold their part, and no
+            // other's.
             let behind = !urgent && self.controller.yields(bucket);
             let aside = if behind { self.deferred.len() } else { 0 };
             let continuing = self.continuing.load(Ordering::Relaxed);
@@ -189,10 +190,12 @@ impl<W: Queued> Queue<W> {
         }
     }
 
-    /// Takes the next work, and the reason to refuse it if it has no right to a worker. Never waits.
+    /// Takes the next work, and the reason to refuse it if it has no right to a worker. Never
+    /// waits.
     ///
-    /// Work of clients that hold their part of the workers waits aside, within a bound, while there is
-    /// work of others; that of clients that hold as many as they may at all waits for one of these.
+    /// Work of clients that hold their part of the workers waits aside, within a bound, while there
+    /// is work of others; that of clients that hold as many as they may at all waits for one of
+    /// these.
     pub(crate) fn take(&self, now: impl Fn() -> Instant) -> Option<(Ticket<W>, Option<Refusal>)> {
         if let Some(ticket) = self.take_urgent() {
             return Some((ticket, None));

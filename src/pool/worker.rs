@@ -41,8 +41,8 @@ impl Worker {
         persist(&shared, &mut self, Self::recover, Self::work);
     }
 
-    /// Serves urgent work only, until the server has stopped. So health checks and operators get their
-    /// response though every other worker is held by a handler.
+    /// Serves urgent work only, until the server has stopped. So health checks and operators get
+    /// their response though every other worker is held by a handler.
     pub(crate) fn run_urgent(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.leader.register_urgent();
@@ -142,8 +142,8 @@ impl Worker {
         }
     }
 
-    /// Waits on epoll; keeps the first connection that becomes ready, queues the others, and what the
-    /// sockets have.
+    /// Waits on epoll; keeps the first connection that becomes ready, queues the others, and what
+    /// the sockets have.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
         let lead = Lead(&shared.leader);
@@ -155,7 +155,8 @@ impl Worker {
         let mut first = None;
         let mut rest = Vec::new();
         let mut sockets = Vec::new();
-        // What the queue has no room for stays with the kernel, which is the cheapest place to wait.
+        // What the queue has no room for stays with the kernel, which is the cheapest place to
+        // wait.
         shared.counters.leading(self.index, true);
         let room = (shared.queue.room() + 1).min(BATCH);
         let found = shared.poller.wait(room, None, |ready| match ready {
@@ -193,8 +194,8 @@ impl Worker {
         }
     }
 
-    /// Serves a connection, which `waited` in the queue, until it has nothing more to say, or others
-    /// are to have their turn.
+    /// Serves a connection, which `waited` in the queue, until it has nothing more to say, or
+    /// others are to have their turn.
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let shared = Arc::clone(&self.shared);
         shared.counters.serving(self.index, &connection.peer, now);

@@ -20,12 +20,12 @@ use crate::pool::{OPENS_FILES, Protocol, Shared};
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
 const DEFAULT_BIND: &str = "tcp://[::]:8888";
 
-/// Descriptors that are left to the rest of the program, the 256 files that a cache keeps open among
-/// them, when the limit on connections is fitted into `RLIMIT_NOFILE`.
+/// Descriptors that are left to the rest of the program, the 256 files that a cache keeps open
+/// among them, when the limit on connections is fitted into `RLIMIT_NOFILE`.
 const SPARE_DESCRIPTORS: u64 = 320;
 
-/// Where a server listens, and for what. An endpoint as text is one, and so are a [`Listener`] and a
-/// [`Datagram`] socket.
+/// Where a server listens, and for what. An endpoint as text is one, and so are a [`Listener`] and
+/// a [`Datagram`] socket.
 #[derive(Debug)]
 #[must_use]
 pub struct Bind {
@@ -76,7 +76,8 @@ impl Bind {
     }
 
     /// With a socket that was passed in, as socket activation does (sd_listen_fds(3)): one that
-    /// listens (`ListenStream=`, `ListenSequentialPacket=`), or one of datagrams (`ListenDatagram=`).
+    /// listens (`ListenStream=`, `ListenSequentialPacket=`), or one of datagrams
+    /// (`ListenDatagram=`).
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is neither.
@@ -172,8 +173,8 @@ impl Builder {
         self.serve(&Service::http(handler))
     }
 
-    /// A server that speaks `protocol`, wherever a [`Bind`] names no other service. It is bound, and
-    /// does not run yet.
+    /// A server that speaks `protocol`, wherever a [`Bind`] names no other service. It is bound,
+    /// and does not run yet.
     ///
     /// # Errors
     /// See [`serve`](Self::serve).
@@ -186,7 +187,8 @@ impl Builder {
     ///
     /// # Errors
     /// An [`Error`] that names the setting, the endpoint or the system call: see
-    /// [`ErrorKind`](crate::ErrorKind). An endpoint of a kind that its service has no part for is one.
+    /// [`ErrorKind`](crate::ErrorKind). An endpoint of a kind that its service has no part for is
+    /// one.
     pub fn serve(mut self, main: &Service) -> Result<Server, Error> {
         let plans = self.plans(main)?;
         fit_descriptors(&mut self.config);

@@ -82,8 +82,8 @@ impl Server {
         self.places.iter().map(|(_, text)| text.clone()).collect()
     }
 
-    /// Runs until another thread [drains](Handle::drain) or stops it. Only useful with a handle that
-    /// was taken before: see [`spawn`](Self::spawn).
+    /// Runs until another thread [drains](Handle::drain) or stops it. Only useful with a handle
+    /// that was taken before: see [`spawn`](Self::spawn).
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
@@ -156,8 +156,8 @@ fn start(
     Ok(())
 }
 
-/// Lets the threads that accept, refuse and keep deadlines have the CPU before the calling one, which
-/// needs no privilege: nice(2), which on Linux is of a thread.
+/// Lets the threads that accept, refuse and keep deadlines have the CPU before the calling one,
+/// which needs no privilege: nice(2), which on Linux is of a thread.
 fn be_nice(by: u8) {
     let raise = || {
         let nice = getpriority_process(None)?;
@@ -251,9 +251,9 @@ impl Handle {
     /// [`Config::pool`] stays as it was at the start: threads and queue are made once.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for settings that are out of range or contradict each other, or for more
-    /// connections than there is room for: at least as many as at the start, and as many as the
-    /// process may have descriptors (`RLIMIT_NOFILE`). Then nothing has changed.
+    /// [`ErrorKind::Config`] for settings that are out of range or contradict each other, or for
+    /// more connections than there is room for: at least as many as at the start, and as many as
+    /// the process may have descriptors (`RLIMIT_NOFILE`). Then nothing has changed.
     ///
     /// # Examples
     /// ```
@@ -349,8 +349,8 @@ impl Handle {
 
     /// Waits until another thread has drained or stopped it.
     pub fn wait(&self) -> DrainReport {
-        // A condition of its own: the end of a connection, of which there are thousands a second, must
-        // not wake this thread.
+        // A condition of its own: the end of a connection, of which there are thousands a second,
+        // must not wake this thread.
         self.0.shared.connections.accepting.wait(None, || !self.0.is_accepting());
         self.drain(self.0.shared.config.load().timeouts.drain)
     }

@@ -202,8 +202,8 @@ fn colliding(second: &Endpoint, first: &str) -> Error {
     Error::new(ErrorKind::Config, message).with_hint("leave out one of them, or change its port")
 }
 
-/// The same for an endpoint that could not be bound and that names a host, whose addresses only show
-/// then. `bound` are the endpoints that the server has bound already.
+/// The same for an endpoint that could not be bound and that names a host, whose addresses only
+/// show then. `bound` are the endpoints that the server has bound already.
 pub(super) fn explain(
     error: Error,
     endpoint: Option<Endpoint>,

@@ -61,8 +61,8 @@ impl Service {
         Self { streams: Some(Spoken::Protocol(Arc::new(protocol))), ..Self::default() }
     }
 
-    /// Datagrams, each answered by one datagram or by none: UDP, Unix datagrams, and the packets of an
-    /// IPv4 protocol over a raw socket.
+    /// Datagrams, each answered by one datagram or by none: UDP, Unix datagrams, and the packets of
+    /// an IPv4 protocol over a raw socket.
     pub fn datagrams(handler: impl DatagramHandler) -> Self {
         Self::default().and_datagrams(handler)
     }

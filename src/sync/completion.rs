@@ -1,4 +1,5 @@
-//! [`Completion`]: where a thread waits for others to end: for the acceptor, or for what is left at a stop.
+//! [`Completion`]: where a thread waits for others to end: for the acceptor, or for what is left at
+//! a stop.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -8,9 +9,9 @@ use crate::sync::lock;
 
 /// A condition that whoever ends something tells of: a connection, a datagram, a thread.
 ///
-/// While nobody waits, telling is one load. As with the wake-ups of `pool::leader`, who
-/// waits announces it before looking, and who tells has changed what is looked at before it looks for
-/// the announcement; both sequentially consistent.
+/// While nobody waits, telling is one load. As with the wake-ups of `pool::leader`, who waits
+/// announces it before looking, and who tells has changed what is looked at before it looks for the
+/// announcement; both sequentially consistent.
 #[derive(Debug, Default)]
 pub(crate) struct Completion {
     /// How many threads wait.
@@ -29,8 +30,8 @@ impl Completion {
         }
     }
 
-    /// Waits until `done`, which has to look at sequentially consistent state, or until the deadline.
-    /// What `done` says in the end.
+    /// Waits until `done`, which has to look at sequentially consistent state, or until the
+    /// deadline. What `done` says in the end.
     pub(crate) fn wait(&self, deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> bool {
         let _waiting = Waiting::announce(&self.waiting);
         let mut guard = lock(&self.guard);

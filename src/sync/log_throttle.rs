@@ -19,8 +19,8 @@ struct State {
 }
 
 impl LogThrottle {
-    /// `Some` if it is to be said now, with how many were not said since the last one; otherwise it is
-    /// counted.
+    /// `Some` if it is to be said now, with how many were not said since the last one; otherwise it
+    /// is counted.
     pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = lock(&self.0);
         if state.until.is_some_and(|until| now < until) {
@@ -38,7 +38,7 @@ impl LogThrottle {
             match suppressed {
                 0 => log::warn!("{text}"),
                 _ => {
-                    log::warn!("{text} (and {suppressed} others like it since the last such line)")
+                    log::warn!("{text} (and {suppressed} others like it since the last such line)");
                 }
             }
         }

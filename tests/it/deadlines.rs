@@ -32,8 +32,9 @@ fn http() -> TestServer {
     builder.http(Hello).unwrap().start().unwrap()
 }
 
-/// A client that sends `first`, then `again` every half of a timeout, and reads what comes back to each
-/// with `read`, lives for as long as it does so. A client that this machine held up itself tries again.
+/// A client that sends `first`, then `again` every half of a timeout, and reads what comes back to
+/// each with `read`, lives for as long as it does so. A client that this machine held up itself
+/// tries again.
 #[track_caller]
 fn outlives(
     server: &TestServer,

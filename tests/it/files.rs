@@ -80,7 +80,8 @@ impl Site {
         let files = Files::open(self.path(""), options).unwrap();
         let mut config = Config::default();
         config.pool.workers = 2;
-        // On a busy machine a hundred clients at once are an overload, which is not the matter here.
+        // On a busy machine a hundred clients at once are an overload, which is not the matter
+        // here.
         config.overload.shed = false;
         let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
         let server = builder.http(files).unwrap();

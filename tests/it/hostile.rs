@@ -1,6 +1,6 @@
 //! Clients that hold a server up, beside ten that behave: what the ten, the urgent listener and a
-//! newcomer afterwards get. `cargo bench --bench overload -- --scenario hostile` measures the same in
-//! full size.
+//! newcomer afterwards get. `cargo bench --bench overload -- --scenario hostile` measures the same
+//! in full size.
 
 #[path = "../../benches/support/answer.rs"]
 mod answer;

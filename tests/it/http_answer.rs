@@ -30,8 +30,8 @@ impl Answer {
     }
 }
 
-/// Takes one answer off the front of `bytes`, all that came until the connection closed. `bodiless`:
-/// the request was HEAD.
+/// Takes one answer off the front of `bytes`, all that came until the connection closed.
+/// `bodiless`: the request was HEAD.
 ///
 /// # Errors
 /// What is wrong with it.

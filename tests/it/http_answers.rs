@@ -133,8 +133,8 @@ fn an_answer_that_ends_the_connection_reaches_a_client_that_sends_on() {
         stream.write_all(&request).unwrap();
         let mut first = [0; 12];
         stream.read_exact(&mut first).unwrap();
-        // The server has said its last word. Were it gone, this would be answered by a reset, and the
-        // rest of the answer be lost.
+        // The server has said its last word. Were it gone, this would be answered by a reset, and
+        // the rest of the answer be lost.
         for _ in 0..20 {
             stream.write_all(GET).unwrap();
         }

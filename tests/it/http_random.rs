@@ -1,5 +1,5 @@
-//! Bytes that nobody thought of, against a running server: it never panics, never hangs, and whatever
-//! it says is well-formed.
+//! Bytes that nobody thought of, against a running server: it never panics, never hangs, and
+//! whatever it says is well-formed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -97,8 +97,8 @@ proptest! {
         while !rest.is_empty() {
             let mut copy = rest;
             if let Err(error) = take(&mut copy, false) {
-                // It is the answer to a HEAD, which is not followed here; or its body broke off while it
-                // was sent back, and is cut short, as it should be.
+                // It is the answer to a HEAD, which is not followed here; or its body broke off
+                // while it was sent back, and is cut short, as it should be.
                 let cut_short = error.contains("cut short") || error.contains("without end");
                 copy = rest;
                 let head = take(&mut copy, true);

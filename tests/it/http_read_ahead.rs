@@ -79,8 +79,8 @@ fn a_client_that_waits_to_be_told_is_told() {
     assert_eq!(read_answer(&mut client).1, "0123456789");
 }
 
-/// A body that is read as it comes holds a worker for the grace of the minimum rate, not for as long
-/// as one piece of it may take.
+/// A body that is read as it comes holds a worker for the grace of the minimum rate, not for as
+/// long as one piece of it may take.
 #[test]
 fn a_stream_that_stalls_is_cut_off_as_soon_as_it_is_too_slow() {
     let mut config = Config::default();

@@ -17,7 +17,8 @@ use crate::support::{Daemon, Start, addr, connect};
 /// connection that was kept ends too.
 const SECOND: &[u8] = b"GET /second HTTP/1.1\r\nHost: second\r\nConnection: close\r\n\r\n";
 
-/// Answers with what it understood of the request: its fields each behind `saw-`, its body as it is.
+/// Answers with what it understood of the request: its fields each behind `saw-`, its body as it
+/// is.
 fn mirror(request: &mut Request) -> Response {
     let mut body = Vec::new();
     if let Err(error) = request.body_mut().read_to_end(&mut body) {

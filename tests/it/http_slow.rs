@@ -33,8 +33,8 @@ fn the_slowest_readers_are_ended_when_their_memory_is_used_up() {
         sleeper.write_all(get("/large").as_bytes()).unwrap();
         sleepers.push(sleeper);
     }
-    // One that reads is no slower than those. While it has only begun it may look as slow as they do,
-    // and on a busy machine that takes a while.
+    // One that reads is no slower than those. While it has only begun it may look as slow as they
+    // do, and on a busy machine that takes a while.
     let mut whole = 0;
     for _ in 0..5 {
         let mut reader = connect(addr(&server));
@@ -141,7 +141,8 @@ fn a_client_may_go_on_sending_for_a_while_after_its_response() {
     config.timeouts.linger = Duration::from_millis(400);
     config.timeouts.linger_total = Duration::from_secs(2);
     let server = serve(config, |_: &mut Request| Response::text("enough"));
-    // A body that is too long for the connection to be kept, and one that is thrown away to keep it.
+    // A body that is too long for the connection to be kept, and one that is thrown away to keep
+    // it.
     for (length, kept) in [(10_000_000, false), (60_000, true)] {
         let mut client = connect(addr(&server));
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");

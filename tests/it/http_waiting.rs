@@ -16,7 +16,8 @@ use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_answer, un
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// Timeouts that end nothing within a test, so that only what holds no worker lets others be served.
+/// Timeouts that end nothing within a test, so that only what holds no worker lets others be
+/// served.
 pub(crate) fn patient(workers: usize) -> Config {
     let mut config = Config::default();
     config.pool.workers = workers;
@@ -55,7 +56,8 @@ fn pipelining_clients_that_do_not_read_hold_no_worker() {
     let server = serve(patient(4), {
         let served = Arc::clone(&served);
         move |_: &mut Request| {
-            // Longer than what counts as quick, so that each response is sent before the next request.
+            // Longer than what counts as quick, so that each response is sent before the next
+            // request.
             thread::sleep(Duration::from_micros(300));
             served.fetch_add(1, Ordering::SeqCst);
             Response::new(vec![b'x'; 12_000])

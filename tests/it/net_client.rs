@@ -18,8 +18,8 @@ use crate::support::{PATIENCE, until};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
 
-/// Runs the client in a namespace of its own, which the shell prepares by `script`, with what it calls
-/// `"$0"`. `None`, said aloud, where the user may not make one.
+/// Runs the client in a namespace of its own, which the shell prepares by `script`, with what it
+/// calls `"$0"`. `None`, said aloud, where the user may not make one.
 fn apart(namespace: &str, script: &str, zero: &str, args: &[&str]) -> Option<Output> {
     let script = format!("{script} || exit 99; exec setpriv --bounding-set=-net_raw \"$@\"");
     let output = Command::new("unshare")

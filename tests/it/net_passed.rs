@@ -44,8 +44,8 @@ fn what_waits_in_a_passed_listeners_backlog_at_the_stop_is_the_next_ones() {
         .unwrap()
         .start()
         .unwrap();
-    // One in the handler, one in the queue; the third stays in the backlog, as no handler is known to
-    // be slow yet.
+    // One in the handler, one in the queue; the third stays in the backlog, as no handler is known
+    // to be slow yet.
     let _served = asking(addr);
     inside.recv_timeout(PATIENCE).unwrap();
     let _queued = asking(addr);

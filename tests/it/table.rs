@@ -292,8 +292,8 @@ fn few_descriptors() {
     answered(addr(&server));
 }
 
-/// Several long downloads at once, of clients that read without a pause, of which each is interrupted
-/// for the others whenever there are others.
+/// Several long downloads at once, of clients that read without a pause, of which each is
+/// interrupted for the others whenever there are others.
 fn downloads_end(queue: usize, clients: usize, flood: usize) {
     const LENGTH: usize = 8 << 20;
     let mut config = Config::default();

@@ -1,8 +1,8 @@
 //! Models of the pool's lock-free pairs, which loom runs through every order of their steps.
 //!
-//! A model is the protocol's steps in reduced form, and names the functions that it mirrors: whoever
-//! changes one changes the other. loom takes sequentially consistent operations for acquire and
-//! release ones, but knows the fence; where the server relies on their total order, a model has
+//! A model is the protocol's steps in reduced form, and names the functions that it mirrors:
+//! whoever changes one changes the other. loom takes sequentially consistent operations for acquire
+//! and release ones, but knows the fence; where the server relies on their total order, a model has
 //! [`ordered`] between the two.
 //!
 //! ```sh
@@ -20,8 +20,8 @@ fn ordered() {
     fence(Ordering::SeqCst);
 }
 
-/// Runs `steps` in every order in which at most LOOM_MAX_PREEMPTIONS threads are interrupted, 3 unless
-/// it is set: without a bound the orders of three threads are too many.
+/// Runs `steps` in every order in which at most LOOM_MAX_PREEMPTIONS threads are interrupted, 3
+/// unless it is set: without a bound the orders of three threads are too many.
 fn model(steps: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(3);
@@ -53,7 +53,7 @@ const NOBODY: u8 = 0;
 const WORKER: u8 = 1;
 
 /// `pool::leader::Leader` with two workers and eager waking, `pool::queue::Queue`, and the
-/// descriptor by which `pool::parking::Poller::wake` ends the leader's epoll_wait(2).
+/// descriptor by which `pool::poller::Poller::wake` ends the leader's epoll_wait(2).
 #[derive(Default)]
 struct Pool {
     /// How many pieces of work are in the queue. Like those of crossbeam's channel, its operations
@@ -63,7 +63,7 @@ struct Pool {
     idle: Mutex<Vec<usize>>,
     idle_count: AtomicUsize,
     woken: [Event; 2],
-    woken: Event,
+    poller_woken: Event,
     stopped: AtomicBool,
     monitor_asleep: AtomicBool,
     monitor: Event,
@@ -101,7 +101,7 @@ impl Pool {
     /// `Worker::lead`.
     fn lead(&self) {
         if self.queue_is_empty() && !self.stopped.load(Ordering::SeqCst) {
-            self.woken.wait();
+            self.poller_woken.wait();
         }
         self.resign();
     }
@@ -155,7 +155,7 @@ impl Pool {
         self.queue.store(1, Ordering::Release);
         fence(Ordering::SeqCst);
         if !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER {
-            self.woken.set();
+            self.poller_woken.set();
         } else {
             self.wake_monitor();
         }
@@ -171,7 +171,7 @@ impl Pool {
             std::mem::take(&mut *idle)
         };
         idle.into_iter().for_each(|worker| self.woken[worker].set());
-        self.woken.set();
+        self.poller_woken.set();
     }
 
     /// `Leader::wake_monitor`.
@@ -387,7 +387,8 @@ impl Connections {
         }
     }
 
-    /// `Acceptor::pause` and the poll(2) after it, until there is a place for one more than `limit`.
+    /// `Acceptor::pause` and the poll(2) after it, until there is a place for one more than
+    /// `limit`.
     fn await_place(&self, limit: usize) {
         let is_full = || self.live.load(Ordering::SeqCst) >= limit;
         while is_full() {
@@ -440,7 +441,10 @@ fn the_last_connection_ends_the_wait_for_it() {
         let ends = [Connections::leaving(&connections), Connections::leaving(&connections)];
         connections.await_last();
         ends.into_iter().for_each(|end| end.join().unwrap());
-        assert_eq!(connections.accepted.load(Ordering::Relaxed), connections.closed.load(Ordering::Relaxed));
+        assert_eq!(
+            connections.accepted.load(Ordering::Relaxed),
+            connections.closed.load(Ordering::Relaxed)
+        );
     });
 }
 

@@ -1,4 +1,5 @@
-//! What idle keep-alive connections cost: memory and threads, and what those that work feel of them.
+//! What idle keep-alive connections cost: memory and threads, and what those that work feel of
+//! them.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};

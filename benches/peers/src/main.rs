@@ -77,9 +77,9 @@ struct ServeArgs {
     /// The handler uses this much CPU time, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 0.0)]
     burn_ms: f64,
-    /// Handler threads: for hyper-blocking the bound of the blocking pool (default 512, tokio's own),
-    /// for tiny_http the threads that take requests (4), for rouille the pool (16), for hyper, axum
-    /// and floor the event loops (one per core).
+    /// Handler threads: for hyper-blocking the bound of the blocking pool (default 512, tokio's
+    /// own), for tiny_http the threads that take requests (4), for rouille the pool (16), for
+    /// hyper, axum and floor the event loops (one per core).
     #[arg(long)]
     threads: Option<usize>,
     /// Answer with this many bytes instead of "Hello, world!".

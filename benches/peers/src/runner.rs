@@ -113,8 +113,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads a running server with wrk. CPU time is the server's alone; memory and threads are looked at
-/// in the middle of the load.
+/// Loads a running server with wrk. CPU time is the server's alone; memory and threads are looked
+/// at in the middle of the load.
 pub(crate) fn measure(
     running: &Running,
     connections: usize,

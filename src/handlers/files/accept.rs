@@ -5,14 +5,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 /// A weight in thousandths: 1000 is the most, 0 is "not acceptable".
 pub(super) type Weight = u16;
 
-/// Members of the lists of one field that are read. Browsers send fewer than ten; what follows counts
-/// as not sent, so that no request makes the server read for long.
+/// Members of the lists of one field that are read. Browsers send fewer than ten; what follows
+/// counts as not sent, so that no request makes the server read for long.
 const MEMBERS: usize = 64;
 /// Parameters of a member that are read.
 const PARAMETERS: usize = 8;
 
-/// The members of a field's lists, each with its weight. One whose weight is malformed counts as not
-/// acceptable.
+/// The members of a field's lists, each with its weight. One whose weight is malformed counts as
+/// not acceptable.
 fn weighted<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

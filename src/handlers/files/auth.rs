@@ -1,9 +1,9 @@
 //! Basic authentication (RFC 7617) against names and bcrypt hashes.
 //!
 //! A bcrypt hash takes tens of milliseconds of CPU time, by design. So credentials that were found
-//! right are remembered with their user, by a keyed hash, and what is not remembered needs a permit of
-//! [`HashLimit`]: without one the request is refused at once. Wrong credentials cost what the dearest
-//! hash of the file costs, whether the name is known or not.
+//! right are remembered with their user, by a keyed hash, and what is not remembered needs a permit
+//! of [`HashLimit`]: without one the request is refused at once. Wrong credentials cost what the
+//! dearest hash of the file costs, whether the name is known or not.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -57,8 +57,8 @@ pub(super) struct Guard {
 struct User {
     hash: String,
     cost: u32,
-    /// The tag of the credentials that were found right last. Each user has a place of its own, so that
-    /// no number of users and no guesser pushes it out.
+    /// The tag of the credentials that were found right last. Each user has a place of its own, so
+    /// that no number of users and no guesser pushes it out.
     known: Mutex<Option<u128>>,
 }
 

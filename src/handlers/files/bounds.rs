@@ -4,8 +4,8 @@ use super::options::{Cors, FileCache, FilesOptions};
 use crate::config::bounds::{at_most, no_longer};
 use crate::error::Error;
 
-/// Checks that nothing is beyond its bound. Tables are made at their full size, so that an entry too
-/// many would end the process.
+/// Checks that nothing is beyond its bound. Tables are made at their full size, so that an entry
+/// too many would end the process.
 pub(super) fn check(options: &FilesOptions) -> Result<(), Error> {
     let FilesOptions { listing_entries, cors, ranges, cache, .. } = options;
     // What is taken apart whole does not compile with a new option until that is handled here.

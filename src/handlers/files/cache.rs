@@ -1,5 +1,5 @@
-//! What is remembered about paths: bounded in entries, in descriptors and in bytes, and believed for a
-//! second.
+//! What is remembered about paths: bounded in entries, in descriptors and in bytes, and believed
+//! for a second.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -110,7 +110,8 @@ impl Cache {
         entry.checked.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Remembers what is at a path, if there is room for it, and forgets what was used least recently.
+    /// Remembers what is at a path, if there is room for it, and forgets what was used least
+    /// recently.
     pub(super) fn put(&self, path: &[u8], place: Place) -> Arc<Entry> {
         let entry = Arc::new(Entry { place, checked: AtomicU64::new(self.now()) });
         let (bytes, descriptors) = entry.weight();

@@ -25,7 +25,8 @@ pub(super) enum Verdict {
     Failed,
 }
 
-/// Evaluates the preconditions of a GET or HEAD whose answer would be 200, `now` in seconds since 1970.
+/// Evaluates the preconditions of a GET or HEAD whose answer would be 200, `now` in seconds since
+/// 1970.
 pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>, now: u64) -> Verdict {
     if headers.contains_key(header::IF_MATCH) {
         if !lists(headers, &header::IF_MATCH, validators.etag, strong) {
@@ -43,7 +44,8 @@ pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>, now: u6
         }
     } else if let (Some(date), Some(modified)) =
         (date(headers, &header::IF_MODIFIED_SINCE), validators.modified)
-        // Nothing was fetched at a time that is still to come by the server's clock (RFC 9110 §13.1.3).
+        // Nothing was fetched at a time that is still to come by the server's clock (RFC 9110
+        // §13.1.3).
         && (modified..=now).contains(&date)
     {
         return Verdict::NotModified;
@@ -59,8 +61,8 @@ pub(super) fn range_counts(headers: &HeaderMap, validators: &Validators<'_>) -> 
     if value.starts_with(b"\"") || value.starts_with(b"W/") {
         return strong(value, validators.etag);
     }
-    // A date is as good as a strong tag only if the file cannot have changed twice within its second
-    // (§8.8.2.2): which is just what makes the tag strong.
+    // A date is as good as a strong tag only if the file cannot have changed twice within its
+    // second (§8.8.2.2): which is just what makes the tag strong.
     let is_strong = !validators.etag.starts_with(b"W/");
     is_strong && validators.modified.is_some() && seconds(value) == validators.modified
 }

@@ -54,8 +54,8 @@ impl Sharing {
         }
     }
 
-    /// Adds to the answer to OPTIONS what a preflight asks for. It comes without credentials, and is
-    /// answered without asking for any.
+    /// Adds to the answer to OPTIONS what a preflight asks for. It comes without credentials, and
+    /// is answered without asking for any.
     pub(super) fn answer_preflight(&self, asked: &HeaderMap, answer: &mut HeaderMap) {
         if self.allowed(asked).is_none() || !asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return;

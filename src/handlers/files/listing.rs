@@ -69,8 +69,8 @@ pub(super) fn response(page: &Page, as_json: bool) -> Response {
 /// A name, by which it is sorted: directories first, then without regard to case, then as it is.
 type Name = (bool, String, Vec<u8>);
 
-/// What is in the directory. All names are read, and no more of them kept than are shown and again as
-/// many; only what is shown is looked at.
+/// What is in the directory. All names are read, and no more of them kept than are shown and again
+/// as many; only what is shown is looked at.
 fn read(root: &Root, path: &[u8], view: View) -> rustix::io::Result<Contents> {
     // One that may not be read was only opened to be looked at.
     let unreadable = |errno| if errno == Errno::BADF { Errno::ACCESS } else { errno };

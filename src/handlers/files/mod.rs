@@ -77,13 +77,14 @@ pub struct Files {
 impl Files {
     /// Opens the directory `root` and checks the options, before anything is bound.
     ///
-    /// The directory is held open: if its path comes to lead elsewhere, `Files` has to be made again.
-    /// If it is removed, the one that is made at its path afterwards is served.
+    /// The directory is held open: if its path comes to lead elsewhere, `Files` has to be made
+    /// again. If it is removed, the one that is made at its path afterwards is served.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) or
-    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint: the directory is missing,
-    /// not searchable, or none; an option is malformed; the file of users cannot be read or understood.
+    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint: the directory is
+    /// missing, not searchable, or none; an option is malformed; the file of users cannot be read
+    /// or understood.
     pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
         bounds::check(&options)?;
         let sharing = options.cors.as_ref().map(Sharing::new).transpose()?;
@@ -237,8 +238,9 @@ impl Files {
         }
     }
 
-    /// 301 to the same path with a slash at its end. The location is made from the decoded path, every
-    /// odd byte of it escaped again: it has one slash at its start, and cannot become another host's.
+    /// 301 to the same path with a slash at its end. The location is made from the decoded path,
+    /// every odd byte of it escaped again: it has one slash at its start, and cannot become another
+    /// host's.
     fn redirect(&self, request: &Request, path: &[u8]) -> Response {
         let mut location = String::from("/");
         encode(path, &mut location);
@@ -340,8 +342,8 @@ impl Handler for Files {
     }
 }
 
-/// How long an error may be kept is not said by what is said of files: else one that is missing for a
-/// moment would be for a year.
+/// How long an error may be kept is not said by what is said of files: else one that is missing for
+/// a moment would be for a year.
 fn strip_lifetimes(fields: &mut HeaderMap) {
     fields.remove(header::CACHE_CONTROL);
     fields.remove(header::EXPIRES);

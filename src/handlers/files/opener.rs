@@ -1,9 +1,9 @@
 //! [`FileRequest`]: a file below a root that another thread opens, as this one may not.
 //!
-//! Landlock(7) binds its rules to directories, not to their paths, and no thread can be granted more
-//! later on. So a root that is removed and made again is out of reach for threads that were confined to
-//! the first one. A program may keep one thread that is confined less, and have that open what the
-//! others ask for: what is opened is always beneath the root.
+//! Landlock(7) binds its rules to directories, not to their paths, and no thread can be granted
+//! more later on. So a root that is removed and made again is out of reach for threads that were
+//! confined to the first one. A program may keep one thread that is confined less, and have that
+//! open what the others ask for: what is opened is always beneath the root.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -29,9 +29,9 @@ pub struct FileRequest {
 }
 
 impl FileRequest {
-    /// Has every file of the process's [`Files`](super::Files) handlers that their own threads may not
-    /// open (`EACCES`) opened by `opener`, which may pass the request to another thread. It can be set
-    /// once; `false`: it was set before.
+    /// Has every file of the process's [`Files`](super::Files) handlers that their own threads may
+    /// not open (`EACCES`) opened by `opener`, which may pass the request to another thread. It can
+    /// be set once; `false`: it was set before.
     ///
     /// It is for programs that confine themselves with Landlock; the daemon is one.
     pub fn set_opener(
@@ -49,8 +49,8 @@ impl FileRequest {
     /// Opens the file for reading, with the rights of the calling thread.
     ///
     /// # Errors
-    /// Those of openat2(2); `EACCES` if another directory is at the root's path than the one that the
-    /// handler holds.
+    /// Those of openat2(2); `EACCES` if another directory is at the root's path than the one that
+    /// the handler holds.
     pub fn open(&self) -> std::io::Result<OwnedFd> {
         let dir = hold(&self.root)?;
         if identity(&dir)? != self.identity {

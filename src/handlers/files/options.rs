@@ -7,7 +7,8 @@ use std::time::Duration;
 /// Everything that can be set about [`Files`](super::Files). `docs/files.md` tells more about each.
 ///
 /// Paths of the options that name files to be served ([`fallback`](Self::fallback),
-/// [`error_pages`](Self::error_pages)) are relative to the root, with or without a slash before them.
+/// [`error_pages`](Self::error_pages)) are relative to the root, with or without a slash before
+/// them.
 ///
 /// # Examples
 /// ```
@@ -22,30 +23,31 @@ pub struct FilesOptions {
     /// Names of files that are served for the directory they are in; the first that exists wins.
     /// Default: `index.html`.
     pub index: Vec<String>,
-    /// Whether a directory without an index is answered with a list of what is in it, as HTML, or as
-    /// JSON to clients that prefer it. Default: false, and the answer is 404.
+    /// Whether a directory without an index is answered with a list of what is in it, as HTML, or
+    /// as JSON to clients that prefer it. Default: false, and the answer is 404.
     pub listing: bool,
     /// How many names of a directory are listed at most: the first ones in order. Default: 1000. A
-    /// list that was cut ends with a note, in JSON with an object of the type `truncated`. A thousand
-    /// names of usual length stay below [`Limits::pending`](crate::config::Limits::pending); with more
-    /// and the cache off, a slow reader of a list can hold a worker.
+    /// list that was cut ends with a note, in JSON with an object of the type `truncated`. A
+    /// thousand names of usual length stay below
+    /// [`Limits::pending`](crate::config::Limits::pending); with more and the cache off, a slow
+    /// reader of a list can hold a worker.
     pub listing_entries: usize,
     /// A file that is served, with status 200, in place of a 404 to clients that ask for a page: to
     /// GET and HEAD whose Accept names `text/html`, for a path whose last name has no dot (what
     /// single-page applications need). Default: none.
     pub fallback: Option<String>,
     /// Whether the fallback is also served for paths whose last name has a dot, such as
-    /// `/user/jane.doe`. Then a script that is missing is answered with the page if the client accepts
-    /// HTML. Default: false.
+    /// `/user/jane.doe`. Then a script that is missing is answered with the page if the client
+    /// accepts HTML. Default: false.
     pub fallback_dots: bool,
-    /// Files that are sent as the body of answers with these statuses, 400 to 599. Default: none; the
-    /// body is the status as a line of text.
+    /// Files that are sent as the body of answers with these statuses, 400 to 599. Default: none;
+    /// the body is the status as a line of text.
     pub error_pages: BTreeMap<u16, String>,
-    /// Fields added to the answers for the paths that match; of several for one field the last wins.
-    /// Default: none.
+    /// Fields added to the answers for the paths that match; of several for one field the last
+    /// wins. Default: none.
     pub headers: Vec<FieldRule>,
-    /// The value of Cache-Control for files (RFC 9111 §5.2); a rule of [`headers`](Self::headers) goes
-    /// before it. Default: none.
+    /// The value of Cache-Control for files (RFC 9111 §5.2); a rule of [`headers`](Self::headers)
+    /// goes before it. Default: none.
     pub cache_control: Option<String>,
     /// Which other origins' pages may read the answers (CORS). Default: none.
     pub cors: Option<Cors>,
@@ -59,14 +61,14 @@ pub struct FilesOptions {
     /// What is appended to text types that say nothing of it: `; charset=utf-8`. `None`: nothing.
     /// Default: `utf-8`.
     pub charset: Option<String>,
-    /// Whether `X-Content-Type-Options: nosniff` is sent, so that browsers believe the content type.
-    /// Default: true.
+    /// Whether `X-Content-Type-Options: nosniff` is sent, so that browsers believe the content
+    /// type. Default: true.
     pub nosniff: bool,
-    /// Whether `style.css.br`, `.zst` or `.gz` is sent in place of `style.css` to clients that accept
-    /// it, if it exists and is no older. Default: true.
+    /// Whether `style.css.br`, `.zst` or `.gz` is sent in place of `style.css` to clients that
+    /// accept it, if it exists and is no older. Default: true.
     pub precompressed: bool,
-    /// How many ranges of a file one request may ask for. Default: 16. One that asks for more gets the
-    /// whole file, as RFC 9110 §14.2 allows; 0 turns ranges off.
+    /// How many ranges of a file one request may ask for. Default: 16. One that asks for more gets
+    /// the whole file, as RFC 9110 §14.2 allows; 0 turns ranges off.
     pub ranges: usize,
     /// Whether names that begin with a dot are served. Default: false. `/.well-known/` always is
     /// (RFC 8615); names that begin with `.ht` never are.
@@ -79,9 +81,9 @@ pub struct FilesOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldRule {
     /// Which paths, decoded: `*` stands for any bytes but a slash, `**` for any bytes, `?` for one
-    /// that is no slash. A pattern that begins with a slash is matched against the whole path, another
-    /// against the last name in it: `/assets/**`, `*.html`. After its first `*` or `?` it has at most
-    /// 127 characters.
+    /// that is no slash. A pattern that begins with a slash is matched against the whole path,
+    /// another against the last name in it: `/assets/**`, `*.html`. After its first `*` or `?` it
+    /// has at most 127 characters.
     pub pattern: String,
     /// The field's name.
     pub name: String,
@@ -110,13 +112,14 @@ pub struct Cors {
 pub struct BasicAuth {
     /// What is protected, as shown to the user.
     pub realm: String,
-    /// A file with lines `name:hash` as `htpasswd -B` writes them. It is read once, when the handler
-    /// is made.
+    /// A file with lines `name:hash` as `htpasswd -B` writes them. It is read once, when the
+    /// handler is made.
     pub users: PathBuf,
 }
 
-/// What is remembered about files: metadata, open descriptors, the contents of small files, and which
-/// paths lead nowhere. The bounds are for all together, and the least recently used goes first.
+/// What is remembered about files: metadata, open descriptors, the contents of small files, and
+/// which paths lead nowhere. The bounds are for all together, and the least recently used goes
+/// first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileCache {
     /// Paths remembered, and a quarter as many that lead nowhere. Default: 1024. 0 turns the cache
@@ -126,8 +129,8 @@ pub struct FileCache {
     pub descriptors: usize,
     /// Bytes of contents kept in memory. Default: 16 MiB.
     pub bytes: usize,
-    /// The size in bytes up to which a file's contents are kept in memory, and leave together with the
-    /// head of the answer. Default: 16 KiB. At most 64 KiB: sendfile(2) is better for more.
+    /// The size in bytes up to which a file's contents are kept in memory, and leave together with
+    /// the head of the answer. Default: 16 KiB. At most 64 KiB: sendfile(2) is better for more.
     pub file_bytes: usize,
     /// How long what is remembered is believed before the file is looked at again. Default: 1 s.
     pub revalidate: Duration,

@@ -1,8 +1,8 @@
-//! Listings that are remembered: a directory is read once for all who ask within the time that what is
-//! remembered is believed.
+//! Listings that are remembered: a directory is read once for all who ask within the time that what
+//! is remembered is believed.
 //!
-//! A long listing is a file in memory (memfd_create(2)), and goes out by sendfile(2) as other files do:
-//! a client that reads slowly holds neither a worker nor memory of its own.
+//! A long listing is a file in memory (memfd_create(2)), and goes out by sendfile(2) as other files
+//! do: a client that reads slowly holds neither a worker nor memory of its own.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -45,7 +45,8 @@ enum Content {
 #[derive(Debug)]
 pub(super) struct Pages {
     revalidate: Duration,
-    /// What those that are remembered may take, with their paths; and as much, those that are files.
+    /// What those that are remembered may take, with their paths; and as much, those that are
+    /// files.
     bytes_max: usize,
     hasher: RandomState,
     state: Mutex<State>,
@@ -88,8 +89,8 @@ impl Pages {
         })
     }
 
-    /// The page by this name, made if it is not there or too old. While a page that is too old is made
-    /// again, other threads get the old one.
+    /// The page by this name, made if it is not there or too old. While a page that is too old is
+    /// made again, other threads get the old one.
     ///
     /// # Errors
     /// Those of making it.

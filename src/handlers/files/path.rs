@@ -16,13 +16,13 @@ pub(super) enum Nowhere {
     Absent,
 }
 
-/// The path below the root: decoded once, without the slash at its start. It ends with a slash, or is
-/// empty, if it asks for a directory.
+/// The path below the root: decoded once, without the slash at its start. It ends with a slash, or
+/// is empty, if it asks for a directory.
 ///
 /// It is a sequence of names exactly as they stand in directories. What a name cannot be leads
 /// nowhere: an empty one, `.`, `..`, one with a slash in it, a name that is too long. Nothing is
-/// resolved or tidied up, so there is nothing to be tricked; clients resolve dot segments before they
-/// send a target (RFC 3986 §5.2.4). A backslash is a byte of a name like any other.
+/// resolved or tidied up, so there is nothing to be tricked; clients resolve dot segments before
+/// they send a target (RFC 3986 §5.2.4). A backslash is a byte of a name like any other.
 pub(super) fn relative(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>, Nowhere> {
     let rest = path.strip_prefix('/').ok_or(Nowhere::Malformed)?;
     let decoded = decode(rest.as_bytes())?;
@@ -51,8 +51,8 @@ pub(super) fn is_hidden(name: &[u8], dotfiles: bool) -> bool {
         || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
 }
 
-/// Decodes percent escapes, once (RFC 3986 §2.1, §2.4). An escaped slash would be part of a name, and
-/// no name has one.
+/// Decodes percent escapes, once (RFC 3986 §2.1, §2.4). An escaped slash would be part of a name,
+/// and no name has one.
 fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Nowhere> {
     if !path.contains(&b'%') {
         return Ok(Cow::Borrowed(path));
@@ -76,8 +76,8 @@ fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Nowhere> {
     Ok(Cow::Owned(decoded))
 }
 
-/// The path of any target as rules for fields see it: without the slash at its start, and decoded as
-/// far as that goes. It is for matching alone; nothing is opened by it.
+/// The path of any target as rules for fields see it: without the slash at its start, and decoded
+/// as far as that goes. It is for matching alone; nothing is opened by it.
 pub(super) fn lenient(path: &str) -> Cow<'_, [u8]> {
     let path = path.strip_prefix('/').unwrap_or(path).as_bytes();
     if !path.contains(&b'%') {

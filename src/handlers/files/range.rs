@@ -15,7 +15,8 @@ pub(super) enum Ranges {
 
 /// Bytes of a field for each range that is allowed.
 const RANGE_MAX: usize = 64;
-/// Ranges nearer to each other than this become one: a part's head takes more than the bytes between.
+/// Ranges nearer to each other than this become one: a part's head takes more than the bytes
+/// between.
 const GAP: u64 = 100;
 
 /// Reads the value of a Range field for a file of `length` bytes. `most` ranges are answered.
@@ -30,8 +31,8 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
     else {
         return Ranges::Whole;
     };
-    // Two numbers of twenty digits make a range; a longer field has more ranges than are allowed, or is
-    // mostly commas.
+    // Two numbers of twenty digits make a range; a longer field has more ranges than are allowed,
+    // or is mostly commas.
     if set.len() > RANGE_MAX.saturating_mul(most.saturating_add(1)) {
         return Ranges::Whole;
     }
@@ -80,7 +81,8 @@ fn range(spec: &str, length: u64) -> Option<Range<u64>> {
     Some(first.min(length)..last.saturating_add(1).min(length))
 }
 
-/// Whether a range that is well-formed asks for all that there is of an empty file: `0-`, or a suffix.
+/// Whether a range that is well-formed asks for all that there is of an empty file: `0-`, or a
+/// suffix.
 fn is_all(spec: &str) -> bool {
     match spec.split_once('-') {
         Some(("", suffix)) => number(suffix) != Some(0),

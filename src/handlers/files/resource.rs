@@ -1,4 +1,5 @@
-//! A file as it is served: its representations, each with the fields of its answers made beforehand.
+//! A file as it is served: its representations, each with the fields of its answers made
+//! beforehand.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -80,13 +81,13 @@ impl Stamp {
         }
     }
 
-    /// The entity tag: another for each file, size, time of modification and time of change, and weak
-    /// as long as that might not be enough (RFC 9110 §8.8.1).
+    /// The entity tag: another for each file, size, time of modification and time of change, and
+    /// weak as long as that might not be enough (RFC 9110 §8.8.1).
     ///
     /// The time of change counts because no program can set it: builds that set all times of
-    /// modification to one value replace files by others of the same size, and inodes are used again.
-    /// The hash is not keyed, so that a tag outlives the process, and shows neither inode nor time of
-    /// change.
+    /// modification to one value replace files by others of the same size, and inodes are used
+    /// again. The hash is not keyed, so that a tag outlives the process, and shows neither inode
+    /// nor time of change.
     fn etag(&self) -> String {
         let mut hasher = DefaultHasher::new();
         (self.ino, self.size, self.modified, self.changed).hash(&mut hasher);
@@ -226,8 +227,8 @@ impl Version {
         Ok(Self { coding, stamp, length: stamp.size, content, etag, modified, fields, brief })
     }
 
-    /// What tells this version from another, at a time in seconds since 1970. One that was modified at
-    /// a time to come has no date by which it could be told.
+    /// What tells this version from another, at a time in seconds since 1970. One that was modified
+    /// at a time to come has no date by which it could be told.
     pub(super) fn validators(&self, now: u64) -> Validators<'_> {
         let modified = self.modified.filter(|seconds| *seconds <= now);
         Validators { etag: self.etag.as_bytes(), modified }
@@ -280,13 +281,14 @@ impl Version {
     }
 }
 
-/// Whether it is an SVG drawing that is compressed by itself: browsers show one only if they are told.
+/// Whether it is an SVG drawing that is compressed by itself: browsers show one only if they are
+/// told.
 pub(super) fn is_compressed_drawing(path: &[u8]) -> bool {
     path.len() > 5 && path[path.len() - 5..].eq_ignore_ascii_case(b".svgz")
 }
 
-/// Whether a compressed file counts beside the plain one: it is a file, has something in it, and is no
-/// older.
+/// Whether a compressed file counts beside the plain one: it is a file, has something in it, and is
+/// no older.
 pub(super) fn stands_in(coded: &Opened, plain: &Opened) -> bool {
     let time = |opened: &Opened| (opened.stat.st_mtime, opened.stat.st_mtime_nsec);
     coded.kind() == FileType::RegularFile && coded.stat.st_size > 0 && time(coded) >= time(plain)

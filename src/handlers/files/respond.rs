@@ -13,7 +13,8 @@ use super::resource::{Resource, Version, now};
 use crate::http::{Body, Response};
 use crate::pool::Segment;
 
-/// Answers with a file. `Err`: the status of an answer whose body is not the file's, and its fields.
+/// Answers with a file. `Err`: the status of an answer whose body is not the file's, and its
+/// fields.
 pub(super) fn answer(
     resource: &Resource,
     method: &Method,

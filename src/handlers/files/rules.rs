@@ -86,9 +86,9 @@ fn is_taken(name: &HeaderName) -> bool {
 /// Tokens of a pattern between its first special character and its end.
 const TOKENS_MAX: usize = 127;
 
-/// A pattern for paths, as an automaton whose states are the bits of a number: bit `n` says that the
-/// first `n` tokens match what was read so far. A byte of a path costs a few instructions, whatever the
-/// pattern and the path are, and nothing is allocated.
+/// A pattern for paths, as an automaton whose states are the bits of a number: bit `n` says that
+/// the first `n` tokens match what was read so far. A byte of a path costs a few instructions,
+/// whatever the pattern and the path are, and nothing is allocated.
 #[derive(Debug)]
 struct Pattern {
     /// Whether it is matched against the whole path, not against the last name.

@@ -7,9 +7,9 @@ use http::HeaderValue;
 use super::options::FilesOptions;
 use crate::error::{Error, ErrorKind};
 
-/// Where the table of `mime_guess` is behind the registrations with IANA, or tells browsers something
-/// that they do not understand. XML says by itself how it is encoded, and a charset in the type would
-/// go before that (RFC 7303 §3).
+/// Where the table of `mime_guess` is behind the registrations with IANA, or tells browsers
+/// something that they do not understand. XML says by itself how it is encoded, and a charset in
+/// the type would go before that (RFC 7303 §3).
 const CORRECTED: [(&str, &str); 27] = [
     ("avif", "image/avif"),
     ("cjs", "text/javascript"),

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as bytes: heads and bodies, read and written. No socket, no clock and no thread is known
-//! here.
+//! HTTP/1.1 as bytes: heads and bodies, read and written. No socket, no clock and no thread is
+//! known here.
 
 pub(super) mod body;
 pub(super) mod date;

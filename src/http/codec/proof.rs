@@ -28,7 +28,8 @@ struct Message {
     used: usize,
 }
 
-/// Reads one request from pieces that end at `cuts` and at the end of the input. `None`: incomplete.
+/// Reads one request from pieces that end at `cuts` and at the end of the input. `None`:
+/// incomplete.
 fn read(
     input: &[u8],
     cuts: impl Iterator<Item = usize>,

@@ -9,8 +9,8 @@ use crate::close::CloseReason;
 
 /// Why bytes are no acceptable request.
 ///
-/// After any of them the connection closes: what follows a request that was not understood cannot be
-/// told from a request (RFC 9112 §2.2, §6.3).
+/// After any of them the connection closes: what follows a request that was not understood cannot
+/// be told from a request (RFC 9112 §2.2, §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reject {
     // The request line and the ends of lines.

@@ -4,8 +4,8 @@ use crate::config::Limits;
 use crate::http::codec::body::BodyDecoder;
 use crate::http::codec::request::{Framing, Head};
 
-/// A short body that is waited for, off the workers. It goes with the parked connection, so that input
-/// which comes in pieces is looked at once and its head is not parsed again for each of them.
+/// A short body that is waited for, off the workers. It goes with the parked connection, so that
+/// input which comes in pieces is looked at once and its head is not parsed again for each of them.
 #[derive(Debug)]
 pub(crate) struct Awaited {
     /// How long the head is.
@@ -22,8 +22,8 @@ enum Rest {
 }
 
 impl Awaited {
-    /// What the handler of this head is not called without; `None` if the body is not waited for. It is
-    /// not for a client that waits for a `100 Continue`, which would wait for ever.
+    /// What the handler of this head is not called without; `None` if the body is not waited for.
+    /// It is not for a client that waits for a `100 Continue`, which would wait for ever.
     pub(super) fn new(head: &Head, length: usize, limits: &Limits) -> Option<Self> {
         let rest = match head.framing {
             _ if head.expects_continue || limits.read_ahead == 0 => return None,
@@ -38,8 +38,8 @@ impl Awaited {
     }
 
     /// Whether the handler can be called, now that this much of the input has come: with the whole
-    /// body, with one that is malformed, which the handler finds out, or with one that is too long to
-    /// be waited for.
+    /// body, with one that is malformed, which the handler finds out, or with one that is too long
+    /// to be waited for.
     pub(super) fn has_come(&mut self, input: &[u8], read_ahead: usize) -> bool {
         let body = input.get(self.head..).unwrap_or_default();
         match &mut self.rest {

@@ -13,8 +13,8 @@ const GATHERED: usize = 16 * 1024;
 
 /// Frames what is written, gathers it, and sends it, waiting for the client.
 ///
-/// It takes the exchange out of its link for each piece only: what makes the pieces may be reading the
-/// request's body from the same link.
+/// It takes the exchange out of its link for each piece only: what makes the pieces may be reading
+/// the request's body from the same link.
 pub(super) struct Sink<'a> {
     link: &'a Link,
     chunked: bool,

@@ -7,8 +7,9 @@ use crate::net::Stream;
 /// How much is read at once.
 const SIZE: usize = 16 * 1024;
 
-/// Up to so many bytes are copied from and to a parked connection; more of them are handed over with
-/// the memory that they are in, so that input which comes byte by byte is not copied at each of them.
+/// Up to so many bytes are copied from and to a parked connection; more of them are handed over
+/// with the memory that they are in, so that input which comes byte by byte is not copied at each
+/// of them.
 const COPIED: usize = 2 * 1024;
 
 /// Bytes that were read and not yet used.

@@ -83,9 +83,9 @@ pub(super) fn send_failure(error: &io::Error) -> CloseReason {
     }
 }
 
-/// Closes a connection whose last answer is with the kernel. With input unread, closing at once would
-/// reset the connection and might cost the client the answer: then only this side is shut down, and
-/// the client's end is waited for, off the workers.
+/// Closes a connection whose last answer is with the kernel. With input unread, closing at once
+/// would reset the connection and might cost the client the answer: then only this side is shut
+/// down, and the client's end is waited for, off the workers.
 pub(super) fn close(
     mut connection: Box<Connection>,
     reason: CloseReason,

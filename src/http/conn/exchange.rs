@@ -1,10 +1,10 @@
 //! The connection while a handler has it in hand.
 //!
-//! A worker lays the connection into its [`Link`] for the time of an exchange and takes it out again
-//! afterwards. The request and its body hold a handle to the link, so that they are ordinary values
-//! that a handler may keep, move to another thread, or answer with; but once the exchange is over a
-//! handle finds another exchange's number in the link, and reads nothing more. So the connection has
-//! one owner at any moment: the worker.
+//! A worker lays the connection into its [`Link`] for the time of an exchange and takes it out
+//! again afterwards. The request and its body hold a handle to the link, so that they are ordinary
+//! values that a handler may keep, move to another thread, or answer with; but once the exchange is
+//! over a handle finds another exchange's number in the link, and reads nothing more. So the
+//! connection has one owner at any moment: the worker.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -303,8 +303,8 @@ impl Exchange {
         Ok(Discarded::All)
     }
 
-    /// Sends the encoded output, waiting for the client within the write timeout: for bodies that are
-    /// made while they are sent. Everything else is queued for a slow reader.
+    /// Sends the encoded output, waiting for the client within the write timeout: for bodies that
+    /// are made while they are sent. Everything else is queued for a slow reader.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let Some(connection) = self.connection.as_ref() else {
             return Err(io::ErrorKind::BrokenPipe.into());

@@ -23,7 +23,8 @@ pub(super) enum Step {
     Leave(Outcome),
 }
 
-/// Finds the next request's head, reading what is there; without one, says where the connection goes.
+/// Finds the next request's head, reading what is there; without one, says where the connection
+/// goes.
 ///
 /// A short body is part of what is waited for: were the handler called before it is there, a slow
 /// client would hold a worker.
@@ -90,8 +91,8 @@ pub(super) fn next_head(
     }
 }
 
-/// The request at the start of the input, if it has come. `None`: more has to come, and `awaited` says
-/// what if it is of the body.
+/// The request at the start of the input, if it has come. `None`: more has to come, and `awaited`
+/// says what if it is of the body.
 fn begin(
     parser: &mut HeadParser,
     exchange: &mut Exchange,

@@ -22,13 +22,13 @@ pub(crate) struct Refusals {
     text: String,
     /// The first `Retry-After`, in seconds.
     soonest: u32,
-    /// Which comes next. Clients that were refused together are told different times, so that they do
-    /// not come back together.
+    /// Which comes next. Clients that were refused together are told different times, so that they
+    /// do not come back together.
     next: AtomicUsize,
 }
 
-/// Where the protocols of all threads get their refusals, so that the handler is asked for the text once
-/// for each configuration, and not by each of them.
+/// Where the protocols of all threads get their refusals, so that the handler is asked for the text
+/// once for each configuration, and not by each of them.
 pub(crate) struct Refuser {
     handler: Arc<dyn Handler>,
     current: Mutex<Current>,

@@ -103,8 +103,8 @@ impl Answer {
         }
         let reason = self.reason.or(exchange.failure);
         if let Some(connection) = exchange.connection.as_mut() {
-            // The client did not ask for the end, and may have sent more without waiting: what has not
-            // been looked for counts as unread.
+            // The client did not ask for the end, and may have sent more without waiting: what has
+            // not been looked for counts as unread.
             connection.unread |= reason.is_some() || self.is_tunnel();
         }
         let reason = reason.unwrap_or(match turn.is_draining() {
@@ -115,9 +115,9 @@ impl Answer {
     }
 
     /// Sees to a request's body that is still unread. If the answer's is made of it, the client may
-    /// have to be told to send it, which has to come before the answer; the first piece is returned.
-    /// Otherwise what has come of it is thrown away. A body that is malformed so far makes the request
-    /// a bad one, whatever the handler said.
+    /// have to be told to send it, which has to come before the answer; the first piece is
+    /// returned. Otherwise what has come of it is thrown away. A body that is malformed so far
+    /// makes the request a bad one, whatever the handler said.
     fn meet_body(&mut self, exchange: &mut Exchange) -> Vec<u8> {
         match &self.body.0 {
             _ if self.transfer(Payload::Unknown) == Transfer::None => {}
@@ -159,8 +159,8 @@ impl Answer {
         self.asked.method == Method::CONNECT && self.parts.status.is_success()
     }
 
-    /// Encodes the head: how the body goes out, and whether the connection is kept. `first` bytes of
-    /// a body that is the request's were already read.
+    /// Encodes the head: how the body goes out, and whether the connection is kept. `first` bytes
+    /// of a body that is the request's were already read.
     fn encode(
         &self,
         exchange: &mut Exchange,

@@ -22,8 +22,8 @@ pub(super) const COPIED: usize = 16 * 1024;
 /// refused for it.
 const FIRST_BYTES: u64 = 256 << 10;
 
-/// Sends what is encoded, unless the next request is already there and may be answered along with it.
-/// `None`: the next request can follow.
+/// Sends what is encoded, unless the next request is already there and may be answered along with
+/// it. `None`: the next request can follow.
 pub(super) fn depart(
     exchange: &mut Exchange,
     turn: &TurnContext<'_>,
@@ -44,8 +44,8 @@ pub(super) fn depart(
     exchange.put_down().map(|connection| close(connection, reason, turn))
 }
 
-/// Sends the responses that are encoded, so that nobody waits for them while the next request is seen
-/// to. `Some`: the client does not take them at once, and the connection leaves the worker.
+/// Sends the responses that are encoded, so that nobody waits for them while the next request is
+/// seen to. `Some`: the client does not take them at once, and the connection leaves the worker.
 pub(super) fn send_encoded(exchange: &mut Exchange, turn: &TurnContext<'_>) -> Option<Outcome> {
     if exchange.output.is_empty() { None } else { send(exchange, turn) }
 }
@@ -55,7 +55,8 @@ pub(super) fn send_encoded(exchange: &mut Exchange, turn: &TurnContext<'_>) -> O
 fn send(exchange: &mut Exchange, turn: &TurnContext<'_>) -> Option<Outcome> {
     let connection = exchange.connection.as_mut()?;
     if connection.output.is_empty() {
-        // A response that ends the connection shares its packet with the end, if it is all there is.
+        // A response that ends the connection shares its packet with the end, if it is all there
+        // is.
         let sent = match connection.closing {
             Some(_) if exchange.output.len() <= COPIED => {
                 connection.stream.try_write_last(&exchange.output)
@@ -242,7 +243,8 @@ impl Exchange {
         }
     }
 
-    /// Reads the rest of the body and throws it away, waiting for it. `false`: it is too much for that.
+    /// Reads the rest of the body and throws it away, waiting for it. `false`: it is too much for
+    /// that.
     pub(super) fn finish_body(&mut self) -> io::Result<bool> {
         let mut scratch = [0; 4096];
         let mut left = self.config.limits.unread_body;

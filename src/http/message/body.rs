@@ -12,8 +12,8 @@ use super::{BodyError, Incoming, Segment};
 
 /// The body of a request or an answer.
 ///
-/// A request's is read through [`Read`]; it comes from the connection piece by piece. An answer's is
-/// made from bytes or text, from a reader, from a function that writes, or from pieces of files.
+/// A request's is read through [`Read`]; it comes from the connection piece by piece. An answer's
+/// is made from bytes or text, from a reader, from a function that writes, or from pieces of files.
 #[derive(Default)]
 pub struct Body(pub(crate) Kind);
 
@@ -40,14 +40,15 @@ impl Body {
         Self(Kind::Empty)
     }
 
-    /// What `reader` gives until it ends, sent as it comes. With a `length` it is announced, and the
-    /// connection is cut if the reader gives another; without, the body is chunked (HTTP/1.1), or
-    /// ends with the connection (HTTP/1.0).
+    /// What `reader` gives until it ends, sent as it comes. With a `length` it is announced, and
+    /// the connection is cut if the reader gives another; without, the body is chunked (HTTP/1.1),
+    /// or ends with the connection (HTTP/1.0).
     pub fn from_reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
         Self(Kind::Reader { reader: Box::new(reader), length })
     }
 
-    /// What `write` writes, sent as it comes. It runs on the worker, after the handler has returned.
+    /// What `write` writes, sent as it comes. It runs on the worker, after the handler has
+    /// returned.
     ///
     /// # Examples
     /// ```
@@ -98,8 +99,8 @@ impl Body {
     /// Reads a request's body whole, if it has at most `max` bytes.
     ///
     /// # Errors
-    /// `FileTooLarge` for a longer body, which is not read if its length was announced; otherwise as
-    /// for reading. [`Response::from`](super::Response) makes the right status of each.
+    /// `FileTooLarge` for a longer body, which is not read if its length was announced; otherwise
+    /// as for reading. [`Response::from`](super::Response) makes the right status of each.
     pub fn read_bytes(&mut self, max: u64) -> io::Result<Vec<u8>> {
         if self.length().is_some_and(|length| length > max) {
             return Err(BodyError::TooLong.into());
@@ -147,9 +148,9 @@ impl Body {
 ///
 /// # Errors
 /// For a request's body: `TimedOut` when the client is too slow, `FileTooLarge` past
-/// [`Limits::body`](crate::config::Limits::body), `InvalidData` for malformed chunks, `UnexpectedEof`
-/// when the client closes before the end, `BrokenPipe` once the exchange is over. `Unsupported` for a
-/// body that is made by a function or of files.
+/// [`Limits::body`](crate::config::Limits::body), `InvalidData` for malformed chunks,
+/// `UnexpectedEof` when the client closes before the end, `BrokenPipe` once the exchange is over.
+/// `Unsupported` for a body that is made by a function or of files.
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
@@ -165,8 +166,8 @@ impl Read for Body {
         }
     }
 
-    // The provided methods report a body that is too short, or no text, by errors that cannot be told
-    // from those of any other reader.
+    // The provided methods report a body that is too short, or no text, by errors that cannot be
+    // told from those of any other reader.
 
     fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
         let mut bytes = Vec::new();

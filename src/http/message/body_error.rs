@@ -9,9 +9,9 @@ use http::StatusCode;
 use crate::close::CloseReason;
 use crate::http::codec::reject::Reject;
 
-/// Why the body of a request could not be read. It is carried by the [`io::Error`] that reading gives,
-/// so that no other error of the same kind (an upstream's time-out, a file that is too short) is taken
-/// for the client's.
+/// Why the body of a request could not be read. It is carried by the [`io::Error`] that reading
+/// gives, so that no other error of the same kind (an upstream's time-out, a file that is too
+/// short) is taken for the client's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
     /// The client was too slow, or went away.
@@ -55,8 +55,8 @@ pub(super) enum Blame {
     Status(StatusCode),
 }
 
-/// Whom an error blames: the client if it, or any error that it comes of, is one of reading the body,
-/// otherwise the server.
+/// Whom an error blames: the client if it, or any error that it comes of, is one of reading the
+/// body, otherwise the server.
 pub(super) fn blame(error: &io::Error) -> Blame {
     let mut cause = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
     while let Some(error) = cause {
@@ -66,7 +66,8 @@ pub(super) fn blame(error: &io::Error) -> Blame {
         if let Some(error) = error.downcast_ref::<BodyError>() {
             return Blame::Status(error.status());
         }
-        // The source of an I/O error is that of what it carries, which is therefore looked at first.
+        // The source of an I/O error is that of what it carries, which is therefore looked at
+        // first.
         cause = match error.downcast_ref::<io::Error>() {
             Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
             None => error.source(),

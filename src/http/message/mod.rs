@@ -1,5 +1,5 @@
-//! What handlers see: [`Request`], [`Response`], [`Body`]. They are the types of the `http` crate, or
-//! wrap and become them without copying.
+//! What handlers see: [`Request`], [`Response`], [`Body`]. They are the types of the `http` crate,
+//! or wrap and become them without copying.
 
 mod body;
 mod body_error;

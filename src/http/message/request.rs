@@ -9,7 +9,8 @@ use super::Body;
 use crate::http::message::incoming::Client;
 use crate::http::router::params::Params;
 
-/// A request: an [`http::Request`] whose body is read from the connection, and the client behind it.
+/// A request: an [`http::Request`] whose body is read from the connection, and the client behind
+/// it.
 ///
 /// # Examples
 /// ```
@@ -58,17 +59,17 @@ impl Request {
         self.client.as_ref().is_some_and(Client::is_connected)
     }
 
-    /// How long the request waited in the queue for a worker, as the pool measured it: from its entry
-    /// to the moment at which a worker took it. Zero for a request that an idle worker found ready,
-    /// which passes the queue by, for one that came together with another (pipelining), and for one
-    /// that was made by hand.
+    /// How long the request waited in the queue for a worker, as the pool measured it: from its
+    /// entry to the moment at which a worker took it. Zero for a request that an idle worker found
+    /// ready, which passes the queue by, for one that came together with another (pipelining), and
+    /// for one that was made by hand.
     #[must_use]
     pub fn queue_wait(&self) -> Duration {
         self.client.as_ref().map_or(Duration::ZERO, |client| client.waited)
     }
 
-    /// What a name in the path of a [`Router`](crate::http::Router)'s route stands for in this request,
-    /// with its percent escapes undone; `None` if the route has no such name.
+    /// What a name in the path of a [`Router`](crate::http::Router)'s route stands for in this
+    /// request, with its percent escapes undone; `None` if the route has no such name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.get(name)

@@ -86,8 +86,8 @@ impl Response {
         }
     }
 
-    /// 101 (RFC 9110 §15.2.2): once it is sent, `handler` gets the connection, with what was already
-    /// read of it, on a thread of its own.
+    /// 101 (RFC 9110 §15.2.2): once it is sent, `handler` gets the connection, with what was
+    /// already read of it, on a thread of its own.
     ///
     /// The threads of upgraded connections are bounded by
     /// [`Pool::upgrades`](crate::config::Pool::upgrades); past it the client gets a 503.
@@ -154,10 +154,10 @@ impl From<Response> for http::Response<Body> {
     }
 }
 
-/// The response to an error. One of reading the request's body blames the client: 413 where the body
-/// was too large, 431 where its trailers were, 408 where it was too slow, 400 where it was malformed,
-/// cut short or not the text that was asked for. Any other is a 500, whatever its kind: a time-out of
-/// an upstream server or the early end of a file is not the client's fault.
+/// The response to an error. One of reading the request's body blames the client: 413 where the
+/// body was too large, 431 where its trailers were, 408 where it was too slow, 400 where it was
+/// malformed, cut short or not the text that was asked for. Any other is a 500, whatever its kind:
+/// a time-out of an upstream server or the early end of a file is not the client's fault.
 impl From<io::Error> for Response {
     fn from(error: io::Error) -> Self {
         match body_error::blame(&error) {

@@ -28,16 +28,16 @@ const KNOWN: [Method; 9] = [
 
 /// A handler that leaves the answer to others, by method and path.
 ///
-/// A path is matched segment by segment, as it was sent. `{name}` stands for one segment, or a part of
-/// one, and `{*name}` for all the rest, which may be empty: `/files/{*rest}` has `/files/` too, unless
-/// another route does, but not `/files`. What is written out goes before what stands for anything. A
-/// slash at the end counts. The handler finds what the names stood for in
+/// A path is matched segment by segment, as it was sent. `{name}` stands for one segment, or a part
+/// of one, and `{*name}` for all the rest, which may be empty: `/files/{*rest}` has `/files/` too,
+/// unless another route does, but not `/files`. What is written out goes before what stands for
+/// anything. A slash at the end counts. The handler finds what the names stood for in
 /// [`Request::param`](Request::param).
 ///
 /// - HEAD is answered as GET is, if nothing else is said; the body is left out on the way.
 /// - OPTIONS is answered with the methods that there are (204, Allow), if nothing else is said.
-/// - A path that is known with another method is a 405 with Allow; an unknown path a 404; a method that
-///   neither the standard nor any route knows a 501 (RFC 9110 §9.1, §15.5.6).
+/// - A path that is known with another method is a 405 with Allow; an unknown path a 404; a method
+///   that neither the standard nor any route knows a 501 (RFC 9110 §9.1, §15.5.6).
 ///
 /// A path that is malformed or is there twice stops the server from starting.
 ///
@@ -67,7 +67,8 @@ const KNOWN: [Method; 9] = [
 pub struct Router {
     places: matchit::Router<Place>,
     routes: Vec<Route>,
-    /// The paths that catch-all routes have when their rest is empty. A route of its own replaces one.
+    /// The paths that catch-all routes have when their rest is empty. A route of its own replaces
+    /// one.
     implied: Vec<String>,
     /// What answers a path that no route has.
     fallback: Option<Box<dyn Handler>>,
@@ -270,8 +271,8 @@ impl Allow {
     }
 }
 
-/// The path before a catch-all, with the slash at its end, and the name of the rest; `None` for a path
-/// that has none.
+/// The path before a catch-all, with the slash at its end, and the name of the rest; `None` for a
+/// path that has none.
 fn split_catch_all(path: &str) -> Option<(&str, &str)> {
     let (prefix, name) = path.strip_suffix('}')?.rsplit_once("{*")?;
     prefix.ends_with('/').then_some((prefix, name))

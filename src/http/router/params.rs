@@ -21,8 +21,8 @@ impl Params {
     }
 }
 
-/// Undoes the percent escapes of a path (RFC 3986 §2.1). A percent sign that starts no escape stands
-/// for itself.
+/// Undoes the percent escapes of a path (RFC 3986 §2.1). A percent sign that starts no escape
+/// stands for itself.
 fn decode(text: &str) -> Option<Box<str>> {
     if !text.contains('%') {
         return Some(text.into());

@@ -220,8 +220,8 @@ impl From<SocketAddr> for Endpoint {
 
 impl Endpoint {
     /// Whether the second of two endpoints cannot be bound beside the first, as far as their text
-    /// tells: the same one twice, or a wildcard beside an address that it has. Host names are compared
-    /// as text.
+    /// tells: the same one twice, or a wildcard beside an address that it has. Host names are
+    /// compared as text.
     pub(crate) fn collides(&self, other: &Self) -> bool {
         match (self, other) {
             (

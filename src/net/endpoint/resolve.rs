@@ -98,9 +98,9 @@ impl<E: Into<io::Error>> From<E> for Refusal {
     }
 }
 
-/// Tries the addresses of an endpoint in their order and takes the first that works. The error names
-/// the endpoint and, if it has several addresses or a host name, each address with its reason. The
-/// attempt is told how many addresses are left to try, its own among them.
+/// Tries the addresses of an endpoint in their order and takes the first that works. The error
+/// names the endpoint and, if it has several addresses or a host name, each address with its
+/// reason. The attempt is told how many addresses are left to try, its own among them.
 pub(in crate::net) fn try_each<T>(
     endpoint: &Endpoint,
     verb: &str,

@@ -1,10 +1,10 @@
 //! The lent_sockets: while handlers are quick, the acceptor lends its sockets to whoever leads.
 //!
-//! What the acceptor receives has to be handed to a worker, and the hand-off costs more than a quick
-//! handler. So epoll watches the sockets as well: the leader receives a burst, puts it into the queue,
-//! and is the first to take from there. Once a handler was slow, or no worker is left to lead, the
-//! acceptor gets the sockets back, which receives whatever the workers do: then a burst waits in the
-//! queue, where it is judged and counted, and not with the kernel.
+//! What the acceptor receives has to be handed to a worker, and the hand-off costs more than a
+//! quick handler. So epoll watches the sockets as well: the leader receives a burst, puts it into
+//! the queue, and is the first to take from there. Once a handler was slow, or no worker is left to
+//! lead, the acceptor gets the sockets back, which receives whatever the workers do: then a burst
+//! waits in the queue, where it is judged and counted, and not with the kernel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -63,7 +63,8 @@ impl Shared {
         }
     }
 
-    /// The leader receives from these sockets, if they are still lent. How many it put into the queue.
+    /// The leader receives from these sockets, if they are still lent. How many it put into the
+    /// queue.
     pub(crate) fn borrow(&self, receiver: &mut Receiver, ready: &[usize]) -> usize {
         let lent = lock(&self.lent_sockets.lent);
         if !*lent || self.is_draining() {

@@ -37,8 +37,8 @@ impl Receiver {
         Self { shared, sockets, buf: Vec::new(), paused: None }
     }
 
-    /// How long receiving has to pause: what the queue has no room for waits with the kernel, if the
-    /// workers will have dealt with the queue soon.
+    /// How long receiving has to pause: what the queue has no room for waits with the kernel, if
+    /// the workers will have dealt with the queue soon.
     pub(crate) fn pause(&mut self, now: Instant) -> Option<Duration> {
         if self.sockets.is_empty() {
             return None;
@@ -59,7 +59,8 @@ impl Receiver {
         shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
     }
 
-    /// Receives from one socket, and sees to it that somebody serves that. `true`: there may be more.
+    /// Receives from one socket, and sees to it that somebody serves that. `true`: there may be
+    /// more.
     pub(crate) fn round(&mut self, index: usize) -> bool {
         let (pushed, more) = self.receive(index);
         if self.paused.is_none() {
@@ -193,8 +194,8 @@ impl Receiver {
         datagram
     }
 
-    /// Receives what the kernel still holds, within what its buffers can hold, unless another program
-    /// goes on with the socket.
+    /// Receives what the kernel still holds, within what its buffers can hold, unless another
+    /// program goes on with the socket.
     pub(crate) fn finish(&mut self) {
         self.shared.take_back();
         for index in 0..self.sockets.len() {

@@ -18,8 +18,8 @@ const RECORDS: usize = 64;
 
 /// Calls a handler for each record, and sends its answer as one record.
 ///
-/// A client that does not read what it is sent holds no worker, and the memory of one answer: its next
-/// record is read when that is sent.
+/// A client that does not read what it is sent holds no worker, and the memory of one answer: its
+/// next record is read when that is sent.
 pub(crate) struct Packets {
     handler: Arc<dyn DatagramHandler>,
     throttle: Arc<LogThrottle>,

@@ -1,9 +1,9 @@
 //! Datagrams: a socket with its handler, what was received and waits, and what became of each.
 //!
-//! They go the way of connections. The acceptor, or whoever leads, receives them and pushes them into
-//! the work queue, where each is judged by itself; a worker takes it, calls the handler, and sends the
-//! answer back through the same socket. What is refused is dropped, as nobody expects a datagram to
-//! arrive, and counted.
+//! They go the way of connections. The acceptor, or whoever leads, receives them and pushes them
+//! into the work queue, where each is judged by itself; a worker takes it, calls the handler, and
+//! sends the answer back through the same socket. What is refused is dropped, as nobody expects a
+//! datagram to arrive, and counted.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -63,12 +63,12 @@ where
     }
 }
 
-/// A bound socket without connections, and what answers there. The acceptor and the workers share it;
-/// it is closed when the last of these threads ends.
+/// A bound socket without connections, and what answers there. The acceptor and the workers share
+/// it; it is closed when the last of these threads ends.
 pub(crate) struct DatagramSocket {
     socket: SocketKind,
-    /// Where the answers of a raw socket come from: a packet from there is one of them, since such a
-    /// socket hears itself.
+    /// Where the answers of a raw socket come from: a packet from there is one of them, since such
+    /// a socket hears itself.
     own: Option<IpAddr>,
     pub(crate) handler: Arc<dyn DatagramHandler>,
     pub(crate) urgent: bool,
@@ -331,8 +331,8 @@ pub struct DatagramStats {
     pub too_long: u64,
     /// Dropped because the handler panicked.
     pub panicked: u64,
-    /// The handler's answer could not be sent: the peer has gone, reads too slowly or has no name, or
-    /// the answer was too long.
+    /// The handler's answer could not be sent: the peer has gone, reads too slowly or has no name,
+    /// or the answer was too long.
     pub unsent: u64,
     /// In the work queue or in hand.
     pub waiting: u64,

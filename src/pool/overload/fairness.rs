@@ -1,8 +1,9 @@
-//! Who holds how much of the queue and of the workers: counters by client, in a table of fixed size.
+//! Who holds how much of the queue and of the workers: counters by client, in a table of fixed
+//! size.
 //!
 //! Clients are told apart by a [`ClientKey`], hashed with a secret drawn at start into one of 1024
-//! [`Bucket`]s. Two clients may share a bucket, and then share its part of the queue too; nobody can
-//! choose whom to share with, and no number of clients makes the table grow.
+//! [`Bucket`]s. Two clients may share a bucket, and then share its part of the queue too; nobody
+//! can choose whom to share with, and no number of clients makes the table grow.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 /// How many buckets there are.
 pub(crate) const BUCKETS: usize = 1024;
-/// The bit of an entry of `attempts` that says: it asked for more than its share in the last interval.
+/// The bit of an entry of `attempts` that says: it asked for more than its share in the last
+/// interval.
 const GREEDY: u32 = 1 << 31;
 
 /// What tells clients apart.
@@ -52,7 +54,8 @@ impl Bucket {
     }
 }
 
-/// The table. All counts are relaxed: a race may let one more in, and is gone with the next interval.
+/// The table. All counts are relaxed: a race may let one more in, and is gone with the next
+/// interval.
 #[derive(Debug)]
 pub(crate) struct Fairness {
     secret: RandomState,
@@ -66,11 +69,12 @@ pub(crate) struct Fairness {
     share: AtomicU32,
     /// Workers that serve a client, by bucket.
     in_service: Box<[AtomicU32]>,
-    /// When a bucket's last quick and its last slow service ended, by bucket, in ticks; zero: never.
+    /// When a bucket's last quick and its last slow service ended, by bucket, in ticks; zero:
+    /// never.
     quick: Box<[AtomicU32]>,
     slow: Box<[AtomicU32]>,
-    /// Workers in service, and from bit 32 on how many buckets they serve: one word, as each request
-    /// changes both.
+    /// Workers in service, and from bit 32 on how many buckets they serve: one word, as each
+    /// request changes both.
     busy: AtomicU64,
     /// Workers that serve clients whose services are slow.
     busy_slow: AtomicU32,
@@ -154,8 +158,8 @@ impl Fairness {
         InService { bucket, slow }
     }
 
-    /// It has ended; `quick`: whether it took no longer than requests usually do, `None` if nothing was
-    /// served.
+    /// It has ended; `quick`: whether it took no longer than requests usually do, `None` if nothing
+    /// was served.
     pub(crate) fn end_service(&self, service: InService, now: Tick, quick: Option<bool>) {
         let index = usize::from(service.bucket.0);
         let last = self.in_service[index].fetch_sub(1, Relaxed) == 1;
@@ -183,12 +187,12 @@ impl Fairness {
 
     /// Whether one more of `workers` may serve this client now.
     ///
-    /// Some workers are kept from clients whose services are slow, and from each client alone of which
-    /// nothing is known yet: no one can tell how long the next service will take, and clients that
-    /// come a moment later must not wait for its end.
+    /// Some workers are kept from clients whose services are slow, and from each client alone of
+    /// which nothing is known yet: no one can tell how long the next service will take, and clients
+    /// that come a moment later must not wait for its end.
     ///
-    /// `patient`: the work has waited for a moment. Other clients have had their first worker then, so
-    /// that one more does them no harm as long as some are kept back.
+    /// `patient`: the work has waited for a moment. Other clients have had their first worker then,
+    /// so that one more does them no harm as long as some are kept back.
     pub(crate) fn may_serve(&self, bucket: Bucket, workers: u32, now: Tick, patient: bool) -> bool {
         let index = usize::from(bucket.0);
         let mine = self.in_service[index].load(Relaxed);
@@ -214,8 +218,8 @@ impl Fairness {
         now.is_within(self.mixed.load(Relaxed), MIXED_FOR)
     }
 
-    /// Whether the client holds an equal part of `workers`, or more, so that the work of others comes
-    /// first.
+    /// Whether the client holds an equal part of `workers`, or more, so that the work of others
+    /// comes first.
     pub(crate) fn holds_its_workers(&self, bucket: Bucket, workers: u32) -> bool {
         let index = usize::from(bucket.0);
         let mine = self.in_service[index].load(Relaxed);
@@ -224,15 +228,16 @@ impl Fairness {
         }
         let me = u32::from(self.in_queue[index].load(Relaxed) > 0);
         let others = self.waiting.load(Relaxed).saturating_sub(me);
-        // Who is in service and who waits may be the same clients: then the part is too small, which
-        // does no harm, as what is put aside is served where nothing else is there to be served.
+        // Who is in service and who waits may be the same clients: then the part is too small,
+        // which does no harm, as what is put aside is served where nothing else is there to be
+        // served.
         let served = (self.busy.load(Relaxed) >> 32) as u32;
         others > 0 && mine >= workers.div_ceil(served.max(others + 1))
     }
 
-    /// How many of the workers are kept back from slow clients: none where all work has come from one
-    /// client for a while, as it does behind a proxy. Of two or three workers one is a large part: it
-    /// is kept back only once there was another client.
+    /// How many of the workers are kept back from slow clients: none where all work has come from
+    /// one client for a while, as it does behind a proxy. Of two or three workers one is a large
+    /// part: it is kept back only once there was another client.
     fn kept_back(&self, workers: u32, now: Tick) -> u32 {
         let mixed = self.is_mixed(now);
         let new = now.is_within(self.began.load(Relaxed), MIXED_FOR);
@@ -261,8 +266,8 @@ impl Fairness {
         }
     }
 
-    /// Counts an attempt to enter, or `count` attempts: a service that takes as long as several counts
-    /// as several.
+    /// Counts an attempt to enter, or `count` attempts: a service that takes as long as several
+    /// counts as several.
     pub(crate) fn attempt(&self, bucket: Bucket, count: u32) {
         let entry = &self.attempts[usize::from(bucket.0)];
         let seen = entry.load(Relaxed);

@@ -10,8 +10,8 @@ const WEIGHT: f64 = 0.01;
 const OUTLIER: f64 = 20.0;
 /// Below this many nanoseconds no sample is an outlier.
 const ORDINARY: f64 = 1e6;
-/// How far a sample above or below the median moves it; and how far from the fourth sample in a row on
-/// that is on the same side, since then services have become others.
+/// How far a sample above or below the median moves it; and how far from the fourth sample in a row
+/// on that is on the same side, since then services have become others.
 const STEP: f64 = 1.02;
 const STRIDE: f64 = 1.5;
 const IN_A_ROW: i32 = 4;

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 /// How far ahead of its share refusing may run, in time of all cores together: what a burst costs.
 const BURST: Duration = Duration::from_millis(10);
 
-/// The longest that accepting pauses at a time. A pause is a place where connections wait unseen, so
-/// the acceptor looks again soon; and since no debt is longer than a burst and a pause, no fault of
-/// charging can stop it for longer.
+/// The longest that accepting pauses at a time. A pause is a place where connections wait unseen,
+/// so the acceptor looks again soon; and since no debt is longer than a burst and a pause, no fault
+/// of charging can stop it for longer.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A token bucket of CPU time (GCRA, as in ITU-T I.371, with a cost instead of a cell).
 ///
-/// A refusal costs 15 to 50 µs of CPU time, so enough of them take the CPU from the workers. What is
-/// charged is the CPU time of the refusing thread: wall time would charge a preempted thread for the
-/// work of the thread that preempted it. Past the share set by
-/// [`refuse_budget`](crate::config::Overload::refuse_budget) refusals become cheaper, then accepting
-/// pauses and a short kernel backlog drops what it cannot hold.
+/// A refusal costs 15 to 50 µs of CPU time, so enough of them take the CPU from the workers. What
+/// is charged is the CPU time of the refusing thread: wall time would charge a preempted thread for
+/// the work of the thread that preempted it. Past the share set by
+/// [`refuse_budget`](crate::config::Overload::refuse_budget) refusals become cheaper, then
+/// accepting pauses and a short kernel backlog drops what it cannot hold.
 #[derive(Debug)]
 pub(crate) struct RefusalBudget {
     epoch: Instant,

@@ -1,10 +1,10 @@
 //! Poller: where a connection waits that has nothing to say, holding no worker.
 //!
 //! One epoll(7) instance, edge-triggered, watches the sockets; whoever leads (see
-//! [`dispatch`](crate::pool::leader)) waits on it. A parked connection has a deadline; one ordered set
-//! keeps at most one entry for each, which is moved only when it comes due or a nearer deadline
-//! arrives: so a keep-alive connection that is parked a thousand times a second touches the set once
-//! a minute.
+//! [`dispatch`](crate::pool::leader)) waits on it. A parked connection has a deadline; one ordered
+//! set keeps at most one entry for each, which is moved only when it comes due or a nearer deadline
+//! arrives: so a keep-alive connection that is parked a thousand times a second touches the set
+//! once a minute.
 
 pub(crate) mod slots;
 
@@ -32,7 +32,8 @@ pub(crate) const BATCH: usize = 64;
 /// The user data of the waker; no token has it, as generations stay below `u32::MAX`.
 const WAKER: u64 = u64::MAX;
 
-/// In the upper half of an socket's user data, where a token has its generation; below it the number.
+/// In the upper half of an socket's user data, where a token has its generation; below it the
+/// number.
 const INLET: u64 = u32::MAX as u64;
 
 /// No deadline at all.
@@ -211,8 +212,8 @@ impl Poller {
         Parked::Waits { sooner }
     }
 
-    /// Parks a connection for the first time: gives it a slot, and epoll its socket. What is already
-    /// there to read is an event as well, and so is room to write, if that is watched.
+    /// Parks a connection for the first time: gives it a slot, and epoll its socket. What is
+    /// already there to read is an event as well, and so is room to write, if that is watched.
     fn register(&self, mut connection: Box<Connection>, deadline: u64) -> Parked {
         let Some(index) = self.slots.allot() else {
             return Parked::Failed(connection, io::ErrorKind::OutOfMemory.into());
@@ -234,8 +235,8 @@ impl Poller {
         Parked::Waits { sooner: self.schedule(index, None, deadline) }
     }
 
-    /// Room to write is watched only while it is waited for: a Unix socket would otherwise report it
-    /// each time its peer reads. Changing the interest reports what is ready anew.
+    /// Room to write is watched only while it is waited for: a Unix socket would otherwise report
+    /// it each time its peer reads. Changing the interest reports what is ready anew.
     fn watch_write(&self, connection: &mut Connection, token: Token) -> io::Result<()> {
         let wanted = connection.phase == Phase::Write;
         if wanted != connection.watches_write {
@@ -246,9 +247,9 @@ impl Poller {
         Ok(())
     }
 
-    /// Parks a ready connection that the queue has no room for. A change of interest makes epoll report
-    /// what is ready again, at the next look: input that was not read, or room for output. `true`: its
-    /// deadline is now the first of all.
+    /// Parks a ready connection that the queue has no room for. A change of interest makes epoll
+    /// report what is ready again, at the next look: input that was not read, or room for output.
+    /// `true`: its deadline is now the first of all.
     pub(crate) fn postpone(
         &self,
         mut connection: Box<Connection>,
@@ -288,8 +289,8 @@ impl Poller {
     }
 
     /// Forgets a connection that is about to be closed or to leave: its slot is free again. Closing
-    /// the socket takes it out of epoll. A slot that has been given back already, and may be another
-    /// connection's by now, is left alone.
+    /// the socket takes it out of epoll. A slot that has been given back already, and may be
+    /// another connection's by now, is left alone.
     pub(crate) fn forget(&self, token: Option<Token>) {
         let Some(Token { index, generation }) = token else { return };
         let mut slot = self.slots.lock(index);

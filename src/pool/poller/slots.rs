@@ -1,9 +1,10 @@
-//! A slot for each connection that epoll knows: where it is parked, or the note that its owner has to
-//! look again.
+//! A slot for each connection that epoll knows: where it is parked, or the note that its owner has
+//! to look again.
 //!
 //! epoll is edge-triggered and never re-armed, which saves a system call a request; so an event may
-//! come while a worker has the connection in hand. The slot's state is how the two meet without losing
-//! one: an event that finds the connection away leaves a note, and who parks it finds the note.
+//! come while a worker has the connection in hand. The slot's state is how the two meet without
+//! losing one: an event that finds the connection away leaves a note, and who parks it finds the
+//! note.
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 

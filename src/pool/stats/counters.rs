@@ -176,8 +176,8 @@ pub struct Stats {
     pub wait_target: Duration,
     /// The wait in the queue that is allowed at present.
     pub wait_limit: Duration,
-    /// Requests a second that the workers can serve: as measured while there is an overload, else by
-    /// the recent service time.
+    /// Requests a second that the workers can serve: as measured while there is an overload, else
+    /// by the recent service time.
     pub capacity: f64,
     /// Times that accept(2) was interrupted by a signal and retried.
     pub accept_interrupted: u64,

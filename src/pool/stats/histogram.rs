@@ -59,7 +59,8 @@ impl Snapshot {
         self.counts.iter().sum()
     }
 
-    /// The duration which the share `rank` (0 to 1) of all are no longer than; zero if there is none.
+    /// The duration which the share `rank` (0 to 1) of all are no longer than; zero if there is
+    /// none.
     pub(crate) fn percentile(&self, rank: f64) -> Duration {
         let wanted = ((self.count() as f64 * rank).ceil() as u64).max(1);
         let mut seen = 0;

@@ -1,7 +1,7 @@
 //! What each worker is activity, for those who look from outside.
 //!
-//! A worker notes it in words of its own as it goes from one thing to the next: a few plain stores on
-//! a cache line that nobody else writes. The time is the one that it has read anyway.
+//! A worker notes it in words of its own as it goes from one thing to the next: a few plain stores
+//! on a cache line that nobody else writes. The time is the one that it has read anyway.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -82,7 +82,7 @@ impl fmt::Display for WorkerState {
             (WorkerActivity::Idle, _) => write!(f, "idle for {seconds:.3} s")?,
             (WorkerActivity::Leading, _) => write!(f, "leading, idle for {seconds:.3} s")?,
             (WorkerActivity::Serving, Some(peer)) => {
-                write!(f, "serving {peer} for {seconds:.3} s")?
+                write!(f, "serving {peer} for {seconds:.3} s")?;
             }
             (WorkerActivity::Serving, None) => write!(f, "serving for {seconds:.3} s")?,
         }

@@ -121,8 +121,8 @@ impl Attacked {
         Self::new(Asked { sleep, ..Asked::default() }, |_| {})
     }
 
-    /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served. What the
-    /// attackers saw.
+    /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served. What
+    /// the attackers saw.
     #[track_caller]
     pub(super) fn stands(&self, fleet: &Fleet, time: Duration) -> Seen {
         let (usual, urgent) = (addr(&self.server), self.urgent());
@@ -168,8 +168,8 @@ impl Drop for Attacked {
     }
 }
 
-/// Ten clients with a request every 400 ms each, whatever became of the one before: the share that is
-/// served within a second.
+/// Ten clients with a request every 400 ms each, whatever became of the one before: the share that
+/// is served within a second.
 pub(super) fn others(target: SocketAddr, time: Duration) -> f64 {
     let (start, mut asked) = (Instant::now(), 0);
     let served = AtomicUsize::new(0);

@@ -47,9 +47,11 @@ pub(crate) fn bare(program: &str, args: &[&str]) -> Command {
     command
 }
 
-/// `millpond serve` with this socket passed to it under the name `passed`, as sd_listen_fds(3) has it.
+/// `millpond serve` with this socket passed to it under the name `passed`, as sd_listen_fds(3) has
+/// it.
 pub(crate) fn activated(socket: impl Into<OwnedFd>, args: &[&str]) -> Command {
-    // The shell puts the socket where it belongs, and knows its own process, which the daemon becomes.
+    // The shell puts the socket where it belongs, and knows its own process, which the daemon
+    // becomes.
     let script =
         "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=passed exec \"$@\"";
     let mut all = vec!["-c", script, "sh", env!("CARGO_BIN_EXE_millpond"), "serve"];

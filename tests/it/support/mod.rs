@@ -1,4 +1,5 @@
-//! What the tests share: a client that speaks raw bytes, conditions with deadlines, child processes.
+//! What the tests share: a client that speaks raw bytes, conditions with deadlines, child
+//! processes.
 
 pub(crate) mod daemon;
 mod server;

@@ -27,8 +27,8 @@ impl TestServer {
     #[track_caller]
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.0.stats();
-        // The counters are read one after the other: what changes meanwhile may be counted twice, and
-        // for a moment not at all.
+        // The counters are read one after the other: what changes meanwhile may be counted twice,
+        // and for a moment not at all.
         until("accepted = closed + live", || {
             let balanced = stats.accepted <= stats.closed.iter().sum::<u64>() + stats.live as u64;
             if !balanced {
@@ -54,8 +54,8 @@ impl Drop for TestServer {
         if std::thread::panicking() {
             return;
         }
-        // A connection may be in the hands of an upgraded connection's thread, or of a handler that the
-        // test has only just let go.
+        // A connection may be in the hands of an upgraded connection's thread, or of a handler that
+        // the test has only just let go.
         until_or(
             || {
                 let stats = self.0.stats();

@@ -1,5 +1,5 @@
-//! Reads Rust source as far as `tidy.rs` needs it: code without comments, text and tests, and the paths
-//! that it names.
+//! Reads Rust source as far as `tidy.rs` needs it: code without comments, text and tests, and the
+//! paths that it names.
 
 use std::fs;
 use std::path::Path;

@@ -124,8 +124,8 @@ impl Asked {
     }
 }
 
-/// Bytes as printable ASCII without quotes: whatever else is there becomes `\xHH`, so that no client
-/// can forge a line or move a terminal's cursor.
+/// Bytes as printable ASCII without quotes: whatever else is there becomes `\xHH`, so that no
+/// client can forge a line or move a terminal's cursor.
 fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     for &byte in bytes.iter().take(LONGEST) {
         match byte {

@@ -142,8 +142,8 @@ impl AccessLog {
         self.before + self.recorder.0.dropped(Source::Access)
     }
 
-    /// Goes on where another log, which ends once the last request that began with it has ended, has
-    /// stopped.
+    /// Goes on where another log, which ends once the last request that began with it has ended,
+    /// has stopped.
     pub(crate) fn follow(&mut self, old: &Self) {
         self.before = old.dropped();
     }
@@ -196,8 +196,8 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 /// Opens the file while the process is still root, for a user who may not make it, and hands a new
-/// one over to that user. None where that is not safe: a link anywhere in the path, or a second name
-/// of the file, may be that user's activity.
+/// one over to that user. None where that is not safe: a link anywhere in the path, or a second
+/// name of the file, may be that user's activity.
 pub(crate) fn open_as_root(settings: &Access, user: &User) -> Option<File> {
     let Target::File(path) = Target::of(settings) else { return None };
     let flags = OFlags::APPEND | OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -242,8 +242,8 @@ pub(crate) fn check(settings: &Access, own: bool) -> Result<(), Failure> {
     checked.map_err(|error| unwritable(&path, error))
 }
 
-/// Why the file cannot be made again with the rights of the calling thread, once a tool has moved it
-/// away.
+/// Why the file cannot be made again with the rights of the calling thread, once a tool has moved
+/// it away.
 pub(crate) fn not_again(settings: &Access) -> Option<String> {
     let Target::File(path) = Target::of(settings) else { return None };
     let special = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());
@@ -258,8 +258,8 @@ pub(crate) fn not_again(settings: &Access) -> Option<String> {
     Some(format!("{}; the tool that moves it away has to make a new one", failure.message()))
 }
 
-/// What has to stay within reach for the file to be opened again: its directory, and that of the file
-/// that it is a link to; of a device or FIFO only itself.
+/// What has to stay within reach for the file to be opened again: its directory, and that of the
+/// file that it is a link to; of a device or FIFO only itself.
 pub(crate) fn reach(settings: &Access) -> Vec<PathBuf> {
     let Target::File(path) = Target::of(settings) else { return Vec::new() };
     let real = std::fs::canonicalize(&path).ok();

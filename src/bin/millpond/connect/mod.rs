@@ -29,13 +29,13 @@ pub(crate) struct ConnectArgs {
     /// unixpacket:PATH, icmp:HOST (ping), ip4:PROTO:HOST (raw packets)
     #[arg(value_name = "ENDPOINT")]
     endpoint: String,
-    /// What to send, after which the response is printed; without it, standard input is sent and what
-    /// comes is printed, both at once
+    /// What to send, after which the response is printed; without it, standard input is sent and
+    /// what comes is printed, both at once
     #[arg(value_name = "MESSAGE")]
     message: Option<OsString>,
 
-    /// Send each line end as CRLF, as HTTP, SMTP and most text protocols want it: auto for lines that
-    /// are typed at a terminal over TCP, always, never
+    /// Send each line end as CRLF, as HTTP, SMTP and most text protocols want it: auto for lines
+    /// that are typed at a terminal over TCP, always, never
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", num_args = 0..=1,
         require_equals = true, default_missing_value = "always", hide_possible_values = true)]
     crlf: CrlfWhen,

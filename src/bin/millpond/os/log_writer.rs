@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A thread that logs never waits: past the bound its line is dropped and counted. The count is
-//! logged once the sink takes lines again. The log and the access log share a writer where both go to
-//! standard error. An access log with a file has a writer of its own, so that a FIFO that nobody reads
-//! does not silence the log.
+//! logged once the sink takes lines again. The log and the access log share a writer where both go
+//! to standard error. An access log with a file has a writer of its own, so that a FIFO that nobody
+//! reads does not silence the log.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,7 +23,8 @@ use log::warn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// How much a pipe takes at once without blocking when poll(2) calls it writable: `PIPE_BUF`, pipe(7).
+/// How much a pipe takes at once without blocking when poll(2) calls it writable: `PIPE_BUF`,
+/// pipe(7).
 const PIECE: usize = 4096;
 
 /// How much is written to a regular file by one system call when lines come fast.
@@ -144,8 +145,8 @@ impl LogWriter {
         self.shared.of(source).dropped.load(Ordering::Relaxed)
     }
 
-    /// Has the sink opened again behind the lines put so far. If it takes no more of those, they are
-    /// dropped.
+    /// Has the sink opened again behind the lines put so far. If it takes no more of those, they
+    /// are dropped.
     pub(crate) fn reopen(&self) {
         self.shared.reopening.store(true, Ordering::Release);
         let _ = self.sender.send(Message::Reopen);
@@ -169,8 +170,8 @@ impl LogWriter {
 }
 
 impl Pending {
-    /// Starts the thread, which has the rights that the calling one has now. It is not joined: it may
-    /// block for as long as its sink does, and the process ends without it.
+    /// Starts the thread, which has the rights that the calling one has now. It is not joined: it
+    /// may block for as long as its sink does, and the process ends without it.
     pub(crate) fn start(self, name: &str, sink: impl Sink) -> io::Result<()> {
         let thread = Thread {
             regular: is_regular(sink.fd()),

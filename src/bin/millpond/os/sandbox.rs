@@ -95,8 +95,8 @@ pub(crate) struct Reach {
     pub(crate) write: Vec<PathBuf>,
 }
 
-/// Puts every other file out of reach, as far as the kernel can, and logs how far that is. `to` names
-/// what stays in reach. Whether anything is out of reach afterwards.
+/// Puts every other file out of reach, as far as the kernel can, and logs how far that is. `to`
+/// names what stays in reach. Whether anything is out of reach afterwards.
 pub(crate) fn confine(reach: &Reach, to: &str) -> bool {
     match restrict(reach) {
         Ok(status) => match status.ruleset {

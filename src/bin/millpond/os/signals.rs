@@ -62,8 +62,8 @@ impl std::fmt::Debug for Shared {
 impl Signals {
     /// Registers the handlers. From here on no signal ends the process by itself.
     pub(crate) fn register() -> Result<Self, Failure> {
-        // USR2 asks for nothing. It is here because it would end a process that does not take it, and
-        // other servers are sent it for an upgrade.
+        // USR2 asks for nothing. It is here because it would end a process that does not take it,
+        // and other servers are sent it for an upgrade.
         let taken = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT];
         Iterator::new(taken).map(Self).map_err(|error| {
             Failure::io(code::RUNTIME, "cannot register handlers for signals", error)

@@ -148,8 +148,8 @@ struct Progress {
 }
 
 impl Progress {
-    /// What does not get on. Nothing, if nothing waits, or nothing waited the last time, or something
-    /// was done since; and the acceptor has gone round.
+    /// What does not get on. Nothing, if nothing waits, or nothing waited the last time, or
+    /// something was done since; and the acceptor has gone round.
     fn hindrance(&mut self, queued: usize, done: u64, rounds: u64) -> Option<String> {
         let stuck = queued > 0 && self.waiting_at == Some(done);
         self.waiting_at = (queued > 0).then_some(done);

@@ -304,9 +304,9 @@ fn what_is_reached(settings: &Settings) -> &'static str {
     }
 }
 
-/// What has to stay in reach for a file to be read again: the directory that it is in, since editors
-/// put a new file in the old one's place. Not so if that is one at the top, such as /etc, in which
-/// there is more that is nobody's business.
+/// What has to stay in reach for a file to be read again: the directory that it is in, since
+/// editors put a new file in the old one's place. Not so if that is one at the top, such as /etc,
+/// in which there is more that is nobody's business.
 fn home(path: &Path) -> PathBuf {
     let parent = directory(path);
     let depth = std::fs::canonicalize(&parent).map_or(0, |real| real.components().count());

@@ -77,8 +77,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// What is to be behind each door. Endpoints stay as they were at the start: one that the sites do
-    /// not name any more is served as before.
+    /// What is to be behind each door. Endpoints stay as they were at the start: one that the sites
+    /// do not name any more is served as before.
     fn rooms(&self, loaded: &Loaded, access: Option<&AccessLog>) -> Result<Vec<Room>, Failure> {
         let mut bound = loaded.clone();
         bound.settings.bind.clone_from(&self.started.bind);

@@ -1,5 +1,5 @@
-//! What a reload or a rotation could not open again with the rights that the server runs with: it is
-//! logged at the start, and `millpond check` warns of it.
+//! What a reload or a rotation could not open again with the rights that the server runs with: it
+//! is logged at the start, and `millpond check` warns of it.
 
 use std::path::Path;
 use std::thread;

@@ -1,7 +1,8 @@
 //! Values of settings that are not UTF-8, as paths may be.
 //!
-//! Settings are text until they are parsed. A byte that is no part of UTF-8 becomes a character of the
-//! last private plane, which no text has a use for, and a path becomes bytes again when it is parsed.
+//! Settings are text until they are parsed. A byte that is no part of UTF-8 becomes a character of
+//! the last private plane, which no text has a use for, and a path becomes bytes again when it is
+//! parsed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

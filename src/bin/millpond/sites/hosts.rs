@@ -37,8 +37,8 @@ impl Hosts {
     }
 
     fn find(&self, request: &Request) -> Option<&Arc<dyn Handler>> {
-        // The server has seen to it that there is one field at most, that it is well-formed, and that
-        // the host of an absolute target goes before it.
+        // The server has seen to it that there is one field at most, that it is well-formed, and
+        // that the host of an absolute target goes before it.
         let host = request.headers().get(HOST).and_then(|value| value.to_str().ok());
         let name = host.map(|host| name(host).to_ascii_lowercase()).unwrap_or_default();
         let below = || {

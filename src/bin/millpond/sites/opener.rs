@@ -1,9 +1,9 @@
-//! The one thread that is confined less than the others: it opens files below roots that were removed
-//! and made again.
+//! The one thread that is confined less than the others: it opens files below roots that were
+//! removed and made again.
 //!
-//! Landlock's rules are for the directories that were there when they were made. The server's threads
-//! are confined to the roots; this one may read the directories in which the roots are, does nothing
-//! else, and opens only what is beneath a root.
+//! Landlock's rules are for the directories that were there when they were made. The server's
+//! threads are confined to the roots; this one may read the directories in which the roots are,
+//! does nothing else, and opens only what is beneath a root.
 
 use std::io::{self, Error, ErrorKind};
 use std::os::fd::OwnedFd;

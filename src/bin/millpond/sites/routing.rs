@@ -37,8 +37,8 @@ pub(crate) fn describe(loaded: &Loaded, number: usize) -> String {
     }
 }
 
-/// The places, in the order in which they are named. `passed`: whether the service manager has passed
-/// sockets, which stand in for the default endpoint.
+/// The places, in the order in which they are named. `passed`: whether the service manager has
+/// passed sockets, which stand in for the default endpoint.
 pub(crate) fn places(loaded: &Loaded, passed: bool) -> Result<Vec<Place>, Failure> {
     let settings = &loaded.settings;
     let sites = || settings.sites.iter().enumerate().map(|(index, site)| (index + 1, site));

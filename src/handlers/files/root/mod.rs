@@ -1,8 +1,8 @@
 //! The root directory, and opening what lies beneath it: nothing else can be reached.
 //!
-//! The kernel does it where it can: openat2(2) with `RESOLVE_BENEATH` resolves a path, symbolic links
-//! included, and fails with `EXDEV` as soon as it would leave the root. Where the kernel is older than
-//! 5.6, or a sandbox denies the call, [`walk`] does the same name by name.
+//! The kernel does it where it can: openat2(2) with `RESOLVE_BENEATH` resolves a path, symbolic
+//! links included, and fails with `EXDEV` as soon as it would leave the root. Where the kernel is
+//! older than 5.6, or a sandbox denies the call, [`walk`] does the same name by name.
 
 mod walk;
 
@@ -29,13 +29,14 @@ const TRIES: usize = 16;
 /// A directory that is only held, or looked at; it need not be readable.
 const HOLD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// The root directory, held open: the path that led to it is looked at again only once the directory
-/// has been removed.
+/// The root directory, held open: the path that led to it is looked at again only once the
+/// directory has been removed.
 #[derive(Debug)]
 pub(super) struct Root {
     dir: ArcSwap<OwnedFd>,
     path: PathBuf,
-    /// The path as it is looked at again: absolute, as the working directory may be what is removed.
+    /// The path as it is looked at again: absolute, as the working directory may be what is
+    /// removed.
     place: PathBuf,
     openat2: bool,
     /// Whether the file system counts the links to directories: one that was removed has none.
@@ -91,8 +92,8 @@ impl Root {
         &self.path
     }
 
-    /// Opens what is at `path` below the root, for reading, without ever waiting for it. A directory
-    /// that may not be read is opened all the same, to be looked at.
+    /// Opens what is at `path` below the root, for reading, without ever waiting for it. A
+    /// directory that may not be read is opened all the same, to be looked at.
     ///
     /// # Errors
     /// Those of openat2(2): `EXDEV` or `ELOOP` where a symbolic link leads out of the root or in a
@@ -185,8 +186,8 @@ pub(super) fn open_at(
     Err(last)
 }
 
-/// The absolute path of a root. Where the working directory is gone, it counts from where it was when
-/// the first root was opened.
+/// The absolute path of a root. Where the working directory is gone, it counts from where it was
+/// when the first root was opened.
 fn place(path: &Path) -> PathBuf {
     static FIRST: OnceLock<PathBuf> = OnceLock::new();
     match std::env::current_dir() {

@@ -1,9 +1,9 @@
 //! Resolving a path below a directory name by name, for kernels without openat2(2).
 //!
-//! Each name is opened with `O_PATH | O_NOFOLLOW` below the directory before it, which is held open.
-//! So no name is ever resolved by the kernel together with another, and a rename in the meantime
-//! changes nothing about what is held. A symbolic link's target takes the place of its name; `..` goes
-//! back to the directory that was come from, and never above the first.
+//! Each name is opened with `O_PATH | O_NOFOLLOW` below the directory before it, which is held
+//! open. So no name is ever resolved by the kernel together with another, and a rename in the
+//! meantime changes nothing about what is held. A symbolic link's target takes the place of its
+//! name; `..` goes back to the directory that was come from, and never above the first.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -75,11 +75,11 @@ impl BodyDecoder {
         matches!(self.state, State::Done)
     }
 
-    /// Takes from `input` what it can: how many bytes, and which of them are body (none, if they are
-    /// framing only).
+    /// Takes from `input` what it can: how many bytes, and which of them are body (none, if they
+    /// are framing only).
     ///
-    /// To be called again, with what is left, while it takes something. When it takes nothing, it needs
-    /// more input, or the body has ended.
+    /// To be called again, with what is left, while it takes something. When it takes nothing, it
+    /// needs more input, or the body has ended.
     ///
     /// # Errors
     /// A [`Reject`] at the first byte that breaks the framing, or exceeds a limit.
@@ -99,8 +99,8 @@ impl BodyDecoder {
         Ok((at, at..at))
     }
 
-    /// How many of the next bytes are body and nothing else: so many may be read straight to where they
-    /// are wanted, past [`decode`](Self::decode).
+    /// How many of the next bytes are body and nothing else: so many may be read straight to where
+    /// they are wanted, past [`decode`](Self::decode).
     pub(crate) fn direct(&self) -> u64 {
         match self.state {
             State::Length(left) | State::Data(left) => left,

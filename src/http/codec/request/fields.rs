@@ -19,8 +19,8 @@ pub(super) struct Notes {
     pub(super) connection: Seen,
     pub(super) expect: Seen,
     pub(super) upgrade: Seen,
-    /// Whether a name is that of a framing field but for `_` in the place of `-`: a reader that makes
-    /// variables of fields, as CGI does (RFC 3875 §4.1.18), takes it for that field.
+    /// Whether a name is that of a framing field but for `_` in the place of `-`: a reader that
+    /// makes variables of fields, as CGI does (RFC 3875 §4.1.18), takes it for that field.
     pub(super) lookalike: bool,
     /// The field in which clients say how long they wait.
     pub(super) patience: Seen,
@@ -67,8 +67,8 @@ impl Notes {
 
 /// Reads the field lines of `block` from `at` up to the empty line at its end, which it has.
 ///
-/// A malformed line is found, but which rule it breaks is told by the scanner. `patience` is the name
-/// of the field in which clients say how long they wait; empty: none is.
+/// A malformed line is found, but which rule it breaks is told by the scanner. `patience` is the
+/// name of the field in which clients say how long they wait; empty: none is.
 pub(super) fn read(
     block: &Bytes,
     mut at: usize,

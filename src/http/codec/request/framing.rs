@@ -12,8 +12,8 @@ use crate::http::codec::reject::Reject;
 /// The most digits of a Content-Length: as many as the largest number of 64 bits has.
 const LENGTH_DIGITS: usize = 20;
 
-/// Checks Host: in HTTP/1.1 exactly one, and a well-formed one in any version (RFC 9112 §3.2). Where
-/// the target of an HTTP/1.1 request leaves the host to it, it names one (RFC 9110 §4.2.1).
+/// Checks Host: in HTTP/1.1 exactly one, and a well-formed one in any version (RFC 9112 §3.2).
+/// Where the target of an HTTP/1.1 request leaves the host to it, it names one (RFC 9110 §4.2.1).
 pub(super) fn check_host(block: &[u8], host: &Seen, line: &Line) -> Result<(), Reject> {
     let modern = line.version == Version::HTTP_11;
     match (host.lines, target::host_of(&block[host.value.clone()])) {
@@ -59,8 +59,8 @@ pub(super) fn framing(
     }
 }
 
-/// Reads Content-Length, a decimal number: digits alone, zeros before it too (RFC 9110 §8.6). A list,
-/// even of equal numbers, is not accepted.
+/// Reads Content-Length, a decimal number: digits alone, zeros before it too (RFC 9110 §8.6). A
+/// list, even of equal numbers, is not accepted.
 fn content_length(value: &[u8]) -> Result<u64, Reject> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Reject::LengthInvalid);

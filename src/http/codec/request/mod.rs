@@ -1,8 +1,8 @@
 //! The head of a request: from bytes to [`Head`], or to a [`Reject`]. No socket, no clock.
 //!
-//! Two readers agree on every head. The *scanner* goes byte by byte, can stop and go on anywhere, and
-//! tells which rule is broken; it reads heads that come in pieces, and heads that are no good. The
-//! *builder* reads a head that is there whole, as nearly all are, in one go.
+//! Two readers agree on every head. The *scanner* goes byte by byte, can stop and go on anywhere,
+//! and tells which rule is broken; it reads heads that come in pieces, and heads that are no good.
+//! The *builder* reads a head that is there whole, as nearly all are, in one go.
 
 mod fields;
 mod framing;
@@ -107,8 +107,8 @@ impl HeadParser {
     /// incomplete.
     ///
     /// `scanned` is 0 at the start of each head, and is otherwise this parser's to set (it holds a
-    /// place and a state); the caller keeps it with the connection and leaves `input` starting where
-    /// it did. Every byte of a head that comes in pieces is scanned once.
+    /// place and a state); the caller keeps it with the connection and leaves `input` starting
+    /// where it did. Every byte of a head that comes in pieces is scanned once.
     ///
     /// # Errors
     /// A [`Reject`] at the first byte that can belong to no request.
@@ -120,8 +120,8 @@ impl HeadParser {
         let mut outcome = None;
         if *scanned == 0 {
             let window = &input[..input.len().min(self.head_max)];
-            // The line before the empty one may be the request line itself, or the empty line that is
-            // tolerated before that; only the scanner tells.
+            // The line before the empty one may be the request line itself, or the empty line that
+            // is tolerated before that; only the scanner tells.
             if let Some(at) = self.empty_line.find(window) {
                 match self.build(&input[..at + 4]) {
                     Ok(head) => return Ok(Some((at + 4, head))),

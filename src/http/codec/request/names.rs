@@ -13,10 +13,11 @@ const SLOTS: usize = 64;
 const LONGEST: usize = 32;
 
 /// Remembers names as they were written, because clients write the same few again and again, and
-/// making a [`HeaderName`] of one costs more than finding it here (and allocates, for names that are
-/// not registered).
+/// making a [`HeaderName`] of one costs more than finding it here (and allocates, for names that
+/// are not registered).
 ///
-/// It is a table of fixed size, in which a name has one place: it can be made to forget, not to grow.
+/// It is a table of fixed size, in which a name has one place: it can be made to forget, not to
+/// grow.
 pub(super) struct Names {
     slots: Box<[Option<Slot>; SLOTS]>,
     /// The last name that is not remembered, so that it can be lent like the others.

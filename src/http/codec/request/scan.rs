@@ -1,5 +1,5 @@
-//! The scanner: reads a head byte by byte, so that it can stop and go on anywhere, and rejects at the
-//! first byte that no request has at that place.
+//! The scanner: reads a head byte by byte, so that it can stop and go on anywhere, and rejects at
+//! the first byte that no request has at that place.
 
 use super::target;
 use crate::http::codec::reject::Reject;
@@ -7,8 +7,8 @@ use crate::http::codec::reject::Reject;
 /// Bytes of the longest method that is passed on. Registered ones have up to 17.
 pub(crate) const METHOD_MAX: usize = 64;
 
-/// Bytes for which a request line always has to have room (RFC 9112 §3). What has no space in so many
-/// begins none.
+/// Bytes for which a request line always has to have room (RFC 9112 §3). What has no space in so
+/// many begins none.
 const LINE_ROOM: usize = 8000;
 
 const TOKEN: u8 = 1;

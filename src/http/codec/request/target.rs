@@ -105,8 +105,9 @@ fn read_version(rest: &[u8]) -> Result<(Version, usize), Reject> {
     }
 }
 
-/// Refuses a path with what some readers take for a slash or for its end: `\\`, which no URI may have
-/// (RFC 3986 §3.3), and an encoded NUL. Browsers leave `\\` in queries as it is, so there it passes.
+/// Refuses a path with what some readers take for a slash or for its end: `\\`, which no URI may
+/// have (RFC 3986 §3.3), and an encoded NUL. Browsers leave `\\` in queries as it is, so there it
+/// passes.
 fn check_path(target: &[u8]) -> Result<(), Reject> {
     let path = memchr(b'?', target).map_or(target, |end| &target[..end]);
     for at in memchr2_iter(b'\\', b'%', path) {
@@ -159,8 +160,8 @@ fn authority_of(target: &[u8]) -> Option<Range<usize>> {
     Some(start..length.map_or(target.len(), |length| start + length))
 }
 
-/// The host that a value of Host names, perhaps empty, perhaps before a port (RFC 9110 §7.2); `None` if
-/// the value is no such thing.
+/// The host that a value of Host names, perhaps empty, perhaps before a port (RFC 9110 §7.2);
+/// `None` if the value is no such thing.
 pub(super) fn host_of(value: &[u8]) -> Option<&[u8]> {
     split_authority(value).map(|(host, _)| host)
 }

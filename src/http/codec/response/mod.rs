@@ -51,8 +51,8 @@ pub(crate) fn transfer(
 /// The Content-Length that an answer without a body declares: of the body that was held back from
 /// HEAD, or that a 304 stands for (RFC 9110 §8.6).
 ///
-/// A handler that gave no body for these may still know the length, and then says it in `headers`. If
-/// it does not, nothing is said: 0 would be a lie about the answer to GET.
+/// A handler that gave no body for these may still know the length, and then says it in `headers`.
+/// If it does not, nothing is said: 0 would be a lie about the answer to GET.
 pub(crate) fn declared(
     method: &Method,
     status: StatusCode,
@@ -203,8 +203,8 @@ fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends the line before a chunk's `len` bytes of data, after which `\r\n` has to follow. `len` is
-/// not 0: that would end the body.
+/// Appends the line before a chunk's `len` bytes of data, after which `\r\n` has to follow. `len`
+/// is not 0: that would end the body.
 pub(crate) fn encode_chunk_size(out: &mut Vec<u8>, len: usize) {
     debug_assert!(len > 0, "an empty chunk ends the body");
     let written = write!(out, "{len:x}\r\n");

@@ -1,14 +1,16 @@
-//! The decision to keep work or to refuse it: pure, given the time, the queue's length and the wait.
+//! The decision to keep work or to refuse it: pure, given the time, the queue's length and the
+//! wait.
 //!
 //! Work is judged twice: where it enters the queue ([`Controller::admit`]), by the wait that the
-//! queue's length foretells; and where a worker takes it ([`Controller::judge`]), by the wait that it
-//! had. As long as the load is within the capacity, only a wait of a whole interval refuses. Past
-//! that, the wait allowed shrinks to what keeps the workers busy at the load measured, and to no less
-//! than the target: the higher the load, the shorter the queue that is needed for always having work.
+//! queue's length foretells; and where a worker takes it ([`Controller::judge`]), by the wait that
+//! it had. As long as the load is within the capacity, only a wait of a whole interval refuses.
+//! Past that, the wait allowed shrinks to what keeps the workers busy at the load measured, and to
+//! no less than the target: the higher the load, the shorter the queue that is needed for always
+//! having work.
 //!
-//! Once an interval the load is measured anew; and sooner, when the entrance has turned away as much
-//! as an interval has room for. What a flood has put into the queue by then would make all that comes
-//! later wait for it, and is refused too, as long as fresh work comes to take its place.
+//! Once an interval the load is measured anew; and sooner, when the entrance has turned away as
+//! much as an interval has room for. What a flood has put into the queue by then would make all
+//! that comes later wait for it, and is refused too, as long as fresh work comes to take its place.
 //!
 //! Invariant: no socket, no thread, no lock, and no clock. Instants come in as arguments.
 
@@ -31,8 +33,8 @@ const STANDING: f64 = 1.25;
 const FLOOD: f64 = 3.0;
 /// In a flood, work already taken is refused past so many times the wait that is allowed.
 const STALE: u64 = 3;
-/// From this many nanoseconds on a service is slow: others would notice waiting for its end. And it has
-/// to take so many times as long as services usually do.
+/// From this many nanoseconds on a service is slow: others would notice waiting for its end. And it
+/// has to take so many times as long as services usually do.
 const SLOW: u64 = 100_000_000;
 const OUTLYING: f64 = 8.0;
 /// The wait after which work of a client that is not known yet may have one of the free workers.
@@ -81,7 +83,8 @@ struct Settings {
 struct State {
     /// The wait allowed while overloaded, in nanoseconds; `u64::MAX` while not.
     limit: AtomicU64,
-    /// The wait past which work that was taken is refused, in nanoseconds; `u64::MAX` but in a flood.
+    /// The wait past which work that was taken is refused, in nanoseconds; `u64::MAX` but in a
+    /// flood.
     stale: AtomicU64,
     /// When the flood was first known, in nanoseconds since the epoch.
     flooded: AtomicU64,
@@ -91,8 +94,8 @@ struct State {
     /// The load over the last intervals: what was offered over what could have been done. The bits
     /// of an `f64`.
     load: AtomicU64,
-    /// When a client's request was last let through although the estimate says that it will be late,
-    /// in nanoseconds since the epoch.
+    /// When a client's request was last let through although the estimate says that it will be
+    /// late, in nanoseconds since the epoch.
     tried: AtomicU64,
 }
 
@@ -129,7 +132,8 @@ impl Controller {
         }
     }
 
-    /// The workers share so many cores: with handlers that compute, more of them can do no more work.
+    /// The workers share so many cores: with handlers that compute, more of them can do no more
+    /// work.
     pub(crate) fn with_cores(mut self, cores: usize) -> Self {
         self.config.cores = self.config.workers.min(cores.max(1) as f64);
         self
@@ -157,10 +161,10 @@ impl Controller {
 
     /// Judges work where it enters a queue that now has `length` pieces of work.
     ///
-    /// What it has waited elsewhere since `arrived` is a part of its wait. `urgent` work is refused by
-    /// the length and by the deadline only. What is kept is reported by
-    /// [`entered`](Self::entered), or by [`gated`](Self::gated) if the queue would not take it after
-    /// all.
+    /// What it has waited elsewhere since `arrived` is a part of its wait. `urgent` work is refused
+    /// by the length and by the deadline only. What is kept is reported by
+    /// [`entered`](Self::entered), or by [`gated`](Self::gated) if the queue would not take it
+    /// after all.
     pub(crate) fn admit(
         &self,
         now: Instant,
@@ -197,8 +201,9 @@ impl Controller {
         let drain = self.drain();
         let ahead = (length as f64 * drain) as u64;
         let wait = waited + ahead;
-        // A worker that is free takes it at once, whatever the estimates say. They are of all clients
-        // together: one that asks for little is judged by its real wait, where a worker takes it.
+        // A worker that is free takes it at once, whatever the estimates say. They are of all
+        // clients together: one that asks for little is judged by its real wait, where a worker
+        // takes it.
         let free = (self.config.workers as usize).saturating_sub(self.fairness.busy() as usize);
         if length < free && waited <= self.longest_wait() {
             return None;
@@ -217,10 +222,11 @@ impl Controller {
         }
         let limit = self.state.limit.load(Relaxed);
         let overloaded = limit != u64::MAX;
-        // What has waited elsewhere although there is no overload had to wait for something else, such
-        // as descriptors, and all the more should not be refused now.
+        // What has waited elsewhere although there is no overload had to wait for something else,
+        // such as descriptors, and all the more should not be refused now.
         let wait = if overloaded { wait } else { ahead };
-        // For clients that ask for little there is more room: of that for a burst a fifth is theirs.
+        // For clients that ask for little there is more room: of that for a burst a fifth is
+        // theirs.
         let (usual, modest) = match (overloaded, self.burst_wait()) {
             (true, _) => (limit, 3 * limit),
             (false, burst) => (burst / 5 * 4, burst),
@@ -356,8 +362,8 @@ impl Controller {
         self.service.add(nanos);
         self.interval.served(nanos.saturating_mul(count.into()), count);
         if self.is_overloaded() && self.is_fair() {
-            // What a client asks for is counted in work. One request was counted where it entered; what
-            // is left are those behind it in the pipeline, and the length of a long one.
+            // What a client asks for is counted in work. One request was counted where it entered;
+            // what is left are those behind it in the pipeline, and the length of a long one.
             let weight = (nanos as f64 / self.service.nanos()).min(1000.0);
             let each = if weight > LONG { weight as u32 } else { 1 };
             let rest = each.saturating_mul(count).saturating_sub(1);
@@ -367,8 +373,8 @@ impl Controller {
         }
     }
 
-    /// Brings the state up to date where no work does so: an overload is over when nothing waits and
-    /// nothing was taken for an interval.
+    /// Brings the state up to date where no work does so: an overload is over when nothing waits
+    /// and nothing was taken for an interval.
     pub(crate) fn settle(&self, now: Instant, length: usize) {
         // With work waiting and none taken, the workers are stuck: nothing is learned from that.
         if length == 0 || self.interval.moved() {
@@ -441,15 +447,15 @@ impl Controller {
     }
 
     /// The target, and at least half a service: with slow handlers few can wait within the target,
-    /// too few to keep the workers busy. An eighth of the deadline at most, so that no estimate of the
-    /// service can make an interval longer than a deadline.
+    /// too few to keep the workers busy. An eighth of the deadline at most, so that no estimate of
+    /// the service can make an interval longer than a deadline.
     fn target(&self) -> u64 {
         let most = self.config.deadline.load(Relaxed) / 8;
         self.config.target.load(Relaxed).max(((self.service.nanos() / 2.0) as u64).min(most))
     }
 
-    /// How long the load is measured before it is judged: long enough for every worker to have served
-    /// a few requests.
+    /// How long the load is measured before it is judged: long enough for every worker to have
+    /// served a few requests.
     fn interval_length(&self) -> u64 {
         self.config.interval.load(Relaxed).max(8 * self.target())
     }
@@ -460,16 +466,16 @@ impl Controller {
         self.config.interval.load(Relaxed).max(4 * self.target())
     }
 
-    /// The longest wait after which a request of the usual length meets the server's deadline; zero if
-    /// none does, so that only free workers take it.
+    /// The longest wait after which a request of the usual length meets the server's deadline; zero
+    /// if none does, so that only free workers take it.
     fn longest_wait(&self) -> u64 {
         let service = self.service.usual() as u64;
         self.config.deadline.load(Relaxed).saturating_sub(service)
     }
 
-    /// Whether work has waited for longer than in a flood it may. Clients that ask for little were let
-    /// in behind a longer queue, and may wait for longer; so may what came after the flood was known,
-    /// as it was let in by the limit in force.
+    /// Whether work has waited for longer than in a flood it may. Clients that ask for little were
+    /// let in behind a longer queue, and may wait for longer; so may what came after the flood was
+    /// known, as it was let in by the limit in force.
     fn is_stale(&self, waited: u64, entered: u64, bucket: Bucket) -> bool {
         let stale = self.state.stale.load(Relaxed);
         let known = self.state.flooded.load(Relaxed);
@@ -568,16 +574,16 @@ impl Controller {
         (seen.busy as f64 / (self.config.workers * kept)).max(self.least_drain())
     }
 
-    /// Whether all work taken had waited, and for longer than it takes to wake a worker; and whether
-    /// there was work to speak of. Else one request an interval that the system was slow to wake a
-    /// worker for would pass for all that the workers can do.
+    /// Whether all work taken had waited, and for longer than it takes to wake a worker; and
+    /// whether there was work to speak of. Else one request an interval that the system was slow to
+    /// wake a worker for would pass for all that the workers can do.
     fn is_saturated(&self, seen: Seen) -> bool {
         seen.kept > 0 && seen.shortest > self.target() / 4 && seen.busy >= seen.elapsed / 2
     }
 }
 
-/// The wait to allow at this load: a queue of `n` runs empty for about a share of `load` to the power
-/// of `-n` of the time, which is to be [`IDLE`].
+/// The wait to allow at this load: a queue of `n` runs empty for about a share of `load` to the
+/// power of `-n` of the time, which is to be [`IDLE`].
 fn limit(load: f64, drain: f64, target: u64, interval: u64) -> u64 {
     if load <= 1.0 || drain <= CHEAP {
         return u64::MAX;

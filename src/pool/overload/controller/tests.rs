@@ -41,8 +41,8 @@ impl Bench {
         self.controller.judge(self.time(), self.time() - waited, self.client(1))
     }
 
-    /// A load of so many times the capacity, for as many milliseconds: in each, one piece of work has
-    /// its turn behind `length` others, and the rest finds the queue full.
+    /// A load of so many times the capacity, for as many milliseconds: in each, one piece of work
+    /// has its turn behind `length` others, and the rest finds the queue full.
     fn load(&mut self, multiple: u32, length: usize, millis: u32) {
         for _ in 0..millis {
             self.now += 1;

@@ -51,8 +51,8 @@ impl Job {
 pub(super) enum Pace {
     /// Never: one request, one connection.
     Once,
-    /// So long after the last one, but not before its response: over the same connection, if that is
-    /// kept.
+    /// So long after the last one, but not before its response: over the same connection, if that
+    /// is kept.
     Every(u64),
     /// A newcomer that tries until it is served, and then is another newcomer.
     Probe,

@@ -61,9 +61,9 @@ fn point(setup: Setup, service: Service, multiple: f64) -> Point {
 /// A goal, at which multiple of the capacity, and the figure that missed it.
 type Missed = (&'static str, f64, f64);
 
-/// The longest that the 99th percentile of the responses may be from five times the capacity on. What
-/// is said of fixed services goes for others too, but for one case: an exponential service on a core
-/// that eight workers share takes `8 * 4 ms * ln 100` by itself, without any wait.
+/// The longest that the 99th percentile of the responses may be from five times the capacity on.
+/// What is said of fixed services goes for others too, but for one case: an exponential service on
+/// a core that eight workers share takes `8 * 4 ms * ln 100` by itself, without any wait.
 fn most_p99(workers: usize, service: Service) -> f64 {
     match (workers, service) {
         (..=2, _) => 60.0,
@@ -139,8 +139,8 @@ fn eight_workers_reach_the_goals() {
 
 #[test]
 fn eight_workers_more_or_less_reach_the_goals() {
-    // Services alone take up to 150 ms, and at the capacity a burst may wait for 128 ms: 2.5 % are late
-    // then, and 1.04 % at 20x.
+    // Services alone take up to 150 ms, and at the capacity a burst may wait for 128 ms: 2.5 % are
+    // late then, and 1.04 % at 20x.
     reaches_all(8, Service::Exponential, &[("late", 1.0), ("late", 20.0)]);
 }
 

@@ -28,9 +28,9 @@ impl Gate for Fifo {
     }
 }
 
-/// `CoDel`, as RFC 8289 §5 has it: where work leaves the queue, one piece is dropped each time that an
-/// interval divided by the root of the number dropped so far has passed, as long as work has waited
-/// for longer than the target throughout.
+/// `CoDel`, as RFC 8289 §5 has it: where work leaves the queue, one piece is dropped each time that
+/// an interval divided by the root of the number dropped so far has passed, as long as work has
+/// waited for longer than the target throughout.
 #[derive(Debug, Default)]
 pub(super) struct CoDel {
     fifo: Fifo,

@@ -1,5 +1,5 @@
-//! A CPU of a few cores that tasks share by weight, as Linux shares it among threads of unequal nice:
-//! a fluid, so that a task which becomes runnable has its part at once.
+//! A CPU of a few cores that tasks share by weight, as Linux shares it among threads of unequal
+//! nice: a fluid, so that a task which becomes runnable has its part at once.
 
 /// The weight of a thread of nice 0, and of one of nice +5 (`sched_prio_to_weight` of Linux).
 pub(super) const NICE_0: f64 = 1024.0;

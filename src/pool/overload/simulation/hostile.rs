@@ -1,6 +1,7 @@
 //! Hostile clients, each beside ten that behave: four workers on one core, handlers that sleep.
 //!
-//! The goals that the controller does not reach yet are ignored, each with the cause that was found.
+//! The goals that the controller does not reach yet are ignored, each with the cause that was
+//! found.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use super::clients::{Job, Pace, Script};
 use super::machine::{AttackOutcome, Setup};
 use super::surroundings::Surroundings;
 
-/// The clients that behave are the first ones. Each sends 2.5 requests a second, each over a connection
-/// of its own, from the start on.
+/// The clients that behave are the first ones. Each sends 2.5 requests a second, each over a
+/// connection of its own, from the start on.
 const BEHAVED: usize = 10;
 const RATE: f64 = 2.5;
 const WORKERS: usize = 4;
@@ -20,8 +21,8 @@ const SECOND: u64 = 1_000_000_000;
 /// When the hostile ones come, which is when it begins to count, and when they end.
 const START: u64 = SECOND;
 const END: u64 = 6 * SECOND;
-/// The share of the others' requests that are to be served within 200 ms, and how soon a newcomer is to
-/// be served once it is over, in milliseconds.
+/// The share of the others' requests that are to be served within 200 ms, and how soon a newcomer
+/// is to be served once it is over, in milliseconds.
 const SERVED: f64 = 0.98;
 const SOON: f64 = 100.0;
 /// They ask again as soon as they have a response.
@@ -44,8 +45,8 @@ impl Attack {
         Self { connections, pace, job, depth: 1, later: None }
     }
 
-    /// Runs it from so many addresses beside those that behave, whose handlers take `job`. The first
-    /// newcomer comes as it ends.
+    /// Runs it from so many addresses beside those that behave, whose handlers take `job`. The
+    /// first newcomer comes as it ends.
     fn run(self, attackers: usize, job: Job, around: Surroundings) -> AttackOutcome {
         let time = Duration::from_nanos(END);
         let phase = Phase { rate: RATE * BEHAVED as f64, time, retries: 0, counted: true };
@@ -225,8 +226,8 @@ fn each_of_them_does_harm_in_the_first_surroundings() {
     pipelines(40).harmed(Job::sleeps(5));
 }
 
-/// Workers that wait for a database for 1.3 s, once, and a thousand quick requests meanwhile: how long
-/// a newcomer has to wait that comes right after.
+/// Workers that wait for a database for 1.3 s, once, and a thousand quick requests meanwhile: how
+/// long a newcomer has to wait that comes right after.
 fn after_a_stall(around: Surroundings) -> f64 {
     let quick = Job { burn: 30_000, ..Job::NOTHING };
     let mut scripts = Vec::new();
@@ -251,8 +252,8 @@ fn a_newcomer_is_served_soon_after_workers_were_stuck() {
     assert!(first > SOON, "{first:.0} ms");
 }
 
-/// Five uploads that take four seconds each of their client's time, one after the other; then requests
-/// whose client waits for half a second, on an idle server: the share that is served.
+/// Five uploads that take four seconds each of their client's time, one after the other; then
+/// requests whose client waits for half a second, on an idle server: the share that is served.
 fn after_slow_uploads(around: Surroundings) -> f64 {
     let upload = Job { client_waits: true, ..Job::sleeps(4000) };
     let patient = Job { patience: Some(Duration::from_millis(500)), ..Job::sleeps(5) };

@@ -1,10 +1,11 @@
 //! A simulated server: the real [`Queue`] and [`Controller`], simulated arrivals, workers and time.
 //!
 //! It runs as fast as it can and gives the same figures every time, so that the goals of overload
-//! control are checked exactly, at loads and numbers of workers that no test could put on a machine.
-//! The arrivals are those of `benches/overload`. In [`tests`] handlers sleep, and refusing costs
-//! nothing, nor does waking a worker. In [`computing`] and [`hostile`] the workers, the acceptor and the
-//! monitor of a simulated [`machine`] share a [`cpu`], and all that they do costs what was measured.
+//! control are checked exactly, at loads and numbers of workers that no test could put on a
+//! machine. The arrivals are those of `benches/overload`. In [`tests`] handlers sleep, and refusing
+//! costs nothing, nor does waking a worker. In [`computing`] and [`hostile`] the workers, the
+//! acceptor and the monitor of a simulated [`machine`] share a [`cpu`], and all that they do costs
+//! what was measured.
 
 #[path = "../../../../benches/overload/arrivals.rs"]
 mod arrivals;
@@ -263,7 +264,8 @@ impl<G: Gate> Simulation<'_, G> {
         self.retry(attempt, now.min(attempt.at + PATIENCE), now);
     }
 
-    /// A client that failed tries again; one that gave up has done so long before the worker learns.
+    /// A client that failed tries again; one that gave up has done so long before the worker
+    /// learns.
     fn retry(&mut self, attempt: Attempt, failed: u64, now: u64) {
         if attempt.tries_left > 0 {
             let at = (failed + PAUSE).max(now);

@@ -1,14 +1,14 @@
-//! What the controller works in: what things cost, and what millpond does beside it. Each part can be
-//! taken away, so that what it gains is known.
+//! What the controller works in: what things cost, and what millpond does beside it. Each part can
+//! be taken away, so that what it gains is known.
 
 use std::time::{Duration, Instant};
 
 use crate::config::Overload;
 use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
 
-/// What things cost in CPU time, in nanoseconds: rounded from what was measured on the project's kind
-/// of machine. A refused connection costs an acceptor that is woken for each about 50 µs, and half of
-/// that one which accepts many together.
+/// What things cost in CPU time, in nanoseconds: rounded from what was measured on the project's
+/// kind of machine. A refused connection costs an acceptor that is woken for each about 50 µs, and
+/// half of that one which accepts many together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Costs {
     pub(super) accept: u64,

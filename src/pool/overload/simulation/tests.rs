@@ -89,7 +89,8 @@ fn run<G: Gate>(
     server.run(&phases, weights, &mut gate(epoch), epoch)
 }
 
-/// The share of clients answered from half a second after 3 s at 10x on, at 0.8x with three retries.
+/// The share of clients answered from half a second after 3 s at 10x on, at 0.8x with three
+/// retries.
 fn recovered<G: Gate>(server: &SimulatedServer, gate: impl Fn(Instant) -> G) -> f64 {
     let capacity = server.capacity();
     let load = [phase(10.0 * capacity, 3.0, 0), phase(0.8 * capacity, 2.0, 3)];

@@ -1,8 +1,9 @@
 //! A simulated machine: the real [`Queue`], [`Controller`] and budget; workers, acceptor, monitor,
 //! backlog and epoll as programs for threads that share a [`Cpu`].
 //!
-//! Each thread runs for some CPU time or sleeps, and then does its next [`Step`], which takes no time.
-//! The programs follow `worker.rs`, `acceptor.rs` and `monitor.rs`, with handlers taken to be slow.
+//! Each thread runs for some CPU time or sleeps, and then does its next [`Step`], which takes no
+//! time. The programs follow `worker.rs`, `acceptor.rs` and `monitor.rs`, with handlers taken to be
+//! slow.
 
 mod acceptor;
 mod monitor;
@@ -156,8 +157,8 @@ struct Thread {
     step: Step,
     refusing: Option<Refusing>,
     serving: Option<Serving>,
-    /// Connections that epoll has told of: the one that is kept, the others, how many there were, and
-    /// when.
+    /// Connections that epoll has told of: the one that is kept, the others, how many there were,
+    /// and when.
     first: Option<usize>,
     rest: VecDeque<usize>,
     found: usize,
