@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::net::{Addr, Interest};
-use crate::pool::{Connection, Shared};
+use crate::pool::Connection;
+use crate::pool::protocol::StopSignal;
 
 /// The raw duplex stream of an upgraded connection, with what was read ahead of it.
 ///
@@ -16,7 +16,7 @@ use crate::pool::{Connection, Shared};
 pub struct Upgraded {
     connection: Box<Connection>,
     ahead: Vec<u8>,
-    shared: Arc<Shared>,
+    stop: StopSignal,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
@@ -25,11 +25,11 @@ impl Upgraded {
     pub(crate) fn new(
         mut connection: Box<Connection>,
         ahead: Vec<u8>,
-        shared: Arc<Shared>,
+        stop: StopSignal,
+        write_timeout: Duration,
     ) -> Self {
         connection.set_reason(CloseReason::Upgraded);
-        let write_timeout = Some(shared.config.load().timeouts.write);
-        Self { connection, ahead, shared, read_timeout: None, write_timeout }
+        Self { connection, ahead, stop, read_timeout: None, write_timeout: Some(write_timeout) }
     }
 
     /// The peer's address, as accept(2) gave it.
@@ -52,7 +52,7 @@ impl Upgraded {
     /// Whether the server is stopping.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.shared.is_draining()
+        self.stop.is_draining()
     }
 }
 
@@ -70,12 +70,12 @@ impl Read for Upgraded {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            if self.shared.is_draining() {
+            if self.stop.is_draining() {
                 let stopping = "the server is stopping";
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, stopping));
             }
             let stream = &self.connection.stream;
-            if !stream.wait_or(Interest::Read, deadline, &self.shared.stopping)? {
+            if !stream.wait_or(Interest::Read, deadline, &self.stop)? {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

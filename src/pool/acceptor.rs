@@ -11,18 +11,17 @@ use rustix::io::Errno;
 
 use crate::close::CloseReason;
 use crate::net::{Addr, Listener, Stream};
-use crate::pool::Shared;
 use crate::pool::arrivals::Arrivals;
 use crate::pool::connection::Connection;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::eviction::{Evicted, Eviction};
-use crate::pool::guard::persist;
+use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::overload::fairness::{Bucket, ClientKey};
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
-use crate::pool::protocol::ProtocolWorker;
 use crate::pool::queue::Work;
+use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
 
 /// How many connections are accepted from one listener before the others are looked at.
@@ -74,7 +73,7 @@ impl Source {
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
     sources: Vec<Source>,
-    protocols: Vec<Box<dyn ProtocolWorker>>,
+    protocols: ProtocolWorkers,
     receiver: Receiver,
     back_off: Duration,
     /// Until when accepting pauses.
@@ -119,11 +118,11 @@ enum Accepted {
 impl Acceptor {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        protocols: ProtocolWorkers,
         sources: Vec<Source>,
         sockets: Vec<Arc<DatagramSocket>>,
     ) -> Self {
         let receiver = Receiver::new(Arc::clone(&shared), sockets);
-        let protocols = shared.protocol_workers();
         if sources.iter().any(|source| source.urgent) {
             shared.connections.keep_urgent();
         }
@@ -146,12 +145,7 @@ impl Acceptor {
     /// listener which was passed in is left to the program that goes on with it.)
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        persist(
-            &shared,
-            &mut self,
-            |it| it.protocols = it.shared.protocol_workers(),
-            Self::accept_until_drained,
-        );
+        persist(&shared, &mut self, |it| it.protocols.renew(), Self::accept_until_drained);
         log::debug!("listeners closed");
     }
 
@@ -441,13 +435,8 @@ impl Acceptor {
             connection.close(CloseReason::Overloaded);
             return false;
         }
-        let protocol = &mut self.protocols[source.protocol as usize];
-        shared.enqueue_or_refuse_since(
-            Work::Connection(connection),
-            arrived,
-            now,
-            protocol.as_mut(),
-        )
+        let protocol = self.protocols.of(source.protocol);
+        shared.enqueue_or_refuse_since(Work::Connection(connection), arrived, now, protocol)
     }
 }
 

@@ -17,12 +17,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::Shared;
-use crate::pool::connection::{Connection, Phase};
+use crate::pool::guard::ProtocolWorkers;
 use crate::pool::overload::fairness::Bucket;
-use crate::pool::poller::slots::{Slot, Tenant, Token};
-use crate::pool::protocol::ProtocolWorker;
+use crate::pool::poller::candidate::{Candidate, Rank};
 use crate::pool::queue::Work;
+use crate::pool::shared::Shared;
 
 /// How many slots one look covers at the most. Which client holds most shows in a part of the
 /// table, too, and the acceptor must not be away for long.
@@ -47,55 +46,6 @@ const MODEST: u32 = 8;
 
 /// How many connections one call tries. Those that turn out to have input are served instead.
 const TRIES: usize = 64;
-
-/// What closing a connection costs its client, from the least to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
-    /// It is kept between two requests: the client sends the next one on a new connection.
-    Idle,
-    /// It has never said anything.
-    Silent,
-    /// Its last response was sent, and the client's end is waited for.
-    Completion,
-    /// A part of a request's head has come.
-    HalfHead,
-    /// A body or a response is on its way.
-    Midway,
-}
-
-impl Rank {
-    pub(crate) fn of(connection: &Connection) -> Self {
-        match connection.phase {
-            Phase::Idle => Self::Idle,
-            Phase::Head if connection.input.is_empty() && connection.requests == 0 => Self::Silent,
-            Phase::Head => Self::HalfHead,
-            Phase::Linger | Phase::Held => Self::Completion,
-            Phase::Body | Phase::Discard | Phase::Write => Self::Midway,
-        }
-    }
-}
-
-/// A parked connection, as it was when it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate<B = Bucket> {
-    pub(crate) token: Token,
-    /// Whose it is.
-    pub(crate) bucket: B,
-    pub(crate) urgent: bool,
-    pub(crate) rank: Rank,
-    /// When its phase began.
-    pub(crate) since: Instant,
-}
-
-impl Candidate {
-    /// Whether it waits in this slot as it did when it was looked at.
-    pub(crate) fn is_in(&self, slot: &Slot) -> bool {
-        let Tenant::Parked(connection) = &slot.tenant else { return false };
-        slot.generation == self.token.generation
-            && connection.since == self.since
-            && Rank::of(connection) == self.rank
-    }
-}
 
 /// Among the connections of one client, the smallest is closed first.
 type Order = (bool, bool, Rank, Instant);
@@ -198,7 +148,7 @@ impl Eviction {
     pub(crate) fn evict(
         &mut self,
         shared: &Arc<Shared>,
-        protocols: &mut [Box<dyn ProtocolWorker>],
+        protocols: &mut ProtocolWorkers,
         for_client: Option<Bucket>,
         now: Instant,
     ) -> Evicted {
@@ -238,8 +188,8 @@ impl Eviction {
             let waits_for_request = matches!(candidate.rank, Rank::Idle | Rank::Silent);
             if waits_for_request && connection.stream.has_input() {
                 // Its request has just come, and no worker has looked yet.
-                let protocol = &mut protocols[connection.protocol as usize];
-                if shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut()) {
+                let protocol = protocols.of(connection.protocol);
+                if shared.enqueue_or_refuse(Work::of(connection), now, protocol) {
                     shared.wake_worker();
                 }
                 continue;
@@ -276,6 +226,7 @@ impl Eviction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::poller::token::Token;
 
     const NOW: Duration = Duration::from_secs(1000);
 

@@ -5,16 +5,17 @@
 //! everything else each thread runs in [`persist`], so that none ends while the server seems to
 //! run.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::Shared;
 use crate::pool::connection::Connection;
 use crate::pool::overload::refusal::Refusal;
-use crate::pool::poller::slots::Token;
+use crate::pool::poller::token::Token;
 use crate::pool::protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
+use crate::pool::shared::Shared;
 
 /// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh
 /// after a time without one.
@@ -22,15 +23,54 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_se
 /// After so long without a panic, a thread is taken to be well again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
+/// The protocols that a server speaks. A connection names its own by number.
+#[derive(Clone)]
+pub(crate) struct Protocols(Arc<[Arc<dyn Protocol>]>);
+
+impl FromIterator<Arc<dyn Protocol>> for Protocols {
+    fn from_iter<I: IntoIterator<Item = Arc<dyn Protocol>>>(protocols: I) -> Self {
+        Self(protocols.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Protocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} protocols", self.0.len())
+    }
+}
+
+/// A thread's workers of the server's protocols, one for each.
+pub(crate) struct ProtocolWorkers {
+    protocols: Protocols,
+    workers: Vec<GuardedWorker>,
+}
+
+impl ProtocolWorkers {
+    pub(crate) fn new(protocols: &Protocols) -> Self {
+        let workers = protocols.0.iter().map(GuardedWorker::new).collect();
+        Self { protocols: protocols.clone(), workers }
+    }
+
+    /// Makes all of them again, as a panic of the thread may have left them in any state.
+    pub(crate) fn renew(&mut self) {
+        *self = Self::new(&self.protocols);
+    }
+
+    /// The worker of the protocol with this number.
+    pub(crate) fn of(&mut self, protocol: u16) -> &mut dyn ProtocolWorker {
+        &mut self.workers[usize::from(protocol)]
+    }
+}
+
 /// A thread's worker of a protocol. After a panic a new one is made: the old one may be in any
 /// state.
-pub(crate) struct GuardedWorker {
+struct GuardedWorker {
     protocol: Arc<dyn Protocol>,
     worker: Box<dyn ProtocolWorker>,
 }
 
 impl GuardedWorker {
-    pub(crate) fn new(protocol: &Arc<dyn Protocol>) -> Self {
+    fn new(protocol: &Arc<dyn Protocol>) -> Self {
         Self { protocol: Arc::clone(protocol), worker: protocol.worker() }
     }
 

@@ -10,14 +10,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::connection::{Connection, Phase, later};
-use crate::pool::guard::persist;
+use crate::pool::admit::{refuse, refuse_at_once};
+use crate::pool::connection::{Connection, Phase};
+use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::leader::Lead;
+use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload_log::OverloadLog;
 use crate::pool::poller::{BATCH, Ready};
-use crate::pool::protocol::{ProtocolWorker, TurnContext};
+use crate::pool::protocol::TurnContext;
 use crate::pool::queue::{Ticket, Work};
-use crate::pool::{Refusal, Shared, refuse, refuse_at_once};
+use crate::pool::shared::Shared;
+use crate::sync::later;
 
 /// How many looks without finding anything, before the monitor waits on epoll instead of looking.
 const FRUITLESS: u32 = 8;
@@ -32,7 +35,7 @@ const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
 /// The thread that looks after the others.
 pub(crate) struct Monitor {
     shared: Arc<Shared>,
-    protocols: Vec<Box<dyn ProtocolWorker>>,
+    protocols: ProtocolWorkers,
     /// What the last look saw.
     looks: u64,
     turns: u64,
@@ -46,7 +49,7 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(shared: Arc<Shared>, protocols: Vec<Box<dyn ProtocolWorker>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, protocols: ProtocolWorkers) -> Self {
         let now = Instant::now();
         let overload_log = OverloadLog::new(&shared);
         Self {
@@ -66,7 +69,7 @@ impl Monitor {
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.leader.register_monitor();
-        persist(&shared, &mut self, |it| it.protocols = it.shared.protocol_workers(), Self::watch);
+        persist(&shared, &mut self, |it| it.protocols.renew(), Self::watch);
     }
 
     fn watch(&mut self) {
@@ -111,15 +114,15 @@ impl Monitor {
         let config = shared.config.load();
         let protocols = &mut self.protocols;
         shared.poller.expire(now, |mut connection| {
-            let protocol = &mut protocols[connection.protocol as usize];
+            let protocol = protocols.of(connection.protocol);
             if connection.phase == Phase::Write && connection.output.look_again(now) {
                 // A worker finds out whether the client has taken anything, and goes on if so.
-                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol);
                 shared.wake_worker();
                 return;
             }
             if connection.phase == Phase::Held {
-                refuse_at_once(shared, protocol.as_mut(), connection, Refusal::OverFairShare, now);
+                refuse_at_once(shared, protocol, connection, Refusal::OverFairShare, now);
                 return;
             }
             let reason =
@@ -190,8 +193,8 @@ impl Monitor {
                 shared.put_off(connection, now);
                 continue;
             }
-            let protocol = &mut self.protocols[connection.protocol as usize];
-            shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
+            let protocol = self.protocols.of(connection.protocol);
+            shared.enqueue_or_refuse(Work::of(connection), now, protocol);
             shared.wake_worker();
         }
     }
@@ -209,8 +212,8 @@ impl Monitor {
         let _ = shared.queue.judge(&ticket, now);
         match ticket.work {
             Work::Connection(connection) | Work::Continuation(connection) => {
-                let protocol = &mut self.protocols[connection.protocol as usize];
-                refuse(&shared, protocol.as_mut(), connection, refusal, now);
+                let protocol = self.protocols.of(connection.protocol);
+                refuse(&shared, protocol, connection, refusal, now);
             }
             Work::Datagram(datagram) => shared.drop_datagram(datagram, refusal),
         }
@@ -255,8 +258,8 @@ impl Monitor {
         shared.poller.sweep(wanted, |connection| idle.push(connection));
         for connection in idle {
             if connection.stream.has_input() {
-                let protocol = &mut self.protocols[connection.protocol as usize];
-                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
+                let protocol = self.protocols.of(connection.protocol);
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol);
                 shared.wake_worker();
             } else {
                 shared.close(connection, CloseReason::Draining);

@@ -13,8 +13,8 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use crate::config::Timeouts;
 use crate::net::Stream;
-use crate::pool::connection::later;
 use crate::pool::output_memory::{Lease, PendingPool};
+use crate::sync::later;
 
 /// How many pieces in memory one call sends.
 const PIECES: usize = 16;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pool::Shared;
 use crate::pool::overload::refusal::Refusal;
+use crate::pool::shared::Shared;
 use crate::pool::stats::histogram::Snapshot;
 
 /// When to say something.

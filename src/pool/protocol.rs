@@ -2,14 +2,18 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::config::Config;
-use crate::pool::Shared;
+use crate::pool::client_waits::ClientWaits;
 use crate::pool::connection::{Connection, Phase};
+use crate::pool::output::Leased;
 use crate::pool::overload::refusal::Refusal;
+use crate::pool::shared::Shared;
+use crate::pool::upgrades::UpgradePermit;
 
 /// What is spoken on a connection.
 ///
@@ -65,25 +69,25 @@ impl Outcome {
 pub struct TurnContext<'a> {
     /// The time at which the turn began.
     pub now: Instant,
-    pub(crate) shared: &'a Arc<Shared>,
+    pub(super) shared: &'a Arc<Shared>,
     config: &'a Arc<Config>,
     /// How long the connection waited in the queue for this turn; zero for one that an idle worker
     /// found ready.
     pub waited: Duration,
     /// Requests served in this turn.
-    pub(crate) requests: u32,
+    pub(super) requests: u32,
     /// How much of the turn went into sending long answers: the kernel's work, not a handler that
     /// blocks.
-    pub(crate) sending: Cell<Duration>,
+    pub(super) sending: Cell<Duration>,
     /// How much of the turn the worker spent waiting for the client, in either direction. It is no
     /// part of the service time: a slow client would otherwise pass for a slow handler.
-    pub(crate) client_wait: Cell<Duration>,
+    pub(super) client_wait: Cell<Duration>,
     /// Whether a request was turned away in this turn.
     refused: Cell<bool>,
 }
 
 impl<'a> TurnContext<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, config: &'a Arc<Config>, now: Instant) -> Self {
+    pub(super) fn new(shared: &'a Arc<Shared>, config: &'a Arc<Config>, now: Instant) -> Self {
         Self {
             now,
             shared,
@@ -139,13 +143,87 @@ impl<'a> TurnContext<'a> {
         self.shared.counters.refuse(refusal);
     }
 
+    /// How many requests were served in this turn.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Counts time that went into sending a long response.
+    pub(crate) fn add_sending(&self, time: Duration) {
+        self.sending.set(self.sending.get() + time);
+    }
+
+    /// Counts time in which the worker waited for the client.
+    pub(crate) fn add_client_wait(&self, time: Duration) {
+        self.client_wait.set(self.client_wait.get() + time);
+    }
+
+    /// Counts a panic of the handler.
+    pub(crate) fn count_panic(&self) {
+        self.shared.counters.panicked();
+    }
+
+    /// Whether handlers take so long that a response should not wait for the next one.
+    pub(crate) fn handlers_are_slow(&self) -> bool {
+        self.shared.leader.handlers_are_slow()
+    }
+
+    /// The bound on workers that wait for clients.
+    pub(crate) fn client_waits(&self) -> &Arc<ClientWaits> {
+        &self.shared.client_waits
+    }
+
+    /// Accounts for the memory of queued output. If the memory that all connections share is used up,
+    /// the slowest readers are closed for it.
+    pub(crate) fn lease_output(&self, connection: &mut Connection) -> Leased {
+        let each = self.config.limits.pending;
+        match connection.output.lease(each, &self.shared.pending) {
+            Leased::Full(bytes) if self.shared.free_output(bytes, Instant::now()) => {
+                connection.output.lease(each, &self.shared.pending)
+            }
+            leased => leased,
+        }
+    }
+
+    /// Accounts for the memory of unfinished input. `false`: the memory that all connections share is
+    /// used up, also after those that hold most of it were closed.
+    pub(crate) fn lease_input(&self, connection: &mut Connection) -> bool {
+        let bytes = connection.input.capacity();
+        if bytes == 0 {
+            return true;
+        }
+        connection.input_lease = self.shared.input.lease(bytes);
+        if connection.input_lease.is_none() && self.shared.free_input(bytes, Instant::now()) {
+            connection.input_lease = self.shared.input.lease(bytes);
+        }
+        connection.input_lease.is_some()
+    }
+
+    /// A permit for one more upgraded connection; `None` if there are as many as may be.
+    pub(crate) fn upgrade_permit(&self) -> Option<UpgradePermit> {
+        self.shared.upgrades.enter()
+    }
+
+    /// Lets a connection leave the pool: `run` gets it on a thread of its own, which keeps the permit.
+    pub(crate) fn upgrade(
+        &self,
+        permit: UpgradePermit,
+        mut connection: Box<Connection>,
+        run: impl FnOnce(Box<Connection>, StopSignal) + Send + 'static,
+    ) {
+        // epoll must not report a socket whose slot is given away.
+        self.shared.poller.release(&mut connection);
+        let stop = StopSignal(Arc::clone(self.shared));
+        self.shared.upgrades.run(permit, Box::new(move || run(connection, stop)));
+    }
+
     /// Counts a request that was answered.
     pub fn count_request(&mut self) {
         self.requests += 1;
     }
 
     /// Whether an exchange was completed in this turn, be it by an answer or a refusal.
-    pub(crate) fn is_progress(&self) -> bool {
+    pub(super) fn is_progress(&self) -> bool {
         self.requests > 0 || self.refused.get()
     }
 }
@@ -153,5 +231,21 @@ impl<'a> TurnContext<'a> {
 impl fmt::Debug for TurnContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TurnContext").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Tells a thread outside of the pool when the server stops: it is readable from then on.
+pub(crate) struct StopSignal(Arc<Shared>);
+
+impl StopSignal {
+    /// Whether the server is stopping.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+}
+
+impl AsFd for StopSignal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.stopping.as_fd()
     }
 }

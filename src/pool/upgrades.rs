@@ -27,18 +27,18 @@ impl Upgrades {
         let _ = self.spawn.set(Box::new(spawn));
     }
 
-    /// A place for one more; `None` when all are taken.
-    pub(crate) fn enter(&self) -> Option<Place> {
+    /// A permit for one more; `None` when there are as many as may be.
+    pub(crate) fn enter(&self) -> Option<UpgradePermit> {
         let before = self.live.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(&self.live));
-        (before < self.limit).then_some(place)
+        let permit = UpgradePermit(Arc::clone(&self.live));
+        (before < self.limit).then_some(permit)
     }
 
-    /// Runs the job on a thread of its own, holding the place.
-    pub(crate) fn run(&self, place: Place, job: Job) {
+    /// Runs the job on a thread of its own, which keeps the permit.
+    pub(crate) fn run(&self, permit: UpgradePermit, job: Job) {
         let Some(spawn) = self.spawn.get() else { return };
         let held = Box::new(move || {
-            let _place = place;
+            let _permit = permit;
             job();
         });
         if let Err(error) = spawn(held) {
@@ -47,11 +47,11 @@ impl Upgrades {
     }
 }
 
-/// One of the places; given back by `Drop`.
+/// The right to one upgraded connection; given back by `Drop`.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct UpgradePermit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for UpgradePermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

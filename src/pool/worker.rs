@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::connection::{Connection, Phase};
+use crate::pool::admit::refuse;
+use crate::pool::connection::Connection;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::SendBatch;
 use crate::pool::datagram::socket::QueuedDatagram;
-use crate::pool::guard::persist;
+use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::leader::Lead;
 use crate::pool::overload::controller::Verdict;
-use crate::pool::poller::{BATCH, Parked, Ready};
-use crate::pool::protocol::{Outcome, ProtocolWorker, TurnContext};
+use crate::pool::overload::refusal::Refusal;
+use crate::pool::poller::{BATCH, Ready};
+use crate::pool::protocol::{Outcome, TurnContext};
 use crate::pool::queue::{Ticket, Work};
+use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
-use crate::pool::{Refusal, Shared, refuse};
 
 /// A client that has waited for less than this is taken to be there still.
 const PATIENT: Duration = Duration::from_millis(1);
@@ -25,7 +27,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     /// Its place at each of the server's protocols.
-    pub(crate) protocols: Vec<Box<dyn ProtocolWorker>>,
+    pub(crate) protocols: ProtocolWorkers,
     /// The sockets, to answer through, and to receive from while they are lent.
     pub(crate) receiver: Receiver,
     /// Answers to datagrams that are not sent yet.
@@ -52,7 +54,7 @@ impl Worker {
     /// After a panic.
     fn recover(&mut self) {
         self.shared.counters.resting(self.index, Instant::now());
-        self.protocols = self.shared.protocol_workers();
+        self.protocols.renew();
     }
 
     fn work(&mut self) {
@@ -102,8 +104,8 @@ impl Worker {
         self.batch.send(&self.shared, &self.receiver.sockets);
         match verdict {
             Verdict::Refuse(refusal) => {
-                let protocol = &mut self.protocols[connection.protocol as usize];
-                refuse(&self.shared, protocol.as_mut(), connection, refusal, now);
+                let protocol = self.protocols.of(connection.protocol);
+                refuse(&self.shared, protocol, connection, refusal, now);
             }
             Verdict::Keep if self.is_in_vain(&connection, waited) => {
                 self.shared.close(connection, CloseReason::ClientGoneInQueue);
@@ -178,8 +180,8 @@ impl Worker {
         shared.share_burst(received);
         let now = Instant::now();
         for connection in rest {
-            let protocol = &mut self.protocols[connection.protocol as usize];
-            shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
+            let protocol = self.protocols.of(connection.protocol);
+            shared.enqueue_or_refuse(Work::of(connection), now, protocol);
         }
         if let Some(connection) = first {
             shared.leader.share(found);
@@ -188,8 +190,8 @@ impl Worker {
                 self.serve(connection, now, Duration::ZERO);
             } else {
                 // Others come first: the queue puts it aside.
-                let protocol = &mut self.protocols[connection.protocol as usize];
-                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
+                let protocol = self.protocols.of(connection.protocol);
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol);
             }
         }
     }
@@ -221,11 +223,11 @@ impl Worker {
         let bucket = connection.bucket;
         let mut longest = None;
         loop {
-            let number = connection.protocol as usize;
+            let number = connection.protocol;
             let config = shared.config.load();
             let mut turn = TurnContext::new(shared, &config, now);
             turn.waited = std::mem::take(&mut waited);
-            let protocol = &mut self.protocols[number];
+            let protocol = self.protocols.of(number);
             // A system call more at each end, which is nothing beside a slow handler.
             let computing = shared.leader.handlers_are_slow().then(ThreadTime::start);
             let mut served = protocol.serve(connection, &mut turn);
@@ -265,37 +267,9 @@ impl Worker {
             };
             if others_wait {
                 // It has more to say, but newcomers waited longer.
-                let protocol = &mut self.protocols[number];
-                shared.enqueue_or_refuse(Work::of(connection), now, protocol.as_mut());
+                let protocol = self.protocols.of(number);
+                shared.enqueue_or_refuse(Work::of(connection), now, protocol);
                 return (now, longest);
-            }
-        }
-    }
-}
-
-impl Shared {
-    /// Parks a connection; gives it back if it became ready meanwhile.
-    pub(crate) fn park(
-        self: &Arc<Self>,
-        connection: Box<Connection>,
-        phase: Phase,
-        now: Instant,
-    ) -> Option<Box<Connection>> {
-        let config = self.config.load();
-        if phase == Phase::Write && connection.output.is_overdue(&config.timeouts, now) {
-            self.close(connection, CloseReason::WriteTimeout);
-            return None;
-        }
-        match self.poller.park(connection, phase, &config.timeouts, now) {
-            Parked::Waits { sooner } => {
-                self.note_parked(sooner);
-                None
-            }
-            Parked::Ready(connection) => Some(connection),
-            Parked::Failed(connection, error) => {
-                log::warn!("{}: cannot wait for it: {error}", connection.peer);
-                self.close(connection, CloseReason::SocketError);
-                None
             }
         }
     }

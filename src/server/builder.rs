@@ -231,10 +231,10 @@ impl Builder {
         let protocols = spoken.iter().map(|spoken| spoken.start(&self.config)).collect();
         let urgent = sources.iter().any(|source| source.urgent)
             || sockets.iter().any(|socket: &Arc<DatagramSocket>| socket.urgent);
-        let shared = Shared::new(self.config, protocols, urgent)
+        let shared = Shared::new(self.config, urgent)
             .map_err(|error| system("cannot make the server's descriptors", error))?;
         shared.datagrams.watch(&sockets);
-        Ok(Server { shared, sources, sockets, urgent, places })
+        Ok(Server { shared, protocols, sources, sockets, urgent, places })
     }
 
     /// Checks everything that [`serve`](Self::serve) checks before it binds.

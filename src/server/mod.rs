@@ -20,6 +20,7 @@ use crate::pool::acceptor::{Acceptor, Source};
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::SendBatch;
 use crate::pool::datagram::socket::DatagramSocket;
+use crate::pool::guard::{ProtocolWorkers, Protocols};
 use crate::pool::monitor::Monitor;
 use crate::pool::worker::Worker;
 use crate::pool::{Shared, Stats, WorkerState};
@@ -56,6 +57,7 @@ pub use service::Service;
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
+    protocols: Protocols,
     sources: Vec<Source>,
     sockets: Vec<Arc<DatagramSocket>>,
     /// Whether there is a worker for urgent work only.
@@ -99,9 +101,9 @@ impl Server {
     pub fn spawn(self) -> Result<Handle, Error> {
         let addrs = self.local_addrs();
         let endpoints = self.endpoints();
-        let shared = self.shared;
+        let shared = Arc::clone(&self.shared);
         let mut threads = Vec::new();
-        let started = start(&shared, self.sources, &self.sockets, self.urgent, &mut threads);
+        let started = self.start(&mut threads);
         let handle = Handle(Arc::new(Inner {
             shared,
             addrs,
@@ -117,44 +119,40 @@ impl Server {
         }
         Ok(handle)
     }
+
+    fn start(self, threads: &mut Vec<Running>) -> io::Result<()> {
+        let Self { shared, protocols, sources, sockets, urgent, .. } = self;
+        let protocols = || ProtocolWorkers::new(&protocols);
+        let worker = |index| Worker {
+            index,
+            shared: Arc::clone(&shared),
+            protocols: protocols(),
+            receiver: Receiver::new(Arc::clone(&shared), sockets.clone()),
+            batch: SendBatch::default(),
+        };
+        let nice = shared.pool.worker_nice;
+        for index in 0..shared.pool.workers {
+            let worker = worker(index);
+            threads.push(Running::spawn(&shared, &format!("worker-{index}"), move || {
+                be_nice(nice);
+                worker.run();
+            })?);
+        }
+        if urgent {
+            let worker = worker(shared.pool.workers);
+            threads.push(Running::spawn(&shared, "worker-urgent", move || worker.run_urgent())?);
+        }
+        let monitor = Monitor::new(Arc::clone(&shared), protocols());
+        threads.push(Running::spawn(&shared, "monitor", move || monitor.run())?);
+        shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
+        let acceptor = Acceptor::new(Arc::clone(&shared), protocols(), sources, sockets);
+        threads.push(Running::spawn(&shared, ACCEPTOR, move || acceptor.run())?);
+        Ok(())
+    }
 }
 
 /// The name of the thread whose end is the end of accepting.
 const ACCEPTOR: &str = "acceptor";
-
-fn start(
-    shared: &Arc<Shared>,
-    sources: Vec<Source>,
-    sockets: &[Arc<DatagramSocket>],
-    urgent: bool,
-    threads: &mut Vec<Running>,
-) -> io::Result<()> {
-    let worker = |index| Worker {
-        index,
-        shared: Arc::clone(shared),
-        protocols: shared.protocol_workers(),
-        receiver: Receiver::new(Arc::clone(shared), sockets.to_vec()),
-        batch: SendBatch::default(),
-    };
-    let nice = shared.pool.worker_nice;
-    for index in 0..shared.pool.workers {
-        let worker = worker(index);
-        threads.push(Running::spawn(shared, &format!("worker-{index}"), move || {
-            be_nice(nice);
-            worker.run();
-        })?);
-    }
-    if urgent {
-        let worker = worker(shared.pool.workers);
-        threads.push(Running::spawn(shared, "worker-urgent", move || worker.run_urgent())?);
-    }
-    let monitor = Monitor::new(Arc::clone(shared), shared.protocol_workers());
-    threads.push(Running::spawn(shared, "monitor", move || monitor.run())?);
-    shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
-    let acceptor = Acceptor::new(Arc::clone(shared), sources, sockets.to_vec());
-    threads.push(Running::spawn(shared, ACCEPTOR, move || acceptor.run())?);
-    Ok(())
-}
 
 /// Lets the threads that accept, refuse and keep deadlines have the CPU before the calling one,
 /// which needs no privilege: nice(2), which on Linux is of a thread.

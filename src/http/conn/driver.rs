@@ -27,7 +27,6 @@ use crate::http::conn::close::{abandon, linger, send_output};
 use crate::http::conn::read::{Step, next_head, request};
 use crate::http::conn::request_info::Asked;
 use crate::http::conn::respond::Answer;
-use crate::http::conn::send::keep_input;
 use crate::http::handler::Handler;
 use crate::http::message::{Kind, Request, Response};
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
@@ -86,7 +85,7 @@ impl ProtocolWorker for HttpWorker {
                 Err(served) => return served,
             }
         }
-        self.link.lock().take_up(connection, &turn.shared.client_waits);
+        self.link.lock().take_up(connection, turn.client_waits());
         loop {
             let step = {
                 let mut exchange = self.link.lock();
@@ -132,7 +131,7 @@ impl ProtocolWorker for HttpWorker {
             // No request yet: it costs nothing to let it wait for one.
             Ok(None) => {
                 connection.input = exchange.input.unload();
-                return match keep_input(&mut connection, turn) {
+                return match turn.lease_input(&mut connection) {
                     true => Outcome::Park(connection, Phase::Head),
                     false => Outcome::Close(connection, CloseReason::Overloaded),
                 };
@@ -222,7 +221,7 @@ impl HttpWorker {
         turn.count_request();
         let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
         let waited = self.link.lock().end();
-        turn.client_wait.set(turn.client_wait.get() + waited);
+        turn.add_client_wait(waited);
         outcome
     }
 
@@ -330,15 +329,6 @@ fn unix_seconds() -> u64 {
 }
 
 impl TurnContext<'_> {
-    /// Whether handlers take so long that an answer should not wait for the next one.
-    pub(super) fn handlers_are_slow(&self) -> bool {
-        self.shared.leader.handlers_are_slow()
-    }
-
-    pub(super) fn count_panic(&self) {
-        self.shared.counters.panicked();
-    }
-
     /// Whether a connection that was opened then has reached its age.
     pub(super) fn is_at_its_limit(&self, requests: u64, opened: Instant) -> bool {
         let config = self.config();

@@ -44,12 +44,12 @@ pub(super) fn next_head(
         match exchange.discard() {
             Ok(Discarded::All) if exchange.input.is_empty() => {}
             Ok(Discarded::All) => {
-                let has_served = turn.requests as usize >= limits.pipeline;
+                let has_served = turn.requests() as usize >= limits.pipeline;
                 if (continued || has_served) && turn.anything_waits() {
                     return Ok(Step::Leave(send::requeue(exchange, turn)));
                 }
                 // A response does not wait for a handler that may be long.
-                if turn.requests > 0
+                if turn.requests() > 0
                     && turn.handlers_are_slow()
                     && let Some(served) = send::send_encoded(exchange, turn)
                 {
@@ -154,7 +154,7 @@ pub(super) fn request(
     };
     let peer = connection.peer.clone();
     // The requests behind the first one of a turn were only waiting for that one.
-    let waited = if turn.requests == 0 { turn.waited } else { Duration::ZERO };
+    let waited = if turn.requests() == 0 { turn.waited } else { Duration::ZERO };
     let client = Client { link: Arc::clone(link), number: exchange.number, peer, waited };
     let mut request = http::Request::new(body);
     *request.method_mut() = head.method;

@@ -113,7 +113,7 @@ pub(super) fn send_queued(
         let began = Instant::now();
         let before = connection.output.left();
         let sent = connection.output.send(&connection.stream, piece);
-        turn.sending.set(turn.sending.get() + began.elapsed());
+        turn.add_sending(began.elapsed());
         pace.bytes += before - connection.output.left();
         match sent {
             Ok(Sent::All) => return Queued::Sent,
@@ -122,7 +122,7 @@ pub(super) fn send_queued(
             Err(error) => return Queued::Failed(send_failure(&error)),
         }
         let is_turn = matches!(sent, Ok(Sent::Turn));
-        match lease(connection, turn) {
+        match turn.lease_output(connection) {
             Leased::Yes if is_turn => return Queued::Turn,
             Leased::Yes => return Queued::Waits,
             _ if is_turn => {}
@@ -131,9 +131,9 @@ pub(super) fn send_queued(
             Leased::TooMuch => {
                 let what = (&connection.stream, Interest::Write);
                 let before = pace.waited;
-                let waits = &turn.shared.client_waits;
+                let waits = turn.client_waits();
                 let waited = waits.wait(what, timeouts.write, timeouts, &mut pace);
-                turn.client_wait.set(turn.client_wait.get() + (pace.waited - before));
+                turn.add_client_wait(pace.waited - before);
                 match waited {
                     Ok(Waited::Ready) => {}
                     Ok(Waited::TooSlow) => return Queued::Failed(CloseReason::WriteTimeout),
@@ -142,18 +142,6 @@ pub(super) fn send_queued(
                 }
             }
         }
-    }
-}
-
-/// Accounts for the memory of what is queued. If all connections together have no more, the slowest
-/// readers are ended for it.
-fn lease(connection: &mut Connection, turn: &TurnContext<'_>) -> Leased {
-    let each = turn.config().limits.pending;
-    match connection.output.lease(each, &turn.shared.pending) {
-        Leased::Full(bytes) if turn.shared.free_output(bytes, Instant::now()) => {
-            connection.output.lease(each, &turn.shared.pending)
-        }
-        leased => leased,
     }
 }
 
@@ -194,7 +182,7 @@ fn requeued(left: Outcome) -> Outcome {
 /// The connection leaves the worker, with what was read ahead.
 fn leave(exchange: &mut Exchange, turn: &TurnContext<'_>, phase: Phase) -> Outcome {
     let Some(mut connection) = exchange.put_down() else { return Outcome::Gone };
-    if keep_input(&mut connection, turn) {
+    if turn.lease_input(&mut connection) {
         return Outcome::Park(connection, phase);
     }
     if connection.output.is_empty() {
@@ -207,20 +195,6 @@ fn leave(exchange: &mut Exchange, turn: &TurnContext<'_>, phase: Phase) -> Outco
 /// The response to a request for whose beginning there is no memory.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// Accounts for the memory of unfinished input. `false`: all connections together have no more.
-pub(super) fn keep_input(connection: &mut Connection, turn: &TurnContext<'_>) -> bool {
-    let bytes = connection.input.capacity();
-    if bytes == 0 {
-        return true;
-    }
-    let shared = turn.shared;
-    connection.input_lease = shared.input.lease(bytes);
-    if connection.input_lease.is_none() && shared.free_input(bytes, Instant::now()) {
-        connection.input_lease = shared.input.lease(bytes);
-    }
-    connection.input_lease.is_some()
-}
 
 impl Exchange {
     /// Puts a body whose bytes are known behind what is encoded.

@@ -1,7 +1,6 @@
 //! Leaving HTTP for another protocol: 101, or why not (RFC 9110 §7.8, §15.2.2).
 
 use std::io::Write;
-use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER, UPGRADE};
@@ -42,7 +41,7 @@ impl Answer {
             self.replace(refusal);
             return Err(Box::new(self));
         }
-        let Some(permit) = turn.shared.upgrades.enter() else {
+        let Some(permit) = turn.upgrade_permit() else {
             let seconds = HeaderValue::from(turn.config().overload.retry_after.1);
             let busy = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             self.replace(busy.with_header(RETRY_AFTER, seconds));
@@ -60,17 +59,16 @@ impl Answer {
         };
         encode_head(&mut exchange.output, &head);
         let Ok(unsent) = exchange.take_unsent() else { return Ok(abandon(exchange)) };
-        let Some(mut connection) = exchange.connection.take() else { return Ok(Outcome::Gone) };
-        turn.shared.poller.release(&mut connection);
+        let Some(connection) = exchange.connection.take() else { return Ok(Outcome::Gone) };
         let ahead = exchange.input.unload();
-        let mut upgraded = Upgraded::new(connection, ahead, Arc::clone(turn.shared));
-        let job = move || {
+        let write_timeout = turn.config().timeouts.write;
+        turn.upgrade(permit, connection, move |connection, stop| {
+            let mut upgraded = Upgraded::new(connection, ahead, stop, write_timeout);
             // A client that does not take the head at once is waited for here, on no worker.
             if unsent.is_empty() || upgraded.write_all(&unsent).is_ok() {
                 handler(upgraded);
             }
-        };
-        turn.shared.upgrades.run(permit, Box::new(job));
+        });
         Ok(Outcome::Gone)
     }
 }

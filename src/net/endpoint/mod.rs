@@ -39,7 +39,7 @@ use crate::net::Addr;
 /// let endpoint: Endpoint = "unixgram:@pond".parse()?;
 /// assert_eq!(endpoint.to_string(), "unixgram:@pond");
 ///
-/// let error = "tcp://localhost:http".grammar::<Endpoint>().unwrap_err();
+/// let error = "tcp://localhost:http".parse::<Endpoint>().unwrap_err();
 /// assert!(error.to_string().contains("invalid port \"http\""));
 /// # Ok::<(), millpond::Error>(())
 /// ```

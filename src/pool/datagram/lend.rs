@@ -1,23 +1,22 @@
-//! The lent_sockets: while handlers are quick, the acceptor lends its sockets to whoever leads.
+//! [`LentSockets`]: while handlers are fast, the acceptor lends the datagram sockets to the leader.
 //!
 //! What the acceptor receives has to be handed to a worker, and the hand-off costs more than a
-//! quick handler. So epoll watches the sockets as well: the leader receives a burst, puts it into
-//! the queue, and is the first to take from there. Once a handler was slow, or no worker is left to
-//! lead, the acceptor gets the sockets back, which receives whatever the workers do: then a burst
-//! waits in the queue, where it is judged and counted, and not with the kernel.
+//! fast handler. So epoll watches the sockets as well: the leader receives a burst, enqueues it, and
+//! is the first to take work from the queue. Once a handler was slow, or no worker is left to lead,
+//! the acceptor gets the sockets back. It receives whatever the workers do, so that a burst waits in
+//! the queue, where it is judged and counted, and not in the kernel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::pool::Shared;
-use crate::pool::datagram::receive::Receiver;
-use crate::pool::datagram::socket::DatagramSocket;
+use crate::pool::datagram::socket::{DatagramSocket, Datagrams};
+use crate::pool::poller::Poller;
 use crate::sync::lock;
 
 /// Whether the sockets are lent.
 #[derive(Debug, Default)]
 pub(crate) struct LentSockets {
-    /// The lock is held while a worker receives, so that nobody does once they were taken back.
+    /// A worker keeps the lock while it receives, so that none receives once they were taken back.
     lent: Mutex<bool>,
     /// The same, to be read without the lock.
     hint: AtomicBool,
@@ -27,55 +26,46 @@ impl LentSockets {
     pub(crate) fn is_lent(&self) -> bool {
         self.hint.load(Ordering::SeqCst)
     }
-}
 
-impl Shared {
-    /// The acceptor lends its sockets, if handlers are quick and there is a worker to lead.
-    pub(crate) fn lend(&self, sockets: &[Arc<DatagramSocket>]) {
-        if !self.leader.handlers_are_fast() || !self.leader.has_leader() {
-            return;
-        }
-        let mut lent = lock(&self.lent_sockets.lent);
-        if *lent || self.is_draining() {
+    /// Lets epoll watch the sockets, unless it does already or `forbidden`.
+    pub(crate) fn lend(
+        &self,
+        poller: &Poller,
+        sockets: &[Arc<DatagramSocket>],
+        forbidden: impl Fn() -> bool,
+    ) {
+        let mut lent = lock(&self.lent);
+        if *lent || forbidden() {
             return;
         }
         for (index, socket) in sockets.iter().enumerate() {
-            if let Err(error) = self.poller.watch(index, socket) {
+            if let Err(error) = poller.watch(index, socket) {
                 log::debug!("{}: the acceptor keeps it: {error}", socket.endpoint_text());
-                sockets[..index].iter().for_each(|socket| self.poller.unwatch(socket));
+                sockets[..index].iter().for_each(|socket| poller.unwatch(socket));
                 return;
             }
         }
         *lent = true;
-        self.lent_sockets.hint.store(true, Ordering::SeqCst);
+        self.hint.store(true, Ordering::SeqCst);
     }
 
-    /// The acceptor gets its sockets back, and is woken.
-    pub(crate) fn take_back(&self) {
-        if !self.lent_sockets.is_lent() {
-            return;
+    /// Takes the sockets back. `false`: they were not lent.
+    pub(crate) fn take_back(&self, poller: &Poller, datagrams: &Datagrams) -> bool {
+        if !self.is_lent() {
+            return false;
         }
-        let mut lent = lock(&self.lent_sockets.lent);
-        if std::mem::take(&mut *lent) {
-            self.datagrams.each_socket(|socket| self.poller.unwatch(socket));
-            self.lent_sockets.hint.store(false, Ordering::SeqCst);
-            self.connections.acceptor.wake();
+        let mut lent = lock(&self.lent);
+        let taken = std::mem::take(&mut *lent);
+        if taken {
+            datagrams.each_socket(|socket| poller.unwatch(socket));
+            self.hint.store(false, Ordering::SeqCst);
         }
+        taken
     }
 
-    /// The leader receives from these sockets, if they are still lent. How many it put into the
-    /// queue.
-    pub(crate) fn borrow(&self, receiver: &mut Receiver, ready: &[usize]) -> usize {
-        let lent = lock(&self.lent_sockets.lent);
-        if !*lent || self.is_draining() {
-            return 0;
-        }
-        let pushed = ready.iter().map(|index| receiver.receive(*index).0).sum();
-        drop(lent);
-        if receiver.has_failed() {
-            // The acceptor knows how to wait until it is over.
-            self.take_back();
-        }
-        pushed
+    /// Calls `receive` while the sockets stay lent; not at all if they are not.
+    pub(crate) fn receive<R>(&self, receive: impl FnOnce() -> R) -> Option<R> {
+        let lent = lock(&self.lent);
+        lent.then(receive)
     }
 }

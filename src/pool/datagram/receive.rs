@@ -9,10 +9,10 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use crate::net::{Addr, Received};
-use crate::pool::Shared;
 use crate::pool::datagram::socket::{DatagramSocket, QueuedDatagram};
 use crate::pool::overload::fairness::ClientKey;
 use crate::pool::queue::Work;
+use crate::pool::shared::Shared;
 
 /// How many datagrams are received from one socket before the others are looked at.
 const ROUND: usize = 32;
@@ -212,5 +212,38 @@ impl Receiver {
             self.shared.datagrams.end();
             log::debug!("nothing more is received");
         }
+    }
+}
+
+impl Shared {
+    /// The acceptor lends its sockets, if handlers are fast and there is a worker to lead.
+    fn lend(&self, sockets: &[Arc<DatagramSocket>]) {
+        if self.leader.handlers_are_fast() && self.leader.has_leader() {
+            self.lent_sockets.lend(&self.poller, sockets, || self.is_draining());
+        }
+    }
+
+    /// The acceptor gets its sockets back, and is woken.
+    pub(crate) fn take_back(&self) {
+        if self.lent_sockets.take_back(&self.poller, &self.datagrams) {
+            self.connections.acceptor.wake();
+        }
+    }
+
+    /// The leader receives from the `ready` sockets, if they are still lent. Returns how many
+    /// datagrams it enqueued.
+    pub(crate) fn borrow(&self, receiver: &mut Receiver, ready: &[usize]) -> usize {
+        let receive = || {
+            if self.is_draining() {
+                return 0;
+            }
+            ready.iter().map(|index| receiver.receive(*index).0).sum()
+        };
+        let pushed = self.lent_sockets.receive(receive).unwrap_or(0);
+        if receiver.has_failed() {
+            // The acceptor waits until the trouble is over.
+            self.take_back();
+        }
+        pushed
     }
 }

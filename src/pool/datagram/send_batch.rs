@@ -14,8 +14,8 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use crate::net::{Addr, advice, udp_batch};
-use crate::pool::Shared;
 use crate::pool::datagram::socket::{DatagramSocket, QueuedDatagram};
+use crate::pool::shared::Shared;
 
 /// How many answers leave in one call at the most.
 const MOST: usize = 32;

@@ -6,7 +6,9 @@
 //! arrives: so a keep-alive connection that is parked a thousand times a second touches the set
 //! once a minute.
 
-pub(crate) mod slots;
+pub(crate) mod candidate;
+mod slots;
+pub(crate) mod token;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,8 +23,9 @@ use rustix::io::Errno;
 
 use crate::config::Timeouts;
 use crate::pool::connection::{Connection, Phase};
-use crate::pool::eviction::{Candidate, Rank};
-use crate::pool::poller::slots::{Slots, Tenant, Token};
+use crate::pool::poller::candidate::{Candidate, Rank};
+use crate::pool::poller::slots::{Slots, Tenant};
+use crate::pool::poller::token::Token;
 use crate::sync::Waker;
 use crate::sync::lock;
 

@@ -11,24 +11,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use crate::pool::connection::Connection;
 use crate::sync::lock;
 
-/// Which slot, and which of its tenants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-}
-
-impl Token {
-    /// As epoll's 64 bits of user data.
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Self { index: bits as u32, generation: (bits >> 32) as u32 }
-    }
-}
-
 /// One connection's slot.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {

@@ -2,4 +2,5 @@
 
 pub(crate) mod counters;
 pub(crate) mod histogram;
+pub(crate) mod snapshot;
 pub(crate) mod worker_state;

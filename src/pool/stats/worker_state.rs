@@ -54,7 +54,7 @@ pub enum WorkerActivity {
 ///     .spawn()?;
 /// let workers = handle.workers();
 /// assert_eq!(workers.len(), 2);
-/// assert!(workers.iter().all(|worker| worker.doing != WorkerActivity::Serving));
+/// assert!(workers.iter().all(|worker| worker.activity != WorkerActivity::Serving));
 /// # handle.stop_now();
 /// # Ok::<(), millpond::Error>(())
 /// ```

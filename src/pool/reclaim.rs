@@ -1,0 +1,77 @@
+//! Ends parked connections when the memory that all connections share is used up.
+
+use std::cell::{Cell, RefCell};
+use std::time::Instant;
+
+use crate::close::CloseReason;
+use crate::pool::connection::Connection;
+use crate::pool::output_memory::PendingPool;
+use crate::pool::shared::Shared;
+
+impl Shared {
+    /// Ends the slowest of the parked readers, so that there is room for `bytes` more of responses.
+    pub(crate) fn free_output(&self, bytes: usize, now: Instant) -> bool {
+        let measure = |connection: &Connection| {
+            let bytes = connection.output.leased();
+            (bytes > 0).then(|| (connection.output.rate(now), bytes))
+        };
+        self.free(&self.pending, bytes, CloseReason::WriteTimeout, measure, now)
+    }
+
+    /// Ends the parked connections with the most of unfinished requests, so that there is room for
+    /// `bytes` more. One that is asked for by a connection which has as much itself ends nobody.
+    pub(crate) fn free_input(&self, bytes: usize, now: Instant) -> bool {
+        let measure = |connection: &Connection| {
+            let leased = connection.input_lease.as_ref()?.bytes();
+            (leased > bytes).then_some((u64::MAX - leased as u64, leased))
+        };
+        self.free(&self.input, bytes, CloseReason::Overloaded, measure, now)
+    }
+
+    /// Ends parked connections, those with the lowest measure first, until there is room for
+    /// `bytes` and some to spare. The measure comes with the memory that ending one frees. `false`:
+    /// it was not looked, as that was done a moment ago, or nothing was found.
+    fn free(
+        &self,
+        pool: &PendingPool,
+        bytes: usize,
+        reason: CloseReason,
+        measure: impl Fn(&Connection) -> Option<(u64, usize)>,
+        now: Instant,
+    ) -> bool {
+        if !pool.may_sweep(self.poller.used(), now) {
+            return false;
+        }
+        let found = RefCell::new(Vec::new());
+        self.poller.sweep(
+            |connection| {
+                found.borrow_mut().extend(measure(connection));
+                false
+            },
+            drop,
+        );
+        let mut found = found.into_inner();
+        found.sort_unstable();
+        let mut left = bytes.max(pool.share());
+        let mut last = None;
+        for (rank, bytes) in found {
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(bytes);
+            last = Some(rank);
+        }
+        let Some(last) = last else { return false };
+        let left = Cell::new(bytes.max(pool.share()));
+        let wanted = |connection: &Connection| match measure(connection) {
+            // Many may have the same rank.
+            Some((rank, bytes)) if rank <= last && left.get() > 0 => {
+                left.set(left.get().saturating_sub(bytes));
+                true
+            }
+            _ => false,
+        };
+        self.poller.sweep(wanted, |connection| self.close(connection, reason));
+        true
+    }
+}

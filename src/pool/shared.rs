@@ -1,0 +1,179 @@
+//! [`Shared`]: what the threads of a server share, and how the server stops.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rustix::process::{Resource, getrlimit};
+
+use crate::config::{Config, Pool};
+use crate::pool::client_waits::ClientWaits;
+use crate::pool::connections::Connections;
+use crate::pool::datagram::lend::LentSockets;
+use crate::pool::datagram::socket::Datagrams;
+use crate::pool::hash_limit::HashLimit;
+use crate::pool::leader::Leader;
+use crate::pool::output_memory::PendingPool;
+use crate::pool::overload::controller::Controller;
+use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
+use crate::pool::poller::Poller;
+use crate::pool::queue::Queue;
+use crate::pool::stats::counters::Counters;
+use crate::pool::upgrades::Upgrades;
+use crate::sync::Waker;
+
+/// The server takes what comes.
+const RUNNING: u8 = 0;
+/// It answers what it has, and takes nothing new.
+const DRAINING: u8 = 1;
+/// Its threads end.
+const STOPPED: u8 = 2;
+
+/// Whether a handler of this process serves files: then a connection may take a second descriptor.
+pub(crate) static OPENS_FILES: AtomicBool = AtomicBool::new(false);
+
+/// What the threads of a server share.
+pub(crate) struct Shared {
+    /// How many threads there are and how long the queue is: as it was at the start.
+    pub(crate) pool: Pool,
+    /// The settings in force. They are exchanged whole, so that whoever has loaded them sees no
+    /// mixture.
+    pub(crate) config: ArcSwap<Config>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) queue: Queue,
+    pub(crate) poller: Poller,
+    pub(crate) leader: Leader,
+    pub(crate) counters: Counters,
+    pub(crate) datagrams: Datagrams,
+    pub(crate) lent_sockets: LentSockets,
+    /// The memory for what slow readers have not yet taken.
+    pub(crate) pending: Arc<PendingPool>,
+    /// The memory for requests that have not come whole.
+    pub(crate) input: Arc<PendingPool>,
+    /// How many workers may wait for clients.
+    pub(crate) client_waits: Arc<ClientWaits>,
+    pub(crate) upgrades: Upgrades,
+    /// Permits for hashing passwords.
+    pub(crate) hash_limit: Arc<HashLimit>,
+    /// Readable once the server drains: it wakes those who wait elsewhere.
+    pub(crate) stopping: Waker,
+    budget: RefusalBudget,
+    stage: AtomicU8,
+    draining_since: OnceLock<Instant>,
+}
+
+impl Shared {
+    /// `urgent`: whether there is a worker more, for urgent work only.
+    pub(crate) fn new(config: Config, urgent: bool) -> io::Result<Arc<Self>> {
+        let epoch = Instant::now();
+        let (pool, limits) = (&config.pool, &config.limits);
+        let capacity = pool.queue_capacity();
+        let cores = num_cpus::get();
+        let controller = Controller::new(&config.overload, pool.workers, capacity, epoch);
+        let controller = controller.with_cores(cores);
+        Ok(Arc::new(Self {
+            connections: Connections::new(limits.connections, Waker::new()?),
+            queue: Queue::new(capacity, controller),
+            poller: Poller::new(most_connections(limits.connections), epoch)?,
+            leader: Leader::new(pool.workers),
+            counters: Counters::new(pool.workers + usize::from(urgent), epoch),
+            datagrams: Datagrams::default(),
+            lent_sockets: LentSockets::default(),
+            pending: PendingPool::new(limits.pending_total),
+            input: PendingPool::new(limits.input_total),
+            client_waits: ClientWaits::new(pool.workers, limits.waiting_workers),
+            upgrades: Upgrades::new(pool.upgrades),
+            hash_limit: Arc::new(HashLimit::new(pool.workers)),
+            stopping: Waker::new()?,
+            budget: RefusalBudget::new(config.overload.refuse_budget, cores, epoch),
+            stage: AtomicU8::new(RUNNING),
+            draining_since: OnceLock::new(),
+            pool: config.pool.clone(),
+            config: ArcSwap::from_pointee(config),
+        }))
+    }
+
+    /// What refusing may cost at `now`, given what it has cost until now.
+    pub(crate) fn refusal_allowance(&self, now: Instant) -> Allowance {
+        self.budget.allowance(now)
+    }
+
+    /// The CPU time that refusing has taken since the start.
+    pub(crate) fn spent_refusing(&self) -> Duration {
+        self.budget.spent()
+    }
+
+    /// Charges CPU time that was spent on work which was refused.
+    pub(crate) fn charge_refusing(&self, cost: Duration) {
+        self.budget.charge(Instant::now(), cost);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) >= DRAINING
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) == STOPPED
+    }
+
+    pub(crate) fn draining_since(&self) -> Instant {
+        *self.draining_since.get_or_init(Instant::now)
+    }
+
+    /// Exchanges the settings, all but those of the pool. What has begun to wait keeps its
+    /// deadline.
+    ///
+    /// # Errors
+    /// The number of connections that there is room for, if more are asked for.
+    pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), usize> {
+        let room = self.poller.capacity();
+        if config.limits.connections > room {
+            return Err(room);
+        }
+        config.pool = self.pool.clone();
+        self.queue.controller.reconfigure(&config.overload);
+        self.budget.set_share(config.overload.refuse_budget);
+        self.pending.set_limit(config.limits.pending_total);
+        self.input.set_limit(config.limits.input_total);
+        self.client_waits.set_most(config.limits.waiting_workers);
+        self.connections.set_limit(config.limits.connections);
+        self.config.store(Arc::new(config));
+        self.connections.acceptor.wake();
+        Ok(())
+    }
+
+    /// Starts draining: everybody looks.
+    pub(crate) fn drain(&self) {
+        self.draining_since();
+        self.stage.fetch_max(DRAINING, Ordering::SeqCst);
+        self.stopping.wake();
+        self.wake_everybody();
+    }
+
+    /// Ends the threads, as soon as they are done with what they have in hand.
+    pub(crate) fn stop(&self) {
+        self.stage.store(STOPPED, Ordering::SeqCst);
+        self.wake_everybody();
+        self.connections.completion.notify();
+    }
+}
+
+/// How many connections there is to be room for, should the limit be raised while running: as many
+/// as the process may have descriptors. The room costs three words for 256 of them until it is
+/// used.
+fn most_connections(limit: usize) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    limit.max(descriptors.min(1 << 20) as usize)
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("connections", &self.connections)
+            .field("queued", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}
