@@ -21,9 +21,10 @@ use std::fmt;
 pub enum CloseReason {
     /// The client closed the connection between two requests, or before the first.
     ClientClosed,
-    /// The connection was closed after an answer that said so (`Connection: close`, HTTP/1.0).
+    /// The connection was closed after a response that announced it (`Connection: close`,
+    /// HTTP/1.0).
     Finished,
-    /// The client closed or reset the connection in the middle of a request or an answer.
+    /// The client closed or reset the connection in the middle of a request or a response.
     ClientGone,
     /// The client had closed before a worker took its request, which was therefore not served.
     ClientGoneInQueue,
@@ -33,16 +34,16 @@ pub enum CloseReason {
     HeadTimeout,
     /// The body of a request made no progress, or too little, within the body timeout.
     BodyTimeout,
-    /// The client took nothing, or too little, of an answer within the write timeout.
+    /// The client read nothing, or too little, of a response within the write timeout.
     WriteTimeout,
     /// The table of connections was full, and a connection of the client that held most of it was
     /// closed to make room for another.
     MadeRoom,
-    /// The bytes received were no valid request; a 4xx or 5xx was answered.
+    /// The bytes received were not a valid request; the response was a 4xx or 5xx.
     BadRequest,
-    /// Some limit on the size of a request was exceeded; a 413, 414 or 431 was answered.
+    /// A limit on the size of a request was exceeded; the response was a 413, 414 or 431.
     TooLarge,
-    /// The request was refused because of overload; a 503 was answered.
+    /// The request was refused because of overload; the response was a 503.
     Overloaded,
     /// The connection was refused while the server was draining.
     Draining,
@@ -50,11 +51,11 @@ pub enum CloseReason {
     DrainTimeout,
     /// The connection reached its number of requests or its age.
     ConnectionLimit,
-    /// The handler panicked; a 500 was answered if none of the answer had been sent.
+    /// The handler panicked; the response was a 500, unless a part of another had been sent.
     HandlerPanicked,
-    /// The handler's answer could not be sent as declared: its body failed or had another length.
+    /// The handler's response could not be sent as declared: its body failed or had another length.
     HandlerFailed,
-    /// The connection was handed to an upgrade handler, which has ended.
+    /// The connection was passed to an upgrade handler, which has ended.
     Upgraded,
     /// A system call on the socket failed in a way that no other reason names.
     SocketError,
@@ -117,27 +118,27 @@ impl CloseReason {
         }
     }
 
-    /// One sentence for people, without a full stop.
+    /// One sentence for the log, without a full stop.
     #[must_use]
     pub const fn explain(self) -> &'static str {
         match self {
             Self::ClientClosed => "the client closed between requests",
-            Self::Finished => "the last answer was sent",
-            Self::ClientGone => "the client went away in the middle of an exchange",
-            Self::ClientGoneInQueue => "the client went away before its request was taken",
+            Self::Finished => "the last response was sent",
+            Self::ClientGone => "the client closed in the middle of an exchange",
+            Self::ClientGoneInQueue => "the client closed before its request was taken",
             Self::IdleTimeout => "no request came within the idle timeout",
             Self::HeadTimeout => "the head of the request took longer than the head timeout",
             Self::BodyTimeout => "the body of the request came too slowly",
-            Self::WriteTimeout => "the client took the answer too slowly",
+            Self::WriteTimeout => "the client read the response too slowly",
             Self::MadeRoom => "the connection was closed to make room for another client's",
-            Self::BadRequest => "the bytes received were no valid request",
+            Self::BadRequest => "the bytes received were not a valid request",
             Self::TooLarge => "the request exceeded a limit",
             Self::Overloaded => "the server was overloaded",
             Self::Draining => "the server was stopping",
             Self::DrainTimeout => "the drain deadline passed",
             Self::ConnectionLimit => "the connection reached its number of requests or its age",
             Self::HandlerPanicked => "the handler panicked",
-            Self::HandlerFailed => "the handler's answer could not be sent as declared",
+            Self::HandlerFailed => "the handler's response could not be sent as declared",
             Self::Upgraded => "the upgraded connection ended",
             Self::SocketError => "a system call on the socket failed",
             Self::ProtocolClosed => "the protocol ended the connection",

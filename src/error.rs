@@ -8,8 +8,8 @@ use std::io;
 
 /// What stops a server from starting.
 ///
-/// Its `Display` is one line without a full stop, made to follow `error: `; [`hint`](Error::hint)
-/// is made to follow `hint: `.
+/// Its `Display` is one line without a full stop, to be printed after `error: `;
+/// [`hint`](Error::hint) is to be printed after `hint: `.
 ///
 /// # Examples
 /// ```
@@ -34,7 +34,7 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The text of an endpoint could not be understood.
+    /// The text of an endpoint could not be parsed.
     Endpoint,
     /// A setting is out of range, or contradicts another.
     Config,
@@ -42,14 +42,14 @@ pub enum ErrorKind {
     Bind,
     /// A connection to another program could not be made.
     Connect,
-    /// The system denied the permission for something.
+    /// The system denied a permission.
     Permission,
-    /// Anything else that the system refused: threads, descriptors, epoll.
+    /// Another system call failed: for threads, descriptors, epoll.
     System,
 }
 
 impl Error {
-    /// An error of this kind that says `message`.
+    /// An error of this kind with a message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, source: None }
     }
@@ -73,7 +73,7 @@ impl Error {
         self
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -85,7 +85,7 @@ impl Error {
         self.source.as_ref()
     }
 
-    /// What to do about it, if that is known.
+    /// What the user can do about it, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

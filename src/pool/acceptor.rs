@@ -1,5 +1,5 @@
-//! The acceptor: one thread over all listeners. It accepts, and pushes into the work queue; of
-//! sockets without connections it [receives](crate::pool::datagram::receive).
+//! The acceptor: one thread for all listeners. It accepts connections and pushes them into the work
+//! queue. From sockets without connections it [receives](crate::pool::datagram::receive).
 
 use std::io;
 use std::sync::Arc;
@@ -24,32 +24,34 @@ use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
 
-/// How many connections are accepted from one listener before the others are looked at.
+/// How many connections are accepted from one listener before the next listener has its turn.
 const ROUND: usize = 64;
 
-/// For how long accepting pauses when the system has no descriptor or no memory left: doubled each
-/// time, and cut short when a connection ends.
+/// How long accepting pauses when the process has no descriptor or memory left: from the first to
+/// the last, doubled each time. A connection that ends cuts the pause short, as it frees a
+/// descriptor. (Without a pause poll(2) would report the listener at once, and the acceptor would
+/// spin.)
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1600));
 
-/// The backlog of a listener while accepting pauses for what refusing costs. Connections wait there
-/// unseen, so it holds no more than the acceptor can deal with in a few milliseconds; what does not
-/// fit is dropped by the kernel as a SYN, the cheapest refusal there is.
+/// The backlog of a listener while accepting pauses because refusing costs too much. Connections in
+/// a backlog are not judged, so it holds no more than the acceptor can handle in a few
+/// milliseconds. The kernel drops the SYN of any other connection, which is the cheapest refusal.
 const SHORT_BACKLOG: u32 = 64;
 
-/// For how long a short backlog is kept after the last pause.
+/// How long the short backlog is kept after the last pause.
 const SHORT_FOR: Duration = Duration::from_secs(1);
 
-/// A poll(2) that took at least this long began with nothing to accept.
-const BLOCKED: Duration = Duration::from_micros(200);
+/// A poll(2) that took at least this long began with empty backlogs.
+const POLL_WAITED: Duration = Duration::from_micros(200);
 
-/// A listener, and what its connections are for.
+/// A listener, and the protocol of its connections.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) listener: Listener,
     pub(crate) protocol: u16,
-    /// Its work is taken first, and refused last.
+    /// Whether its work is taken first and refused last.
     pub(crate) urgent: bool,
-    /// Since when what is accepted from it can have waited.
+    /// The earliest time at which an accepted connection can have arrived.
     arrivals: Arrivals,
 }
 
@@ -63,55 +65,55 @@ impl Source {
         match self.listener.set_backlog(backlog) {
             Ok(()) => self.arrivals.set_backlog(backlog),
             Err(error) => {
-                log::warn!("{}: cannot set its backlog to {backlog}: {error}", self.listener);
+                log::warn!("{}: cannot set the backlog to {backlog}: {error}", self.listener);
             }
         }
     }
 }
 
-/// The thread that accepts.
+/// The acceptor thread.
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
     sources: Vec<Source>,
     protocols: ProtocolWorkers,
     receiver: Receiver,
     back_off: Duration,
-    /// Until when accepting pauses.
+    /// The end of the pause in accepting, if there is one.
     paused: Option<Instant>,
-    /// Until when the listeners' backlogs are short.
+    /// The end of the short backlogs, if they are short.
     short_until: Option<Instant>,
-    /// Whether the last round refused more than it pushed.
+    /// Whether the last round refused more connections than it enqueued.
     refuses: bool,
-    /// Whether the listeners pause, and whether the urgent ones do, as there is no place for one
-    /// more connection and none to be closed for it.
+    /// Whether the ordinary and the urgent listeners pause because the table of connections is full
+    /// and no connection can be closed to make room.
     full: [bool; 2],
-    /// Makes room for ordinary connections, and for urgent ones.
+    /// What makes room for ordinary connections, and for urgent ones.
     evictions: [Eviction; 2],
 }
 
-/// Which listeners wait for connections.
+/// Which listeners are polled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Accepting {
     /// All of them.
     All,
-    /// Only urgent ones; the others until woken, or for so long.
+    /// The urgent ones; the others after this time, or once woken.
     Urgent(Option<Duration>),
-    /// None, until woken, or for so long.
+    /// None, for this time or until woken.
     None(Option<Duration>),
-    /// Urgent ones at once, the others after so long, all together: one look at many connections
-    /// costs less than one at each.
-    Together(Duration),
+    /// The urgent ones. After this time all are accepted from: one round over many connections
+    /// costs less than one for each.
+    UrgentThenAll(Duration),
 }
 
-/// What came of one accept(2).
+/// The result of one accept(2).
 enum Accepted {
     /// A connection.
     One(Stream, Addr),
-    /// Something that concerned one connection alone, or a signal: try again.
+    /// An error of one connection, or a signal: try again.
     Again,
-    /// Nobody waits.
-    Nobody,
-    /// No descriptors, no memory: pause.
+    /// The backlog is empty.
+    Empty,
+    /// No descriptors or no memory: pause.
     Exhausted(io::Error),
 }
 
@@ -140,9 +142,9 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until the server drains; then accepts what the kernel still holds, and closes the
-    /// listeners. (Closing them first would reset the connections in the backlog. That of a
-    /// listener which was passed in is left to the program that goes on with it.)
+    /// Accepts until the server drains; then accepts what is in the backlogs, and closes the
+    /// listeners. (Closing them first would reset the connections in the backlogs. The backlog of a
+    /// listener that was passed in stays for the next program.)
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         persist(&shared, &mut self, |it| it.protocols.renew(), Self::accept_until_drained);
@@ -167,7 +169,7 @@ impl Acceptor {
         }
         self.receiver.finish();
         if self.short_until.take().is_some() {
-            // A listener that was passed in goes on to the next program with the backlog it has.
+            // The next program gets a passed listener with the backlog that it has now.
             self.set_backlogs(self.shared.pool.backlog);
         }
         for index in 0..self.sources.len() {
@@ -178,9 +180,9 @@ impl Acceptor {
         }
     }
 
-    /// Waits until a listener has a connection, unless accepting pauses, until a datagram has come,
-    /// unless receiving pauses, or until woken. The indices of those listeners, and of those
-    /// sockets.
+    /// Waits until a listener has a connection, unless accepting pauses; until a socket has a
+    /// datagram, unless receiving pauses; or until woken. Returns the indices of those listeners,
+    /// and of those sockets.
     fn wait(&mut self) -> (Vec<usize>, Vec<usize>) {
         let began = Instant::now();
         let accepting = self.accepting(began);
@@ -188,7 +190,7 @@ impl Acceptor {
         let receiving = self.receiver.pause(began);
         let awaited = |source: &Source| match accepting {
             Accepting::All => true,
-            Accepting::Urgent(_) | Accepting::Together(_) => source.urgent,
+            Accepting::Urgent(_) | Accepting::UrgentThenAll(_) => source.urgent,
             Accepting::None(_) => false,
         };
         let awaited = |source: &Source| awaited(source) && !self.full[usize::from(source.urgent)];
@@ -204,7 +206,7 @@ impl Acceptor {
         let pause = match accepting {
             Accepting::All => None,
             Accepting::Urgent(pause) | Accepting::None(pause) => pause,
-            Accepting::Together(pause) => Some(pause),
+            Accepting::UrgentThenAll(pause) => Some(pause),
         };
         let restore = self.short_until.map(|until| until.saturating_duration_since(began));
         let timeout = pause.into_iter().chain(receiving).chain(restore).min();
@@ -216,7 +218,7 @@ impl Acceptor {
             Ok(_) => {}
             Err(Errno::INTR) => count(&self.shared.counters.accept.interrupted),
             Err(errno) => {
-                log::error!("poll: {}", io::Error::from(errno));
+                log::error!("poll failed: {}", io::Error::from(errno));
                 self.paused = Some(Instant::now() + self.back_off);
             }
         }
@@ -225,24 +227,24 @@ impl Acceptor {
         let (callers, senders) = (ready(callers), ready(senders));
         drop(fds);
         let ended = Instant::now();
-        if ended.saturating_duration_since(began) > BLOCKED {
-            // The poll had to wait, so that the backlogs it watched were empty until now.
+        if ended.saturating_duration_since(began) > POLL_WAITED {
+            // The poll had to wait: the backlogs were empty until now.
             listeners.iter().for_each(|index| self.sources[*index].arrivals.emptied(ended));
         }
         if woken {
             self.shared.connections.acceptor.clear();
-            // A descriptor or a place has come free, perhaps.
+            // A descriptor or a place in the table may have become free.
             self.paused = None;
             self.full = [false; 2];
         }
         let callers = match accepting {
-            Accepting::Together(_) => (0..self.sources.len()).collect(),
+            Accepting::UrgentThenAll(_) => (0..self.sources.len()).collect(),
             _ => callers.into_iter().map(|index| listeners[index]).collect(),
         };
         (callers, senders)
     }
 
-    /// Whether accepting pauses, and for which listeners.
+    /// Which listeners are polled at `now`.
     fn accepting(&mut self, now: Instant) -> Accepting {
         let shared = &self.shared;
         if let Some(until) = self.paused {
@@ -260,13 +262,13 @@ impl Acceptor {
             return Accepting::Urgent(Some(shared.pool.tick));
         }
         if self.refuses && shared.queue.controller.is_overloaded() {
-            return Accepting::Together(shared.pool.tick);
+            return Accepting::UrgentThenAll(shared.pool.tick);
         }
         Accepting::All
     }
 
-    /// Keeps the backlogs short from a pause on that refusing has made necessary, until there was
-    /// none for a while. Whatever waits in a backlog waits without being judged.
+    /// Shortens the backlogs while refusing costs too much, and restores them once it has not for
+    /// [`SHORT_FOR`]. Connections in a backlog wait without being judged.
     fn fit_backlogs(&mut self, accepting: Accepting, now: Instant) {
         let shared = &self.shared;
         let over_budget = matches!(accepting, Accepting::Urgent(_)) && !self.is_held_back();
@@ -290,15 +292,15 @@ impl Acceptor {
         }
     }
 
-    /// Whether the queue is full of a burst that the workers will soon have dealt with, as requests
-    /// are quick: the backlog is its place.
+    /// Whether a burst of short requests fills the queue. The workers will soon be done with it;
+    /// until then connections wait in the backlog.
     fn is_held_back(&self) -> bool {
         let shared = &self.shared;
         shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
     }
 
-    /// Whether a place in the full table can be made: by closing a connection that only waits, once
-    /// a newcomer is there. If not, the listener pauses until a connection ends or begins to wait.
+    /// Whether a place in the full table can be made by closing a waiting connection when a new one
+    /// comes. If not, the listener pauses until a connection ends or begins to wait.
     fn may_make_room(&mut self, urgent: bool) -> bool {
         let shared = Arc::clone(&self.shared);
         for awaits in [false, true] {
@@ -316,17 +318,16 @@ impl Acceptor {
         false
     }
 
-    /// Closes a connection that only waits, for one more of this client.
+    /// Closes a waiting connection, to make room for one of this client.
     fn make_room(&mut self, urgent: bool, client: Option<Bucket>) -> Evicted {
         let eviction = &mut self.evictions[usize::from(urgent)];
         eviction.evict(&self.shared, &mut self.protocols, client, Instant::now())
     }
 
-    /// Accepts from one listener. `true`: there may be more.
+    /// Accepts from one listener. `true`: the backlog may have more.
     fn accept_round(&mut self, index: usize) -> bool {
         let shared = Arc::clone(&self.shared);
-        // While overloaded, a part of what accepting costs is spent on connections that are
-        // refused.
+        // While overloaded, a part of the cost of accepting goes to connections that are refused.
         let overloaded = shared.queue.controller.is_overloaded();
         let time = overloaded.then(|| (ThreadTime::start(), shared.spent_refusing()));
         let (mut pushed, mut refused) = (0, 0);
@@ -348,7 +349,7 @@ impl Acceptor {
                     }
                 }
                 Accepted::Again => {}
-                Accepted::Nobody => {
+                Accepted::Empty => {
                     self.sources[index].arrivals.emptied(Instant::now());
                     more = false;
                     break;
@@ -371,7 +372,7 @@ impl Acceptor {
         if let Some((time, before)) = time
             && refused > 0
         {
-            // What refusing itself took was charged already; what is left is that of accept(2).
+            // The refusals themselves were charged already; the rest is the cost of accept(2).
             let charged = shared.spent_refusing().saturating_sub(before);
             let each = time.elapsed().saturating_sub(charged) / (pushed as u32 + refused);
             shared.charge_refusing(each * refused);
@@ -390,7 +391,7 @@ impl Acceptor {
         };
         let counters = &self.shared.counters.accept;
         match Errno::from_io_error(&error) {
-            Some(Errno::AGAIN) => Accepted::Nobody,
+            Some(Errno::AGAIN) => Accepted::Empty,
             Some(Errno::INTR) => {
                 count(&counters.interrupted);
                 Accepted::Again
@@ -398,8 +399,9 @@ impl Acceptor {
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                 Accepted::Exhausted(error)
             }
-            // Linux passes pending network errors of the new socket on (accept(2)): they concern
-            // that connection alone. Others are unknown, and ending the server would help nobody.
+            // accept(2) on Linux also reports pending network errors of the new connection, which
+            // concern that connection alone. An unknown error is treated likewise: ending the
+            // server would not help.
             _ => {
                 count(&counters.skipped);
                 log::debug!("accept: {error}");
@@ -408,7 +410,7 @@ impl Acceptor {
         }
     }
 
-    /// Pushes a newcomer into the work queue; a full queue, or a wait too long, refuses it.
+    /// Pushes a new connection into the work queue, or refuses it.
     ///
     /// `full`: the table of connections was full before.
     fn push(&mut self, index: usize, stream: Stream, peer: Addr, full: bool) -> bool {
@@ -421,7 +423,7 @@ impl Acceptor {
         let evicted = if full { self.make_room(urgent, client) } else { Evicted::Nothing };
         let is_over = !shared.connections.has_room(urgent);
         if is_over && evicted == Evicted::One {
-            // The limit was exceeded for a moment.
+            // The limit was exceeded for a moment: one more connection is closed.
             self.make_room(urgent, client);
         }
         let unfair = is_over && evicted == Evicted::OverFairShare;
@@ -430,7 +432,7 @@ impl Acceptor {
         let connection =
             Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);
         if unfair {
-            // Its client holds more than any other that has a connection to spare.
+            // Its client holds more connections than any client that could give one up.
             shared.counters.refuse(Refusal::OverFairShare);
             connection.close(CloseReason::Overloaded);
             return false;
@@ -444,7 +446,7 @@ fn ready(fds: &[PollFd<'_>]) -> Vec<usize> {
     (0..fds.len()).filter(|index| !fds[*index].revents().is_empty()).collect()
 }
 
-/// Whose share of the queue a connection takes.
+/// The client whose share of the queue a connection counts for.
 fn client_key(stream: &Stream, peer: &Addr) -> ClientKey {
     match peer {
         Addr::Ip(addr) => ClientKey::from(addr.ip()),

@@ -1,4 +1,4 @@
-//! Admission: work enters the queue or is refused, and what becomes of what was refused.
+//! Admission: work enters the queue or is refused; a refused connection is parked, closed or reset.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,8 +15,8 @@ use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
 
 impl Shared {
-    /// Puts work into the queue, or does what is to be done when it does not take it. `true`: it is
-    /// in the queue.
+    /// Puts work into the queue, or refuses it if the queue does not admit it. `true`: it is in the
+    /// queue.
     pub(crate) fn enqueue_or_refuse(
         self: &Arc<Self>,
         work: Work,
@@ -26,8 +26,8 @@ impl Shared {
         self.enqueue_or_refuse_since(work, now, now, protocol)
     }
 
-    /// As [`enqueue_or_refuse`](Self::enqueue_or_refuse), for work that has waited since `arrived`
-    /// elsewhere: in the kernel's backlog.
+    /// As [`enqueue_or_refuse`](Self::enqueue_or_refuse), for work that has waited in the kernel's
+    /// backlog since `arrived`.
     pub(crate) fn enqueue_or_refuse_since(
         self: &Arc<Self>,
         work: Work,
@@ -44,16 +44,16 @@ impl Shared {
                 return true;
             }
             Err((Work::Connection(connection), refusal)) => {
-                refuse(self, protocol, connection, refusal, now);
+                self.refuse(protocol, connection, refusal, now);
             }
             Err((Work::Datagram(datagram), refusal)) => self.drop_datagram(datagram, refusal),
-            // It was admitted before.
-            Err((Work::Continuation(connection), _)) => self.put_off(connection, now),
+            // Its request was admitted before, so that it is not refused now.
+            Err((Work::Continuation(connection), _)) => self.postpone(connection, now),
         }
         false
     }
 
-    /// Turns a datagram away.
+    /// Drops and counts a refused datagram.
     pub(crate) fn drop_datagram(&self, datagram: Box<QueuedDatagram>, refusal: Refusal) {
         self.counters.refuse(refusal);
         self.datagrams.leave(datagram.bytes.len());
@@ -61,98 +61,100 @@ impl Shared {
         self.datagrams.refuse(refusal);
         self.connections.completion.notify();
     }
-}
 
-/// Turns a connection's work away, and charges the CPU time which that took.
-///
-/// Past half of the budget responses to all that is refused would take the CPU from what is served.
-/// A kept connection of a client that is over its share is then held for a moment: so loops that
-/// ask again at each refusal slow down by themselves. Any other is reset.
-pub(crate) fn refuse(
-    shared: &Arc<Shared>,
-    protocol: &mut dyn ProtocolWorker,
-    connection: Box<Connection>,
-    refusal: Refusal,
-    now: Instant,
-) {
-    if connection.urgent || shared.refusal_allowance(now) == Allowance::Response {
-        refuse_at_once(shared, protocol, connection, refusal, now);
-        return;
-    }
-    let time = ThreadTime::start();
-    let kept = connection.token.is_some() && !connection.is_continuing();
-    if kept && shared.queue.controller.is_over_share(connection.bucket) && !shared.is_draining() {
-        if let Some(connection) = shared.park(connection, Phase::Held, now) {
-            // Something has come meanwhile, perhaps its end.
-            refuse_at_once(shared, protocol, connection, refusal, now);
+    /// Refuses a connection's request, and charges the CPU time that the refusal took.
+    ///
+    /// Past half of the budget, a response to each refused request would take the CPU from the
+    /// requests that are served. A kept connection of a client over its fair share is then parked
+    /// in [`Phase::Held`] before its refusal, which slows down a client that repeats its request at
+    /// each refusal. Any other connection is reset.
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        protocol: &mut dyn ProtocolWorker,
+        connection: Box<Connection>,
+        refusal: Refusal,
+        now: Instant,
+    ) {
+        if connection.urgent || self.refusal_allowance(now) == Allowance::Response {
+            self.refuse_with_response(protocol, connection, refusal, now);
             return;
         }
-    } else {
-        shared.counters.refuse(refusal);
-        connection.stream.reset_on_close();
-        shared.close(connection, CloseReason::Overloaded);
-    }
-    shared.charge_refusing(time.elapsed());
-}
-
-/// As [`refuse`], with a response, whatever that costs.
-pub(crate) fn refuse_at_once(
-    shared: &Arc<Shared>,
-    protocol: &mut dyn ProtocolWorker,
-    connection: Box<Connection>,
-    refusal: Refusal,
-    now: Instant,
-) {
-    let time = ThreadTime::start();
-    let config = shared.config.load();
-    let mut served =
-        protocol.refuse(connection, &mut TurnContext::new(shared, &config, now), refusal);
-    // What has said nothing yet only waits on, elsewhere.
-    if !matches!(served, Outcome::Park(_, Phase::Head)) {
-        shared.counters.refuse(refusal);
-        served.note_progress();
-    }
-    settle(shared, &config, protocol, served, now);
-    shared.charge_refusing(time.elapsed());
-}
-
-/// Parks or closes a connection that was refused.
-fn settle(
-    shared: &Arc<Shared>,
-    config: &Arc<Config>,
-    protocol: &mut dyn ProtocolWorker,
-    mut served: Outcome,
-    now: Instant,
-) {
-    loop {
-        let again = match served {
-            Outcome::Park(connection, phase) => shared.park(connection, phase, now),
-            Outcome::Requeue(connection) => {
-                leave_to_workers(shared, connection, now);
-                None
+        let time = ThreadTime::start();
+        let kept = connection.token.is_some() && !connection.is_continuing();
+        if kept && self.queue.controller.is_over_share(connection.bucket) && !self.is_draining() {
+            if let Some(connection) = self.park(connection, Phase::Held, now) {
+                // An event came in the meantime, perhaps the end of the connection.
+                self.refuse_with_response(protocol, connection, refusal, now);
+                return;
             }
-            Outcome::Close(connection, reason) => {
-                shared.close(connection, reason);
-                None
-            }
-            Outcome::Gone => None,
-        };
-        let Some(connection) = again else { return };
-        if connection.phase != Phase::Linger {
-            leave_to_workers(shared, connection, now);
-            return;
+        } else {
+            self.counters.refuse(refusal);
+            connection.stream.reset_on_close();
+            self.close(connection, CloseReason::Overloaded);
         }
-        // No handler is called for it.
-        served = protocol.serve(connection, &mut TurnContext::new(shared, config, now));
+        self.charge_refusing(time.elapsed());
     }
-}
 
-fn leave_to_workers(shared: &Arc<Shared>, connection: Box<Connection>, now: Instant) {
-    match shared.queue.push(Work::of(connection), now) {
-        Ok(()) => shared.wake_worker(),
-        Err((Work::Connection(connection) | Work::Continuation(connection), _)) => {
-            shared.close(connection, CloseReason::Overloaded);
+    /// As [`refuse`](Self::refuse), with a response in any case.
+    pub(crate) fn refuse_with_response(
+        self: &Arc<Self>,
+        protocol: &mut dyn ProtocolWorker,
+        connection: Box<Connection>,
+        refusal: Refusal,
+        now: Instant,
+    ) {
+        let time = ThreadTime::start();
+        let config = self.config.load();
+        let mut outcome =
+            protocol.refuse(connection, &mut TurnContext::new(self, &config, now), refusal);
+        // A connection without a request is not refused: it goes on waiting in the poller.
+        if !matches!(outcome, Outcome::Park(_, Phase::Head)) {
+            self.counters.refuse(refusal);
+            outcome.note_progress();
         }
-        Err((Work::Datagram(_), _)) => {}
+        self.finish_refusal(&config, protocol, outcome, now);
+        self.charge_refusing(time.elapsed());
+    }
+
+    /// Parks or closes a connection that was refused.
+    fn finish_refusal(
+        self: &Arc<Self>,
+        config: &Arc<Config>,
+        protocol: &mut dyn ProtocolWorker,
+        mut outcome: Outcome,
+        now: Instant,
+    ) {
+        loop {
+            let again = match outcome {
+                Outcome::Park(connection, phase) => self.park(connection, phase, now),
+                Outcome::Requeue(connection) => {
+                    self.enqueue_refused(connection, now);
+                    None
+                }
+                Outcome::Close(connection, reason) => {
+                    self.close(connection, reason);
+                    None
+                }
+                Outcome::Gone => None,
+            };
+            let Some(connection) = again else { return };
+            if connection.phase != Phase::Linger {
+                self.enqueue_refused(connection, now);
+                return;
+            }
+            // A lingering connection only throws input away: no handler is called.
+            outcome = protocol.serve(connection, &mut TurnContext::new(self, config, now));
+        }
+    }
+
+    /// Leaves a refused connection that has more input to the workers.
+    fn enqueue_refused(&self, connection: Box<Connection>, now: Instant) {
+        match self.queue.push(Work::of(connection), now) {
+            Ok(()) => self.wake_worker(),
+            Err((Work::Connection(connection) | Work::Continuation(connection), _)) => {
+                self.close(connection, CloseReason::Overloaded);
+            }
+            Err((Work::Datagram(_), _)) => {}
+        }
     }
 }

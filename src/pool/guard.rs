@@ -1,9 +1,9 @@
-//! What a panic costs: the connection in hand, and nothing else.
+//! Panics: one costs the connection that is being served, and nothing else.
 //!
-//! Protocols are other people's code, and run on the workers, on the acceptor (which refuses) and
-//! on the monitor (which ends what is overdue). A [`GuardedWorker`] catches what they do wrong. For
-//! everything else each thread runs in [`persist`], so that none ends while the server seems to
-//! run.
+//! A protocol is the program author's code. It runs on the workers, on the acceptor (which refuses)
+//! and on the monitor (which closes what is overdue). A [`GuardedWorker`] catches its panics. Each
+//! thread runs in [`persist`], which catches all others, so that no thread ends while the server
+//! runs.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,13 +17,12 @@ use crate::pool::poller::token::Token;
 use crate::pool::protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 use crate::pool::shared::Shared;
 
-/// How long a thread waits after a panic before it goes on: doubled with each, and begun afresh
-/// after a time without one.
+/// The pause of a thread after a panic: from the first to the last, doubled with each panic.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
-/// After so long without a panic, a thread is taken to be well again.
+/// After this time without a panic the next pause is the first again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// The protocols that a server speaks. A connection names its own by number.
+/// The protocols that a server speaks. A connection has the number of its own.
 #[derive(Clone)]
 pub(crate) struct Protocols(Arc<[Arc<dyn Protocol>]>);
 
@@ -51,7 +50,7 @@ impl ProtocolWorkers {
         Self { protocols: protocols.clone(), workers }
     }
 
-    /// Makes all of them again, as a panic of the thread may have left them in any state.
+    /// Makes new ones, as a panic of the thread may have left these in any state.
     pub(crate) fn renew(&mut self) {
         *self = Self::new(&self.protocols);
     }
@@ -62,8 +61,7 @@ impl ProtocolWorkers {
     }
 }
 
-/// A thread's worker of a protocol. After a panic a new one is made: the old one may be in any
-/// state.
+/// A thread's worker of one protocol. A panic may leave it in any state, so that a new one is made.
 struct GuardedWorker {
     protocol: Arc<dyn Protocol>,
     worker: Box<dyn ProtocolWorker>,
@@ -74,8 +72,7 @@ impl GuardedWorker {
         Self { protocol: Arc::clone(protocol), worker: protocol.worker() }
     }
 
-    /// Calls the protocol with a connection. If that panics, the connection goes down with the
-    /// stack.
+    /// Calls the protocol with a connection. A panic drops the connection as the stack unwinds.
     fn call<'a>(
         &mut self,
         mut connection: Box<Connection>,
@@ -86,7 +83,7 @@ impl GuardedWorker {
         connection.set_reason(CloseReason::HandlerPanicked);
         let worker = self.worker.as_mut();
         match catch_unwind(AssertUnwindSafe(|| call(worker, connection, turn))) {
-            Ok(served) => served,
+            Ok(outcome) => outcome,
             Err(_) => {
                 self.replace(turn, token);
                 Outcome::Gone
@@ -94,13 +91,13 @@ impl GuardedWorker {
         }
     }
 
-    /// Counts a panic, and makes a new worker. The connection's slot is given back, unless it has
-    /// left it before.
+    /// Counts a panic, and makes a new worker. Frees the connection's slot, unless it was freed
+    /// before.
     #[cold]
     fn replace(&mut self, turn: &TurnContext<'_>, token: Option<Token>) {
         turn.shared.poller.forget(token);
         turn.shared.counters.panicked();
-        log::error!("a protocol panicked; its connection is closed");
+        log::error!("protocol panicked; its connection is closed");
         self.worker = self.protocol.worker();
     }
 }
@@ -126,7 +123,7 @@ impl ProtocolWorker for GuardedWorker {
         match catch_unwind(AssertUnwindSafe(|| worker.expire(connection, turn))) {
             Ok(reason) => reason,
             Err(_) => {
-                // The caller still has the connection, and closes it.
+                // The caller owns the connection, and closes it.
                 self.replace(turn, None);
                 CloseReason::HandlerPanicked
             }
@@ -134,8 +131,8 @@ impl ProtocolWorker for GuardedWorker {
     }
 }
 
-/// Runs a thread's `work` until it returns. After a panic, it is counted and logged, `recover` puts
-/// the thread's things in order, and `work` begins again, after a pause that grows if panics go on.
+/// Runs a thread's `work` until it returns. A panic is counted and logged; after a pause, `recover`
+/// repairs the thread's state and `work` is called again.
 pub(crate) fn persist<T>(
     shared: &Shared,
     thread: &mut T,
@@ -162,7 +159,7 @@ pub(crate) fn persist<T>(
         if began.elapsed() > WELL_AFTER {
             pause = PAUSE.0;
         }
-        log::error!("{name} panicked, and goes on in {pause:?}");
+        log::error!("{name} panicked, and continues in {pause:?}");
         shared.connections.completion.wait(Some(Instant::now() + pause), || shared.is_stopped());
         if shared.is_stopped() {
             return;

@@ -1,23 +1,25 @@
-//! Who waits where: leader and followers.
+//! [`Leader`]: which thread polls, and which thread is woken (the leader/follower pattern).
 //!
 //! Handing a request to another thread costs more than serving it: a futex(2) wake and a context
-//! switch are several microseconds. So an idle worker *leads*: it waits on epoll itself, serves
-//! what it finds, and wakes another only when that pays:
+//! switch take several microseconds. So an idle worker *leads*: it waits on epoll itself, serves
+//! what it finds, and wakes another worker only when that pays:
 //!
-//! - handlers are slow (an eighth of the last requests or more took longer than [`SLOW`]; a mean
-//!   would do worse, as one preempted thread moves it): a worker for each piece of work, and one to
-//!   lead;
-//! - handlers are quick, but several requests came at once and fewer workers than cores are awake:
-//!   one more.
+//! - Handlers are slow: an eighth of the recent requests or more took longer than [`SLOW`]. (A mean
+//!   would do worse, as one preempted thread moves it.) Each piece of work gets a worker, and one
+//!   more worker leads.
+//! - Handlers are fast, but several requests came at once and fewer workers than cores are awake:
+//!   one more worker is woken.
 //!
-//! In every other case nobody is woken, and the lead lies on the ground while its last holder
-//! serves. The monitor (see [`monitor`](super::monitor)) looks every millisecond whether somebody
-//! should pick it up, so that a handler that blocks unexpectedly holds up others for no longer than
-//! that.
+//! Otherwise no thread is woken, and no thread polls while the former leader serves its request.
+//! The first worker to finish becomes the leader. The monitor (see [`monitor`](super::monitor))
+//! checks once a millisecond whether a thread polls, so that a handler which blocks unexpectedly
+//! delays other connections by a millisecond at most.
 //!
-//! No wake-up is lost: whoever goes to wait announces it first and looks for work afterwards;
-//! whoever brings work puts it down first and looks for waiters afterwards. Both with sequentially
-//! consistent operations, so that at least one of the two sees the other.
+//! No wake-up is lost. A thread that goes to sleep announces that first and looks for work
+//! afterwards; a thread that enqueues work does so first and looks for sleeping threads afterwards.
+//! Each side stores, then loads: with sequentially consistent operations at least one of the two
+//! sees the other's store. (With acquire and release alone, both loads could come before both
+//! stores. tests/loom has a model of it.)
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
@@ -26,53 +28,54 @@ use std::time::Duration;
 
 use crate::sync::lock;
 
-/// The service time above which a request is worth a thread of its own at once. Well above the cost
-/// of a hand-off (about 10 µs of CPU for both sides), well below the millisecond that the monitor
-/// takes.
+/// The service time above which a request is worth a thread of its own: well above the cost of a
+/// hand-off (about 10 µs of CPU time for both threads), well below the millisecond between two
+/// checks of the monitor.
 const SLOW: Duration = Duration::from_micros(100);
 
-/// How much work is worth handing a part of it to another worker.
+/// The amount of work that is worth sharing with another worker.
 const HAND_OFF: Duration = Duration::from_micros(50);
 
-/// One request's weight in the share of slow ones: one part in 2^SHIFT.
+/// The weight of one request in the share of slow ones: one part in 2^SHIFT.
 const SHIFT: u32 = 6;
 /// All requests are slow.
 const ALL: u32 = 1 << 16;
-/// From this share on, workers are woken eagerly.
-const SLOW_SHARE: u32 = ALL / 8;
+/// From this share of slow requests on, each piece of work wakes a worker.
+const MANY_SLOW: u32 = ALL / 8;
 
-/// How many quick requests at once are worth waking another worker for.
+/// The number of fast requests at once that is worth waking another worker for.
 pub(crate) const WORTH: usize = 4;
 
-/// Nobody leads.
+/// No thread polls.
 const NOBODY: u8 = 0;
-/// A worker waits on epoll.
+/// A worker polls.
 const WORKER: u8 = 1;
-/// The monitor waits on epoll, as every worker is busy.
+/// The monitor polls, as every worker is busy.
 const MONITOR: u8 = 2;
 
-/// Where the workers and the monitor wait.
+/// Which thread polls, and which threads sleep.
 #[derive(Debug)]
 pub(crate) struct Leader {
     cores: usize,
     workers: usize,
     lead: AtomicU8,
-    /// How often anybody has looked at epoll.
+    /// How often any thread has polled.
     looks: AtomicU64,
-    /// The followers that wait; the last one to lie down is warm, and is woken first.
+    /// The workers that sleep. The last one to fall asleep has the warmest caches, and is woken
+    /// first.
     idle: Mutex<Vec<usize>>,
     idle_count: AtomicUsize,
     sleepers: Box<[Sleeper]>,
-    /// The share of slow requests of late, of [`ALL`].
+    /// The share of slow requests among the recent ones, of [`ALL`].
     slow: AtomicU32,
     monitor: Sleeper,
     monitor_asleep: AtomicBool,
-    /// The worker that takes urgent work only, if there is one.
+    /// The worker for urgent work, if there is one.
     urgent: Sleeper,
     urgent_asleep: AtomicBool,
 }
 
-/// The lead, which is put down when this is dropped, also by a panic.
+/// The lead. Dropping it, also by a panic, lets another thread take it.
 #[derive(Debug)]
 pub(crate) struct Lead<'a>(pub(crate) &'a Leader);
 
@@ -131,7 +134,7 @@ impl Leader {
         let _ = self.urgent.thread.set(std::thread::current());
     }
 
-    /// The worker for urgent work sleeps until woken, unless `look_again` finds a reason not to.
+    /// The worker for urgent work sleeps until woken, unless `look_again` returns true.
     pub(crate) fn sleep_urgent(&self, look_again: impl Fn() -> bool) {
         self.urgent.woken.store(false, Ordering::SeqCst);
         self.urgent_asleep.store(true, Ordering::SeqCst);
@@ -144,7 +147,7 @@ impl Leader {
         self.urgent_asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Urgent work was put into the queue. `true`: the worker for it was asleep, and is woken.
+    /// Wakes the worker for urgent work after such work was enqueued. `false`: it was awake.
     pub(crate) fn wake_urgent(&self) -> bool {
         fence(Ordering::SeqCst);
         let asleep = self.urgent_asleep.load(Ordering::SeqCst)
@@ -155,7 +158,7 @@ impl Leader {
         asleep
     }
 
-    /// A request took so long.
+    /// Records the service time of a request.
     pub(crate) fn served(&self, service: Duration) {
         let before = self.slow.load(Ordering::Relaxed);
         let target = if service > SLOW { ALL } else { 0 };
@@ -166,9 +169,9 @@ impl Leader {
         }
     }
 
-    /// Whether handlers are so slow of late that each piece of work is worth waking a worker for.
+    /// Whether recent handlers were so slow that each piece of work is worth a worker.
     pub(crate) fn handlers_are_slow(&self) -> bool {
-        self.slow.load(Ordering::Relaxed) > SLOW_SHARE
+        self.slow.load(Ordering::Relaxed) > MANY_SLOW
     }
 
     /// Whether none of the last hundred or so requests was slow.
@@ -176,7 +179,7 @@ impl Leader {
         self.slow.load(Ordering::Relaxed) < ALL / 256
     }
 
-    /// Takes the lead, if nobody has it.
+    /// Takes the lead, unless another thread has it.
     pub(crate) fn try_lead(&self) -> bool {
         self.try_lead_as(WORKER)
     }
@@ -186,12 +189,13 @@ impl Leader {
     }
 
     fn try_lead_as(&self, who: u8) -> bool {
-        // The plain load first spares the others' caches.
+        // A plain load first: a failed compare-and-exchange would take the cache line from other
+        // cores.
         self.lead.load(Ordering::SeqCst) == NOBODY
             && self.lead.compare_exchange(NOBODY, who, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Puts the lead down. The monitor sees to it that somebody picks it up.
+    /// Gives up the lead. The monitor is woken to check that another thread takes it.
     pub(crate) fn resign(&self) {
         self.looks.fetch_add(1, Ordering::Relaxed);
         self.lead.store(NOBODY, Ordering::SeqCst);
@@ -202,7 +206,7 @@ impl Leader {
         self.lead.load(Ordering::SeqCst) != NOBODY
     }
 
-    /// Whether a worker leads, or would do so at a call.
+    /// Whether a worker leads, or a sleeping one would do so when woken.
     pub(crate) fn has_leader(&self) -> bool {
         match self.lead.load(Ordering::SeqCst) {
             WORKER => true,
@@ -219,7 +223,7 @@ impl Leader {
         self.idle_count.load(Ordering::SeqCst)
     }
 
-    /// Lies down until woken, unless `look_again` finds a reason not to.
+    /// Sleeps until woken, unless `look_again` returns true.
     pub(crate) fn sleep(&self, worker: usize, look_again: impl Fn() -> bool) {
         let sleeper = &self.sleepers[worker];
         sleeper.woken.store(false, Ordering::SeqCst);
@@ -229,7 +233,7 @@ impl Leader {
             self.idle_count.store(idle.len(), Ordering::SeqCst);
         }
         fence(Ordering::SeqCst);
-        if look_again() && self.get_up(worker) {
+        if look_again() && self.stop_sleeping(worker) {
             return;
         }
         while !sleeper.woken.load(Ordering::SeqCst) {
@@ -237,8 +241,8 @@ impl Leader {
         }
     }
 
-    /// Takes a worker off the list of those who wait. `false`: somebody has just woken it.
-    fn get_up(&self, worker: usize) -> bool {
+    /// Takes a worker off the list of sleeping ones. `false`: another thread has just woken it.
+    fn stop_sleeping(&self, worker: usize) -> bool {
         let mut idle = lock(&self.idle);
         let Some(place) = idle.iter().rposition(|other| *other == worker) else { return false };
         idle.remove(place);
@@ -246,7 +250,7 @@ impl Leader {
         true
     }
 
-    /// Wakes one follower. `false`: none waits.
+    /// Wakes one sleeping worker. `false`: there is none.
     pub(crate) fn wake_one(&self) -> bool {
         if self.idle() == 0 {
             return false;
@@ -264,9 +268,9 @@ impl Leader {
         true
     }
 
-    /// Work was put into the queue by somebody who will not serve it. `true`: whoever leads has to
-    /// be woken. A worker that leads, as nobody else could be woken; the monitor, as it waits with
-    /// nothing in the queue to look after.
+    /// Wakes a thread for work that the caller enqueued and will not serve. `true`: the caller has
+    /// to wake the poller, because the leading worker is the only one that is left, or because the
+    /// monitor leads and began to poll while the queue was empty.
     #[must_use]
     pub(crate) fn wake_worker(&self) -> bool {
         fence(Ordering::SeqCst);
@@ -278,18 +282,18 @@ impl Leader {
         self.monitor_leads()
     }
 
-    /// Wakes somebody for work that nobody has taken for a while. `true`: only the leader is left,
-    /// who has to be woken.
+    /// Wakes a worker for work that has waited for a while. `true`: only the leading worker is
+    /// left, and the caller has to wake the poller.
     #[must_use]
     pub(crate) fn wake_again(&self) -> bool {
         !self.wake_one() && self.lead.load(Ordering::SeqCst) == WORKER
     }
 
-    /// The leader has found `count` connections, keeps the first and has put the others into the
-    /// queue: wakes whom that calls for.
+    /// Wakes workers after the leader found `count` connections, of which it serves the first and
+    /// has enqueued the others.
     pub(crate) fn share(&self, count: usize) {
         if self.handlers_are_slow() {
-            // One for each of the others, and one to lead.
+            // One for each enqueued connection, and one to lead.
             for _ in 0..count {
                 if !self.wake_one() {
                     break;
@@ -300,14 +304,15 @@ impl Leader {
         }
     }
 
-    /// The leader has put so much work into the queue, and begins with it.
+    /// Wakes a worker after the leader enqueued work of this length, which it starts to serve
+    /// itself.
     pub(crate) fn share_work(&self, work: Duration) {
         if work > HAND_OFF && self.awake() < self.cores {
             self.wake_one();
         }
     }
 
-    /// Workers that neither lead nor sleep, give or take one: it is a guess that only tunes.
+    /// The number of workers that neither lead nor sleep. It may be off by one, as it only tunes.
     pub(crate) fn awake(&self) -> usize {
         let leads = usize::from(self.lead.load(Ordering::SeqCst) == WORKER);
         self.workers.saturating_sub(self.idle() + leads)
@@ -322,14 +327,14 @@ impl Leader {
         }
     }
 
-    /// Whether the monitor waits on epoll.
+    /// Whether the monitor polls.
     pub(crate) fn monitor_leads(&self) -> bool {
         self.lead.load(Ordering::SeqCst) == MONITOR
     }
 
-    /// The monitor sleeps until woken, or for `until_due`, unless `look_again` finds a reason not
-    /// to. Both are asked once its sleep is announced: whoever brings a nearer deadline or work
-    /// afterwards wakes it.
+    /// The monitor sleeps until woken, or for `until_due`, unless `look_again` returns true. Both
+    /// are called after the sleep was announced, so that a thread which brings work or an earlier
+    /// deadline afterwards wakes the monitor.
     pub(crate) fn sleep_monitor(
         &self,
         until_due: impl Fn() -> Option<Duration>,
@@ -340,7 +345,7 @@ impl Leader {
         fence(Ordering::SeqCst);
         if !look_again() {
             match until_due() {
-                // A spurious return is one look too many, no more.
+                // A spurious return only costs one check.
                 Some(timeout) => std::thread::park_timeout(timeout),
                 None => std::thread::park(),
             }
@@ -348,9 +353,9 @@ impl Leader {
         self.monitor_asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Wakes everybody who sleeps, to see that the server stops. The leader has to be woken.
+    /// Wakes all sleeping threads when the server stops. The caller wakes the poller.
     pub(crate) fn wake_all(&self) {
-        // Each once: those who find nothing to do lie down again at once.
+        // Each once: a worker that finds nothing to do sleeps again at once.
         let idle = {
             let mut idle = lock(&self.idle);
             self.idle_count.store(0, Ordering::SeqCst);
@@ -372,7 +377,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn the_lead_has_one_holder() {
+    fn only_one_thread_leads() {
         let leader = Leader::new(2);
         assert!(leader.try_lead());
         assert!(!leader.try_lead());
@@ -383,11 +388,11 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_comes_as_the_monitor_goes_to_sleep_ends_its_sleep() {
+    fn a_deadline_that_comes_while_the_monitor_falls_asleep_ends_its_sleep() {
         let leader = Leader::new(1);
         leader.register_monitor();
-        // Were its wait known before it is announced, nobody would rouse it, and it would sleep for
-        // ever.
+        // If the length of the sleep were computed before the announcement, no thread would wake
+        // the monitor, and it would sleep for ever.
         let nearer = || {
             leader.wake_monitor();
             None
@@ -397,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_that_finds_work_does_not_lie_down() {
+    fn a_worker_that_finds_work_does_not_sleep() {
         let leader = Leader::new(1);
         leader.register_worker(0);
         leader.sleep(0, || true);
@@ -405,8 +410,8 @@ mod tests {
     }
 
     #[test]
-    fn no_wake_up_is_lost_between_looking_for_work_and_lying_down() {
-        // One worker takes what another thread brings, piece by piece, and sleeps in between. A
+    fn no_wake_up_is_lost_between_looking_for_work_and_sleeping() {
+        // One worker takes what another thread enqueues, piece by piece, and sleeps in between. A
         // lost wake-up would hang the test.
         const PIECES: u64 = 20_000;
         let leader = Arc::new(Leader::new(1));

@@ -1,16 +1,15 @@
-//! The monitor: it sees to it that what moves keeps moving, that deadlines are kept, and that work
-//! is turned away while every worker is busy.
+//! The monitor: it keeps deadlines, refuses work while every worker is busy, and checks that a
+//! thread polls.
 //!
-//! It sleeps while somebody leads and nothing is queued; an idle server has no wake-ups. While work
-//! moves it looks once a tick: if nobody has looked at epoll since, it wakes a follower; if there
-//! is none, it looks itself, so that a keep-alive client gets its place in the queue, or its
-//! refusal, though every worker is held by a handler.
+//! It sleeps while a thread leads and the queue is empty, so that an idle server has no wake-ups.
+//! While requests are served it looks once a tick. If no thread has polled since the last look, it
+//! wakes a worker; if all are busy, it polls itself, so that a request on a kept connection is
+//! enqueued, or refused, although every worker is in a handler.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::admit::{refuse, refuse_at_once};
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::leader::Lead;
@@ -22,29 +21,29 @@ use crate::pool::queue::{Ticket, Work};
 use crate::pool::shared::Shared;
 use crate::sync::later;
 
-/// How many looks without finding anything, before the monitor waits on epoll instead of looking.
-const FRUITLESS: u32 = 8;
+/// The number of polls in vain after which the monitor waits on epoll instead.
+const POLLS_IN_VAIN: u32 = 8;
 
-/// How many looks without anything having moved, before the monitor sleeps. Rousing it costs
-/// whoever does so more than these few looks cost it.
-const QUIET: u32 = 16;
+/// The number of looks without any progress after which the monitor sleeps. Waking it costs the
+/// waking thread more than these looks cost the monitor.
+const LOOKS_WITHOUT_PROGRESS: u32 = 16;
 
-/// How long a connection that has not said anything yet may do so once the server is stopping.
+/// How long a connection without a request may still send one once the server is stopping.
 const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
 
-/// The thread that looks after the others.
+/// The monitor thread.
 pub(crate) struct Monitor {
     shared: Arc<Shared>,
     protocols: ProtocolWorkers,
-    /// What the last look saw.
+    /// The leader's polls and the workers' turns at the last look.
     looks: u64,
     turns: u64,
-    /// When the workers were last seen to take something.
+    /// When a look last found that workers had taken work.
     moved: Instant,
-    /// When there may be something in the queue that has waited for too long.
-    shed_next: Instant,
-    fruitless: u32,
-    quiet: u32,
+    /// The earliest time at which queued work may have waited too long.
+    next_shed: Instant,
+    polls_in_vain: u32,
+    looks_without_progress: u32,
     overload_log: OverloadLog,
 }
 
@@ -58,14 +57,14 @@ impl Monitor {
             looks: 0,
             turns: 0,
             moved: now,
-            shed_next: now,
-            fruitless: 0,
-            quiet: 0,
+            next_shed: now,
+            polls_in_vain: 0,
+            looks_without_progress: 0,
             overload_log,
         }
     }
 
-    /// Watches until the server has stopped.
+    /// Runs until the server has stopped.
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.leader.register_monitor();
@@ -80,8 +79,8 @@ impl Monitor {
             shared.queue.controller.settle(now, shared.queue.len());
             self.overload_log.look(&shared, now);
             if shared.is_draining() {
-                self.retire(now);
-            } else if self.quiet >= QUIET && self.is_steady() {
+                self.close_idle(now);
+            } else if self.looks_without_progress >= LOOKS_WITHOUT_PROGRESS && self.is_steady() {
                 let until_due = || self.until_due(Instant::now());
                 shared
                     .leader
@@ -89,21 +88,21 @@ impl Monitor {
                 if self.is_steady() {
                     continue;
                 }
-                self.quiet = 0;
+                self.looks_without_progress = 0;
             }
             std::thread::park_timeout(shared.pool.tick);
             self.look(Instant::now());
         }
     }
 
-    /// How long until there is something to do though nothing moves.
+    /// The time until the next deadline or log line, if no request comes.
     fn until_due(&self, now: Instant) -> Option<Duration> {
         let due =
             [self.shared.poller.until_deadline(now), self.overload_log.wait(&self.shared, now)];
         due.into_iter().flatten().min()
     }
 
-    /// Whether the others need nobody to look after them: a leader waits for whatever comes.
+    /// Whether the workers need no monitor: a leader polls, and the queue is empty.
     fn is_steady(&self) -> bool {
         self.shared.leader.is_led() && !self.shared.queue.has_any()
     }
@@ -116,13 +115,14 @@ impl Monitor {
         shared.poller.expire(now, |mut connection| {
             let protocol = protocols.of(connection.protocol);
             if connection.phase == Phase::Write && connection.output.look_again(now) {
-                // A worker finds out whether the client has taken anything, and goes on if so.
+                // A worker tries to send more, and so finds out whether the client has read
+                // anything.
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
                 shared.wake_worker();
                 return;
             }
             if connection.phase == Phase::Held {
-                refuse_at_once(shared, protocol, connection, Refusal::OverFairShare, now);
+                shared.refuse_with_response(protocol, connection, Refusal::OverFairShare, now);
                 return;
             }
             let reason =
@@ -136,7 +136,11 @@ impl Monitor {
         let (looks, turns) = (shared.leader.looks(), shared.counters.turns());
         let was_led = looks != self.looks || shared.leader.is_led();
         let moved = turns != self.turns;
-        self.quiet = if moved || looks != self.looks { 0 } else { self.quiet.saturating_add(1) };
+        self.looks_without_progress = if moved || looks != self.looks {
+            0
+        } else {
+            self.looks_without_progress.saturating_add(1)
+        };
         (self.looks, self.turns) = (looks, turns);
         if moved {
             self.moved = now;
@@ -150,7 +154,7 @@ impl Monitor {
         }
         self.shed_deferred(now);
         let stuck = now.saturating_duration_since(self.moved);
-        if now >= self.shed_next
+        if now >= self.next_shed
             && !shared.queue.is_empty()
             && stuck > shared.config.load().overload.deadline
         {
@@ -158,8 +162,7 @@ impl Monitor {
         }
     }
 
-    /// Looks at epoll in the place of the workers, who are all busy; after some looks in vain,
-    /// waits.
+    /// Polls in the place of the workers, which are all busy. After some polls in vain it waits.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
         shared.take_back();
@@ -168,29 +171,30 @@ impl Monitor {
             return;
         }
         let lead = Lead(&shared.leader);
-        let waits = self.fruitless >= FRUITLESS && !shared.queue.has_any();
+        let waits = self.polls_in_vain >= POLLS_IN_VAIN && !shared.queue.has_any();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
-        // If the queue is full there may still be urgent connections, which epoll cannot tell
-        // apart.
+        // Urgent connections have a queue of their own, and epoll cannot tell them apart: so the
+        // monitor polls although the other queue is full.
         let room = shared.queue.room();
         let most = if room == 0 { BATCH } else { room };
         let result = shared.poller.wait(most, timeout, |ready| match ready {
             Ready::Connection(connection) => found.push(connection),
-            // They were lent to a worker that is not there to receive.
+            // The sockets were lent to a leading worker, and there is none.
             Ready::DatagramSocket(_) => shared.take_back(),
         });
         drop(lead);
         if let Err(error) = result {
-            log::error!("epoll_wait: {error}");
+            log::error!("epoll_wait failed: {error}");
         }
-        self.fruitless = if found.is_empty() { self.fruitless.saturating_add(1) } else { 0 };
+        self.polls_in_vain =
+            if found.is_empty() { self.polls_in_vain.saturating_add(1) } else { 0 };
         let now = Instant::now();
-        // Where requests are quick, the workers will soon have room for the others.
+        // Where requests are short, the workers will soon have room for the others.
         let put_off = room == 0 && shared.queue.controller.holds_back();
         for connection in found {
             if put_off && !connection.urgent {
-                shared.put_off(connection, now);
+                shared.postpone(connection, now);
                 continue;
             }
             let protocol = self.protocols.of(connection.protocol);
@@ -199,33 +203,34 @@ impl Monitor {
         }
     }
 
-    /// Turns work away that was put aside for others and can no longer be done in time.
+    /// Refuses deferred work that can no longer be done in time.
     fn shed_deferred(&mut self, now: Instant) {
         while let Some(ticket) = self.shared.queue.take_overdue(now) {
-            self.turn_away(ticket, Refusal::Deadline, now);
+            self.refuse_ticket(ticket, Refusal::Deadline, now);
         }
     }
 
-    fn turn_away(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) {
+    fn refuse_ticket(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        // Its verdict is clear, but it has to be counted as taken.
+        // The verdict is known; the call counts the work as taken.
         let _ = shared.queue.judge(&ticket, now);
         match ticket.work {
             Work::Connection(connection) | Work::Continuation(connection) => {
                 let protocol = self.protocols.of(connection.protocol);
-                refuse(&shared, protocol, connection, refusal, now);
+                shared.refuse(protocol, connection, refusal, now);
             }
             Work::Datagram(datagram) => shared.drop_datagram(datagram, refusal),
         }
     }
 
-    /// Every worker has been in the same handler for longer than a request may take: what has
-    /// waited as long can only come too late, and is told so. What came later keeps its place.
+    /// Refuses queued work while every worker has been in one handler for longer than the deadline:
+    /// what has waited as long could only be served too late. Later work stays in the queue.
     fn shed(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let deadline = shared.config.load().overload.deadline;
         let mut oldest = now;
-        // Each channel by its own length: what is put back is not taken again.
+        // Each channel by its length at the start, so that no ticket that was put back is taken
+        // again.
         let lengths = [true, false].map(|urgent| (urgent, shared.queue.len_of(urgent)));
         for urgent in lengths.into_iter().flat_map(|(urgent, len)| std::iter::repeat_n(urgent, len))
         {
@@ -237,15 +242,15 @@ impl Monitor {
                 let Err(ticket) = shared.queue.put_back(ticket) else { continue };
                 (ticket, Refusal::QueueFull)
             };
-            self.turn_away(ticket, refusal, now);
+            self.refuse_ticket(ticket, refusal, now);
         }
-        // A look costs as much as the queue is long: a few within a deadline are enough.
-        self.shed_next = later(oldest, deadline).max(later(now, deadline / 16));
+        // A look costs time in proportion to the queue: a few within a deadline are enough.
+        self.next_shed = later(oldest, deadline).max(later(now, deadline / 16));
     }
 
-    /// Closes the idle connections while the server stops. One that has just sent a request is
-    /// still served; one that has not said anything yet gets a moment to do so.
-    fn retire(&mut self, now: Instant) {
+    /// Closes idle connections while the server stops. A connection that has just sent a request is
+    /// served; one that has not sent any gets [`NEWCOMERS_GRACE`] to do so.
+    fn close_idle(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let newcomers_too =
             now.saturating_duration_since(shared.draining_since()) > NEWCOMERS_GRACE;

@@ -1,4 +1,4 @@
-//! How a connection leaves a thread: parked, put off, or closed.
+//! How a connection leaves a thread: it is parked, postponed or closed.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
 
 impl Shared {
-    /// Parks a connection; gives it back if it became ready meanwhile.
+    /// Parks a connection. Returns it if it became ready in the meantime.
     pub(crate) fn park(
         self: &Arc<Self>,
         connection: Box<Connection>,
@@ -29,41 +29,41 @@ impl Shared {
             }
             Parked::Ready(connection) => Some(connection),
             Parked::Failed(connection, error) => {
-                log::warn!("{}: cannot wait for it: {error}", connection.peer);
+                log::warn!("{}: cannot park the connection: {error}", connection.peer);
                 self.close(connection, CloseReason::SocketError);
                 None
             }
         }
     }
 
-    /// Parks a connection that is ready, but for which there is no room: epoll reports it again.
-    pub(crate) fn put_off(&self, connection: Box<Connection>, now: Instant) {
+    /// Parks a ready connection that the queue has no room for, so that epoll reports it again.
+    pub(crate) fn postpone(&self, connection: Box<Connection>, now: Instant) {
         match self.poller.postpone(connection, &self.config.load().timeouts, now) {
             Ok(sooner) => self.note_parked(sooner),
             Err((connection, error)) => {
-                log::warn!("{}: cannot wait for it: {error}", connection.peer);
+                log::warn!("{}: cannot park the connection: {error}", connection.peer);
                 self.close(connection, CloseReason::SocketError);
             }
         }
     }
 
-    /// A connection was parked. `sooner`: its deadline is the first of all.
+    /// A connection was parked. `sooner`: its deadline is the earliest of all.
     pub(crate) fn note_parked(&self, sooner: bool) {
         self.connections.note_change();
         if sooner {
-            self.reschedule();
+            self.wake_for_deadline();
         }
     }
 
-    /// Ends a connection.
+    /// Closes a connection.
     pub(crate) fn close(&self, mut connection: Box<Connection>, reason: CloseReason) {
         self.poller.forget(connection.token.take());
         connection.close(reason);
     }
 
-    /// Closes what the queue and parking still have of a stopped server. Each thread does so when
-    /// it ends, because it may have put something there after the others looked.
-    pub(crate) fn cut_off(&self) {
+    /// Closes the connections that are queued or parked when the server has stopped. Each thread
+    /// does so as it ends, because it may have queued or parked one after the others had looked.
+    pub(crate) fn close_all(&self) {
         while let Some(ticket) = self.queue.take_left() {
             match ticket.work {
                 Work::Connection(connection) | Work::Continuation(connection) => {

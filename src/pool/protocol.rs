@@ -1,4 +1,4 @@
-//! [`Protocol`]: what is spoken on a connection. The pool knows no more of it than this.
+//! [`Protocol`]: what is spoken on a connection, as far as the pool knows it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,20 +17,20 @@ use crate::pool::upgrades::UpgradePermit;
 
 /// What is spoken on a connection.
 ///
-/// A protocol makes one [`ProtocolWorker`] for each thread that serves; the protocol owns whatever
-/// buffers that thread reuses from turn to turn.
+/// A protocol makes one [`ProtocolWorker`] for each thread that serves. That worker owns the
+/// buffers which its thread reuses from turn to turn.
 pub trait Protocol: Send + Sync + 'static {
-    /// A new protocol.
+    /// Makes the worker of one thread.
     fn worker(&self) -> Box<dyn ProtocolWorker>;
 }
 
-/// A thread's place at a [`Protocol`].
+/// The part of a [`Protocol`] that belongs to one thread.
 pub trait ProtocolWorker: Send {
-    /// Serves a connection that has input, or room for what it still has to send. Handlers run
-    /// here, and may block.
+    /// Serves a connection that has input, or room for its unsent output. Handlers run here, and
+    /// may block.
     fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome;
 
-    /// Turns away what the connection has to say, because of overload. Must not block.
+    /// Refuses the connection's next request because of overload. Must not block.
     fn refuse(
         &mut self,
         connection: Box<Connection>,
@@ -38,26 +38,26 @@ pub trait ProtocolWorker: Send {
         refusal: Refusal,
     ) -> Outcome;
 
-    /// The connection's phase has outlived its deadline: the last chance to say so to the client.
-    /// Must not block.
+    /// The deadline of the connection's phase has passed, and the connection will be closed: the
+    /// last chance to send the client a response. Must not block.
     fn expire(&mut self, connection: &mut Connection, turn: &mut TurnContext<'_>) -> CloseReason;
 }
 
 /// What becomes of a connection after its turn.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It waits, holding no worker.
+    /// The connection waits in this phase without a worker.
     Park(Box<Connection>, Phase),
-    /// It has more to do now, but others are to have their turn before.
+    /// The connection has more to do, and goes behind the work that waits.
     Requeue(Box<Connection>),
-    /// It ends.
+    /// The connection is closed for this reason.
     Close(Box<Connection>, CloseReason),
-    /// It has left the pool, to end elsewhere.
+    /// The connection has left the pool.
     Gone,
 }
 
 impl Outcome {
-    /// An exchange was completed on the connection, if it goes on.
+    /// Notes on a connection that stays open that an exchange was completed.
     pub(crate) fn note_progress(&mut self) {
         if let Self::Park(connection, _) | Self::Requeue(connection) = self {
             connection.note_progress();
@@ -65,24 +65,24 @@ impl Outcome {
     }
 }
 
-/// A connection's turn with a worker: what the protocol may know of the world around it.
+/// A connection's turn with a worker: what a protocol may know of the server.
 pub struct TurnContext<'a> {
     /// The time at which the turn began.
     pub now: Instant,
     pub(super) shared: &'a Arc<Shared>,
     config: &'a Arc<Config>,
-    /// How long the connection waited in the queue for this turn; zero for one that an idle worker
-    /// found ready.
+    /// How long the connection waited in the queue for this turn; zero if an idle worker found it
+    /// ready.
     pub waited: Duration,
     /// Requests served in this turn.
     pub(super) requests: u32,
-    /// How much of the turn went into sending long answers: the kernel's work, not a handler that
+    /// How much of the turn went into sending long responses: the kernel's work, not a handler that
     /// blocks.
     pub(super) sending: Cell<Duration>,
-    /// How much of the turn the worker spent waiting for the client, in either direction. It is no
-    /// part of the service time: a slow client would otherwise pass for a slow handler.
+    /// How much of the turn the worker waited for the client, in either direction. It is not a part
+    /// of the service time: otherwise a slow client would look like a slow handler.
     pub(super) client_wait: Cell<Duration>,
-    /// Whether a request was turned away in this turn.
+    /// Whether a request was refused in this turn.
     refused: Cell<bool>,
 }
 
@@ -100,15 +100,15 @@ impl<'a> TurnContext<'a> {
         }
     }
 
-    /// Whether others wait for a worker, so that this connection's next request should queue too.
+    /// Whether other work waits for a worker, so that this connection's next request should be
+    /// queued too.
     #[must_use]
     pub fn others_wait(&self) -> bool {
         !self.shared.queue.is_empty()
     }
 
-    /// Whether any work waits, such as was put aside because its clients hold their part of the
-    /// workers included: a request that was not admitted is not to be served before it is judged
-    /// like that.
+    /// Whether any work waits, including work that was deferred because its clients hold their
+    /// share of the workers. A request that was not admitted must not overtake it.
     pub(crate) fn anything_waits(&self) -> bool {
         self.shared.queue.has_any()
     }
@@ -119,25 +119,25 @@ impl<'a> TurnContext<'a> {
         self.shared.is_draining()
     }
 
-    /// The server's settings, as they are for this turn. They may be others in the next one: a
-    /// protocol that keeps what it made from them compares by [`Arc::ptr_eq`].
+    /// The server's settings in this turn. They may differ in the next one: a worker that keeps
+    /// values made from them compares by [`Arc::ptr_eq`].
     #[must_use]
     pub fn config(&self) -> &'a Arc<Config> {
         self.config
     }
 
-    /// Whether a client that waits for `patience` from the arrival of its request on can be
-    /// answered by then. If not, it had better be told so at once.
+    /// Whether a client that waits for `patience` from the arrival of its request can have a
+    /// response by then. If not, it should be refused at once.
     ///
-    /// A request counts as arrived when its connection entered the queue; those behind the first
-    /// one of a turn, when they are looked at.
+    /// The arrival of the first request of a turn is when its connection entered the queue; that of
+    /// a later one, when the worker looks at it.
     #[must_use]
     pub fn can_answer_within(&self, patience: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
         self.shared.queue.controller.can_answer(self.now, waited, patience)
     }
 
-    /// Counts a request that was turned away in this turn.
+    /// Counts a request that was refused in this turn.
     pub fn count_refusal(&self, refusal: Refusal) {
         self.refused.set(true);
         self.shared.counters.refuse(refusal);
@@ -173,8 +173,8 @@ impl<'a> TurnContext<'a> {
         &self.shared.client_waits
     }
 
-    /// Accounts for the memory of queued output. If the memory that all connections share is used up,
-    /// the slowest readers are closed for it.
+    /// Accounts for the memory of queued output. If the memory that all connections share is used
+    /// up, the slowest readers are closed for it.
     pub(crate) fn lease_output(&self, connection: &mut Connection) -> Leased {
         let each = self.config.limits.pending;
         match connection.output.lease(each, &self.shared.pending) {
@@ -185,8 +185,8 @@ impl<'a> TurnContext<'a> {
         }
     }
 
-    /// Accounts for the memory of unfinished input. `false`: the memory that all connections share is
-    /// used up, also after those that hold most of it were closed.
+    /// Accounts for the memory of unfinished input. `false`: the memory that all connections share
+    /// is used up, also after those that hold most of it were closed.
     pub(crate) fn lease_input(&self, connection: &mut Connection) -> bool {
         let bytes = connection.input.capacity();
         if bytes == 0 {
@@ -199,30 +199,32 @@ impl<'a> TurnContext<'a> {
         connection.input_lease.is_some()
     }
 
-    /// A permit for one more upgraded connection; `None` if there are as many as may be.
+    /// A permit for one more upgraded connection; `None` at the limit.
     pub(crate) fn upgrade_permit(&self) -> Option<UpgradePermit> {
         self.shared.upgrades.enter()
     }
 
-    /// Lets a connection leave the pool: `run` gets it on a thread of its own, which keeps the permit.
+    /// Moves a connection out of the pool: `run` is called with it on a new thread, which keeps the
+    /// permit.
     pub(crate) fn upgrade(
         &self,
         permit: UpgradePermit,
         mut connection: Box<Connection>,
         run: impl FnOnce(Box<Connection>, StopSignal) + Send + 'static,
     ) {
-        // epoll must not report a socket whose slot is given away.
+        // The socket stays open, so that closing it does not take it out of epoll. An event for the
+        // slot's old token could otherwise reach the slot's next tenant.
         self.shared.poller.release(&mut connection);
         let stop = StopSignal(Arc::clone(self.shared));
         self.shared.upgrades.run(permit, Box::new(move || run(connection, stop)));
     }
 
-    /// Counts a request that was answered.
+    /// Counts a request that got its response.
     pub fn count_request(&mut self) {
         self.requests += 1;
     }
 
-    /// Whether an exchange was completed in this turn, be it by an answer or a refusal.
+    /// Whether an exchange was completed in this turn, by a response or a refusal.
     pub(super) fn is_progress(&self) -> bool {
         self.requests > 0 || self.refused.get()
     }

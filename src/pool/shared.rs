@@ -25,22 +25,22 @@ use crate::pool::stats::counters::Counters;
 use crate::pool::upgrades::Upgrades;
 use crate::sync::Waker;
 
-/// The server takes what comes.
+/// The server accepts and serves.
 const RUNNING: u8 = 0;
-/// It answers what it has, and takes nothing new.
+/// The server finishes what it has accepted, and accepts no more.
 const DRAINING: u8 = 1;
-/// Its threads end.
+/// The threads end.
 const STOPPED: u8 = 2;
 
-/// Whether a handler of this process serves files: then a connection may take a second descriptor.
+/// Whether a handler of this process serves files. A connection may then use a second descriptor.
 pub(crate) static OPENS_FILES: AtomicBool = AtomicBool::new(false);
 
 /// What the threads of a server share.
 pub(crate) struct Shared {
-    /// How many threads there are and how long the queue is: as it was at the start.
+    /// The number of threads and the length of the queue, which are fixed at the start.
     pub(crate) pool: Pool,
-    /// The settings in force. They are exchanged whole, so that whoever has loaded them sees no
-    /// mixture.
+    /// The settings in force. They are replaced as a whole, so that a thread which has loaded them
+    /// never sees a mixture of old and new ones.
     pub(crate) config: ArcSwap<Config>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) queue: Queue,
@@ -49,16 +49,16 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) datagrams: Datagrams,
     pub(crate) lent_sockets: LentSockets,
-    /// The memory for what slow readers have not yet taken.
+    /// The memory for responses that slow readers have not read yet.
     pub(crate) pending: Arc<PendingPool>,
-    /// The memory for requests that have not come whole.
+    /// The memory for requests that are incomplete.
     pub(crate) input: Arc<PendingPool>,
-    /// How many workers may wait for clients.
+    /// The bound on workers that wait for clients.
     pub(crate) client_waits: Arc<ClientWaits>,
     pub(crate) upgrades: Upgrades,
     /// Permits for hashing passwords.
     pub(crate) hash_limit: Arc<HashLimit>,
-    /// Readable once the server drains: it wakes those who wait elsewhere.
+    /// Readable once the server drains, for threads outside of the pool.
     pub(crate) stopping: Waker,
     budget: RefusalBudget,
     stage: AtomicU8,
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// `urgent`: whether there is a worker more, for urgent work only.
+    /// `urgent`: whether there is one more worker, for urgent work only.
     pub(crate) fn new(config: Config, urgent: bool) -> io::Result<Arc<Self>> {
         let epoch = Instant::now();
         let (pool, limits) = (&config.pool, &config.limits);
@@ -96,17 +96,17 @@ impl Shared {
         }))
     }
 
-    /// What refusing may cost at `now`, given what it has cost until now.
+    /// How much a refusal may cost at `now`.
     pub(crate) fn refusal_allowance(&self, now: Instant) -> Allowance {
         self.budget.allowance(now)
     }
 
-    /// The CPU time that refusing has taken since the start.
+    /// The CPU time spent on refusing since the start.
     pub(crate) fn spent_refusing(&self) -> Duration {
         self.budget.spent()
     }
 
-    /// Charges CPU time that was spent on work which was refused.
+    /// Charges CPU time that was spent on refused work.
     pub(crate) fn charge_refusing(&self, cost: Duration) {
         self.budget.charge(Instant::now(), cost);
     }
@@ -123,11 +123,11 @@ impl Shared {
         *self.draining_since.get_or_init(Instant::now)
     }
 
-    /// Exchanges the settings, all but those of the pool. What has begun to wait keeps its
+    /// Replaces the settings, except those of the pool. A connection that is parked keeps its
     /// deadline.
     ///
     /// # Errors
-    /// The number of connections that there is room for, if more are asked for.
+    /// The number of connections that there is room for, if the new limit is higher.
     pub(crate) fn reconfigure(&self, mut config: Config) -> Result<(), usize> {
         let room = self.poller.capacity();
         if config.limits.connections > room {
@@ -145,7 +145,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Starts draining: everybody looks.
+    /// Starts draining, and wakes all threads.
     pub(crate) fn drain(&self) {
         self.draining_since();
         self.stage.fetch_max(DRAINING, Ordering::SeqCst);
@@ -153,7 +153,7 @@ impl Shared {
         self.wake_everybody();
     }
 
-    /// Ends the threads, as soon as they are done with what they have in hand.
+    /// Ends the threads, each as soon as its current work is done.
     pub(crate) fn stop(&self) {
         self.stage.store(STOPPED, Ordering::SeqCst);
         self.wake_everybody();
@@ -161,9 +161,8 @@ impl Shared {
     }
 }
 
-/// How many connections there is to be room for, should the limit be raised while running: as many
-/// as the process may have descriptors. The room costs three words for 256 of them until it is
-/// used.
+/// The number of connections to reserve slots for, as the limit may be raised later: as many as the
+/// process may have descriptors. A chunk of 256 slots costs three words until it is used.
 fn most_connections(limit: usize) -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     limit.max(descriptors.min(1 << 20) as usize)

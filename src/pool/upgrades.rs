@@ -27,7 +27,7 @@ impl Upgrades {
         let _ = self.spawn.set(Box::new(spawn));
     }
 
-    /// A permit for one more; `None` when there are as many as may be.
+    /// A permit for one more; `None` at the limit.
     pub(crate) fn enter(&self) -> Option<UpgradePermit> {
         let before = self.live.fetch_add(1, Ordering::Relaxed);
         let permit = UpgradePermit(Arc::clone(&self.live));

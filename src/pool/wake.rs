@@ -1,19 +1,19 @@
-//! Whom to wake for work that was put into the queue, and for a deadline that has come nearer.
+//! Which thread is woken for work that was enqueued, or for a deadline that is now the earliest.
 
 use crate::pool::leader;
 use crate::pool::shared::Shared;
 
 impl Shared {
-    /// Sees to it that somebody will take what was put into the queue.
+    /// Wakes a thread for work that the calling thread enqueued and will not serve.
     pub(crate) fn wake_worker(&self) {
         if self.leader.wake_worker() {
             self.poller.wake();
         }
     }
 
-    /// As [`wake_worker`](Self::wake_worker), for several pieces of work that were put in together:
-    /// if handlers are slow a worker for each, else one, and that only if there is more than those
-    /// awake will soon have done.
+    /// As [`wake_worker`](Self::wake_worker), for `count` pieces of work. While handlers are slow
+    /// it wakes a worker for each. Otherwise it wakes one, and only if the workers that are awake
+    /// would not be done soon.
     pub(crate) fn wake_workers(&self, count: usize) {
         if count == 0 {
             return;
@@ -22,33 +22,33 @@ impl Shared {
             (0..count).for_each(|_| self.wake_worker());
         } else if self.leader.awake() == 0
             || self.queue.len() > leader::WORTH
-            // It waits on epoll, and looks after the queue only once it has been woken.
+            // The monitor waits on epoll, and looks at the queue only once it is woken.
             || self.leader.monitor_leads()
         {
             self.wake_worker();
         } else {
             self.leader.wake_monitor();
             if self.leader.monitor_leads() {
-                // It waits with nothing in the queue to look after.
+                // It began to wait on epoll while the queue was empty.
                 self.poller.wake();
             }
         }
     }
 
-    /// The leader has put so many datagrams into the queue, and will serve them: wakes another
-    /// worker if there is more to do than that costs.
-    pub(crate) fn share_burst(&self, count: usize) {
+    /// The leader has enqueued `count` datagrams, and will serve them itself: wakes another worker
+    /// if sharing that work saves more than a wake-up costs.
+    pub(crate) fn wake_for_burst(&self, count: usize) {
         self.leader.share_work(self.queue.controller.service_estimate() * count as u32);
     }
 
-    /// The first deadline has come nearer: whoever waits for it has to wait shorter.
-    pub(crate) fn reschedule(&self) {
+    /// The earliest deadline is now earlier: wakes the thread that waits for it.
+    pub(crate) fn wake_for_deadline(&self) {
         if self.leader.monitor_leads() {
             self.poller.wake();
         } else {
             self.leader.wake_monitor();
             if self.leader.monitor_leads() {
-                // It waits with nothing in the queue to look after.
+                // It began to wait on epoll while the queue was empty.
                 self.poller.wake();
             }
         }

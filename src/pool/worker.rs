@@ -1,10 +1,9 @@
-//! A worker: takes work, or leads; serves; parks or closes.
+//! A worker: it takes work from the queue, or leads, serves, and parks or closes connections.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
-use crate::pool::admit::refuse;
 use crate::pool::connection::Connection;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::SendBatch;
@@ -19,18 +18,19 @@ use crate::pool::queue::{Ticket, Work};
 use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
 
-/// A client that has waited for less than this is taken to be there still.
-const PATIENT: Duration = Duration::from_millis(1);
+/// A client that has waited for less than this is assumed to be still connected.
+const WORTH_CHECKING: Duration = Duration::from_millis(1);
 
-/// One of the fixed pool of threads that serve.
+/// One of the threads that serve.
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    /// Its place at each of the server's protocols.
+    /// Its workers of the server's protocols.
     pub(crate) protocols: ProtocolWorkers,
-    /// The sockets, to answer through, and to receive from while they are lent.
+    /// The datagram sockets: responses are sent through them, and datagrams received while they are
+    /// lent.
     pub(crate) receiver: Receiver,
-    /// Answers to datagrams that are not sent yet.
+    /// Responses to datagrams that are not sent yet.
     pub(crate) batch: SendBatch,
 }
 
@@ -43,15 +43,15 @@ impl Worker {
         persist(&shared, &mut self, Self::recover, Self::work);
     }
 
-    /// Serves urgent work only, until the server has stopped. So health checks and operators get
-    /// their response though every other worker is held by a handler.
+    /// Serves urgent work only, until the server has stopped, so that health checks get a response
+    /// although every other worker is in a handler.
     pub(crate) fn run_urgent(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.leader.register_urgent();
         persist(&shared, &mut self, Self::recover, Self::work_urgent);
     }
 
-    /// After a panic.
+    /// Repairs the worker's state after a panic.
     fn recover(&mut self) {
         self.shared.counters.resting(self.index, Instant::now());
         self.protocols.renew();
@@ -89,7 +89,7 @@ impl Worker {
         }
     }
 
-    /// Judges a ticket's wait, then serves or refuses.
+    /// Serves the work of a ticket, or refuses it if it has waited too long.
     fn take(&mut self, ticket: Ticket, refusal: Option<Refusal>) {
         let now = Instant::now();
         let verdict = self.shared.queue.judge(&ticket, now);
@@ -105,19 +105,19 @@ impl Worker {
         match verdict {
             Verdict::Refuse(refusal) => {
                 let protocol = self.protocols.of(connection.protocol);
-                refuse(&self.shared, protocol, connection, refusal, now);
+                self.shared.refuse(protocol, connection, refusal, now);
             }
-            Verdict::Keep if self.is_in_vain(&connection, waited) => {
+            Verdict::Keep if self.has_lost_its_client(&connection, waited) => {
                 self.shared.close(connection, CloseReason::ClientGoneInQueue);
             }
             Verdict::Keep => self.serve(connection, now, waited),
         }
     }
 
-    /// Whether nobody is left to take the answer. To know costs a system call, which is spared for
-    /// work that hardly waited.
-    fn is_in_vain(&self, connection: &Connection, waited: Duration) -> bool {
-        waited >= PATIENT
+    /// Whether the client has closed the connection. The check costs a system call, which is not
+    /// worth it for work that hardly waited.
+    fn has_lost_its_client(&self, connection: &Connection, waited: Duration) -> bool {
+        waited >= WORTH_CHECKING
             && !connection.is_continuing()
             && self.shared.config.load().overload.drop_gone
             && connection.stream.is_gone()
@@ -144,21 +144,21 @@ impl Worker {
         }
     }
 
-    /// Waits on epoll; keeps the first connection that becomes ready, queues the others, and what
-    /// the sockets have.
+    /// Polls. Serves the first connection that becomes ready, and enqueues the others and the
+    /// datagrams that came.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
         let lead = Lead(&shared.leader);
-        // Work may have come between the last look at the queue and taking the lead; from now on,
-        // whoever brings some finds a leader and nudges it.
+        // Work may have been enqueued between the last look at the queue and taking the lead. A
+        // thread that enqueues from now on sees a leader, and wakes the poller. So the queue is
+        // looked at again after the lead was taken, never before.
         if !shared.queue.is_empty() || shared.is_stopped() {
             return;
         }
         let mut first = None;
         let mut rest = Vec::new();
         let mut sockets = Vec::new();
-        // What the queue has no room for stays with the kernel, which is the cheapest place to
-        // wait.
+        // What the queue has no room for stays in the kernel, where it costs least.
         shared.counters.leading(self.index, true);
         let room = (shared.queue.room() + 1).min(BATCH);
         let found = shared.poller.wait(room, None, |ready| match ready {
@@ -173,11 +173,11 @@ impl Worker {
         let found = match found {
             Ok(found) => found,
             Err(error) => {
-                log::error!("epoll_wait: {error}");
+                log::error!("epoll_wait failed: {error}");
                 return;
             }
         };
-        shared.share_burst(received);
+        shared.wake_for_burst(received);
         let now = Instant::now();
         for connection in rest {
             let protocol = self.protocols.of(connection.protocol);
@@ -189,19 +189,19 @@ impl Worker {
             if shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
                 self.serve(connection, now, Duration::ZERO);
             } else {
-                // Others come first: the queue puts it aside.
+                // The client holds its share of the workers: the queue defers the request.
                 let protocol = self.protocols.of(connection.protocol);
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
             }
         }
     }
 
-    /// Serves a connection, which `waited` in the queue, until it has nothing more to say, or
-    /// others are to have their turn.
+    /// Serves a connection, which `waited` in the queue, until it has no more input or other work
+    /// comes first.
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let shared = Arc::clone(&self.shared);
         shared.counters.serving(self.index, &connection.peer, now);
-        // The worker for urgent work is none of those that clients share.
+        // The worker for urgent work is not one of those that clients share.
         let takes_part = self.index < shared.pool.workers;
         let in_service =
             takes_part.then(|| shared.queue.controller.begin_service(connection.bucket, now));
@@ -212,7 +212,8 @@ impl Worker {
         shared.counters.resting(self.index, end);
     }
 
-    /// The time at which it is done, and how long the longest request took, if there was one.
+    /// Returns the time at which the turns ended, and the service time of the longest request, if
+    /// any was served.
     fn serve_turns(
         &mut self,
         shared: &Arc<Shared>,
@@ -228,9 +229,9 @@ impl Worker {
             let mut turn = TurnContext::new(shared, &config, now);
             turn.waited = std::mem::take(&mut waited);
             let protocol = self.protocols.of(number);
-            // A system call more at each end, which is nothing beside a slow handler.
+            // One system call more at each end, which is cheap beside a slow handler.
             let computing = shared.leader.handlers_are_slow().then(ThreadTime::start);
-            let mut served = protocol.serve(connection, &mut turn);
+            let mut outcome = protocol.serve(connection, &mut turn);
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
             let end = Instant::now();
@@ -247,9 +248,9 @@ impl Worker {
             }
             now = end;
             if progress {
-                served.note_progress();
+                outcome.note_progress();
             }
-            let again = match served {
+            let again = match outcome {
                 Outcome::Park(connection, phase) => shared.park(connection, phase, now),
                 Outcome::Requeue(connection) => Some(connection),
                 Outcome::Close(connection, reason) => {
@@ -260,13 +261,13 @@ impl Worker {
             };
             let Some(ready) = again else { return (now, longest) };
             connection = ready;
-            // Work that was put aside waits for a new request, not for the rest of an old one.
+            // Deferred work comes before a new request, and not before the rest of an old one.
             let others_wait = match connection.is_continuing() {
                 true => !shared.queue.is_empty(),
                 false => shared.queue.has_any(),
             };
             if others_wait {
-                // It has more to say, but newcomers waited longer.
+                // The connection has more input, but other connections have waited longer.
                 let protocol = self.protocols.of(number);
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
                 return (now, longest);

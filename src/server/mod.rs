@@ -203,7 +203,7 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         if self.shared.is_stopped() {
-            self.shared.cut_off();
+            self.shared.close_all();
         }
         self.ended.store(true, Ordering::SeqCst);
         self.shared.connections.accepting.notify();

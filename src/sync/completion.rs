@@ -1,5 +1,5 @@
-//! [`Completion`]: where a thread waits for others to end: for the acceptor, or for what is left at
-//! a stop.
+//! [`Completion`]: a thread waits until others have ended, such as the acceptor, or the last
+//! connection at a stop.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use crate::sync::lock;
 
-/// A condition that whoever ends something tells of: a connection, a datagram, a thread.
+/// A condition variable for the end of connections, datagrams and threads.
 ///
-/// While nobody waits, telling is one load. As with the wake-ups of `pool::leader`, who waits
-/// announces it before looking, and who tells has changed what is looked at before it looks for the
-/// announcement; both sequentially consistent.
+/// Notifying costs one load while no thread waits. As with the wake-ups of `pool::leader`, a
+/// waiting thread announces itself before it looks at the condition, and a notifying thread changes
+/// the condition before it looks for the announcement. Both are sequentially consistent, so that at
+/// least one of the two sees the other.
 #[derive(Debug, Default)]
 pub(crate) struct Completion {
     /// How many threads wait.
@@ -24,7 +25,7 @@ impl Completion {
     /// Something has ended.
     pub(crate) fn notify(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            // Whoever waits is either before its look or already waits.
+            // The lock orders this after the waiting thread's look, or before it.
             let _guard = lock(&self.guard);
             self.changed.notify_all();
         }
@@ -51,7 +52,7 @@ impl Completion {
     }
 }
 
-/// A thread waits, until this is dropped.
+/// Counts a waiting thread until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_told_of_the_last_one() {
+    fn a_waiting_thread_is_notified_of_the_last_end() {
         let completion = Completion::default();
         let left = AtomicU32::new(10_000);
         std::thread::scope(|scope| {
@@ -97,6 +98,6 @@ mod tests {
         let completion = Completion::default();
         assert!(!completion.wait(Some(deadline), || false));
         assert!(Instant::now() >= deadline);
-        assert_eq!(completion.waiting.load(Ordering::SeqCst), 0, "telling is one load again");
+        assert_eq!(completion.waiting.load(Ordering::SeqCst), 0, "notifying is one load again");
     }
 }

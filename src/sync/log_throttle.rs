@@ -1,14 +1,14 @@
-//! [`LogThrottle`]: a line in the log for the first of many troubles, and a count for the others.
+//! [`LogThrottle`]: one log line for the first of many equal events, and a count of the others.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
-/// For how long after a line the like of it is only counted.
+/// How long events are only counted after a line was logged.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Says what may happen many thousand times a second no more than once in [`PERIOD`].
+/// Logs an event that may happen thousands of times a second at most once in [`PERIOD`].
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle(Mutex<State>);
 
@@ -19,8 +19,8 @@ struct State {
 }
 
 impl LogThrottle {
-    /// `Some` if it is to be said now, with how many were not said since the last one; otherwise it
-    /// is counted.
+    /// `Some(suppressed)` if the event is to be logged now, with the number of events that were not
+    /// logged since the last line. `None`: it is only counted.
     pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = lock(&self.0);
         if state.until.is_some_and(|until| now < until) {
@@ -31,14 +31,14 @@ impl LogThrottle {
         Some(std::mem::take(&mut state.suppressed))
     }
 
-    /// Logs a warning, if it is time for one.
+    /// Logs a warning, unless one was logged within [`PERIOD`].
     pub(crate) fn warn(&self, now: Instant, text: impl FnOnce() -> String) {
         if let Some(suppressed) = self.admit(now) {
             let text = text();
             match suppressed {
                 0 => log::warn!("{text}"),
                 _ => {
-                    log::warn!("{text} (and {suppressed} others like it since the last such line)");
+                    log::warn!("{text} (and {suppressed} more since the last such line)");
                 }
             }
         }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_said_and_the_others_are_counted_for_a_while() {
+    fn the_first_event_is_logged_and_the_others_are_counted_for_a_while() {
         let throttle = LogThrottle::default();
         let start = Instant::now();
         assert_eq!(throttle.admit(start), Some(0));

@@ -1,5 +1,5 @@
-//! The ground floor: what threads need to wait for each other and to speak in the log. It imports
-//! nothing of the crate.
+//! What threads need to wait for each other: a lock, a waker, a completion, a throttle for log
+//! lines, and a sum of times that cannot overflow. It imports nothing of the crate.
 
 mod completion;
 mod log_throttle;
@@ -12,13 +12,14 @@ pub(crate) use completion::Completion;
 pub(crate) use log_throttle::LogThrottle;
 pub(crate) use waker::Waker;
 
-/// Nothing that runs under these locks panics half-way, so that a poisoned one is still sound.
+/// Locks a mutex, poisoned or not: no code that runs under the crate's locks panics half-way, so
+/// that the data of a poisoned lock is sound.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `wait` after `at`; if that is beyond what the clock can say, some decades after it. A setting
-/// may be any duration, and no sum of times may panic.
+/// The instant `wait` after `at`, or some decades after `at` if the clock cannot represent it: a
+/// setting may be any duration, and no sum of times may panic.
 pub(crate) fn later(at: Instant, wait: Duration) -> Instant {
     /// About thirty years.
     const FOR_EVER: Duration = Duration::from_secs(1 << 30);

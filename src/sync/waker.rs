@@ -1,4 +1,4 @@
-//! [`Waker`]: an eventfd(2) that ends somebody's poll(2) or epoll_wait(2).
+//! [`Waker`]: an eventfd(2) that ends another thread's poll(2) or epoll_wait(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,11 +15,11 @@ impl Waker {
     }
 
     pub(crate) fn wake(&self) {
-        // It can only fail with `EAGAIN`, when the counter is full: then it is readable anyway.
+        // It can only fail with `EAGAIN`, when the counter is full and the descriptor is readable.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// Takes the wake-up, if there was one. An edge-triggered poller need not.
+    /// Consumes the wake-up. `false`: there was none. An edge-triggered poller need not do this.
     pub(crate) fn clear(&self) -> bool {
         rustix::io::read(&self.0, &mut [0; 8]).is_ok()
     }
