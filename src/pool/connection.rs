@@ -1,4 +1,4 @@
-//! [`Connection`]: a socket with its buffers, phase and deadline. It moves whole from owner to
+//! [`Connection`]: a socket with its buffers, phase and deadline. It moves as a whole from owner to
 //! owner.
 
 use std::any::Any;
@@ -23,18 +23,18 @@ pub enum Phase {
     Body,
     /// The next request.
     Idle,
-    /// The rest of a body that nobody wants, after its answer.
+    /// The rest of a body that the handler did not read, after the response.
     Discard,
-    /// Room to send the rest of an answer.
+    /// Room to send the rest of a response.
     Write,
-    /// The peer's end, after this end has been shut down (lingering close).
+    /// The end of the peer's side, after this side was shut down (lingering close).
     Linger,
-    /// The moment at which its request is refused: a client over its share that asks again at each
-    /// refusal is slowed down so.
+    /// The moment at which its request is refused. The delay slows down a client over its fair
+    /// share that repeats its request at each refusal.
     Held,
 }
 
-/// How long a refusal is held back.
+/// How long a refusal is delayed in [`Phase::Held`].
 const HOLD: Duration = Duration::from_millis(100);
 
 impl Phase {
@@ -50,53 +50,54 @@ impl Phase {
     }
 }
 
-/// A connected socket on its way through the server.
+/// A connected socket.
 ///
-/// It has exactly one owner at any moment: the queue, a worker, or poller. Dropping it closes the
-/// socket, counts its [`CloseReason`] and gives its place to a newcomer.
+/// It has exactly one owner at any moment: the queue, a worker, or the poller. Dropping it closes
+/// the socket, counts its [`CloseReason`] and frees its place in the table of connections.
 #[derive(Debug)]
 pub struct Connection {
     pub(crate) stream: Stream,
     pub(crate) peer: Addr,
-    /// Bytes that were read but belong to no complete request yet; empty, it owns no memory.
+    /// Bytes that were read and belong to no complete request yet. An empty one owns no memory.
     pub(crate) input: Vec<u8>,
-    /// What the input takes from the memory that all connections share for unfinished requests.
+    /// The part of the memory for unfinished requests that the input uses.
     pub(crate) input_lease: Option<Lease>,
-    /// How far the input was searched for the end of a head.
+    /// How many bytes of the input were searched for the end of a head.
     pub(crate) scanned: usize,
-    /// What its protocol knows of the rest of a request that it waits for.
+    /// The protocol's state of the incomplete request that the connection waits for.
     pub(crate) awaited: Option<Box<dyn Any + Send>>,
     pub(crate) output: Output,
-    /// What its protocol has to remember while it is on its way: of a body that is to be thrown
-    /// away, how much has come. It is not for another request then, and not judged as one.
+    /// The protocol's state between two turns of one request, such as how much of an unread body
+    /// has been thrown away. While it is set, the connection is not at a new request, and is not
+    /// judged.
     pub(crate) unfinished: Option<Box<dyn Any + Send>>,
     pub(crate) phase: Phase,
-    /// When the phase began: the deadline is counted from here.
+    /// When the phase began. The deadline is counted from here.
     pub(crate) since: Instant,
-    /// Whether something was completed since the phase began, so that the next one begins afresh
+    /// Whether an exchange was completed since the phase began, so that the next phase begins again
     /// even if it is the same.
     progressed: bool,
-    /// How much output was left when it last waited for room to write, in bytes.
+    /// Bytes of output that were left when the connection last waited for room to write.
     left: u64,
-    /// When something last came of what the client still sends after its response.
+    /// When the client last sent something after its response.
     pub(crate) moved: Instant,
     pub(crate) opened: Instant,
-    /// Requests answered so far.
+    /// Requests served so far.
     pub(crate) requests: u64,
-    /// Where it is registered with epoll, once it has been parked for the first time.
+    /// Its slot in the poller, once it has been parked for the first time.
     pub(crate) token: Option<Token>,
     pub(crate) bucket: Bucket,
-    /// Which of the server's protocols it speaks.
+    /// The number of its protocol.
     pub(crate) protocol: u16,
-    /// Whether it came through a listener whose work is taken first.
+    /// Whether it came through an urgent listener.
     pub(crate) urgent: bool,
     /// Whether epoll watches for room to write.
     pub(crate) watches_write: bool,
-    /// Whether there may be input that no further event will tell of.
+    /// Whether there may be input that epoll will not report again.
     pub(crate) unread: bool,
-    /// Whether the peer has ended its side: input that was read whole is followed by the end.
+    /// Whether the peer has shut down its side: the end follows the input.
     pub(crate) peer_ended: bool,
-    /// Set once an answer that ends the connection is on its way: why it will be closed.
+    /// The reason for closing, once a response that ends the connection is on its way.
     pub(crate) closing: Option<CloseReason>,
     permit: Permit,
 }
@@ -150,24 +151,23 @@ impl Connection {
         &self.peer
     }
 
-    /// Whether it is in the middle of something that was admitted before, rather than at a new
-    /// request.
+    /// Whether it is in the middle of an exchange that was admitted before.
     pub(crate) fn is_continuing(&self) -> bool {
         !self.output.is_empty() || self.unfinished.is_some() || self.closing.is_some()
     }
 
-    /// An exchange was completed. The phase that comes next begins afresh, also if it is the phase
-    /// of before: each request has the whole of its timeouts, and so has each wait for a request.
+    /// Notes that an exchange was completed. The next phase begins again, also if it is the same:
+    /// each request, and each wait for one, has the whole of its timeouts.
     pub(crate) fn note_progress(&mut self) {
         self.progressed = true;
     }
 
-    /// Enters a phase. A phase that goes on keeps the time at which it began, so that a client
-    /// cannot stretch a deadline by sending byte after byte. Room to write is counted from the last
-    /// piece that the client took.
+    /// Enters a phase. A phase that continues keeps the time at which it began, so that a client
+    /// cannot stretch a deadline by sending byte after byte. In [`Phase::Write`] the time is
+    /// counted from the last piece that the client read.
     pub(crate) fn enter(&mut self, phase: Phase, now: Instant) {
         let left = if phase == Phase::Write { self.output.left() } else { 0 };
-        // Taken whatever the phase: progress counts for the next phase and no later one.
+        // Reset in any phase: progress counts for the next phase only.
         let progressed = std::mem::take(&mut self.progressed) || left != self.left;
         if self.phase != phase || progressed {
             self.phase = phase;
@@ -176,13 +176,13 @@ impl Connection {
         self.left = left;
     }
 
-    /// epoll has told of it.
+    /// Notes an event that epoll reported.
     pub(crate) fn note_event(&mut self, peer_ended: bool) {
         self.unread = true;
         self.peer_ended |= peer_ended;
     }
 
-    /// Something was read; `all`: as far as that call could tell, everything (a short read).
+    /// Notes that input was read. `all`: the read was short, so that nothing is left in the socket.
     pub(crate) fn note_read(&mut self, all: bool) {
         self.unread = !all || self.peer_ended;
     }
@@ -200,13 +200,13 @@ impl Connection {
         later(self.since, self.phase.timeout(timeouts))
     }
 
-    /// Says why the connection ends, and ends it.
+    /// Closes the connection, and counts the reason.
     pub(crate) fn close(mut self: Box<Self>, reason: CloseReason) {
         log::debug!("{}: closed: {reason}", self.peer);
         self.permit.reason = reason;
     }
 
-    /// Says why the connection will have ended, should it be dropped from now on.
+    /// Sets the reason that is counted if the connection is dropped from now on.
     pub(crate) fn set_reason(&mut self, reason: CloseReason) {
         self.permit.reason = reason;
     }

@@ -1,11 +1,12 @@
-//! The connections of connections: who came, who is here, who left and why.
+//! [`Connections`]: the account of connections. It counts how many were accepted, are open and were
+//! closed, and for which reason, and bounds how many are open.
 //!
-//! Every accepted connection holds a [`Permit`] until it ends. Giving it back is `Drop`'s work, so
-//! that no path out of the program, a panic included, can leak a connection's place; and it wakes
-//! the acceptor if that waits for one.
+//! Every accepted connection has a [`Permit`] until it ends. The permit is given back by `Drop`, so
+//! that no code path, a panic included, can leak a connection's place. A permit given back wakes
+//! the acceptor if that waits for a place.
 //!
-//! A part of the places is kept for urgent listeners, if there are any, so that health checks and
-//! operators find one whatever the other clients do.
+//! If there are urgent listeners, a part of the places is kept for them, so that health checks and
+//! operators find one whatever other clients do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use crate::pool::overload::fairness::{BUCKETS, Bucket};
 use crate::sync::Completion;
 use crate::sync::Waker;
 
-/// Of the places one in so many, and at the most so many, are kept for urgent listeners.
+/// One place in [`KEPT`], and at most [`KEPT`], is kept for urgent listeners.
 const KEPT: usize = 64;
 
 /// Counts connections and bounds how many are open at once.
@@ -27,19 +28,19 @@ pub(crate) struct Connections {
     /// Whether places are kept for urgent listeners.
     keeps_urgent: AtomicBool,
     live: AtomicUsize,
-    /// Live connections by client.
+    /// Open connections of each client.
     held: Box<[AtomicU32]>,
     accepted: AtomicU64,
     closed: [AtomicU64; CloseReason::COUNT],
-    /// Set by the acceptor while it waits for a connection to end, or to be parked, so that it may
-    /// be closed.
+    /// Whether the acceptor waits for a connection to end, or to be parked (as a parked one can be
+    /// closed to make room).
     awaited: AtomicBool,
     /// Wakes the acceptor.
     pub(crate) acceptor: Waker,
-    /// Where the thread that stops the server waits for connections, datagrams and threads to end.
-    /// While the server runs nobody does, so that a connection's end wakes nobody.
+    /// The thread that stops the server waits here for connections, datagrams and threads to end.
+    /// While the server runs no thread waits, so that the end of a connection wakes none.
     pub(crate) completion: Completion,
-    /// Where [`Handle::wait`](crate::Handle::wait) waits for the acceptor to end.
+    /// [`Handle::wait`](crate::Handle::wait) waits here for the acceptor to end.
     pub(crate) accepting: Completion,
 }
 
@@ -59,7 +60,7 @@ impl Connections {
         })
     }
 
-    /// Enters a connection of this client that was just accepted.
+    /// Counts a connection of this client that was just accepted.
     pub(crate) fn enter(self: &Arc<Self>, bucket: Bucket) -> Permit {
         self.live.fetch_add(1, Ordering::Relaxed);
         self.held[bucket.index()].fetch_add(1, Ordering::Relaxed);
@@ -67,22 +68,22 @@ impl Connections {
         Permit { connections: Arc::clone(self), bucket, reason: CloseReason::ProtocolClosed }
     }
 
-    /// How many live connections this client has.
+    /// The number of open connections of this client.
     pub(crate) fn held(&self, bucket: Bucket) -> u32 {
         self.held[bucket.index()].load(Ordering::Relaxed)
     }
 
-    /// Bounds how many are open from now on. Those that are open stay.
+    /// Sets the limit. Connections above it stay open.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// There are urgent listeners: some places are kept for them from now on.
+    /// Keeps places for urgent listeners from now on.
     pub(crate) fn keep_urgent(&self) {
         self.keeps_urgent.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is a place for one more connection; `urgent`: through an urgent listener.
+    /// Whether there is a place for one more connection. `urgent`: through an urgent listener.
     pub(crate) fn has_room(&self, urgent: bool) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let kept = !urgent && self.keeps_urgent.load(Ordering::Relaxed);
@@ -90,24 +91,24 @@ impl Connections {
         self.live() < limit - kept
     }
 
-    /// Whether the limit is exceeded by less than may be for a moment, until a connection that
-    /// should give way can be closed.
+    /// Whether the limit may be exceeded by one more connection for a moment, until another one can
+    /// be closed.
     pub(crate) fn may_overdraw(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         self.live() < limit + (limit / KEPT).clamp(1, KEPT)
     }
 
-    /// Asks for the acceptor to be woken by the next connection that ends or is parked. The caller
-    /// has to look at both again after it, as it may have happened before.
+    /// Has the acceptor woken by the next connection that ends or is parked. The acceptor has to
+    /// look at both again after this call, as either may have happened before it.
     pub(crate) fn await_change(&self) {
         self.awaited.store(true, Ordering::SeqCst);
     }
 
-    /// A connection has ended or was parked: wakes the acceptor if that waits for it.
+    /// Wakes the acceptor, if it waits for a connection that has ended or was parked.
     ///
-    /// The acceptor announces its wait before it looks: at the count of live connections, which is
-    /// changed before this; at each slot, whose lock orders its look and the poller. So one of the
-    /// two sees the other.
+    /// The acceptor sets `awaited` before it looks at the count of open connections and at the
+    /// slots. A connection changes the count, or its slot under the slot's lock, before it looks at
+    /// `awaited`. So one of the two sees the other.
     pub(crate) fn note_change(&self) {
         if self.awaited.load(Ordering::SeqCst) && self.awaited.swap(false, Ordering::SeqCst) {
             self.acceptor.wake();
@@ -132,7 +133,7 @@ impl Connections {
 pub(crate) struct Permit {
     connections: Arc<Connections>,
     bucket: Bucket,
-    /// Why the connection ends, should it end now. Whoever closes it says so first.
+    /// The reason that is counted when the permit is dropped.
     pub(crate) reason: CloseReason,
 }
 
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_departure_that_is_awaited_wakes_the_acceptor_once() {
+    fn an_awaited_end_wakes_the_acceptor_once() {
         let connections = Connections::new(2, Waker::new().unwrap());
         let (first, second) = (connections.enter(bucket()), connections.enter(bucket()));
         connections.await_change();

@@ -1,14 +1,14 @@
 //! [`Eviction`]: which parked connection is closed when the table of connections is full.
 //!
-//! The table is shared max-min fairly: the client that holds most of the parked connections gives
-//! one up, so that no client can keep another out with connections that idle, say nothing, or
-//! dribble. Of one client's connections those go first whose end costs least: see [`Rank`]. A
-//! connection in service is never closed, and one that came through an urgent listener only for
-//! another such.
+//! The table is shared max-min fairly: the client that has most connections loses a parked one, so
+//! that no client can keep others out with connections that idle, send nothing, or send byte after
+//! byte. Of one client's connections, the one whose end costs least is closed first: see [`Rank`].
+//! A connection in service is never closed. One that came through an urgent listener is closed only
+//! for another such.
 //!
-//! Looking at all connections costs much more than closing one. So one look plans many closings,
-//! each of which is carried out only when a newcomer needs the place, and only if the connection
-//! still waits for what it waited for when it was planned.
+//! Looking at all connections costs much more than closing one. So one look plans many closings.
+//! Each is carried out only when a new connection needs the place, and only if the planned one
+//! still waits for what it waited for at the look.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,31 +23,31 @@ use crate::pool::poller::candidate::{Candidate, Rank};
 use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
 
-/// How many slots one look covers at the most. Which client holds most shows in a part of the
-/// table, too, and the acceptor must not be away for long.
+/// The most slots that one look covers. A part of the table shows well enough which client has
+/// most, and the acceptor must not be busy for long.
 const LOOK: u32 = 16 * 1024;
 
-/// Of the connections that a look has found, the part that it plans to close.
+/// One in so many of the connections that a look has found is planned to be closed.
 const PLANNED: usize = 16;
 
-/// For how long a plan is good. Afterwards others may hold most.
+/// How long a plan is valid. Afterwards another client may have most.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// A connection that has waited for less than this is taken to be active, and is closed last.
+/// A connection that has waited for less than this counts as active, and is closed last.
 const ACTIVE: Duration = Duration::from_secs(1);
 
-/// How old a plan may be that would have a client give way which holds little, or less than the
-/// newcomer's, for each slot that a look covers: about ten times what the look takes.
+/// The age up to which a plan may close a connection of a client that has few, or fewer than the
+/// new one's client, for each slot that a look covers: about ten times what the look takes.
 const FRESH: Duration = Duration::from_micros(1);
 
-/// A client that holds no more than so many connections is not turned away for the sake of clients
-/// that hold fewer. Browsers open six for each site.
+/// A client with no more connections than this is not refused in favour of clients with fewer.
+/// Browsers open six connections to each site.
 const MODEST: u32 = 8;
 
-/// How many connections one call tries. Those that turn out to have input are served instead.
+/// The most connections that one call tries. Those that turn out to have input are enqueued.
 const TRIES: usize = 64;
 
-/// Among the connections of one client, the smallest is closed first.
+/// Of one client's connections, the smallest is closed first.
 type Order = (bool, bool, Rank, Instant);
 
 impl<B> Candidate<B> {
@@ -60,9 +60,9 @@ impl<B> Candidate<B> {
     }
 }
 
-/// The first `count` of `candidates` to be closed, in this order: one at a time of the client that
-/// holds most connections, `held` at first, in service or not; of several such clients, of the one
-/// whose turn comes first by [`Candidate::order`].
+/// The first `count` of `candidates` to be closed, in this order: each time one of the client that
+/// has most connections left (at first `held`, in service or not); of several such clients, the one
+/// whose next connection is first by [`Candidate::order`].
 fn plan<B: Copy + Ord>(
     mut candidates: Vec<Candidate<B>>,
     count: usize,
@@ -70,7 +70,7 @@ fn plan<B: Copy + Ord>(
     held: impl Fn(B) -> u32,
 ) -> Vec<Candidate<B>> {
     candidates.sort_unstable_by_key(|candidate| (candidate.bucket, candidate.order(now)));
-    // The clients by (how many they hold, whose turn it is, which comes next).
+    // The clients by (number of connections, order of the next one, its index).
     let mut clients = BinaryHeap::new();
     let mut next = 0;
     for group in candidates.chunk_by(|one, other| one.bucket == other.bucket) {
@@ -90,8 +90,8 @@ fn plan<B: Copy + Ord>(
     planned
 }
 
-/// The slots of one look that begins at `cursor`, at most [`LOOK`] of `used`, and where the next
-/// one begins.
+/// The slots of one look that begins at `cursor`, at most [`LOOK`] of `used`; and where the next
+/// look begins.
 fn parts(cursor: u32, used: u32) -> ([Range<u32>; 2], u32) {
     let count = used.min(LOOK);
     let start = if cursor < used { cursor } else { 0 };
@@ -100,26 +100,26 @@ fn parts(cursor: u32, used: u32) -> ([Range<u32>; 2], u32) {
     ([start..end, 0..rest], if rest > 0 { rest } else { end })
 }
 
-/// What is planned to be closed. It belongs to the acceptor.
+/// The planned closings. They belong to the acceptor.
 #[derive(Debug)]
 pub(crate) struct Eviction {
     /// Whether it makes room for connections through urgent listeners.
     urgent: bool,
-    /// The next one to be closed is the last.
+    /// The last element is closed next.
     planned: Vec<Candidate>,
     planned_at: Option<Instant>,
     /// Where the next look begins.
     cursor: u32,
 }
 
-/// What came of making room.
+/// The result of making room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evicted {
     /// A connection was closed.
     One,
-    /// All that may be closed are those of clients that hold fewer than the newcomer's.
+    /// Every connection that could be closed is of a client with fewer than the new one's client.
     OverFairShare,
-    /// None only waits any more, or only such as are active, of clients that hold little.
+    /// No connection waits, or only active ones of clients with few.
     Nothing,
 }
 
@@ -128,7 +128,7 @@ impl Eviction {
         Self { urgent, planned: Vec::new(), planned_at: None, cursor: 0 }
     }
 
-    /// Whether there is a connection that only waits.
+    /// Whether there is a connection that could be closed.
     pub(crate) fn has_candidate(&mut self, shared: &Shared, now: Instant) -> bool {
         let is_stale = |at: Instant| now.saturating_duration_since(at) > GOOD_FOR;
         if self.planned_at.is_none_or(is_stale) {
@@ -143,8 +143,8 @@ impl Eviction {
         !self.planned.is_empty()
     }
 
-    /// Closes a connection that only waits. `for_client`: to make room for one more of this client,
-    /// which must not hold more than the client that gives way.
+    /// Closes a waiting connection. `for_client`: to make room for one of this client, which must
+    /// not have more than the client that loses one.
     pub(crate) fn evict(
         &mut self,
         shared: &Arc<Shared>,
@@ -161,7 +161,7 @@ impl Eviction {
             let Some(candidate) = self.planned.pop() else { return Evicted::Nothing };
             let held = shared.connections.held(candidate.bucket);
             let own = for_client == Some(candidate.bucket);
-            // Of clients that hold about the same, one may have a little more than the others.
+            // Of clients with about the same number, one may have a few more.
             let fair = own || demand <= held + held / 8 + 1;
             let fresh_for = FRESH * shared.poller.used().min(LOOK);
             let is_fresh = |at: Instant| now.saturating_duration_since(at) <= fresh_for;
@@ -170,13 +170,13 @@ impl Eviction {
                 && !self.planned_at.is_some_and(is_fresh)
                 && !std::mem::replace(&mut looked_again, true)
             {
-                // Connections of a client that holds more may have come to wait since.
+                // A client with more may have parked connections since the last look.
                 self.look(shared, now);
                 continue;
             }
             let modest = demand.max(held) <= MODEST && for_client.is_some();
             if modest && candidate.is_active(now) && shared.connections.may_overdraw() {
-                // Nobody is to blame but those who are in service at this moment.
+                // All others are in service at this moment: the limit is exceeded for a moment.
                 self.planned.push(candidate);
                 return Evicted::Nothing;
             }
@@ -187,7 +187,7 @@ impl Eviction {
             let Some(connection) = shared.poller.take_waiting(&candidate) else { continue };
             let waits_for_request = matches!(candidate.rank, Rank::Idle | Rank::Silent);
             if waits_for_request && connection.stream.has_input() {
-                // Its request has just come, and no worker has looked yet.
+                // A request has just come that no worker has seen.
                 let protocol = protocols.of(connection.protocol);
                 if shared.enqueue_or_refuse(Work::of(connection), now, protocol) {
                     shared.wake_worker();
@@ -201,12 +201,12 @@ impl Eviction {
         Evicted::Nothing
     }
 
-    /// Looks at the parked connections, and plans.
+    /// Looks at the parked connections, and plans which to close.
     fn look(&mut self, shared: &Shared, now: Instant) {
         let used = shared.poller.used();
         let mut found = Vec::new();
         let mut looked = 0;
-        // In a large table, up to the first part in which there is anything.
+        // In a large table the look ends with the first part that has a candidate.
         while found.is_empty() && looked < used {
             let (parts, next) = parts(self.cursor, used);
             for part in parts {
@@ -230,7 +230,8 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1000);
 
-    /// (client, rank, seconds that it has waited), and by which index it is known.
+    /// Candidates from (client, rank, seconds of waiting), and the time at which they are looked
+    /// at.
     fn candidates(start: Instant, table: &[(u32, Rank, u64)]) -> (Vec<Candidate<u32>>, Instant) {
         let now = start + NOW;
         let candidate = |(index, &(bucket, rank, waited)): (usize, &(u32, Rank, u64))| Candidate {
@@ -243,7 +244,7 @@ mod tests {
         (table.iter().enumerate().map(candidate).collect(), now)
     }
 
-    /// All connections there are wait.
+    /// The number of connections of a client, if all wait.
     fn counted(table: &[(u32, Rank, u64)]) -> impl Fn(u32) -> u32 {
         |bucket| table.iter().filter(|(other, ..)| *other == bucket).count() as u32
     }
@@ -256,43 +257,43 @@ mod tests {
         assert_eq!(indices, expected, "{table:?}");
     }
 
-    use Rank::{Completion, HalfHead, Idle, Midway, Silent};
+    use Rank::{Closing, HalfHead, Idle, Midway, Silent};
 
     #[test]
-    fn the_client_that_holds_most_gives_up_first_whatever_its_connections_wait_for() {
-        for rank in [Idle, Silent, Completion, HalfHead, Midway] {
+    fn the_client_with_most_loses_one_first_whatever_its_connections_wait_for() {
+        for rank in [Idle, Silent, Closing, HalfHead, Midway] {
             assert_plan(&[(1, Idle, 50), (2, rank, 2), (2, rank, 3), (2, rank, 4)], &[3, 2]);
         }
     }
 
     #[test]
-    fn of_one_client_that_goes_first_whose_end_costs_least_and_then_what_has_waited_longest() {
+    fn of_one_client_the_cheapest_end_comes_first_and_then_the_longest_wait() {
         let table =
             [(1, Midway, 90), (1, HalfHead, 80), (1, Silent, 70), (1, Idle, 5), (1, Idle, 6)];
         assert_plan(&table, &[4, 3, 2, 1, 0]);
     }
 
     #[test]
-    fn what_is_active_goes_last_of_its_client() {
+    fn an_active_connection_is_closed_last_of_its_client() {
         assert_plan(&[(1, Idle, 0), (1, Silent, 9), (1, Midway, 9)], &[1, 2, 0]);
     }
 
     #[test]
-    fn what_came_through_an_urgent_listener_goes_last_of_its_client() {
+    fn an_urgent_connection_is_closed_last_of_its_client() {
         let (mut candidates, now) = candidates(Instant::now(), &[(1, Idle, 9), (1, Midway, 0)]);
         candidates[0].urgent = true;
         assert_eq!(plan(candidates, 1, now, |_| 2)[0].token.index, 1);
     }
 
     #[test]
-    fn clients_that_hold_the_same_give_up_by_turns_the_longest_idle_first() {
+    fn clients_with_equal_numbers_lose_connections_in_turn() {
         let table = [(1, Idle, 9), (2, Idle, 8), (1, Idle, 7), (2, Idle, 6), (3, Idle, 99)];
         assert_plan(&table, &[0, 1, 4, 2, 3]);
     }
 
     #[test]
-    fn whoever_holds_least_keeps_all_of_it() {
-        // 250 clients with 32 connections each, and one with one that has waited for the longest.
+    fn the_client_with_fewest_keeps_all() {
+        // 250 clients with 32 connections each, and one client with one that has waited longest.
         let mut table = vec![(0, Idle, 900)];
         table.extend((0..8000).map(|n| (1 + n % 250, Silent, 10 + u64::from(n) / 250)));
         let (candidates, now) = candidates(Instant::now(), &table);
@@ -317,7 +318,7 @@ mod tests {
         for (cursor, used, expected) in [
             (0, 0, ([0..0, 0..0], 0)),
             (0, 100, ([0..100, 0..0], 100)),
-            // It has grown since, and is looked at as a whole all the same.
+            // The table has grown since, and is covered as a whole.
             (100, 101, ([100..101, 0..100], 100)),
             (0, 40_000, ([0..LOOK, 0..0], LOOK)),
             (2 * LOOK, 40_000, ([2 * LOOK..40_000, 0..3 * LOOK - 40_000], 3 * LOOK - 40_000)),
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_holds_in_service_counts_as_well() {
+    fn connections_in_service_count_as_well() {
         let (candidates, now) =
             candidates(Instant::now(), &[(1, Idle, 9), (1, Idle, 8), (2, Idle, 1)]);
         let held = |bucket| if bucket == 2 { 40 } else { 2 };

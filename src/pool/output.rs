@@ -1,4 +1,4 @@
-//! What a connection still has to send: [`Segment`]s whose bytes are known, in memory or in a file.
+//! [`Output`]: the bytes that a connection has yet to send, as [`Segment`]s in memory or in files.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,15 +16,15 @@ use crate::net::Stream;
 use crate::pool::output_memory::{Lease, PendingPool};
 use crate::sync::later;
 
-/// How many pieces in memory one call sends.
+/// The most segments in memory that one call sends.
 const PIECES: usize = 16;
 
-/// A piece of an answer whose bytes are known: in memory, or in a file (sent by sendfile(2)).
+/// A piece of a response whose bytes are known: in memory, or in a file (sent by sendfile(2)).
 #[derive(Clone, Debug)]
 pub enum Segment {
     /// These bytes.
     Bytes(Bytes),
-    /// `length` bytes of the file from `offset` on. If the file is shorter by then, the connection
+    /// `length` bytes of the file from `offset` on. If the file has become shorter, the connection
     /// is closed, so that the client notices.
     File {
         /// The file; shared, as its own position is never used.
@@ -37,7 +37,7 @@ pub enum Segment {
 }
 
 impl Segment {
-    /// How many bytes it has.
+    /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         match self {
@@ -46,58 +46,58 @@ impl Segment {
         }
     }
 
-    /// Whether it has no bytes.
+    /// Whether its length is zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// How far sending came.
+/// The result of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// Everything is with the kernel.
+    /// The kernel has everything.
     All,
     /// The socket takes no more for now.
     Blocked,
-    /// It took as much as was allowed for one turn, and may take more.
+    /// As much was sent as one turn may send; the socket may take more.
     Turn,
 }
 
-/// Bytes that the kernel may hold back from a steady reader before it reports any progress.
+/// The most bytes that the kernel may take from its buffer before it reports room.
 const COARSE: u64 = 64 << 10;
 
-/// How soon a reader whose time is up is looked at again, if no worker could look.
+/// How soon an overdue reader is looked at again, if no worker could look.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How a reader that does not take everything at once gets on.
+/// The progress of a reader that does not take everything at once.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
-    /// Since when it is waited for.
+    /// When the connection began to wait for it.
     began: Instant,
-    /// When it last took something.
+    /// When it last read something.
     moved: Instant,
-    /// Bytes that it has taken since `began`.
+    /// Bytes that it has read since `began`.
     taken: u64,
-    /// When its time was up, and a worker was asked to look whether it has taken something.
+    /// When it became overdue, and a worker was asked to find out whether it has read anything.
     looked: Option<Instant>,
 }
 
-/// Whether there is memory for what a slow reader has not yet taken.
+/// Whether there is memory for the output of a slow reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leased {
     Yes,
-    /// It is more than one connection may have.
+    /// More than one connection may have.
     TooMuch,
-    /// It is more than all connections may have together; so many bytes.
+    /// More than all connections may have together, by this many bytes.
     Full(usize),
 }
 
-/// The bytes that a connection still has to send. Empty, it owns no memory.
+/// The bytes that a connection has yet to send. An empty output owns no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     segments: VecDeque<Segment>,
-    /// What this connection has taken from the memory that all share for slow readers.
+    /// The connection's part of the memory that all share for slow readers.
     lease: Option<Lease>,
     reading: Option<Reading>,
 }
@@ -107,7 +107,7 @@ impl Output {
         self.segments.is_empty()
     }
 
-    /// How many bytes are left.
+    /// The number of bytes that are left.
     pub(crate) fn left(&self) -> u64 {
         self.segments.iter().map(Segment::len).sum()
     }
@@ -118,7 +118,7 @@ impl Output {
         }
     }
 
-    /// Accounts for the memory of what is left, within the bounds for one and for all connections.
+    /// Accounts for the memory of the rest, within the limits for one and for all connections.
     pub(crate) fn lease(&mut self, each: usize, pool: &Arc<PendingPool>) -> Leased {
         let memory: usize = self
             .segments
@@ -145,21 +145,21 @@ impl Output {
         if self.lease.is_some() { Leased::Yes } else { Leased::Full(memory) }
     }
 
-    /// How many bytes of the shared memory it has.
+    /// The connection's part of the shared memory, in bytes.
     pub(crate) fn leased(&self) -> usize {
         self.lease.as_ref().map_or(0, Lease::bytes)
     }
 
-    /// Bytes per second that the reader takes, as far as can be said: one that has just begun
-    /// counts as quick.
+    /// The rate at which the reader reads, in bytes per second, as far as it is known. A reader
+    /// that has just begun counts as fast.
     pub(crate) fn rate(&self, now: Instant) -> u64 {
         let Some(reading) = &self.reading else { return u64::MAX };
         let lasted = now.saturating_duration_since(reading.began) + Duration::from_secs(1);
         ((reading.taken + COARSE) as f64 / lasted.as_secs_f64()) as u64
     }
 
-    /// Until when the reader has to take something: within the write timeout of the last time, and
-    /// at the minimum rate. `None`: it was not waited for yet.
+    /// The time by which the reader has to read something: within the write timeout of the last
+    /// time, and at the minimum rate. `None`: the connection has not waited for it yet.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         let due = self.due(timeouts)?;
         let looked = self.reading.and_then(|reading| reading.looked);
@@ -177,14 +177,14 @@ impl Output {
         Some(silent.min(later(reading.began, earned.max(timeouts.rate_grace))))
     }
 
-    /// Whether the reader is too slow, now that it was found to take nothing more.
+    /// Whether the reader is too slow. To be called when the socket takes nothing more.
     pub(crate) fn is_overdue(&self, timeouts: &Timeouts, now: Instant) -> bool {
         self.due(timeouts).is_some_and(|due| due <= now)
     }
 
-    /// The reader's time is up: whether there is something to send, so that a worker can find out
-    /// whether it has taken anything. The kernel reports room only once a third of its buffer is
-    /// free.
+    /// Notes that the reader is overdue. `true`: there is output, so that a worker can find out
+    /// whether the reader has read anything. (The kernel reports room only once a third of its
+    /// buffer is free.)
     pub(crate) fn look_again(&mut self, now: Instant) -> bool {
         if let Some(reading) = &mut self.reading {
             reading.looked = Some(now);
@@ -192,7 +192,7 @@ impl Output {
         self.reading.is_some() && !self.is_empty()
     }
 
-    /// Notes what the reader took, as there is more for it.
+    /// Notes how much the reader has read, if the connection waits for it.
     fn note(&mut self, taken: u64) {
         if let Some(reading) = &mut self.reading {
             reading.looked = None;
@@ -206,8 +206,7 @@ impl Output {
         }
     }
 
-    /// Sends what the socket takes, at most about `budget` bytes.
-    ///
+    /// Sends as much as the socket takes, at most about `budget` bytes.
     /// # Errors
     /// Those of sendmsg(2) and sendfile(2), except `WouldBlock`; `UnexpectedEof` if a file has
     /// become shorter than was announced.
@@ -248,8 +247,8 @@ impl Output {
             if self.segments.front().is_some_and(Segment::is_empty) {
                 self.segments.pop_front();
             }
-            // A peer that reads meanwhile would have the rest sent to it crumb by crumb: the socket
-            // counts as writable again only when a third of its buffer is free.
+            // Without this check a peer that reads in the meantime would get the rest in tiny
+            // pieces: the socket counts as writable only when a third of its buffer is free.
             if short && !self.is_empty() && !is_writable(stream) {
                 return Ok(Sent::Blocked);
             }
@@ -257,10 +256,8 @@ impl Output {
         Ok(Sent::All)
     }
 
-    /// Sends the pieces in memory up to the next file, all in one call. Before a file they wait in
+    /// Sends the segments in memory up to the next file, in one call. Before a file they wait in
     /// the kernel for its first bytes (`MSG_MORE`, send(2)), so that a head does not travel alone.
-    ///
-    /// Returns how many bytes went, and whether more of them were to go.
     fn send_memory(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let (mut count, mut bytes) = (0, 0);
@@ -297,12 +294,12 @@ impl Output {
     }
 }
 
-/// Whether there is room again worth filling: poll(2) without waiting. If there is not, the kernel
-/// notes that somebody waits for it.
+/// Whether the socket has enough room again: poll(2) without waiting. If not, the kernel notes that
+/// room is awaited.
 fn is_writable(stream: &Stream) -> bool {
     let mut fds = [PollFd::new(stream, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // If it cannot be told, the next attempt to send will.
+    // If poll(2) fails, the next attempt to send will report the error.
     poll(&mut fds, Some(&now)).is_err() || !fds[0].revents().is_empty()
 }
 

@@ -10,12 +10,12 @@ use crate::pool::poller::token::Token;
 /// What closing a connection costs its client, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// It is kept between two requests: the client sends the next one on a new connection.
+    /// It is kept between two requests. The client opens a new one for the next request.
     Idle,
-    /// It has never said anything.
+    /// It has never sent anything.
     Silent,
-    /// Its last response was sent, and the client's end is waited for.
-    Completion,
+    /// Its last response was sent, and it waits for the end of the client's side.
+    Closing,
     /// A part of a request's head has come.
     HalfHead,
     /// A body or a response is on its way.
@@ -28,17 +28,17 @@ impl Rank {
             Phase::Idle => Self::Idle,
             Phase::Head if connection.input.is_empty() && connection.requests == 0 => Self::Silent,
             Phase::Head => Self::HalfHead,
-            Phase::Linger | Phase::Held => Self::Completion,
+            Phase::Linger | Phase::Held => Self::Closing,
             Phase::Body | Phase::Discard | Phase::Write => Self::Midway,
         }
     }
 }
 
-/// A parked connection, as it was when it was looked at.
+/// A parked connection as it was at a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate<B = Bucket> {
     pub(crate) token: Token,
-    /// Whose it is.
+    /// Its client.
     pub(crate) bucket: B,
     pub(crate) urgent: bool,
     pub(crate) rank: Rank,
@@ -47,7 +47,7 @@ pub(crate) struct Candidate<B = Bucket> {
 }
 
 impl Candidate {
-    /// Whether it waits in this slot as it did when it was looked at.
+    /// Whether it waits in this slot as it did at the look.
     pub(crate) fn is_in(&self, slot: &Slot) -> bool {
         let Tenant::Parked(connection) = &slot.tenant else { return false };
         slot.generation == self.token.generation

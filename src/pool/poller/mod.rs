@@ -1,10 +1,9 @@
-//! Poller: where a connection waits that has nothing to say, holding no worker.
+//! [`Poller`]: where a connection is parked that has no input, without a worker.
 //!
-//! One epoll(7) instance, edge-triggered, watches the sockets; whoever leads (see
-//! [`dispatch`](crate::pool::leader)) waits on it. A parked connection has a deadline; one ordered
-//! set keeps at most one entry for each, which is moved only when it comes due or a nearer deadline
-//! arrives: so a keep-alive connection that is parked a thousand times a second touches the set
-//! once a minute.
+//! One epoll(7) instance, edge-triggered, watches the sockets; the [leader](crate::pool::leader)
+//! waits on it. A parked connection has a deadline. An ordered set has at most one entry for each
+//! connection, which is moved only when it comes due or an earlier deadline arrives: so a kept
+//! connection that is parked a thousand times a second touches the set once a minute.
 
 pub(crate) mod candidate;
 mod slots;
@@ -29,17 +28,17 @@ use crate::pool::poller::token::Token;
 use crate::sync::Waker;
 use crate::sync::lock;
 
-/// How many events one look at epoll takes at the most.
+/// The most events that one epoll_wait(2) returns.
 pub(crate) const BATCH: usize = 64;
 
 /// The user data of the waker; no token has it, as generations stay below `u32::MAX`.
 const WAKER: u64 = u64::MAX;
 
-/// In the upper half of an socket's user data, where a token has its generation; below it the
-/// number.
-const INLET: u64 = u32::MAX as u64;
+/// The upper half of a datagram socket's user data, where a token has its generation. The lower
+/// half is the socket's index.
+const SOCKET: u64 = u32::MAX as u64;
 
-/// No deadline at all.
+/// No deadline.
 const NEVER: u64 = u64::MAX;
 
 /// The parked connections.
@@ -55,23 +54,23 @@ pub(crate) struct Poller {
     earliest: AtomicU64,
 }
 
-/// What epoll tells of.
+/// What epoll reports.
 #[derive(Debug)]
 pub(crate) enum Ready {
-    /// A parked connection, which is the caller's now.
+    /// A parked connection. The caller owns it from now on.
     Connection(Box<Connection>),
-    /// An socket that is [watched](Poller::watch) has datagrams.
+    /// A datagram socket that is [watched](Poller::watch) has datagrams.
     DatagramSocket(usize),
 }
 
-/// What came of parking a connection.
+/// The result of parking a connection.
 #[derive(Debug)]
 pub(crate) enum Parked {
-    /// It waits. `sooner`: its deadline is now the first of all.
+    /// It is parked. `sooner`: its deadline is the earliest of all.
     Waits { sooner: bool },
-    /// It became ready meanwhile: its owner has to look again.
+    /// It became ready in the meantime: its owner has to look again.
     Ready(Box<Connection>),
-    /// epoll would not have it.
+    /// epoll failed.
     Failed(Box<Connection>, io::Error),
 }
 
@@ -91,31 +90,31 @@ impl Poller {
         })
     }
 
-    /// How many connections it has room for.
+    /// The number of connections that there are slots for.
     pub(crate) fn capacity(&self) -> usize {
         self.slots.capacity()
     }
 
-    /// Ends somebody's [`wait`](Self::wait), now or the next one.
+    /// Ends another thread's [`wait`](Self::wait): the current one, or the next.
     pub(crate) fn wake(&self) {
         self.waker.wake();
     }
 
-    /// Watches an socket from now on. It is told of as long as there is something to receive.
+    /// Watches a datagram socket. It is reported while there is something to receive
+    /// (level-triggered).
     pub(crate) fn watch(&self, index: usize, socket: impl AsFd) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(INLET << 32 | index as u64);
+        let data = epoll::EventData::new_u64(SOCKET << 32 | index as u64);
         Ok(epoll::add(&self.epoll, socket, data, epoll::EventFlags::IN)?)
     }
 
-    /// Watches an socket no longer.
+    /// Stops watching a datagram socket.
     pub(crate) fn unwatch(&self, socket: impl AsFd) {
-        // It can only fail for one that is not watched.
+        // It can only fail for a socket that is not watched.
         let _ = epoll::delete(&self.epoll, socket);
     }
 
-    /// Waits for something to become ready, at most `timeout` (`None`: for ever), and gives at most
-    /// `most` of that to `ready`. How many connections were among it.
-    ///
+    /// Waits until something is ready, at most for `timeout` (`None`: for ever), and calls `ready`
+    /// with at most `most` of it. Returns the number of connections among it.
     /// # Errors
     /// Those of epoll_wait(2), except `EINTR`, which counts as nothing being ready.
     pub(crate) fn wait(
@@ -128,7 +127,7 @@ impl Poller {
             epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
         let mut events = [blank; BATCH];
         let timeout = timeout.map(|timeout| Timespec {
-            // A longer one wakes early, which is harmless.
+            // A longer timeout ends early, which is harmless.
             tv_sec: timeout.as_secs().min(1 << 20) as i64,
             tv_nsec: timeout.subsec_nanos().into(),
         });
@@ -144,7 +143,7 @@ impl Poller {
             if bits == WAKER {
                 continue;
             }
-            if bits >> 32 == INLET {
+            if bits >> 32 == SOCKET {
                 ready(Ready::DatagramSocket(bits as u32 as usize));
                 continue;
             }
@@ -159,8 +158,9 @@ impl Poller {
         Ok(found)
     }
 
-    /// Takes the connection that became ready out of its slot; `None` if it is in somebody's hands,
-    /// who will find the note, or gone.
+    /// Takes the connection that became ready out of its slot. `None`: it is not parked. Then the
+    /// event leaves a note in the slot, and the connection's owner finds it when it parks the
+    /// connection.
     fn take(&self, token: Token, peer_ended: bool) -> Option<Box<Connection>> {
         let mut slot = self.slots.lock(token.index);
         if slot.generation != token.generation {
@@ -215,8 +215,8 @@ impl Poller {
         Parked::Waits { sooner }
     }
 
-    /// Parks a connection for the first time: gives it a slot, and epoll its socket. What is
-    /// already there to read is an event as well, and so is room to write, if that is watched.
+    /// Parks a connection for the first time: allots a slot, and adds the socket to epoll. Input
+    /// that is already there is an event as well, and so is room to write, if that is watched.
     fn register(&self, mut connection: Box<Connection>, deadline: u64) -> Parked {
         let Some(index) = self.slots.allot() else {
             return Parked::Failed(connection, io::ErrorKind::OutOfMemory.into());
@@ -225,7 +225,8 @@ impl Poller {
         let token = Token { index, generation: slot.generation };
         let flags = interest(connection.watches_write);
         let data = epoll::EventData::new_u64(token.to_bits());
-        // The slot is locked, so that an event which comes at once waits for it.
+        // The slot is locked before epoll knows the socket: an event that comes at once waits for
+        // the lock, and finds the connection parked.
         if let Err(errno) = epoll::add(&self.epoll, &connection.stream, data, flags) {
             drop(slot);
             self.slots.release(index);
@@ -238,8 +239,9 @@ impl Poller {
         Parked::Waits { sooner: self.schedule(index, None, deadline) }
     }
 
-    /// Room to write is watched only while it is waited for: a Unix socket would otherwise report
-    /// it each time its peer reads. Changing the interest reports what is ready anew.
+    /// Watches for room to write only while the connection waits for it: otherwise a Unix socket
+    /// would report room each time its peer reads. Changing the interest makes epoll report what is
+    /// ready again.
     fn watch_write(&self, connection: &mut Connection, token: Token) -> io::Result<()> {
         let wanted = connection.phase == Phase::Write;
         if wanted != connection.watches_write {
@@ -250,9 +252,9 @@ impl Poller {
         Ok(())
     }
 
-    /// Parks a ready connection that the queue has no room for. A change of interest makes epoll
-    /// report what is ready again, at the next look: input that was not read, or room for output.
-    /// `true`: its deadline is now the first of all.
+    /// Parks a ready connection that the queue has no room for. Changing the interest makes epoll
+    /// report it again at the next poll: for unread input, or for room to write. `true`: its
+    /// deadline is the earliest of all.
     pub(crate) fn postpone(
         &self,
         mut connection: Box<Connection>,
@@ -261,20 +263,20 @@ impl Poller {
     ) -> Result<bool, (Box<Connection>, io::Error)> {
         let sends = !connection.output.is_empty();
         if sends {
-            // It is not the client that has to be waited for: the whole timeout is its own.
+            // The connection does not wait for the client: it has the whole timeout again.
             connection.note_progress();
             connection.enter(Phase::Write, now);
         }
         let reportable = sends || connection.unread;
         debug_assert!(reportable, "it waits for something that epoll cannot report");
-        // A socket has room sooner or later, so that this one is reported whatever it waits for.
+        // Any socket has room sooner or later, so that this one is reported in any case.
         connection.watches_write = sends || !reportable;
         let deadline = self.millis(connection.deadline(timeouts));
         let Some(token) = connection.token else {
             return match self.register(connection, deadline) {
                 Parked::Failed(connection, error) => Err((connection, error)),
                 Parked::Waits { sooner } => Ok(sooner),
-                // Its slot is a new one, to which nothing can have happened.
+                // Its slot is new, so that it has no note.
                 Parked::Ready(_) => Ok(false),
             };
         };
@@ -291,9 +293,9 @@ impl Poller {
         Ok(schedule && self.schedule(token.index, before, deadline))
     }
 
-    /// Forgets a connection that is about to be closed or to leave: its slot is free again. Closing
-    /// the socket takes it out of epoll. A slot that has been given back already, and may be
-    /// another connection's by now, is left alone.
+    /// Frees the slot of a connection that is about to be closed or to leave the pool. Closing the
+    /// socket takes it out of epoll. A slot that was freed before, and may have another tenant by
+    /// now, is not touched: its generation differs.
     pub(crate) fn forget(&self, token: Option<Token>) {
         let Some(Token { index, generation }) = token else { return };
         let mut slot = self.slots.lock(index);
@@ -312,13 +314,13 @@ impl Poller {
     /// As [`forget`](Self::forget), for a connection whose socket stays open.
     pub(crate) fn release(&self, connection: &mut Connection) {
         if connection.token.is_some() {
-            // It is registered, so that this cannot fail.
+            // The socket is registered, so that this cannot fail.
             let _ = epoll::delete(&self.epoll, &connection.stream);
         }
         self.forget(connection.token.take());
     }
 
-    /// How long until the first deadline; `None` when there is none.
+    /// The time until the earliest deadline; `None` if there is none.
     pub(crate) fn until_deadline(&self, now: Instant) -> Option<Duration> {
         match self.earliest.load(Ordering::SeqCst) {
             NEVER => None,
@@ -329,13 +331,13 @@ impl Poller {
         }
     }
 
-    /// Takes the connections out whose deadline has passed.
+    /// Takes out the connections whose deadline has passed.
     pub(crate) fn expire(&self, now: Instant, mut expired: impl FnMut(Box<Connection>)) {
         let millis = now.saturating_duration_since(self.epoch).as_millis() as u64;
         while self.earliest.load(Ordering::Relaxed) <= millis {
             let mut deadlines = lock(&self.deadlines);
             let Some((due, index)) = deadlines.pop_first() else {
-                // The last one went with its connection: nobody has to wake for it any more.
+                // The last entry went with its connection: no thread has to wake for it.
                 self.publish(&deadlines);
                 break;
             };
@@ -347,11 +349,11 @@ impl Poller {
             }
             slot.scheduled = None;
             if !matches!(slot.tenant, Tenant::Parked(_)) {
-                // Its owner schedules it again when parking it.
+                // The connection's owner schedules it again when it parks it.
                 continue;
             }
             if slot.deadline > millis {
-                // It has been parked anew since: that deadline is the one that counts.
+                // The connection was parked again since: the later deadline counts.
                 slot.scheduled = Some(slot.deadline);
                 self.schedule(index, None, slot.deadline);
                 continue;
@@ -364,7 +366,7 @@ impl Poller {
         }
     }
 
-    /// Takes out the parked connections of which `wanted` is true.
+    /// Takes out the parked connections for which `wanted` returns true.
     pub(crate) fn sweep(
         &self,
         wanted: impl Fn(&Connection) -> bool,
@@ -383,12 +385,12 @@ impl Poller {
         }
     }
 
-    /// How many slots were ever used.
+    /// The number of slots that were ever used.
     pub(crate) fn used(&self) -> u32 {
         self.slots.used()
     }
 
-    /// The connections that are parked in these slots.
+    /// Looks at the connections that are parked in these slots.
     pub(crate) fn waiting(&self, slots: Range<u32>) -> Vec<Candidate> {
         let waiting = |index| {
             let slot = self.slots.lock(index);
@@ -404,12 +406,12 @@ impl Poller {
         slots.filter_map(waiting).collect()
     }
 
-    /// Whether a connection still waits as it did when it was looked at.
+    /// Whether a candidate still waits as it did at the look.
     pub(crate) fn waits(&self, candidate: &Candidate) -> bool {
         candidate.is_in(&self.slots.lock(candidate.token.index))
     }
 
-    /// Takes a connection out that still waits as it did when it was looked at.
+    /// Takes out a candidate that still waits as it did at the look.
     pub(crate) fn take_waiting(&self, candidate: &Candidate) -> Option<Box<Connection>> {
         let mut slot = self.slots.lock(candidate.token.index);
         if !candidate.is_in(&slot) {
@@ -422,13 +424,13 @@ impl Poller {
         }
     }
 
-    /// How many connections are parked; it looks at each slot.
+    /// The number of parked connections. It looks at every slot.
     pub(crate) fn count(&self) -> usize {
         let parked = |index| matches!(self.slots.lock(index).tenant, Tenant::Parked(_));
         (0..self.slots.used()).filter(|index| parked(*index)).count()
     }
 
-    /// Moves a slot's entry in the set of deadlines. `true`: it is the first of all now.
+    /// Moves a slot's entry in the set of deadlines. `true`: it is the earliest of all.
     fn schedule(&self, index: u32, before: Option<u64>, deadline: u64) -> bool {
         let mut deadlines = lock(&self.deadlines);
         if let Some(before) = before {
@@ -461,7 +463,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_that_went_with_its_connection_wakes_nobody_for_ever() {
+    fn a_deadline_that_went_with_its_connection_does_not_wake_the_monitor() {
         let epoch = Instant::now();
         let poller = Poller::new(8, epoch).unwrap();
         let index = poller.slots.allot().unwrap();
@@ -478,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_was_given_back_is_not_given_back_again() {
+    fn a_freed_slot_is_not_freed_again() {
         let poller = Poller::new(8, Instant::now()).unwrap();
         let index = poller.slots.allot().unwrap();
         let old = Token { index, generation: poller.slots.lock(index).generation };

@@ -1,10 +1,10 @@
-//! A slot for each connection that epoll knows: where it is parked, or the note that its owner has
-//! to look again.
+//! A slot for each connection that epoll watches: the parked connection, or the note that its owner
+//! has to look again.
 //!
-//! epoll is edge-triggered and never re-armed, which saves a system call a request; so an event may
-//! come while a worker has the connection in hand. The slot's state is how the two meet without
-//! losing one: an event that finds the connection away leaves a note, and who parks it finds the
-//! note.
+//! epoll is edge-triggered and never re-armed, which saves a system call for each request. So an
+//! event may come while a worker has the connection. The slot's lock keeps the two from missing
+//! each other: an event that finds the connection away leaves a note, and a worker that parks the
+//! connection finds the note.
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -16,23 +16,23 @@ use crate::sync::lock;
 pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) tenant: Tenant,
-    /// When the parked connection's phase ends, in milliseconds on the parking clock.
+    /// When the parked connection's phase ends, in milliseconds since the poller's epoch.
     pub(crate) deadline: u64,
-    /// The entry that the slot has in the set of deadlines; never later than `deadline` while a
+    /// The slot's entry in the set of deadlines. It is never later than `deadline` while a
     /// connection is parked.
     pub(crate) scheduled: Option<u64>,
 }
 
-/// Who is in a slot.
+/// What a slot has.
 #[derive(Debug, Default)]
 pub(crate) enum Tenant {
-    /// Nobody.
+    /// No connection.
     #[default]
     Vacant,
-    /// A connection that waits.
+    /// A parked connection.
     Parked(Box<Connection>),
-    /// A connection that a worker or the queue has. `ready`: an event came meanwhile; `ended`: the
-    /// peer has ended its side.
+    /// A connection that a worker or the queue has. `ready`: an event came in the meantime;
+    /// `ended`: the peer has shut down its side.
     Away { ready: bool, ended: bool },
 }
 
@@ -40,7 +40,7 @@ const CHUNK: usize = 256;
 
 type Chunk = Box<[Mutex<Slot>]>;
 
-/// The slots, made 256 at a time as connections come.
+/// The slots, which are allocated 256 at a time as connections come.
 #[derive(Debug)]
 pub(crate) struct Slots {
     chunks: Box<[OnceLock<Chunk>]>,
@@ -49,7 +49,8 @@ pub(crate) struct Slots {
 
 #[derive(Debug, Default)]
 struct Free {
-    /// Slots that were used and are vacant; the last freed is warm, and goes first.
+    /// Vacant slots that were used before. The last one freed is used first, as it is in the
+    /// caches.
     vacant: Vec<u32>,
     /// The first slot that was never used.
     next: u32,
@@ -67,7 +68,7 @@ impl Slots {
         self.chunks.len() * CHUNK
     }
 
-    /// A vacant slot's index; `None` when all are taken.
+    /// Allots a vacant slot. `None`: there is none.
     pub(crate) fn allot(&self) -> Option<u32> {
         let mut free = lock(&self.free);
         if let Some(index) = free.vacant.pop() {
@@ -80,7 +81,7 @@ impl Slots {
         Some(free.next - 1)
     }
 
-    /// Gives a slot back, which its last user has made vacant.
+    /// Frees a slot that was made vacant.
     pub(crate) fn release(&self, index: u32) {
         lock(&self.free).vacant.push(index);
     }
@@ -91,7 +92,7 @@ impl Slots {
         lock(&chunk[index as usize % CHUNK])
     }
 
-    /// How many slots were ever used: all tenants are below it.
+    /// The number of slots that were ever used: every tenant's index is below it.
     pub(crate) fn used(&self) -> u32 {
         lock(&self.free).next
     }

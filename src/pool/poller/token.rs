@@ -1,6 +1,6 @@
 //! [`Token`]: the name by which epoll reports a parked connection.
 
-/// Which slot, and which of its tenants.
+/// A slot, and which of its successive tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) index: u32,
@@ -8,7 +8,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// As epoll's 64 bits of user data.
+    /// The token as epoll's 64 bits of user data.
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
