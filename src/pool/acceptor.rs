@@ -10,8 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::close::CloseReason;
-use crate::net::{Addr, Listener, Stream};
-use crate::pool::arrivals::Arrivals;
+use crate::net::{Addr, Stream};
 use crate::pool::connection::Connection;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::socket::DatagramSocket;
@@ -22,6 +21,7 @@ use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
+use crate::pool::source::Source;
 use crate::pool::thread_time::ThreadTime;
 
 /// How many connections are accepted from one listener before the next listener has its turn.
@@ -43,33 +43,6 @@ const SHORT_FOR: Duration = Duration::from_secs(1);
 
 /// A poll(2) that took at least this long began with empty backlogs.
 const POLL_WAITED: Duration = Duration::from_micros(200);
-
-/// A listener, and the protocol of its connections.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) listener: Listener,
-    pub(crate) protocol: u16,
-    /// Whether its work is taken first and refused last.
-    pub(crate) urgent: bool,
-    /// The earliest time at which an accepted connection can have arrived.
-    arrivals: Arrivals,
-}
-
-impl Source {
-    pub(crate) fn new(listener: Listener, protocol: u16, urgent: bool, backlog: u32) -> Self {
-        let arrivals = Arrivals::new(Instant::now(), backlog);
-        Self { listener, protocol, urgent, arrivals }
-    }
-
-    fn set_backlog(&mut self, backlog: u32) {
-        match self.listener.set_backlog(backlog) {
-            Ok(()) => self.arrivals.set_backlog(backlog),
-            Err(error) => {
-                log::warn!("{}: cannot set the backlog to {backlog}: {error}", self.listener);
-            }
-        }
-    }
-}
 
 /// The acceptor thread.
 pub(crate) struct Acceptor {

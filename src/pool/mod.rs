@@ -36,6 +36,7 @@ pub(crate) mod queue;
 pub(crate) mod queue_bench;
 mod reclaim;
 pub(crate) mod shared;
+pub(crate) mod source;
 pub(crate) mod stats;
 pub(crate) mod thread_time;
 pub(crate) mod upgrades;

@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::http::Handler;
 use crate::net::{Datagram, Listener};
-use crate::pool::acceptor::Source;
 use crate::pool::datagram::socket::DatagramSocket;
+use crate::pool::source::Source;
 use crate::pool::{OPENS_FILES, Protocol, Shared};
 
 /// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.

@@ -23,6 +23,21 @@ pub(crate) struct Slot {
     pub(crate) scheduled: Option<u64>,
 }
 
+impl Slot {
+    /// Takes the parked connection out, if there is one. Its owner may find a note of the events that
+    /// come from now on.
+    pub(super) fn take_parked(&mut self) -> Option<Box<Connection>> {
+        if !matches!(self.tenant, Tenant::Parked(_)) {
+            return None;
+        }
+        let away = Tenant::Away { ready: false, ended: false };
+        match std::mem::replace(&mut self.tenant, away) {
+            Tenant::Parked(connection) => Some(connection),
+            _ => None,
+        }
+    }
+}
+
 /// What a slot has.
 #[derive(Debug, Default)]
 pub(crate) enum Tenant {
