@@ -26,6 +26,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "docs/architecture.md",
     "docs/configuration.md",
+    "docs/contributing.md",
     "docs/files.md",
     "docs/handlers.md",
     "docs/http.md",
