@@ -1,14 +1,19 @@
-//! millpond: a thread-pool server for blocking handlers that stays bounded in everything and keeps
-//! answering under overload.
+//! millpond: a thread-pool server for blocking handlers that limits everything and responds in time
+//! under overload.
 //!
 //! ```text
-//! client ─► kernel backlog ─► ACCEPTOR ─► WORK QUEUE ─► WORKER ─► protocol ─► handler ─► answer ─► closed
-//!                              (1 thread     (bounded,      ▲ │                                    ▲
-//!                               a listener    crossbeam)    │ └─ nothing to read yet, or idle      │
-//!                               set)              │         │    between requests                  │ deadline
-//!                                                 │         └─────── PARKING (epoll) ──────────────┘
-//!                                                 └─ full, or the wait is too long ─► OVERLOAD: refuse (503)
+//! client ─► kernel backlog ─► ACCEPTOR ─► WORK QUEUE ─► WORKER ─► protocol ─► handler ─► response
+//!                             1 thread     bounded        │ ▲                              │
+//!                                             │           ▼ │ input, or room to send       ▼
+//!                                             │         PARKING (epoll): idle and       closed
+//!                                             │         slow connections, each with
+//!                  the queue is full, or      ▼         a deadline
+//!                  the wait is too long     OVERLOAD: refuse (503)
 //! ```
+//!
+//! Handlers are ordinary functions that may block. A fixed number of worker threads calls them.
+//! When requests come faster than the workers can serve them, the server serves as many as it can
+//! in time and refuses the rest at once.
 //!
 //! A whole server:
 //!
@@ -29,6 +34,22 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! [`spawn`](Server::spawn) instead of [`run`](Server::run) returns a [`Handle`], which reports
+//! [statistics](Stats), replaces the configuration, and stops the server gracefully.
+//!
+//! The modules, in the order in which a request travels:
+//!
+//! | Module | Content |
+//! |---|---|
+//! | [`server`] | [`Builder`], [`Server`], [`Handle`]: bind, start the threads, stop them |
+//! | [`net`] | sockets, and [endpoints](net::Endpoint) as text: where a server listens |
+//! | [`pool`] | acceptor, work queue, workers, parked connections, [refusals](Refusal) |
+//! | [`http`] | HTTP/1.1: [handlers](http::Handler), [router](http::Router), messages |
+//! | [`handlers`] | ready-made handlers: a greeting, an echo, files |
+//! | [`close`] | why a connection [ended](CloseReason) |
+//! | [`config`] | every setting, its default, its unit and its bounds |
+//! | [`error`] | [`Error`]: what failed, and a hint |
 
 pub mod close;
 pub mod config;
@@ -46,7 +67,7 @@ pub use error::{Error, ErrorKind};
 pub use pool::{Refusal, Stats};
 pub use server::{Bind, Builder, DrainReport, Handle, Server, Service};
 
-// The code of the pages in docs/ is compiled, and run, by `cargo test`.
+// `cargo test` compiles and runs the examples of these pages.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]
