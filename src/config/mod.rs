@@ -160,7 +160,7 @@ pub struct Overload {
     /// The wait in the queue that is aimed at. Default: 5 ms (and at least half a service time).
     pub target: Duration,
     /// How long waits may exceed the target before the server counts as overloaded. Default: 100 ms
-    /// (and at least 20 targets).
+    /// (and at least 8 targets).
     pub interval: Duration,
     /// The time a request may take, wait and service together: work that cannot be done by then is
     /// refused. Default: 1 s.
