@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{self, SocketFlags, SocketType, sockopt};
 
 use crate::net::{Addr, unix_path};
+use crate::sync::timespec;
 
 /// What to wait for; see [`Stream::wait`](super::Stream::wait).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +110,7 @@ pub(super) fn wait(
     };
     loop {
         let timeout = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+            timespec(deadline.saturating_duration_since(Instant::now()))
         });
         match poll(&mut [PollFd::new(&fd, events)], timeout.as_ref()) {
             Ok(0) => return Ok(false),

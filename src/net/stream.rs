@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType};
 
@@ -14,6 +14,7 @@ use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint, Transport, UnixKind};
 use crate::error::Error;
 use crate::net::endpoint::resolve::try_each;
+use crate::sync::timespec;
 
 /// A connected stream socket. Dropping it is close(2).
 ///
@@ -218,7 +219,7 @@ impl Stream {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         let mut fds = [PollFd::new(&self.socket.fd, PollFlags::empty())];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let now = timespec(Duration::ZERO);
         poll(&mut fds, Some(&now)).is_ok()
             && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
@@ -228,7 +229,7 @@ impl Stream {
     #[must_use]
     pub fn has_input(&self) -> bool {
         let mut fds = [PollFd::new(self, PollFlags::IN)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let now = timespec(Duration::ZERO);
         poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::IN)
     }
 
@@ -250,8 +251,7 @@ impl Stream {
             Interest::Write => PollFlags::OUT,
         };
         let timeout = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+            timespec(deadline.saturating_duration_since(Instant::now()))
         });
         let mut fds = [PollFd::new(self, events), PollFd::new(other, PollFlags::IN)];
         match poll(&mut fds, timeout.as_ref()) {

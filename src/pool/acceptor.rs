@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::close::CloseReason;
@@ -23,6 +23,7 @@ use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
 use crate::pool::source::Source;
 use crate::pool::thread_time::ThreadTime;
+use crate::sync::timespec;
 
 /// How many connections are accepted from one listener before the next listener has its turn.
 const ROUND: usize = 64;
@@ -183,10 +184,7 @@ impl Acceptor {
         };
         let restore = self.short_until.map(|until| until.saturating_duration_since(began));
         let timeout = pause.into_iter().chain(receiving).chain(restore).min();
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
+        let timeout = timeout.map(timespec);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => count(&self.shared.counters.accept.interrupted),

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use crate::config::Timeouts;
 use crate::net::Stream;
 use crate::pool::output_memory::{Lease, PendingPool};
-use crate::sync::later;
+use crate::sync::{later, timespec};
 
 /// The most segments in memory that one call sends.
 const PIECES: usize = 16;
@@ -298,7 +298,7 @@ impl Output {
 /// room is awaited.
 fn is_writable(stream: &Stream) -> bool {
     let mut fds = [PollFd::new(stream, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = timespec(Duration::ZERO);
     // If poll(2) fails, the next attempt to send will report the error.
     poll(&mut fds, Some(&now)).is_err() || !fds[0].revents().is_empty()
 }

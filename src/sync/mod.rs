@@ -8,6 +8,8 @@ mod waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
+
 pub(crate) use completion::Completion;
 pub(crate) use log_throttle::LogThrottle;
 pub(crate) use waker::Waker;
@@ -16,6 +18,12 @@ pub(crate) use waker::Waker;
 /// that the data of a poisoned lock is sound.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A timeout for poll(2) and epoll_wait(2).
+pub(crate) fn timespec(timeout: Duration) -> Timespec {
+    let tv_sec = timeout.as_secs().try_into().unwrap_or(i64::MAX);
+    Timespec { tv_sec, tv_nsec: timeout.subsec_nanos().into() }
 }
 
 /// The instant `wait` after `at`, or some decades after `at` if the clock cannot represent it: a

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 use rustix::io::Errno;
 
 use crate::config::Timeouts;
@@ -19,7 +19,7 @@ use crate::pool::poller::candidate::{Candidate, Rank};
 use crate::pool::poller::deadlines::Deadlines;
 use crate::pool::poller::slots::{Slots, Tenant};
 use crate::pool::poller::token::Token;
-use crate::sync::Waker;
+use crate::sync::{Waker, timespec};
 
 /// The most events that one epoll_wait(2) returns.
 pub(crate) const BATCH: usize = 64;
@@ -105,11 +105,8 @@ impl Poller {
         let blank =
             epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
         let mut events = [blank; BATCH];
-        let timeout = timeout.map(|timeout| Timespec {
-            // A longer timeout ends early, which is harmless.
-            tv_sec: timeout.as_secs().min(1 << 20) as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
+        // A longer timeout ends early, which is harmless.
+        let timeout = timeout.map(|timeout| timespec(timeout.min(Duration::from_secs(1 << 20))));
         let room = most.clamp(1, BATCH);
         let count = match epoll::wait(&self.epoll, &mut events[..room], timeout.as_ref()) {
             Ok(count) => count,
