@@ -13,7 +13,7 @@ use super::endpoint::unfit;
 use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint, Family, Transport, UnixKind};
 use crate::error::{Error, ErrorKind};
-use crate::net::endpoint::resolve::{Refusal, bind_each, try_each};
+use crate::net::attempt::{AttemptError, bind_each, try_each};
 use crate::net::unix_path::{self, BoundPath};
 
 /// A datagram socket, `SOCK_DGRAM`: UDP or Unix; or `SOCK_RDM`, where the kernel has it. Dropping
@@ -67,7 +67,7 @@ impl Datagram {
             .map_err(|error| without_rdm(endpoint, error))
     }
 
-    fn bind_addr(addr: &Addr, kind: SocketType, family: Family) -> Result<Self, Refusal> {
+    fn bind_addr(addr: &Addr, kind: SocketType, family: Family) -> Result<Self, AttemptError> {
         let fd = open(addr, kind)?;
         if addr.as_socket().is_some_and(|ip| ip.is_ipv6()) {
             sockopt::set_ipv6_v6only(&fd, family == Family::V6)?;
@@ -86,7 +86,7 @@ impl Datagram {
     /// As [`Stream::connect`](super::Stream::connect).
     pub fn connect(endpoint: &Endpoint, from: Option<&Addr>) -> Result<Self, Error> {
         let (kind, family) = kind(endpoint)?;
-        try_each(endpoint, "connect to", |addr, _| -> Result<Self, Refusal> {
+        try_each(endpoint, "connect to", |addr, _| -> Result<Self, AttemptError> {
             let fd = open(addr, kind)?;
             let unix = addr.family() == AddressFamily::UNIX;
             let file = match from {

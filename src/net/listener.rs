@@ -10,7 +10,7 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use super::endpoint::unfit;
 use super::{Addr, Endpoint, Family, Stream, Transport, UnixKind};
 use crate::error::{Error, ErrorKind};
-use crate::net::endpoint::resolve::{Refusal, bind_each, try_each};
+use crate::net::attempt::{AttemptError, bind_each, try_each};
 use crate::net::unix_path::{self, BoundPath};
 
 /// A bound and listening socket, non-blocking: TCP, Unix stream or Unix sequenced-packet.
@@ -71,7 +71,7 @@ impl Listener {
         kind: SocketType,
         family: Family,
         backlog: u32,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, AttemptError> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let fd = net::socket_with(addr.family(), kind, flags, None)?;
         if let Addr::Ip(ip) = addr {

@@ -1,6 +1,7 @@
 //! Sockets: endpoints as text, listeners, connected streams, datagrams.
 
 mod addr;
+mod attempt;
 mod datagram;
 mod drops;
 mod endpoint;

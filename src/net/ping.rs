@@ -13,7 +13,7 @@ use super::icmp::{self, Message};
 use super::raw::{self, Raw};
 use super::{Endpoint, Ipv4Header};
 use crate::error::{Error, ErrorKind};
-use crate::net::endpoint::resolve::{Refusal, try_each};
+use crate::net::attempt::{AttemptError, try_each};
 
 /// Sends ICMP echo requests to one host and receives the replies, over `SOCK_RAW`; or, without
 /// `CAP_NET_RAW`, over the ICMP datagram socket where `net.ipv4.ping_group_range` allows it
@@ -89,7 +89,7 @@ impl Pinger {
         to: SocketAddr,
         from: Option<SocketAddr>,
         own_header: Option<u8>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, AttemptError> {
         let v6 = to.is_ipv6();
         let protocol = Some(if v6 { net::ipproto::ICMPV6 } else { net::ipproto::ICMP });
         let (fd, raw) = match raw::open(v6, SocketType::RAW, protocol) {
@@ -117,7 +117,7 @@ impl Pinger {
                 Some((Raw::with_own_header()?, header))
             }
             (Some(_), IpAddr::V6(_)) => {
-                return Err(Refusal {
+                return Err(AttemptError {
                     reason: io::Error::new(
                         io::ErrorKind::Unsupported,
                         "only the header of IPv4 can be built",

@@ -15,7 +15,7 @@ use super::endpoint::unfit;
 use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint};
 use crate::error::{Error, ErrorKind};
-use crate::net::endpoint::resolve::try_each;
+use crate::net::attempt::try_each;
 
 /// A raw socket, `SOCK_RAW`: it receives every packet of its protocol that comes to this machine
 /// and sends packets of it. It needs `CAP_NET_RAW`. Dropping it is close(2). See raw(7).

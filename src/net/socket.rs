@@ -109,9 +109,8 @@ pub(super) fn wait(
         Interest::Write => PollFlags::OUT,
     };
     loop {
-        let timeout = deadline.map(|deadline| {
-            timespec(deadline.saturating_duration_since(Instant::now()))
-        });
+        let timeout =
+            deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         match poll(&mut [PollFd::new(&fd, events)], timeout.as_ref()) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
@@ -132,7 +131,7 @@ pub(super) fn connect(
     let fd = net::socket_with(addr.family(), kind, flags, None)?;
     // A path is needed only until the connection stands: its name stays known to the peer.
     let _file = match from {
-        Some(from) => unix_path::bind(&fd, from).map_err(|refusal| refusal.reason)?,
+        Some(from) => unix_path::bind(&fd, from).map_err(|error| error.reason)?,
         None => None,
     };
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));

@@ -13,7 +13,7 @@ use super::endpoint::unfit;
 use super::socket::{self, Interest, Received, Socket};
 use super::{Addr, Endpoint, Transport, UnixKind};
 use crate::error::Error;
-use crate::net::endpoint::resolve::try_each;
+use crate::net::attempt::try_each;
 use crate::sync::timespec;
 
 /// A connected stream socket. Dropping it is close(2).
@@ -250,9 +250,8 @@ impl Stream {
             Interest::Read => PollFlags::IN | PollFlags::RDHUP,
             Interest::Write => PollFlags::OUT,
         };
-        let timeout = deadline.map(|deadline| {
-            timespec(deadline.saturating_duration_since(Instant::now()))
-        });
+        let timeout =
+            deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let mut fds = [PollFd::new(self, events), PollFd::new(other, PollFlags::IN)];
         match poll(&mut fds, timeout.as_ref()) {
             Ok(ready) => Ok(ready > 0),

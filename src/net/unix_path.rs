@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 use super::Addr;
-use crate::net::endpoint::resolve::Refusal;
+use crate::net::attempt::AttemptError;
 
 /// A socket's file that this program made. Dropping it removes the file, if it is still the same
 /// one: another server may have put its own in its place.
@@ -43,7 +43,7 @@ impl Drop for BoundPath {
 
 /// bind(2), where a stale socket file is replaced. The second part stands for the file, if there is
 /// one.
-pub(super) fn bind(fd: &OwnedFd, addr: &Addr) -> Result<Option<BoundPath>, Refusal> {
+pub(super) fn bind(fd: &OwnedFd, addr: &Addr) -> Result<Option<BoundPath>, AttemptError> {
     let any = addr.to_any()?;
     match (net::bind(fd, &any), addr) {
         (Err(Errno::ADDRINUSE), Addr::Path(path)) => {
@@ -59,10 +59,10 @@ pub(super) fn bind(fd: &OwnedFd, addr: &Addr) -> Result<Option<BoundPath>, Refus
 }
 
 /// Removes a socket file that no socket is behind any more.
-fn evict(path: &Path, addr: &Addr) -> Result<(), Refusal> {
+fn evict(path: &Path, addr: &Addr) -> Result<(), AttemptError> {
     let file = fs::symlink_metadata(path)?;
     if !file.file_type().is_socket() {
-        return Err(Refusal {
+        return Err(AttemptError {
             reason: io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 "a file that is no socket is there",
@@ -81,7 +81,7 @@ fn evict(path: &Path, addr: &Addr) -> Result<(), Refusal> {
         // Somebody else has just removed it.
         Err(Errno::NOENT) => Ok(()),
         Err(Errno::ACCESS) => Err(Errno::ACCESS.into()),
-        Ok(()) | Err(_) => Err(Refusal {
+        Ok(()) | Err(_) => Err(AttemptError {
             reason: Errno::ADDRINUSE.into(),
             hint: Some("another program listens there; choose another path or stop it".to_owned()),
         }),

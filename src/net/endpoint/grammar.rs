@@ -1,10 +1,11 @@
 //! The grammar of endpoints: text to [`Endpoint`], and what is wrong with a text that is none.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
 use crate::net::addr::PATH_MAX;
-use crate::net::{Endpoint, Family, Host, Transport, UnixKind, UnixName};
+use crate::net::endpoint::types::{Endpoint, Family, Host, Transport, UnixKind, UnixName};
 
 const SCHEMES: &str = "tcp, tcp4, tcp6, udp, udp4, udp6, unix, unixgram, unixpacket, icmp, ip4, \
                        rdm and fd";
@@ -23,7 +24,41 @@ const PROTOCOLS: [(&str, u8); 9] = [
     ("sctp", 132),
 ];
 
-pub(super) fn parse(text: &str) -> Result<Endpoint, Error> {
+impl Endpoint {
+    /// The same endpoint, restricted to a version of IP, as the client's `-4` and `-6` do. What has
+    /// no version of IP stays as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Endpoint`] if its host is an address of the other version.
+    pub fn with_family(mut self, wanted: Family) -> Result<Self, Error> {
+        if wanted == Family::Any {
+            return Ok(self);
+        }
+        let text = self.to_string();
+        if let Self::Inet { family, host, .. } | Self::Icmp { family, host } = &mut self {
+            if *family != Family::Any && *family != wanted {
+                return Err(wrong(
+                    &text,
+                    "it is of the other version of IP already",
+                    "tcp://localhost:8888",
+                ));
+            }
+            check_family(&text, wanted, host)?;
+            *family = wanted;
+        }
+        Ok(self)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<Endpoint, Error> {
     if text.contains(char::is_control) {
         return Err(wrong(text, "it contains a control character", EXAMPLE));
     }
@@ -61,7 +96,7 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, Error> {
 }
 
 /// The error for a wrong endpoint: what is wrong with it, and a right one.
-pub(super) fn wrong(text: &str, what: &str, right: &str) -> Error {
+fn wrong(text: &str, what: &str, right: &str) -> Error {
     Error::new(ErrorKind::Endpoint, format!("invalid endpoint {text:?}: {what}"))
         .with_hint(format!("an endpoint looks like {right}"))
 }
@@ -127,7 +162,7 @@ fn inet(text: &str, rest: &str, transport: Transport, family: Family) -> Result<
 }
 
 /// That an address is of the version of IP that the scheme asks for.
-pub(super) fn check_family(text: &str, family: Family, host: &Host) -> Result<(), Error> {
+fn check_family(text: &str, family: Family, host: &Host) -> Result<(), Error> {
     let is_v6 = match host {
         Host::Ip(ip) => ip.is_ipv6(),
         Host::Zoned(..) => true,

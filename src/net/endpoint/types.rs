@@ -1,0 +1,312 @@
+//! [`Endpoint`]: where to listen or connect.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::error::{Error, ErrorKind};
+use crate::net::Addr;
+
+/// Where to listen or connect.
+///
+/// | Text | Socket |
+/// |---|---|
+/// | `tcp://HOST:PORT`, `tcp4:`, `tcp6:`, `HOST:PORT`, `:PORT` | `SOCK_STREAM` over IP |
+/// | `udp://HOST:PORT`, `udp4:`, `udp6:` | `SOCK_DGRAM` over IP |
+/// | `unix:PATH`, `unix:@NAME` | `SOCK_STREAM` of `AF_UNIX`; `@NAME` is an abstract name |
+/// | `unixgram:PATH`, `unixgram:@NAME` | `SOCK_DGRAM` of `AF_UNIX` |
+/// | `unixpacket:PATH`, `unixpacket:@NAME` | `SOCK_SEQPACKET` of `AF_UNIX` |
+/// | `icmp:HOST` | `SOCK_RAW` with ICMP, or ICMPv6 if the host is an IPv6 address |
+/// | `ip4:PROTO`, `ip4:PROTO:HOST` | `SOCK_RAW` over IPv4 with that protocol, a name or number |
+/// | `rdm:HOST:PORT` | `SOCK_RDM`, which Linux does not have for IP |
+/// | `fd:N`, `fd:NAME` | a descriptor that was passed in (socket activation) |
+///
+/// `//` may follow each colon or not. An IPv6 address goes in brackets and may have a zone:
+/// `[fe80::1%eth0]:80`. No host means every address of this machine. Host names are kept as they
+/// are, and looked up by [`resolve`](Self::resolve). In an abstract name `\\` is a backslash and
+/// `\xNN` is any byte.
+///
+/// # Examples
+/// ```
+/// use millpond::net::Endpoint;
+///
+/// let endpoint: Endpoint = ":8888".parse()?;
+/// assert_eq!(endpoint.to_string(), "tcp://[::]:8888");
+/// let endpoint: Endpoint = "unixgram:@pond".parse()?;
+/// assert_eq!(endpoint.to_string(), "unixgram:@pond");
+///
+/// let error = "tcp://localhost:http".parse::<Endpoint>().unwrap_err();
+/// assert!(error.to_string().contains("invalid port \"http\""));
+/// # Ok::<(), millpond::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// A host and port: `tcp:`, `udp:` and `rdm:`.
+    Inet {
+        /// TCP, UDP or RDM.
+        transport: Transport,
+        /// Which versions of IP will do.
+        family: Family,
+        /// The host.
+        host: Host,
+        /// The port. 0 lets the kernel choose one, when binding.
+        port: u16,
+    },
+    /// `unix:`, `unixgram:` and `unixpacket:`.
+    Unix {
+        /// Which type of socket.
+        kind: UnixKind,
+        /// Its name.
+        name: UnixName,
+    },
+    /// `icmp:HOST`.
+    Icmp {
+        /// Which versions of IP will do.
+        family: Family,
+        /// The host.
+        host: Host,
+    },
+    /// `ip4:PROTO` and `ip4:PROTO:HOST`.
+    Raw {
+        /// The protocol number of the IPv4 header.
+        protocol: u8,
+        /// The host; 0.0.0.0 for any.
+        host: Host,
+    },
+    /// `fd:N` or `fd:NAME`: a passed descriptor, by its number or its name in `LISTEN_FDNAMES`.
+    Fd(String),
+}
+
+/// What runs over IP between two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// `SOCK_STREAM`.
+    Tcp,
+    /// `SOCK_DGRAM`.
+    Udp,
+    /// `SOCK_RDM`: datagrams that arrive surely, but in any order.
+    Rdm,
+}
+
+/// Which versions of IP will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Family {
+    /// Either; a listener on `[::]` takes both at once.
+    #[default]
+    Any,
+    /// Only IPv4, `AF_INET`.
+    V4,
+    /// Only IPv6, `AF_INET6`; the socket is set to `IPV6_V6ONLY`.
+    V6,
+}
+
+/// A host, as text gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// An address.
+    Ip(IpAddr),
+    /// An IPv6 address and its zone: the name or number of a network interface.
+    Zoned(Ipv6Addr, String),
+    /// A name, not looked up yet.
+    Name(String),
+}
+
+/// Which type of Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnixKind {
+    /// `SOCK_STREAM`.
+    Stream,
+    /// `SOCK_DGRAM`.
+    Datagram,
+    /// `SOCK_SEQPACKET`: a connection that keeps the boundaries of records.
+    Packet,
+}
+
+/// The name of a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UnixName {
+    /// A file.
+    Path(PathBuf),
+    /// A name in Linux's abstract namespace, without its leading NUL.
+    Abstract(Vec<u8>),
+}
+
+impl Endpoint {
+    /// The word before the colon: `tcp6`, `unix`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self {
+            Self::Inet { transport, family, .. } => match (transport, family) {
+                (Transport::Tcp, Family::Any) => "tcp",
+                (Transport::Tcp, Family::V4) => "tcp4",
+                (Transport::Tcp, Family::V6) => "tcp6",
+                (Transport::Udp, Family::Any) => "udp",
+                (Transport::Udp, Family::V4) => "udp4",
+                (Transport::Udp, Family::V6) => "udp6",
+                (Transport::Rdm, _) => "rdm",
+            },
+            Self::Unix { kind: UnixKind::Stream, .. } => "unix",
+            Self::Unix { kind: UnixKind::Datagram, .. } => "unixgram",
+            Self::Unix { kind: UnixKind::Packet, .. } => "unixpacket",
+            Self::Icmp { .. } => "icmp",
+            Self::Raw { .. } => "ip4",
+            Self::Fd(_) => "fd",
+        }
+    }
+
+    /// Whether it stands for datagrams without a connection: UDP and `unixgram:`.
+    #[must_use]
+    pub fn is_datagram(&self) -> bool {
+        matches!(
+            self,
+            Self::Inet { transport: Transport::Udp, .. }
+                | Self::Unix { kind: UnixKind::Datagram, .. }
+        )
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    /// The TCP endpoint of an address.
+    fn from(addr: SocketAddr) -> Self {
+        let host = match addr {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                Host::Zoned(*v6.ip(), v6.scope_id().to_string())
+            }
+            _ => Host::Ip(addr.ip()),
+        };
+        Self::Inet { transport: Transport::Tcp, family: Family::Any, host, port: addr.port() }
+    }
+}
+
+impl Endpoint {
+    /// Whether the second of two endpoints cannot be bound beside the first, as far as their text
+    /// tells: the same one twice, or a wildcard beside an address that it has. Host names are
+    /// compared as text.
+    pub(crate) fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Inet { transport, family, host, port },
+                Self::Inet { transport: also, family: and, host: at, port: same },
+            ) => {
+                let same = transport == also && port == same && *port != 0;
+                same && match (host, at) {
+                    (Host::Ip(one), Host::Ip(two)) => {
+                        one == two || covers(*one, *family, *two) || covers(*two, *and, *one)
+                    }
+                    (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
+                    (one, two) => one == two,
+                }
+            }
+            (Self::Unix { kind, name }, Self::Unix { kind: also, name: same }) => {
+                // Abstract names of different types of socket are apart (unix(7)).
+                name == same && (kind == also || matches!(name, UnixName::Path(_)))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a wildcard has this address. `[::]` has those of IPv4, too, unless it is of IPv6 alone.
+fn covers(wildcard: IpAddr, family: Family, address: IpAddr) -> bool {
+    match wildcard {
+        IpAddr::V4(ip) => ip.is_unspecified() && address.is_ipv4(),
+        IpAddr::V6(ip) => ip.is_unspecified() && (address.is_ipv6() || family != Family::V6),
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme();
+        match self {
+            Self::Inet { host, port, .. } => write!(f, "{scheme}://{host}:{port}"),
+            Self::Unix { name, .. } => write!(f, "{scheme}:{name}"),
+            Self::Icmp { host, .. } => write!(f, "{scheme}:{host}"),
+            Self::Raw { protocol, host: Host::Ip(ip) } if ip.is_unspecified() => {
+                write!(f, "{scheme}:{protocol}")
+            }
+            Self::Raw { protocol, host } => write!(f, "{scheme}:{protocol}:{host}"),
+            Self::Fd(name) => write!(f, "{scheme}:{name}"),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V4(ip)) => ip.fmt(f),
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Self::Zoned(ip, zone) => write!(f, "[{ip}%{zone}]"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for UnixName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) if path.as_os_str().as_encoded_bytes().starts_with(b"@") => {
+                write!(f, "./{}", path.display())
+            }
+            Self::Path(path) => path.display().fmt(f),
+            Self::Abstract(name) => {
+                f.write_str("@")?;
+                for byte in name {
+                    match byte {
+                        b'\\' => f.write_str("\\\\")?,
+                        0x21..=0x7e => write!(f, "{}", *byte as char)?,
+                        _ => write!(f, "\\x{byte:02x}")?,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl From<UnixName> for Addr {
+    fn from(name: UnixName) -> Self {
+        match name {
+            UnixName::Path(path) => Self::Path(path),
+            UnixName::Abstract(name) => Self::Abstract(name),
+        }
+    }
+}
+
+/// An endpoint that cannot do what is asked of it.
+pub(crate) fn unfit(endpoint: &Endpoint, what: &str, hint: &str) -> Error {
+    Error::new(ErrorKind::Endpoint, format!("{endpoint} is {what}")).with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_collide_if_they_have_an_address_and_a_port_in_common() {
+        let table = [
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.1:80", true),
+            ("tcp://127.0.0.1:80", "127.0.0.1:80", true),
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.2:80", false),
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.1:81", false),
+            ("tcp://127.0.0.1:80", "udp://127.0.0.1:80", false),
+            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", false),
+            ("tcp://[::]:80", "tcp://127.0.0.1:80", true),
+            ("tcp6://[::]:80", "tcp://127.0.0.1:80", false),
+            ("tcp6://[::]:80", "tcp://[::1]:80", true),
+            ("tcp4://:80", "tcp://[::1]:80", false),
+            ("tcp4://:80", "tcp://[::]:80", true),
+            ("udp://Localhost:7", "udp://localhost:7", true),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unixpacket:/a", true),
+            ("unix:@a", "unixpacket:@a", false),
+            ("unix:@a", "unix:@a", true),
+            ("unix:/a", "unix:/b", false),
+        ];
+        for (one, two, collide) in table {
+            let [first, second]: [Endpoint; 2] = [one, two].map(|text| text.parse().unwrap());
+            assert_eq!(first.collides(&second), collide, "{one} {two}");
+            assert_eq!(second.collides(&first), collide, "{two} {one}");
+        }
+    }
+}
