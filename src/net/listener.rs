@@ -1,17 +1,18 @@
-//! [`Listener`]: bind, listen, accept; or a listening socket that was passed in.
+//! [`Listener`]: binds, listens and accepts, on a socket of its own or one that was passed in.
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, SocketFlags, SocketType, sockopt};
 
-use super::endpoint::unfit;
+use super::attempt::{AttemptError, bind_each, try_each};
+use super::endpoint::{scheme, wrong_endpoint};
+use super::socket::{self, passed_error};
+use super::unix_path::{self, BoundPath};
 use super::{Addr, Endpoint, Family, Stream, Transport, UnixKind};
-use crate::error::{Error, ErrorKind};
-use crate::net::attempt::{AttemptError, bind_each, try_each};
-use crate::net::unix_path::{self, BoundPath};
+use crate::error::Error;
 
 /// A bound and listening socket, non-blocking: TCP, Unix stream or Unix sequenced-packet.
 ///
@@ -31,25 +32,27 @@ pub struct Listener {
     fd: OwnedFd,
     kind: SocketType,
     family: Family,
-    /// Asked for and granted; `None` if it was passed in.
+    /// The requested and the granted backlog; `None` if the socket was passed in.
     backlog: Option<(u32, u32)>,
-    /// Removes the file when it is dropped, which is after `fd` is closed.
+    /// Removes the file when it is dropped, after `fd` is closed.
     _file: Option<BoundPath>,
 }
 
 impl Listener {
-    /// Makes a socket, binds and listens: socket(2), bind(2), listen(2). If the endpoint is a host
-    /// name, its addresses are tried in order and the first that works is taken.
+    /// Opens a socket, binds it and listens: socket(2), bind(2), listen(2). The addresses of a host
+    /// name are tried in order until one can be bound.
     ///
-    /// `[::]` takes IPv4 as well, unless the endpoint is `tcp6:`. `SO_REUSEADDR` is set, so that a
-    /// restart need not wait for old connections; `TCP_NODELAY` and `SO_KEEPALIVE` too, which the
-    /// accepted sockets inherit. A Unix socket's file that no socket is behind any more is
+    /// `[::]` accepts IPv4 as well, unless the endpoint is `tcp6:`. Sets `SO_REUSEADDR`, so that a
+    /// restart need not wait for old connections, and `TCP_NODELAY` and `SO_KEEPALIVE`, which
+    /// accepted sockets inherit. A stale file of a Unix socket, which no open socket belongs to, is
     /// replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::Bind`] or [`ErrorKind::Permission`], naming the endpoint, each address tried
-    /// and the system's reason; [`ErrorKind::Endpoint`] if it is no endpoint of connections, or its
-    /// host is unknown.
+    /// [`ErrorKind::Bind`](crate::ErrorKind::Bind) or
+    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), which names the endpoint and each
+    /// address that was tried with the system's reason;
+    /// [`ErrorKind::Endpoint`](crate::ErrorKind::Endpoint) if the endpoint is not `tcp:`, `unix:` or
+    /// `unixpacket:`, or its host is unknown.
     pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<Self, Error> {
         let (kind, family) = kind(endpoint)?;
         try_each(endpoint, "bind", |addr, _| Self::bind_addr(addr, kind, family, backlog))
@@ -59,7 +62,8 @@ impl Listener {
     /// all with the same port: `tcp://localhost:80` is `127.0.0.1` and `[::1]`.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind), if an address is this machine's and cannot be bound, or if none is.
+    /// As [`bind`](Self::bind), if an address of this machine cannot be bound, or if the host has
+    /// no address of this machine.
     pub fn bind_all(endpoint: &Endpoint, backlog: u32) -> Result<Vec<Self>, Error> {
         let (kind, family) = kind(endpoint)?;
         let bind = |addr: &Addr| Self::bind_addr(addr, kind, family, backlog);
@@ -72,8 +76,7 @@ impl Listener {
         family: Family,
         backlog: u32,
     ) -> Result<Self, AttemptError> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = net::socket_with(addr.family(), kind, flags, None)?;
+        let fd = socket::open(addr.family(), kind, None)?;
         if let Addr::Ip(ip) = addr {
             sockopt::set_socket_reuseaddr(&fd, true)?;
             sockopt::set_tcp_nodelay(&fd, true)?;
@@ -88,60 +91,46 @@ impl Listener {
         Ok(Self { fd, kind, family, backlog: Some((backlog, granted)), _file: file })
     }
 
-    /// Takes over a listening socket that was passed in, as socket activation does
-    /// (sd_listen_fds(3)), and sets it non-blocking and close-on-exec. Its file, if it has one, is
-    /// the other program's and stays; so does its backlog, which the next program will accept.
+    /// Adopts a listening socket that another program passed in, as socket activation does
+    /// (sd_listen_fds(3)), and sets it non-blocking and close-on-exec. The file of a Unix socket
+    /// stays, and so do the connections in its backlog: the next program accepts them.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if it is no listening socket, with the type that it is.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the descriptor is not a listening socket.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        let wrong = |what: &str| {
-            Error::new(ErrorKind::Config, format!("the passed descriptor is {what}"))
-                .with_hint("pass a socket that is bound and listens, as a systemd.socket unit does")
-        };
-        let kind = sockopt::socket_type(&fd)
-            .map_err(|errno| wrong("no socket").with_source(errno.into()))?;
-        if kind != SocketType::STREAM && kind != SocketType::SEQPACKET {
-            return Err(wrong("a socket without connections"));
-        }
+        let hint = "pass a socket that is bound and listens, as a systemd.socket unit does";
+        let accepted = [SocketType::STREAM, SocketType::SEQPACKET];
+        let (kind, family) =
+            socket::adopt(&fd, &accepted, "is a socket without connections", hint)?;
         if !sockopt::socket_acceptconn(&fd).unwrap_or(false) {
-            return Err(wrong("a socket that does not listen"));
+            return Err(passed_error("is a socket that does not listen", hint));
         }
-        let adopt = || -> rustix::io::Result<Family> {
-            rustix::io::ioctl_fionbio(&fd, true)?;
-            rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
-            Ok(match sockopt::socket_domain(&fd)? {
-                AddressFamily::INET6 if sockopt::ipv6_v6only(&fd)? => Family::V6,
-                _ => Family::Any,
-            })
-        };
-        let family = adopt().map_err(|errno| wrong("unusable").with_source(errno.into()))?;
-        // They fail on Unix sockets, which have no such options.
+        // A Unix socket has none of these options.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
         let _ = keep_alive(&fd);
         Ok(Self { fd, kind, family, backlog: None, _file: None })
     }
 
-    /// The backlog that was asked for and the one that the kernel granted, which it clips to
-    /// `net.core.somaxconn` without a word. `None` if the socket was passed in.
+    /// The requested backlog and the granted one, which the kernel limits to `net.core.somaxconn`
+    /// without an error. `None` if the socket was passed in.
     #[must_use]
     pub fn backlog(&self) -> Option<(u32, u32)> {
         self.backlog
     }
 
-    /// Bounds how many connections the kernel holds from now on before they are accepted: listen(2)
-    /// again. What it holds already stays.
+    /// Changes the limit on connections that the kernel queues until they are accepted: listen(2)
+    /// again. Connections that are already in the queue stay there.
     pub(crate) fn set_backlog(&self, backlog: u32) -> io::Result<()> {
         Ok(net::listen(&self.fd, backlog.min(i32::MAX as u32) as i32)?)
     }
 
-    /// Accepts connections only once their first bytes are there, or after `time`, rounded up to
-    /// whole seconds: `TCP_DEFER_ACCEPT`, tcp(7). For protocols in which the client speaks first.
-    /// The acceptor is not woken for a request that is yet to come, and no worker reads in vain.
+    /// Accepts a connection only once its first bytes have arrived, or after `time`, in whole
+    /// seconds: `TCP_DEFER_ACCEPT`, tcp(7). For protocols in which the client sends first: the
+    /// acceptor wakes up, and a worker reads, only when the request has arrived.
     ///
-    /// A client that says nothing waits among the half-open connections, of which the kernel holds
-    /// as many as the backlog; past that it goes on without memory for them, by SYN cookies. Where
-    /// these are off, nothing is deferred: silent clients would shut the others out.
+    /// Until then the connection is one of the half-open connections. The kernel keeps as many of
+    /// them as the backlog has places, and answers further ones with SYN cookies, which need no
+    /// memory. Without SYN cookies this does nothing, because silent clients would block others.
     pub(crate) fn defer_accept(&self, time: Duration) {
         let cookies = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
         if cookies.is_ok_and(|setting| setting.trim() == "0") {
@@ -149,8 +138,8 @@ impl Listener {
         }
         let seconds = time.as_secs().clamp(1, 60) as libc::c_int;
         let size = size_of_val(&seconds) as libc::socklen_t;
-        #[expect(unsafe_code, reason = "neither rustix nor nix has this option")]
-        // SAFETY: the descriptor is open, and the option's value is an int of the length given.
+        #[expect(unsafe_code, reason = "rustix and nix lack this option")]
+        // SAFETY: the descriptor is open; the value points to an int, and `size` is its length.
         let _unsupported = unsafe {
             let value = (&raw const seconds).cast();
             let fd = self.fd.as_raw_fd();
@@ -158,8 +147,8 @@ impl Listener {
         };
     }
 
-    /// Whether it was [passed in](Self::from_fd): then its backlog is not to be emptied at the end,
-    /// since another program goes on with it.
+    /// Whether the socket was [passed in](Self::from_fd). At the end its backlog must not be
+    /// emptied, because another program may continue to accept from it.
     #[must_use]
     pub fn is_inherited(&self) -> bool {
         self.backlog.is_none()
@@ -171,7 +160,8 @@ impl Listener {
         self.kind == SocketType::SEQPACKET
     }
 
-    /// The address it is bound to, with the real port: getsockname(2).
+    /// The address to which it is bound, with the port that the kernel chose if it was 0:
+    /// getsockname(2).
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -179,15 +169,13 @@ impl Listener {
         Ok(net::getsockname(&self.fd)?.into())
     }
 
-    /// The endpoint it is bound to, with the real port: `tcp://[::]:8888`. This is what a start-up
-    /// line shows and a client connects to.
+    /// The endpoint to which it is bound, with the actual port: `tcp://[::]:8888`. The start-up
+    /// lines of the log show it, and a client can connect to it.
     #[must_use]
     pub fn endpoint_text(&self) -> String {
-        let scheme = match (self.is_packet(), self.family) {
-            (true, _) => "unixpacket",
-            (false, Family::Any) => "tcp",
-            (false, Family::V4) => "tcp4",
-            (false, Family::V6) => "tcp6",
+        let scheme = match self.is_packet() {
+            true => "unixpacket",
+            false => scheme(Transport::Tcp, self.family),
         };
         match self.local_addr() {
             Ok(Addr::Ip(ip)) => format!("{scheme}://{ip}"),
@@ -197,12 +185,12 @@ impl Listener {
         }
     }
 
-    /// One raw accept4(2): not retried, so that the caller sees `EINTR` (`Interrupted`), and
-    /// `WouldBlock` when nobody waits. The stream is non-blocking, the address is accept4's; that
-    /// of an IPv4 client is IPv4, also where the listener takes both versions of IP.
+    /// Accepts one connection: a single accept4(2), which is not repeated after EINTR. Returns the
+    /// stream, which is non-blocking, and the address of the client. An IPv4 client has an IPv4
+    /// address, even if the listener accepts both versions of IP.
     ///
     /// # Errors
-    /// Those of accept(2).
+    /// Those of accept(2): `WouldBlock` if the backlog is empty, `Interrupted` after EINTR.
     pub fn accept(&self) -> io::Result<(Stream, Addr)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (fd, addr) = net::acceptfrom_with(&self.fd, flags)?;
@@ -222,9 +210,9 @@ impl AsFd for Listener {
     }
 }
 
-/// Has the kernel ask a peer that has been silent for a minute whether it is still there, and reset
-/// the connection of one that says nothing for another minute: tcp(7). Accepted sockets inherit it.
-/// Only connections without a timeout of their own, such as upgraded ones, live that long.
+/// Makes the kernel send a keep-alive probe after a minute without a packet of the peer, and reset
+/// the connection after another minute without a response: tcp(7). Accepted sockets inherit it. It
+/// matters for connections without timeouts, such as upgraded ones.
 fn keep_alive(fd: &OwnedFd) -> rustix::io::Result<()> {
     sockopt::set_tcp_keepidle(fd, Duration::from_secs(60))?;
     sockopt::set_tcp_keepintvl(fd, Duration::from_secs(10))?;
@@ -239,15 +227,11 @@ fn kind(endpoint: &Endpoint) -> Result<(SocketType, Family), Error> {
         }
         Endpoint::Unix { kind: UnixKind::Stream, .. } => Ok((SocketType::STREAM, Family::Any)),
         Endpoint::Unix { kind: UnixKind::Packet, .. } => Ok((SocketType::SEQPACKET, Family::Any)),
-        _ => Err(unfit(
-            endpoint,
-            "no endpoint of connections",
-            "connections come in over tcp:, unix: and unixpacket:",
-        )),
+        _ => Err(wrong_endpoint(endpoint, "connections", "tcp:, unix: or unixpacket:")),
     }
 }
 
-/// The most that listen(2) grants, `None` if it cannot be known.
+/// The longest backlog that listen(2) grants; `None` if /proc cannot be read.
 fn somaxconn() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }

@@ -1,21 +1,21 @@
 //! [`Packet`]: a connection that keeps the boundaries of records.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use rustix::io::retry_on_intr;
-use rustix::net::{self, RecvFlags, SendFlags, SocketType, sockopt};
+use rustix::net::{self, SocketType, sockopt};
 
-use super::endpoint::unfit;
-use super::socket::{Interest, Received, Socket};
+use super::connect::connect_any;
+use super::endpoint::wrong_endpoint;
+use super::socket::{Interest, Received, Socket, socket_methods};
 use super::{Addr, Endpoint, Stream, UnixKind};
 use crate::error::Error;
 
-/// A connected sequenced-packet socket, `SOCK_SEQPACKET` of `AF_UNIX`: what one call sends, one
-/// call receives, in order. Dropping it is close(2).
+/// A connected sequenced-packet socket, `SOCK_SEQPACKET` of `AF_UNIX`: each call receives exactly
+/// one record, which one call of the peer sent, in order. Dropping it is close(2).
 ///
-/// An empty record looks like the peer's end, so it is not to be sent.
+/// Do not send an empty record: the peer cannot tell it from the end of the connection.
 ///
 /// # Examples
 /// ```
@@ -48,45 +48,39 @@ impl Packet {
         timeout: Option<Duration>,
     ) -> Result<Self, Error> {
         if !matches!(endpoint, Endpoint::Unix { kind: UnixKind::Packet, .. }) {
-            return Err(unfit(
-                endpoint,
-                "no endpoint of sequenced packets",
-                "they go to unixpacket:",
-            ));
+            return Err(wrong_endpoint(endpoint, "records", "unixpacket:"));
         }
-        let fd = super::stream::connect(endpoint, SocketType::SEQPACKET, from, timeout)?;
+        let fd = connect_any(endpoint, SocketType::SEQPACKET, from, timeout)?;
         Ok(Self { socket: Socket::new(fd) })
     }
 
-    /// Receives one record without waiting: recv(2) with `MSG_DONTWAIT` and `MSG_TRUNC`. No bytes
-    /// are the peer's end.
+    /// Receives one record without waiting: recv(2) with `MSG_DONTWAIT` and `MSG_TRUNC`. A length
+    /// of 0 is the end of the connection.
     ///
     /// # Errors
-    /// `WouldBlock` when there is none; those of recv(2).
+    /// `WouldBlock` if no record has arrived; those of recv(2).
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<Received> {
-        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-        let (_, full) = retry_on_intr(|| net::recv(&self.socket.fd, &mut *buf, flags))?;
-        Ok(Received::new(buf.len(), full))
+        self.socket.try_recv(buf)
     }
 
-    /// Sends one record without waiting: send(2) with `MSG_DONTWAIT` and `MSG_NOSIGNAL`. It goes
-    /// whole or not at all.
+    /// Sends one record without waiting, all of it or nothing: send(2) with `MSG_DONTWAIT` and
+    /// `MSG_NOSIGNAL`.
     ///
     /// # Errors
-    /// `WouldBlock` when it does not fit now, `EMSGSIZE` when it never will; those of send(2).
+    /// `WouldBlock` if the send buffer has no room now, `EMSGSIZE` if the record is longer than the
+    /// buffer; those of send(2).
     pub fn try_send(&self, record: &[u8]) -> io::Result<()> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        retry_on_intr(|| net::send(&self.socket.fd, record, flags))?;
-        Ok(())
+        self.socket.try_send(record).map(drop)
     }
 
-    /// Receives one record: recv(2). What does not fit into `buf` is lost, and
-    /// [`is_truncated`](Received::is_truncated) says so. No bytes are the peer's end.
+    /// Receives one record: recv(2). The part that does not fit into `buf` is lost, which
+    /// [`is_truncated`](Received::is_truncated) reports. A length of 0 is the end of the
+    /// connection.
     ///
     /// # Errors
     /// `TimedOut`, `WouldBlock` if non-blocking; those of recv(2).
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<Received> {
-        self.socket.patiently(Interest::Read, || self.try_recv(buf))
+        self.socket.block(Interest::Read, || self.try_recv(buf))
     }
 
     /// Sends one record: send(2).
@@ -95,25 +89,7 @@ impl Packet {
     /// `TimedOut`, `WouldBlock` if non-blocking, `EMSGSIZE` if it is longer than the send buffer;
     /// those of send(2).
     pub fn send(&self, record: &[u8]) -> io::Result<()> {
-        self.socket.patiently(Interest::Write, || self.try_send(record))
-    }
-
-    /// How long each blocking call waits in poll(2); see [`Stream::set_timeout`].
-    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.socket.timeout = timeout;
-    }
-
-    /// Whether calls that would block fail instead; see [`Stream::set_nonblocking`].
-    pub fn set_nonblocking(&mut self, nonblocking: bool) {
-        self.socket.timeout = nonblocking.then_some(Duration::ZERO);
-    }
-
-    /// Waits until it is ready, poll(2). `false`: the deadline passed.
-    ///
-    /// # Errors
-    /// Those of poll(2).
-    pub fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
-        super::socket::wait(&self.socket.fd, interest, deadline)
+        self.socket.block(Interest::Write, || self.try_send(record))
     }
 
     /// Shuts down the sending side: shutdown(2).
@@ -124,15 +100,7 @@ impl Packet {
         Ok(net::shutdown(&self.socket.fd, net::Shutdown::Write)?)
     }
 
-    /// The address at this end: getsockname(2).
-    ///
-    /// # Errors
-    /// Those of getsockname(2).
-    pub fn local_addr(&self) -> io::Result<Addr> {
-        self.socket.local_addr()
-    }
-
-    /// The address at the other end: getpeername(2).
+    /// The address of the peer: getpeername(2).
     ///
     /// # Errors
     /// Those of getpeername(2).
@@ -141,18 +109,20 @@ impl Packet {
     }
 }
 
+socket_methods!(Packet);
+
 impl TryFrom<Stream> for Packet {
     type Error = io::Error;
 
-    /// Takes an accepted connection as what it is. It fails with `InvalidInput` if that is a stream
-    /// of bytes, where `MSG_TRUNC` would throw bytes away.
+    /// Converts an accepted connection of a `unixpacket:` listener. `InvalidInput` if it is a
+    /// stream of bytes, of which `MSG_TRUNC` would discard a part.
     fn try_from(stream: Stream) -> io::Result<Self> {
         let timeout = stream.timeout();
         let fd = OwnedFd::from(stream);
         if sockopt::socket_type(&fd)? != SocketType::SEQPACKET {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the socket keeps no boundaries of records",
+                "the socket does not keep the boundaries of records",
             ));
         }
         Ok(Self { socket: Socket { fd, timeout } })
@@ -162,11 +132,5 @@ impl TryFrom<Stream> for Packet {
 impl From<Packet> for OwnedFd {
     fn from(packet: Packet) -> Self {
         packet.socket.fd
-    }
-}
-
-impl AsFd for Packet {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.fd.as_fd()
     }
 }

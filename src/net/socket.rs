@@ -1,49 +1,60 @@
-//! What all the sockets here have in common: a descriptor and how long its calls wait.
+//! What the socket types have in common: a descriptor, and the timeout of its blocking calls.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::net::{self, SocketFlags, SocketType, sockopt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, FdFlags, retry_on_intr};
+use rustix::net::{self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketAddrAny};
+use rustix::net::{SocketFlags, SocketType, addr::SocketAddrArg, sockopt};
 
-use crate::net::{Addr, unix_path};
+use crate::error::{Error, ErrorKind};
+use crate::net::{Addr, Family};
 use crate::sync::timespec;
 
 /// What to wait for; see [`Stream::wait`](super::Stream::wait).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Bytes to read, or the peer's end.
+    /// Bytes to read, or the end of what the peer sends.
     Read,
     /// Room to write.
     Write,
 }
 
-/// How much a call received, and whether more of the same datagram or record was lost because the
-/// buffer was shorter.
+impl Interest {
+    pub(super) fn events(self) -> PollFlags {
+        match self {
+            Self::Read => PollFlags::IN | PollFlags::RDHUP,
+            Self::Write => PollFlags::OUT,
+        }
+    }
+}
+
+/// The length of a received datagram, record or packet, before and after it was truncated to fit
+/// the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Bytes that are in the buffer.
+    /// The number of bytes in the buffer.
     pub len: usize,
-    /// Bytes that were sent, as `MSG_TRUNC` tells (recv(2)).
+    /// The number of bytes that the peer sent, which `MSG_TRUNC` reports (recv(2)).
     pub full: usize,
 }
 
 impl Received {
-    pub(super) fn new(room: usize, full: usize) -> Self {
+    fn new(room: usize, full: usize) -> Self {
         Self { len: full.min(room), full }
     }
 
-    /// Whether the end was cut off.
+    /// Whether the buffer was too short, so that the end is lost.
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         self.full > self.len
     }
 }
 
-/// A descriptor, and how long its blocking calls wait: `None` for ever, zero not at all. The calls
-/// below pass `MSG_DONTWAIT`, so that the file's own flags do not matter.
+/// A descriptor, and the timeout of its blocking calls: `None` waits without end, zero does not
+/// wait. Every system call passes `MSG_DONTWAIT`, so `O_NONBLOCK` makes no difference.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) fd: OwnedFd,
@@ -55,18 +66,22 @@ impl Socket {
         Self { fd, timeout: None }
     }
 
-    /// Repeats a call that would block until it does not, or until the time is up.
-    pub(super) fn patiently<T>(
+    /// The end of a blocking call that starts now.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
+    /// Repeats `call` until it no longer fails with `WouldBlock`, or the timeout has passed.
+    pub(super) fn block<T>(
         &self,
         interest: Interest,
         call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        self.until(deadline, interest, call)
+        self.block_until(self.deadline(), interest, call)
     }
 
-    /// As [`patiently`](Self::patiently), with a deadline that may span several calls.
-    pub(super) fn until<T>(
+    /// As [`block`](Self::block), with a deadline that several calls may share.
+    pub(super) fn block_until<T>(
         &self,
         deadline: Option<Instant>,
         interest: Interest,
@@ -89,6 +104,32 @@ impl Socket {
         }
     }
 
+    /// recv(2) of one datagram or record.
+    pub(super) fn try_recv(&self, buf: &mut [u8]) -> io::Result<Received> {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let (_, full) = retry_on_intr(|| net::recv(&self.fd, &mut *buf, flags))?;
+        Ok(Received::new(buf.len(), full))
+    }
+
+    /// recvfrom(2) of one datagram.
+    pub(super) fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(Received, Addr)> {
+        let (received, from) = try_recv_from(&self.fd, buf)?;
+        Ok((received, from.map_or(Addr::Unnamed, Addr::from).canonical()))
+    }
+
+    /// send(2). Only a stream socket may send less than all of `bytes`.
+    pub(super) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(retry_on_intr(|| net::send(&self.fd, bytes, flags))?)
+    }
+
+    /// sendto(2) of one datagram.
+    pub(super) fn try_send_to(&self, datagram: &[u8], to: &impl SocketAddrArg) -> io::Result<()> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        retry_on_intr(|| net::sendto(&self.fd, datagram, flags, to))?;
+        Ok(())
+    }
+
     pub(super) fn local_addr(&self) -> io::Result<Addr> {
         Ok(Addr::from(net::getsockname(&self.fd)?).canonical())
     }
@@ -98,83 +139,138 @@ impl Socket {
     }
 }
 
-/// poll(2) until it is ready, `false` if the deadline passed. EINTR is retried.
+/// Receives one datagram: recvfrom(2) with `MSG_DONTWAIT` and `MSG_TRUNC`. A sender without an
+/// address cannot be sent a response.
+pub(crate) fn try_recv_from(
+    fd: impl AsFd,
+    buf: &mut [u8],
+) -> rustix::io::Result<(Received, Option<SocketAddrAny>)> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let (_, full, from) = retry_on_intr(|| net::recvfrom(&fd, &mut *buf, flags))?;
+    Ok((Received::new(buf.len(), full), from))
+}
+
+/// The methods that every socket type has. The type has the field `socket: Socket`.
+macro_rules! socket_methods {
+    ($type:ty) => {
+        impl $type {
+            /// Sets the timeout of each blocking call, which waits in poll(2). `None`, the initial
+            /// value, waits without end; zero is [`set_nonblocking`](Self::set_nonblocking).
+            pub fn set_timeout(&mut self, timeout: Option<std::time::Duration>) {
+                self.socket.timeout = timeout;
+            }
+
+            /// The timeout of each blocking call; see [`set_timeout`](Self::set_timeout).
+            #[must_use]
+            pub fn timeout(&self) -> Option<std::time::Duration> {
+                self.socket.timeout
+            }
+
+            /// Makes blocking calls fail with `WouldBlock` instead of waiting, or wait again
+            /// without end. The same as a timeout of zero or `None`: the descriptor is
+            /// `O_NONBLOCK` in either case. Python's `setblocking` takes the opposite value.
+            pub fn set_nonblocking(&mut self, nonblocking: bool) {
+                self.socket.timeout = nonblocking.then_some(std::time::Duration::ZERO);
+            }
+
+            /// Waits until the socket is ready: poll(2). `false` if the deadline passed.
+            ///
+            /// # Errors
+            /// Those of poll(2).
+            pub fn wait(
+                &self,
+                interest: $crate::net::Interest,
+                deadline: Option<std::time::Instant>,
+            ) -> std::io::Result<bool> {
+                $crate::net::socket::wait(&self.socket.fd, interest, deadline)
+            }
+
+            /// The address of this end, with the port that the kernel chose if it was 0:
+            /// getsockname(2).
+            ///
+            /// # Errors
+            /// Those of getsockname(2).
+            pub fn local_addr(&self) -> std::io::Result<$crate::net::Addr> {
+                self.socket.local_addr()
+            }
+        }
+
+        impl std::os::fd::AsFd for $type {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                std::os::fd::AsFd::as_fd(&self.socket.fd)
+            }
+        }
+    };
+}
+
+pub(super) use socket_methods;
+
+/// Waits until the descriptor is ready: poll(2), repeated after EINTR. `false` if the deadline
+/// passed.
 pub(super) fn wait(
     fd: impl AsFd,
     interest: Interest,
     deadline: Option<Instant>,
 ) -> io::Result<bool> {
-    let events = match interest {
-        Interest::Read => PollFlags::IN | PollFlags::RDHUP,
-        Interest::Write => PollFlags::OUT,
-    };
     loop {
-        let timeout =
-            deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        match poll(&mut [PollFd::new(&fd, events)], timeout.as_ref()) {
-            Ok(0) => return Ok(false),
-            Ok(_) => return Ok(true),
+        match poll(&mut [PollFd::new(&fd, interest.events())], remaining(deadline).as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
 }
 
-/// socket(2), bind(2) if `from` is given, connect(2): the descriptor is non-blocking afterwards.
-pub(super) fn connect(
-    addr: &Addr,
+/// The timeout of a poll(2) that ends at the deadline.
+pub(super) fn remaining(deadline: Option<Instant>) -> Option<Timespec> {
+    deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())))
+}
+
+/// The events that are pending now: poll(2) without waiting.
+pub(super) fn pending_events(fd: impl AsFd, events: PollFlags) -> PollFlags {
+    let mut fds = [PollFd::new(&fd, events)];
+    // After an error no events are set.
+    let _ = poll(&mut fds, Some(&timespec(Duration::ZERO)));
+    fds[0].revents()
+}
+
+/// socket(2), non-blocking and close-on-exec.
+pub(super) fn open(
+    family: AddressFamily,
     kind: SocketType,
-    from: Option<&Addr>,
-    timeout: Option<Duration>,
-) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let fd = net::socket_with(addr.family(), kind, flags, None)?;
-    // A path is needed only until the connection stands: its name stays known to the peer.
-    let _file = match from {
-        Some(from) => unix_path::bind(&fd, from).map_err(|error| error.reason)?,
-        None => None,
-    };
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    match addr {
-        Addr::Ip(_) => connect_ip(&fd, addr, deadline)?,
-        _ => connect_unix(&fd, addr, deadline)?,
-    }
-    if let (Addr::Ip(_), SocketType::STREAM) = (addr, kind) {
-        sockopt::set_tcp_nodelay(&fd, true)?;
-    }
-    Ok(fd)
+    protocol: Option<Protocol>,
+) -> rustix::io::Result<OwnedFd> {
+    net::socket_with(family, kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, protocol)
 }
 
-fn connect_ip(fd: &OwnedFd, addr: &Addr, deadline: Option<Instant>) -> io::Result<()> {
-    match net::connect(fd, &addr.to_any()?) {
-        // Interrupted, it goes on in the background just so.
-        Err(Errno::INPROGRESS | Errno::INTR) => {}
-        result => return Ok(result?),
+/// Prepares a socket that another program made and passed in (sd_listen_fds(3)): checks its type,
+/// sets it non-blocking and close-on-exec, and finds out which versions of IP it takes. The error
+/// of another type says that the descriptor is `mismatch`.
+pub(super) fn adopt(
+    fd: &OwnedFd,
+    accepted: &[SocketType],
+    mismatch: &str,
+    hint: &str,
+) -> Result<(SocketType, Family), Error> {
+    let kind = sockopt::socket_type(fd)
+        .map_err(|errno| passed_error("is not a socket", hint).with_source(errno.into()))?;
+    if !accepted.contains(&kind) {
+        return Err(passed_error(mismatch, hint));
     }
-    if !wait(fd, Interest::Write, deadline)? {
-        return Err(Errno::TIMEDOUT.into());
-    }
-    Ok(sockopt::socket_error(fd)??)
+    let prepare = || -> rustix::io::Result<Family> {
+        rustix::io::ioctl_fionbio(fd, true)?;
+        rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+        Ok(match sockopt::socket_domain(fd)? {
+            AddressFamily::INET6 if sockopt::ipv6_v6only(fd)? => Family::V6,
+            _ => Family::Any,
+        })
+    };
+    let family = prepare()
+        .map_err(|errno| passed_error("cannot be prepared", hint).with_source(errno.into()))?;
+    Ok((kind, family))
 }
 
-/// A Unix socket whose peer's backlog is full cannot be polled for room: without blocking it is
-/// EAGAIN at once, and blocking it waits as long as `SO_SNDTIMEO` (socket(7)).
-fn connect_unix(fd: &OwnedFd, addr: &Addr, deadline: Option<Instant>) -> io::Result<()> {
-    let any = addr.to_any()?;
-    rustix::io::ioctl_fionbio(fd, false)?;
-    let result = loop {
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Zero would mean for ever.
-            let left = left.max(Duration::from_millis(1));
-            sockopt::set_socket_timeout(fd, sockopt::Timeout::Send, Some(left))?;
-        }
-        match net::connect(fd, &any) {
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => break Err(Errno::TIMEDOUT),
-            result => break result,
-        }
-    };
-    rustix::io::ioctl_fionbio(fd, true)?;
-    Ok(result?)
+/// The error for a descriptor that cannot be served.
+pub(super) fn passed_error(what: &str, hint: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("the passed descriptor {what}")).with_hint(hint)
 }

@@ -1,20 +1,19 @@
-//! [`Stream`]: a connected stream socket, TCP or Unix. Its `try_` calls never wait; the blocking
-//! calls above them wait as long as its time-out.
+//! [`Stream`]: a connected stream socket, TCP or Unix. Its `try_` methods never wait; the blocking
+//! ones wait until its timeout.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType};
 
-use super::endpoint::unfit;
-use super::socket::{self, Interest, Received, Socket};
+use super::connect::{connect, connect_any};
+use super::endpoint::wrong_endpoint;
+use super::socket::{Interest, Received, Socket, pending_events, remaining, socket_methods};
 use super::{Addr, Endpoint, Transport, UnixKind};
 use crate::error::Error;
-use crate::net::attempt::try_each;
-use crate::sync::timespec;
 
 /// A connected stream socket. Dropping it is close(2).
 ///
@@ -42,15 +41,16 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Connects: socket(2), connect(2). The addresses of a host name are tried in order, each with
-    /// its share of the time that is left; looking the name up is not within that time.
-    /// `TCP_NODELAY` is set.
+    /// Connects: socket(2), connect(2). The addresses of a host name are tried in order, each for
+    /// an equal share of the remaining time; the look-up of the name is not limited by `timeout`.
+    /// Sets `TCP_NODELAY`.
     ///
     /// # Errors
     /// [`ErrorKind::Connect`](crate::ErrorKind::Connect) or
-    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), naming each address tried and its
-    /// reason, whose source is the last reason; [`ErrorKind::Endpoint`](crate::ErrorKind::Endpoint)
-    /// if it is no endpoint of streams, or its host is unknown.
+    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), which names each address that was
+    /// tried with the system's reason, and whose source is the last reason;
+    /// [`ErrorKind::Endpoint`](crate::ErrorKind::Endpoint) if the endpoint is not `tcp:` or `unix:`,
+    /// or its host is unknown.
     pub fn connect(endpoint: &Endpoint, timeout: Option<Duration>) -> Result<Self, Error> {
         Self::connect_from(endpoint, None, timeout)
     }
@@ -67,87 +67,66 @@ impl Stream {
         match endpoint {
             Endpoint::Inet { transport: Transport::Tcp, .. }
             | Endpoint::Unix { kind: UnixKind::Stream, .. } => {}
-            _ => {
-                return Err(unfit(
-                    endpoint,
-                    "no endpoint of streams",
-                    "streams go to tcp: and unix:",
-                ));
-            }
+            _ => return Err(wrong_endpoint(endpoint, "a stream", "tcp: or unix:")),
         }
-        connect(endpoint, SocketType::STREAM, from, timeout).map(Self::from)
+        connect_any(endpoint, SocketType::STREAM, from, timeout).map(Self::from)
     }
 
-    /// One connect(2) to one address, and what came of it: the result that Python's `connect_ex`
-    /// gives as a number is the error's `raw_os_error`, and [`describe`](super::describe) names it.
-    /// Time that ran out is `ETIMEDOUT`.
+    /// Connects to one address: connect(2). The `raw_os_error` of the error is the number that
+    /// Python's `connect_ex` returns, and [`describe`](super::describe) names it. A timeout is
+    /// `ETIMEDOUT`.
     ///
     /// # Errors
     /// Those of connect(2).
     pub fn connect_ex(addr: &Addr, timeout: Option<Duration>) -> io::Result<Self> {
-        socket::connect(addr, SocketType::STREAM, None, timeout).map(Self::from)
+        connect(addr, SocketType::STREAM, None, timeout).map(Self::from)
     }
 
-    /// How long each blocking call waits in poll(2) from now on: `None` for ever, zero not at all,
-    /// which is [`set_nonblocking`](Self::set_nonblocking). New streams wait for ever.
-    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.socket.timeout = timeout;
-    }
-
-    /// How long each blocking call waits; see [`set_timeout`](Self::set_timeout).
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.socket.timeout
-    }
-
-    /// Whether calls that would block fail with `WouldBlock` instead (Python's `setblocking`, the
-    /// other way round). It is the same as a time-out of zero or none; the descriptor itself is
-    /// `O_NONBLOCK` all the time.
-    pub fn set_nonblocking(&mut self, nonblocking: bool) {
-        self.socket.timeout = nonblocking.then_some(Duration::ZERO);
-    }
-
-    /// Reads what there is, waiting for the first byte: recv(2). 0 is the peer's end.
+    /// Reads the bytes that have arrived, and waits for the first: recv(2). 0 is the end of the
+    /// stream.
     ///
     /// # Errors
     /// `TimedOut`, `WouldBlock` if non-blocking; those of recv(2).
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.patiently(Interest::Read, || self.try_read(buf))
+        self.socket.block(Interest::Read, || self.try_read(buf))
     }
 
-    /// Writes what fits, waiting for room for the first byte: send(2). It may be less than all.
+    /// Writes as many bytes as the send buffer has room for, and waits for room for the first:
+    /// send(2). Fewer than `buf.len()` may be written.
     ///
     /// # Errors
     /// `TimedOut`, `WouldBlock` if non-blocking; those of send(2).
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.patiently(Interest::Write, || self.try_write(buf))
+        self.socket.block(Interest::Write, || self.try_write(buf))
     }
 
-    /// Writes everything: send(2) until it is all sent; the time-out is for all of it. After an
-    /// error, how much was sent is unknown.
+    /// Writes all bytes: send(2), repeated. The timeout limits the whole call. After an error it is
+    /// unknown how many bytes were sent.
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        let deadline = self.socket.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = self.socket.deadline();
         while !buf.is_empty() {
-            let sent = self.socket.until(deadline, Interest::Write, || self.try_write(buf))?;
+            let sent =
+                self.socket.block_until(deadline, Interest::Write, || self.try_write(buf))?;
             buf = &buf[sent..];
         }
         Ok(())
     }
 
-    /// Reads what is there, without waiting: recv(2) with `MSG_DONTWAIT`. 0 is the peer's end.
+    /// Reads the bytes that have arrived, without waiting: recv(2) with `MSG_DONTWAIT`. 0 is the
+    /// end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing is there; those of recv(2).
+    /// `WouldBlock` if no bytes have arrived; those of recv(2).
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let (n, _) = retry_on_intr(|| net::recv(&self.socket.fd, &mut *buf, RecvFlags::DONTWAIT))?;
         Ok(n)
     }
 
-    /// As [`try_read`](Self::try_read), to the end of a vector that has spare capacity, which needs
-    /// no bytes to be overwritten.
+    /// As [`try_read`](Self::try_read), into the spare capacity of a vector, which need not be
+    /// zeroed first.
     pub(crate) fn try_read_behind(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         let recv = || {
             let room = rustix::buffer::spare_capacity(buf);
@@ -156,24 +135,24 @@ impl Stream {
         Ok(retry_on_intr(recv)?.0)
     }
 
-    /// Writes what fits, without waiting: send(2) with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
+    /// Writes as many bytes as the send buffer has room for, without waiting: send(2) with
+    /// `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing fits; those of send(2).
+    /// `WouldBlock` if the buffer has no room; those of send(2).
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        Ok(retry_on_intr(|| net::send(&self.socket.fd, buf, flags))?)
+        self.socket.try_send(buf)
     }
 
-    /// As [`try_write`](Self::try_write), for the last bytes of a connection whose writing side is
-    /// closed at once afterwards: with `MSG_MORE` the kernel keeps them until then, and sends them
-    /// and the end of the stream in one packet.
+    /// As [`try_write`](Self::try_write), for the last bytes of a connection whose sending side is
+    /// shut down immediately afterwards. `MSG_MORE` makes the kernel keep the bytes until then, and
+    /// send them in one packet with the end of the stream.
     pub(crate) fn try_write_last(&self, buf: &[u8]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
         Ok(retry_on_intr(|| net::send(&self.socket.fd, buf, flags))?)
     }
 
-    /// Writes what fits of several buffers, without waiting: sendmsg(2).
+    /// As [`try_write`](Self::try_write), from several buffers: sendmsg(2).
     ///
     /// # Errors
     /// As [`try_write`](Self::try_write).
@@ -183,11 +162,11 @@ impl Stream {
         Ok(retry_on_intr(|| net::sendmsg(&self.socket.fd, bufs, &mut none, flags))?)
     }
 
-    /// Sends up to `length` bytes of `file` from `*offset` on, without waiting for the peer, and
-    /// moves `*offset`: sendfile(2). 0 is the end of the file.
+    /// Sends up to `length` bytes of `file`, starting at `*offset`, without waiting for the peer,
+    /// and advances `*offset`: sendfile(2). 0 is the end of the file.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing fits; those of sendfile(2).
+    /// `WouldBlock` if the send buffer has no room; those of sendfile(2).
     pub fn try_send_file(
         &self,
         file: impl AsFd,
@@ -201,66 +180,46 @@ impl Stream {
     /// Reads one record of a sequenced-packet connection, without waiting: recv(2) with
     /// `MSG_DONTWAIT` and `MSG_TRUNC`.
     pub(crate) fn try_recv_record(&self, buf: &mut [u8]) -> io::Result<Received> {
-        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-        let (_, full) = retry_on_intr(|| net::recv(&self.socket.fd, &mut *buf, flags))?;
-        Ok(Received::new(buf.len(), full))
+        self.socket.try_recv(buf)
     }
 
-    /// Waits until it is ready, poll(2). `false`: the deadline passed.
-    ///
-    /// # Errors
-    /// Those of poll(2).
-    pub fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
-        socket::wait(&self.socket.fd, interest, deadline)
-    }
-
-    /// Whether the connection is reset or closed in both directions, as far as the kernel knows:
-    /// poll(2) without waiting. A peer that has only shut down its sending side is still there.
+    /// Whether the connection is reset, or closed in both directions, as far as the kernel knows:
+    /// poll(2) without waiting. A peer that has only shut down its sending side is not gone.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        let mut fds = [PollFd::new(&self.socket.fd, PollFlags::empty())];
-        let now = timespec(Duration::ZERO);
-        poll(&mut fds, Some(&now)).is_ok()
-            && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+        let events = pending_events(self, PollFlags::empty());
+        events.intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
-    /// Whether there is something to read: poll(2) without waiting. The peer's end is something
-    /// too.
+    /// Whether a read would not wait: poll(2) without waiting. True at the end of the stream, too.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        let mut fds = [PollFd::new(self, PollFlags::IN)];
-        let now = timespec(Duration::ZERO);
-        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::IN)
+        pending_events(self, PollFlags::IN).contains(PollFlags::IN)
     }
 
-    /// The user at the other end of a Unix socket: `SO_PEERCRED`, unix(7).
+    /// The user id of the peer of a Unix socket: `SO_PEERCRED`, unix(7).
     #[must_use]
     pub fn peer_uid(&self) -> Option<u32> {
         rustix::net::sockopt::socket_peercred(self).ok().map(|peer| peer.uid.as_raw())
     }
 
-    /// As [`wait`](Self::wait), and also ends with `true` when `other` is readable.
+    /// As [`wait`](Self::wait), and also returns `true` once `other` is readable or a signal
+    /// interrupts the call.
     pub(crate) fn wait_or(
         &self,
         interest: Interest,
         deadline: Option<Instant>,
         other: &impl AsFd,
     ) -> io::Result<bool> {
-        let events = match interest {
-            Interest::Read => PollFlags::IN | PollFlags::RDHUP,
-            Interest::Write => PollFlags::OUT,
-        };
-        let timeout =
-            deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        let mut fds = [PollFd::new(self, events), PollFd::new(other, PollFlags::IN)];
-        match poll(&mut fds, timeout.as_ref()) {
+        let mut fds = [PollFd::new(self, interest.events()), PollFd::new(other, PollFlags::IN)];
+        match poll(&mut fds, remaining(deadline).as_ref()) {
             Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(true),
+            Err(Errno::INTR) => Ok(true),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Shuts down the sending side: shutdown(2). The peer reads the end.
+    /// Shuts down the sending side: shutdown(2). The peer reads the end of the stream.
     ///
     /// # Errors
     /// Those of shutdown(2).
@@ -268,14 +227,14 @@ impl Stream {
         Ok(net::shutdown(&self.socket.fd, net::Shutdown::Write)?)
     }
 
-    /// Closing it will reset the connection (RST): the peer learns at once that it has ended, and
-    /// the kernel keeps nothing of it. `SO_LINGER` with a time of zero, socket(7).
+    /// Makes close(2) reset the connection (RST), so that the peer is notified at once and the
+    /// kernel keeps no state of the connection: `SO_LINGER` with a time of zero, socket(7).
     pub(crate) fn reset_on_close(&self) {
-        // A socket that has no such option is closed as usual.
+        // A socket without that option is closed as usual.
         let _ = net::sockopt::set_socket_linger(&self.socket.fd, Some(Duration::ZERO));
     }
 
-    /// Shuts down both directions, which also wakes whoever waits on it.
+    /// Shuts down both directions: shutdown(2). Every thread that waits for the stream wakes up.
     ///
     /// # Errors
     /// Those of shutdown(2).
@@ -283,41 +242,17 @@ impl Stream {
         Ok(net::shutdown(&self.socket.fd, net::Shutdown::Both)?)
     }
 
-    /// The address at this end: getsockname(2).
+    /// The address of the peer: getpeername(2). [`accept`](super::Listener::accept) returns it,
+    /// too, even if the peer has closed the connection since.
     ///
     /// # Errors
-    /// Those of getsockname(2).
-    pub fn local_addr(&self) -> io::Result<Addr> {
-        self.socket.local_addr()
-    }
-
-    /// The address at the other end: getpeername(2). A server has it from
-    /// [`accept`](super::Listener::accept), which still knows it when the peer has gone.
-    ///
-    /// # Errors
-    /// Those of getpeername(2): `NotConnected` once the peer has gone.
+    /// Those of getpeername(2): `NotConnected` once the peer has closed the connection.
     pub fn peer_addr(&self) -> io::Result<Addr> {
         self.socket.peer_addr()
     }
 }
 
-/// Connects to the first address of an endpoint that takes it.
-pub(super) fn connect(
-    endpoint: &Endpoint,
-    kind: SocketType,
-    from: Option<&Addr>,
-    timeout: Option<Duration>,
-) -> Result<OwnedFd, Error> {
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    try_each(endpoint, "connect to", |addr, untried| {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let share = left.map(|left| left / untried);
-        if share.is_some_and(|share| share.is_zero()) {
-            return Err(Errno::TIMEDOUT.into());
-        }
-        Ok(socket::connect(addr, kind, from, share)?)
-    })
-}
+socket_methods!(Stream);
 
 impl Read for Stream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -363,12 +298,6 @@ impl From<Stream> for OwnedFd {
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.fd.as_fd()
-    }
-}
-
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.fd.as_raw_fd()
@@ -383,9 +312,9 @@ mod tests {
 
     use super::*;
 
-    /// However the writing side ends afterwards, the last bytes arrive, and then the end.
+    /// After shutdown(2) as well as after close(2).
     #[test]
-    fn last_bytes_arrive_with_the_end() {
+    fn the_last_bytes_arrive_before_the_end() {
         for shuts_down in [true, false] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -1,10 +1,10 @@
-//! Datagrams as a server moves them: without waiting, and the answers several at a time.
+//! Sends responses to datagrams, several in one system call.
 //!
-//! What costs is the way through the kernel, most of it once for each call into its network layer.
-//! So answers of one length to one peer leave as one datagram, which the kernel cuts where it
-//! arrives or leaves the machine (`UDP_SEGMENT`): an echo of 64 bytes over loopback, 32 at a time,
-//! takes 2.4 µs of CPU time instead of 4.5. For others sendmmsg(2) saves the calls. recvmmsg(2)
-//! would save 0.2 µs more, at the price of unsafe code: it is not worth that.
+//! Most of the cost of a datagram is a fixed cost per call into the kernel's network layer. So
+//! responses of one length to one peer leave as one long datagram, which the kernel splits when it
+//! arrives at the peer or leaves the machine (`UDP_SEGMENT`): the echo of 64 bytes over loopback, 32
+//! at a time, then takes 2.4 µs of CPU time instead of 4.5. For other responses sendmmsg(2) saves
+//! calls. recvmmsg(2) would save another 0.2 µs and need unsafe code, which is not worth it.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -13,86 +13,73 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use rustix::io::{Errno, Result, retry_on_intr};
-use rustix::net::{
-    MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, recvfrom, sendmmsg, sendto,
-};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg, sendto};
 
-use super::Received;
+/// The longest segment in bytes: the minimum MTU of IPv6 (RFC 8200 §5) less the headers, which every
+/// path can carry unfragmented.
+const SEGMENT_MAX: usize = 1232;
 
-/// Bytes that every path carries in one datagram: the least MTU of IPv6 (RFC 8200 §5) less the
-/// headers. Longer ones are never sent as segments.
-const SEGMENT: usize = 1232;
+/// The most segments of one call (`UDP_MAX_SEGMENTS`, before Linux 6.9).
+const SEGMENTS_MAX: usize = 64;
 
-/// How many segments the kernel takes at once (`UDP_MAX_SEGMENTS`, before Linux 6.9).
-const MOST_SEGMENTS: usize = 64;
+/// The shortest run of segments for which a call of sendmmsg(2) ends early, so that the run leaves in
+/// a call of its own.
+const RUN_MIN: usize = 4;
 
-/// How many alike in a row are worth a call of their own, when others go before them.
-const RUN: usize = 4;
+/// A datagram to send, and its destination.
+pub(crate) type Outgoing<'a> = (&'a SocketAddrAny, &'a [u8]);
 
-/// A datagram to be sent.
-pub(crate) type Message<'a> = (&'a SocketAddrAny, &'a [u8]);
-
-/// Whether a socket can send several datagrams as segments of one.
+/// Whether a socket can send several datagrams as segments of a long one. Cleared when the kernel
+/// reports that the network device cannot.
 #[derive(Debug)]
 pub(crate) struct Segments(AtomicBool);
 
 impl Segments {
-    /// Only UDP knows them.
+    /// Only UDP supports segments.
     pub(crate) fn new(is_udp: bool) -> Self {
         Self(AtomicBool::new(is_udp))
     }
 
-    /// How many datagrams, from the first on, can leave as one.
-    fn alike(&self, datagrams: &[Message<'_>]) -> usize {
+    /// The number of datagrams, from the first on, that can leave as segments of one.
+    fn run_length(&self, datagrams: &[Outgoing<'_>]) -> usize {
         let Some((to, first)) = datagrams.first() else { return 0 };
-        if !self.0.load(Ordering::Relaxed) || first.is_empty() || first.len() > SEGMENT {
+        if !self.0.load(Ordering::Relaxed) || first.is_empty() || first.len() > SEGMENT_MAX {
             return 1;
         }
-        let same = |(other, bytes): &&Message<'_>| other == to && bytes.len() == first.len();
-        datagrams.iter().take(MOST_SEGMENTS).take_while(same).count()
+        let fits = |(other, bytes): &&Outgoing<'_>| other == to && bytes.len() == first.len();
+        datagrams.iter().take(SEGMENTS_MAX).take_while(fits).count()
     }
 
-    /// How many go before the next ones that are worth a call of their own.
-    fn unlike(&self, datagrams: &[Message<'_>]) -> usize {
-        let runs = |index: &usize| self.alike(&datagrams[*index..]) >= RUN;
-        (1..datagrams.len()).find(runs).unwrap_or(datagrams.len())
+    /// The number of datagrams before the next run that gets a call of its own.
+    fn until_next_run(&self, datagrams: &[Outgoing<'_>]) -> usize {
+        let starts_run = |index: &usize| self.run_length(&datagrams[*index..]) >= RUN_MIN;
+        (1..datagrams.len()).find(starts_run).unwrap_or(datagrams.len())
     }
 }
 
-/// Receives one datagram: recvfrom(2) with `MSG_DONTWAIT` and `MSG_TRUNC`. No sender means that it
-/// has no name, so that it cannot be answered.
-pub(crate) fn receive(
-    socket: impl AsFd,
-    buf: &mut [u8],
-) -> Result<(Received, Option<SocketAddrAny>)> {
-    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-    let (_, full, from) = retry_on_intr(|| recvfrom(&socket, &mut *buf, flags))?;
-    Ok((Received::new(buf.len(), full), from))
-}
-
-/// Sends datagrams, each to its address, without waiting. How many were sent, from the first on; an
-/// error concerns the first alone.
+/// Sends datagrams, each to its address, without waiting. Returns how many were sent, from the first
+/// on, which may be less than all. An error concerns only the first datagram.
 pub(crate) fn send(
     socket: impl AsFd,
     segments: &Segments,
-    datagrams: &[Message<'_>],
+    datagrams: &[Outgoing<'_>],
 ) -> Result<usize> {
-    let alike = segments.alike(datagrams);
-    if alike > 1 {
-        match send_segments(&socket, &datagrams[..alike]) {
-            Ok(()) => return Ok(alike),
-            // The device cannot do it.
+    let run = segments.run_length(datagrams);
+    if run > 1 {
+        match send_segments(&socket, &datagrams[..run]) {
+            Ok(()) => return Ok(run),
+            // The network device does not support segments.
             Err(Errno::IO) => segments.0.store(false, Ordering::Relaxed),
-            // Sent one by one, each shows by itself what is wrong with it.
+            // The error may concern one datagram only: sending each by itself shows which.
             Err(_) => {}
         }
         return send_each(socket, datagrams);
     }
-    send_each(socket, &datagrams[..segments.unlike(datagrams)])
+    send_each(socket, &datagrams[..segments.until_next_run(datagrams)])
 }
 
-/// sendmsg(2) with `UDP_SEGMENT` (udp(7)): all are sent, or none.
-fn send_segments(socket: impl AsFd, datagrams: &[Message<'_>]) -> Result<()> {
+/// sendmsg(2) with `UDP_SEGMENT` (udp(7)), which sends all datagrams or none.
+fn send_segments(socket: impl AsFd, datagrams: &[Outgoing<'_>]) -> Result<()> {
     let (to, first) = datagrams[0];
     let to = SocketAddr::try_from(to.clone())?;
     let to = SockaddrStorage::from(to);
@@ -107,8 +94,8 @@ fn send_segments(socket: impl AsFd, datagrams: &[Message<'_>]) -> Result<()> {
     })
 }
 
-/// sendto(2) for one, sendmmsg(2) for several, with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
-fn send_each(socket: impl AsFd, datagrams: &[Message<'_>]) -> Result<usize> {
+/// sendto(2) for one datagram, sendmmsg(2) for several, with `MSG_DONTWAIT` and `MSG_NOSIGNAL`.
+fn send_each(socket: impl AsFd, datagrams: &[Outgoing<'_>]) -> Result<usize> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     if let [(to, bytes)] = datagrams {
         return retry_on_intr(|| sendto(&socket, bytes, flags, *to)).map(|_| 1);
@@ -132,24 +119,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn datagrams_keep_their_order_and_boundaries_however_they_leave() {
+    fn datagrams_keep_their_order_and_boundaries_with_and_without_segments() {
         let sockets: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         let [server, one, two] = &sockets[..] else { unreachable!() };
         let names = [one, two].map(|client| SocketAddrAny::from(client.local_addr().unwrap()));
-        // Runs of one length and single ones, an empty one and one that is too long for a segment.
+        // Runs of one length, single datagrams, an empty one and one too long for a segment.
         let lengths = [5, 5, 5, 5, 5, 3, 0, 7, 7, 2000, 9, 9, 9, 9];
-        let wanted: Vec<(usize, Vec<u8>)> = (0..28)
+        let expected: Vec<(usize, Vec<u8>)> = (0..28)
             .map(|index: usize| (index / 7 % 2, vec![index as u8; lengths[index % 14]]))
             .collect();
-        let messages: Vec<Message<'_>> =
-            wanted.iter().map(|(client, bytes)| (&names[*client], &bytes[..])).collect();
+        let messages: Vec<Outgoing<'_>> =
+            expected.iter().map(|(client, bytes)| (&names[*client], &bytes[..])).collect();
         for is_udp in [true, false] {
             let segments = Segments::new(is_udp);
             let mut sent = 0;
             while sent < messages.len() {
                 sent += send(server, &segments, &messages[sent..]).unwrap();
             }
-            for (client, bytes) in &wanted {
+            for (client, bytes) in &expected {
                 let client = &sockets[1 + client];
                 client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                 let mut buf = [0; 4096];

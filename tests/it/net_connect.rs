@@ -242,7 +242,7 @@ fn what_cannot_be_done_is_told_with_its_own_exit_code() {
         (&["-6", "tcp:127.0.0.1:1"], 2, "127.0.0.1 is not an IPv6 address"),
         (&["--from", "here", &nobody], 2, "invalid source address \"here\" for --from"),
         (&["-w", "0", &nobody], 2, "give it seconds"),
-        (&["fd:3"], 2, "fd:3 is no endpoint of streams"),
+        (&["fd:3"], 2, "invalid endpoint fd:3 for a stream: expected tcp: or unix:"),
         (&["rdm:127.0.0.1:1"], 1, "ESOCKTNOSUPPORT (94)"),
     ];
     for (args, code, expected) in table {

@@ -161,7 +161,7 @@ fn a_passed_datagram_socket_is_adopted() {
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", addr).unwrap();
     assert_eq!(server.recv_from(&mut [0; 8]).unwrap().0.len, 1);
     let error = Datagram::from_fd(UnixStream::pair().unwrap().0.into()).unwrap_err();
-    assert_eq!(error.to_string(), "the passed descriptor is no datagram socket");
+    assert_eq!(error.to_string(), "the passed descriptor is not a datagram socket");
 }
 
 #[test]

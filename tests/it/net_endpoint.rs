@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 
 use millpond::net::{
-    Datagram, Endpoint, Family, Host, Listener, Packet, Pinger, Raw, Stream, Transport, UnixKind,
-    UnixName,
+    Datagram, Endpoint, Family, Host, Listener, Packet, Raw, Stream, Transport, UnixKind, UnixName,
 };
 use proptest::prelude::*;
 
@@ -79,5 +78,4 @@ fn every_type_of_socket_lends_its_descriptor() {
     lends::<Packet>();
     lends::<Datagram>();
     lends::<Raw>();
-    lends::<Pinger>();
 }

@@ -233,5 +233,5 @@ fn a_passed_descriptor_that_does_not_listen_is_refused() {
     let error = Listener::from_fd(UnixDatagram::unbound().unwrap().into()).unwrap_err();
     assert!(error.to_string().contains("without connections"));
     let error = Listener::from_fd(std::fs::File::open("/").unwrap().into()).unwrap_err();
-    assert!(error.to_string().starts_with("the passed descriptor is no socket"), "{error}");
+    assert!(error.to_string().starts_with("the passed descriptor is not a socket"), "{error}");
 }

@@ -77,7 +77,7 @@ fn a_passed_datagram_socket_is_served_and_left_to_its_owner() {
     assert_eq!(copy.recv(&mut [0; 20]).unwrap(), 12);
 
     let error = Bind::passed(std::fs::File::open("/").unwrap().into()).unwrap_err();
-    assert!(error.to_string().contains("no socket"), "{error}");
+    assert!(error.to_string().contains("not a socket"), "{error}");
 }
 
 /// A socket that is connected to this address.

@@ -1,11 +1,11 @@
-//! Raw sockets and ICMP echo. They need CAP_NET_RAW, and say so when they are skipped.
+//! Raw sockets. They need CAP_NET_RAW, and say so when they are skipped.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use millpond::ErrorKind;
-use millpond::net::{Endpoint, Ipv4Header, Pinger, Raw};
+use millpond::net::{Endpoint, Ipv4Header, Raw};
 
 use crate::net_common::{endpoint, skipped};
 
@@ -22,47 +22,6 @@ fn privileged<T>(result: Result<T, millpond::Error>) -> Option<T> {
         }
         Err(error) => panic!("{error}"),
     }
-}
-
-fn ping(text: &str, own_header: Option<u8>) -> Option<Option<u8>> {
-    let mut pinger = privileged(Pinger::open(&endpoint(text), None, own_header))?;
-    let raw = pinger.is_raw();
-    let mut ttl = None;
-    for seq in 1..=3 {
-        let reply = pinger.ping(seq, b"0123456789", LONG).unwrap();
-        assert_eq!(reply.from, pinger.target());
-        assert_eq!(reply.bytes, 18, "eight bytes of header before the payload");
-        assert!(reply.time < LONG);
-        assert_eq!(reply.ttl.is_some(), raw && reply.from.is_ipv4());
-        ttl = reply.ttl;
-    }
-    Some(ttl)
-}
-
-#[test]
-fn an_echo_request_is_answered_over_both_versions_of_ip() {
-    ping("icmp:127.0.0.1", None);
-    ping("icmp:::1", None);
-    ping("icmp:localhost", None);
-}
-
-#[test]
-fn an_echo_request_with_its_own_header_is_answered() {
-    ping("icmp:127.0.0.1", Some(7));
-    let error = Pinger::open(&endpoint("icmp:::1"), None, Some(7)).unwrap_err();
-    assert!(error.kind() == ErrorKind::Permission || error.to_string().contains("only the header"));
-}
-
-#[test]
-fn waiting_for_a_reply_ends_with_the_time_out() {
-    let Some(mut pinger) = privileged(Pinger::open(&endpoint("icmp:127.0.0.1"), None, None)) else {
-        return;
-    };
-    // Even loopback takes longer.
-    let error = pinger.ping(1, b"", Duration::from_nanos(1)).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    assert_eq!(error.to_string(), "no reply within 1ns");
-    pinger.ping(2, b"", LONG).unwrap();
 }
 
 #[test]
@@ -111,5 +70,4 @@ fn a_header_of_ones_own_arrives_as_it_was_built() {
 fn an_endpoint_of_another_kind_is_refused() {
     let tcp: Endpoint = endpoint(":80");
     assert_eq!(Raw::bind(&tcp).unwrap_err().kind(), ErrorKind::Endpoint);
-    assert_eq!(Pinger::open(&tcp, None, None).unwrap_err().kind(), ErrorKind::Endpoint);
 }

@@ -4,5 +4,5 @@ mod grammar;
 mod resolve;
 mod types;
 
-pub(super) use types::unfit;
 pub use types::{Endpoint, Family, Host, Transport, UnixKind, UnixName};
+pub(super) use types::{scheme, wrong_endpoint};

@@ -7,7 +7,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with
 
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
-use crate::net::endpoint::types::{Endpoint, Family, Host, unfit};
+use crate::net::endpoint::types::{Endpoint, Family, Host};
 
 impl Endpoint {
     /// The addresses it stands for, in the order in which they are to be tried. Host names go to
@@ -23,11 +23,8 @@ impl Endpoint {
             Self::Icmp { family, host } => lookup(self, *family, host, 0),
             Self::Raw { host, .. } => lookup(self, Family::V4, host, 0),
             Self::Unix { name, .. } => Ok(vec![name.clone().into()]),
-            Self::Fd(_) => Err(unfit(
-                self,
-                "a descriptor, not an address",
-                "descriptors are passed in by the program that starts this one",
-            )),
+            Self::Fd(_) => Err(Error::new(ErrorKind::Endpoint, format!("{self} has no address"))
+                .with_hint("the program that starts this one passes the descriptor")),
         }
     }
 }

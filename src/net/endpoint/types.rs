@@ -137,15 +137,7 @@ impl Endpoint {
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         match self {
-            Self::Inet { transport, family, .. } => match (transport, family) {
-                (Transport::Tcp, Family::Any) => "tcp",
-                (Transport::Tcp, Family::V4) => "tcp4",
-                (Transport::Tcp, Family::V6) => "tcp6",
-                (Transport::Udp, Family::Any) => "udp",
-                (Transport::Udp, Family::V4) => "udp4",
-                (Transport::Udp, Family::V6) => "udp6",
-                (Transport::Rdm, _) => "rdm",
-            },
+            Self::Inet { transport, family, .. } => scheme(*transport, *family),
             Self::Unix { kind: UnixKind::Stream, .. } => "unix",
             Self::Unix { kind: UnixKind::Datagram, .. } => "unixgram",
             Self::Unix { kind: UnixKind::Packet, .. } => "unixpacket",
@@ -169,13 +161,20 @@ impl Endpoint {
 impl From<SocketAddr> for Endpoint {
     /// The TCP endpoint of an address.
     fn from(addr: SocketAddr) -> Self {
-        let host = match addr {
+        let (host, port) = (addr.into(), addr.port());
+        Self::Inet { transport: Transport::Tcp, family: Family::Any, host, port }
+    }
+}
+
+impl From<SocketAddr> for Host {
+    /// The host of an address: its IP address, with the zone if it has one.
+    fn from(addr: SocketAddr) -> Self {
+        match addr {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                Host::Zoned(*v6.ip(), v6.scope_id().to_string())
+                Self::Zoned(*v6.ip(), v6.scope_id().to_string())
             }
-            _ => Host::Ip(addr.ip()),
-        };
-        Self::Inet { transport: Transport::Tcp, family: Family::Any, host, port: addr.port() }
+            _ => Self::Ip(addr.ip()),
+        }
     }
 }
 
@@ -273,9 +272,23 @@ impl From<UnixName> for Addr {
     }
 }
 
-/// An endpoint that cannot do what is asked of it.
-pub(crate) fn unfit(endpoint: &Endpoint, what: &str, hint: &str) -> Error {
-    Error::new(ErrorKind::Endpoint, format!("{endpoint} is {what}")).with_hint(hint)
+/// The word before the colon of an [`Endpoint::Inet`].
+pub(in crate::net) fn scheme(transport: Transport, family: Family) -> &'static str {
+    match (transport, family) {
+        (Transport::Tcp, Family::Any) => "tcp",
+        (Transport::Tcp, Family::V4) => "tcp4",
+        (Transport::Tcp, Family::V6) => "tcp6",
+        (Transport::Udp, Family::Any) => "udp",
+        (Transport::Udp, Family::V4) => "udp4",
+        (Transport::Udp, Family::V6) => "udp6",
+        (Transport::Rdm, _) => "rdm",
+    }
+}
+
+/// The error for an endpoint of another type of socket.
+pub(in crate::net) fn wrong_endpoint(endpoint: &Endpoint, purpose: &str, expected: &str) -> Error {
+    let what = format!("invalid endpoint {endpoint} for {purpose}: expected {expected}");
+    Error::new(ErrorKind::Endpoint, what)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::net::SocketAddrAny;
 
-use crate::net::udp_batch::{self, Segments};
+use crate::net::socket::try_recv_from;
+use crate::net::udp_batch::Segments;
 use crate::net::{Addr, Datagram, Ipv4Header, Raw, Received};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
@@ -125,7 +126,7 @@ impl DatagramSocket {
         &self,
         buf: &mut [u8],
     ) -> rustix::io::Result<(Received, Option<SocketAddrAny>)> {
-        udp_batch::receive(self, buf)
+        try_recv_from(self, buf)
     }
 
     /// What of a datagram is the handler's: of a raw packet, what follows its header.

@@ -1,15 +1,19 @@
-//! `icmp:HOST`: echo requests, one after the other, and what became of them.
+//! `icmp:HOST`: sends echo requests one after the other, and prints each reply and a summary.
+
+mod icmp;
+mod pinger;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use millpond::net::{Endpoint, Pinger, describe};
+use millpond::net::{Endpoint, describe};
 
 use super::{ConnectArgs, note, print};
 use crate::failure::{Failure, code};
+use pinger::Pinger;
 
-/// What is sent without a MESSAGE: as many bytes as other programs send.
+/// The payload without a MESSAGE. ping(8) sends 56 bytes, too.
 const PAYLOAD: [u8; 56] = *b"millpond millpond millpond millpond millpond millpond 56";
 
 pub(super) fn run(
@@ -20,10 +24,8 @@ pub(super) fn run(
 ) -> Result<ExitCode, Failure> {
     let payload = message.unwrap_or(&PAYLOAD);
     if payload.len() > 65_000 {
-        let what = format!("MESSAGE has {} bytes", payload.len());
-        return Err(
-            Failure::new(code::USAGE, what).with_hint("an echo request has room for 65000 of them")
-        );
+        let what = format!("invalid MESSAGE of {} bytes: expected at most 65000", payload.len());
+        return Err(Failure::new(code::USAGE, what).with_hint("an echo request has no more room"));
     }
     let mut pinger = Pinger::open(endpoint, from, args.own_header.then_some(args.ttl))?;
     if args.verbose {
@@ -55,7 +57,7 @@ pub(super) fn run(
     Ok(if tally.received > 0 { ExitCode::SUCCESS } else { ExitCode::from(code::RUNTIME) })
 }
 
-/// What became of the requests. It does not grow with their number.
+/// Counts and times of all requests. Its size does not depend on their number.
 #[derive(Debug, Default)]
 struct Tally {
     sent: u64,
@@ -96,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_tells_loss_and_times() {
+    fn the_summary_shows_loss_and_times() {
         let mut tally = Tally { sent: 4, ..Tally::default() };
         for time in [2, 1, 3] {
             tally.add(Duration::from_millis(time));
@@ -105,7 +107,7 @@ mod tests {
             tally.summary(),
             "4 sent, 3 received, 25% lost; least 1.000 ms, mean 2.000 ms, most 3.000 ms\n"
         );
-        let nothing = Tally { sent: 1, ..Tally::default() };
-        assert_eq!(nothing.summary(), "1 sent, 0 received, 100% lost\n");
+        let no_reply = Tally { sent: 1, ..Tally::default() };
+        assert_eq!(no_reply.summary(), "1 sent, 0 received, 100% lost\n");
     }
 }
