@@ -1,4 +1,4 @@
-//! [`Addr`]: the name of one end of a socket.
+//! [`Addr`]: the address of a socket.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
-/// The name of one end of a socket, as getsockname(2), getpeername(2) and accept(2) give it, and as
-/// bind(2), connect(2) and sendto(2) take it.
+/// The address of a socket or its peer: the result of getsockname(2), getpeername(2) and accept(2),
+/// and the argument of bind(2), connect(2) and sendto(2).
 ///
 /// # Examples
 /// ```
@@ -23,18 +23,18 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Addr {
-    /// An Internet address and port. The port is 0 for raw sockets, which have none.
+    /// An IP address and port. Raw sockets have no ports: it is 0.
     Ip(SocketAddr),
     /// A Unix socket bound to a path.
     Path(PathBuf),
-    /// A Unix socket bound to a name in Linux's abstract namespace, without its leading NUL.
+    /// A Unix socket bound to a name in Linux's abstract namespace. The leading NUL is omitted.
     Abstract(Vec<u8>),
-    /// A Unix socket that was not bound, as most clients are, or a family with no name of its own.
+    /// A Unix socket that is not bound, as with most clients, or a socket of another family.
     Unnamed,
 }
 
 impl Addr {
-    /// The Internet address, if it is one.
+    /// The IP address and port of [`Addr::Ip`].
     #[must_use]
     pub fn as_socket(&self) -> Option<SocketAddr> {
         match self {
@@ -43,7 +43,7 @@ impl Addr {
         }
     }
 
-    /// The path, if it is one.
+    /// The path of [`Addr::Path`].
     #[must_use]
     pub fn as_path(&self) -> Option<&Path> {
         match self {
@@ -52,11 +52,11 @@ impl Addr {
         }
     }
 
-    /// An IPv4 client of a socket that takes both versions of IP, `::ffff:192.0.2.1`, as IPv4; any
-    /// other address as it is.
+    /// Converts an IPv4-mapped address, `::ffff:192.0.2.1`, to IPv4: a socket for both versions of
+    /// IP reports its IPv4 clients so. Other addresses stay as they are.
     pub(crate) fn canonical(self) -> Self {
         match self {
-            // An IPv6 address keeps its zone.
+            // Another IPv6 address keeps its zone.
             Self::Ip(SocketAddr::V6(addr)) => match addr.ip().to_ipv4_mapped() {
                 Some(ip) => Self::Ip((ip, addr.port()).into()),
                 None => Self::Ip(addr.into()),
@@ -73,12 +73,12 @@ impl Addr {
         }
     }
 
-    /// What the system calls take. The path must leave room for the NUL in `sun_path`: without it
-    /// other programs read past its end.
+    /// The argument for system calls. A path must leave room for a NUL in `sun_path`: without one,
+    /// other programs may read past its end.
     pub(crate) fn to_any(&self) -> io::Result<SocketAddrAny> {
         Ok(match self {
             Self::Ip(addr) => (*addr).into(),
-            Self::Path(path) if path.as_os_str().len() > PATH_MAX => {
+            Self::Path(path) if path.as_os_str().len() > UNIX_PATH_MAX => {
                 return Err(Errno::NAMETOOLONG.into());
             }
             Self::Path(path) => SocketAddrUnix::new(path.as_path())?.into(),
@@ -88,13 +88,14 @@ impl Addr {
     }
 }
 
-/// How many bytes a socket's path may have: `sun_path` holds 108 with its NUL (unix(7)). An
-/// abstract name has as many, after the NUL that it starts with.
-pub(crate) const PATH_MAX: usize = 107;
+/// The longest path of a Unix socket in bytes: `sun_path` has room for 108 with the NUL (unix(7)).
+/// An abstract name has the same limit, without its leading NUL.
+pub(super) const UNIX_PATH_MAX: usize = 107;
 
-/// A name that any local user may have chosen, without what could forge a line of a log or move a
-/// terminal's cursor. Quotes and backslashes stay, so that most paths read as they are.
-pub(super) fn printable(path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes a path with control characters escaped: any local user may choose the name, and could
+/// otherwise forge a line of a log or move a terminal's cursor. Quotes and backslashes stay, so
+/// that most paths read as they are.
+fn write_escaped(path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for c in path.to_string_lossy().chars() {
         match c {
             '\'' | '"' | '\\' => write!(f, "{c}")?,
@@ -118,7 +119,7 @@ impl From<SocketAddrAny> for Addr {
         match SocketAddrUnix::try_from(any) {
             Ok(unix) => match (unix.path_bytes(), unix.abstract_name()) {
                 (Some(path), _) => Self::Path(OsStr::from_bytes(path).into()),
-                // An unnamed peer of accept(2) reads as an empty abstract name.
+                // accept(2) reports an unnamed peer as an empty abstract name.
                 (_, Some(name)) if !name.is_empty() => Self::Abstract(name.to_vec()),
                 _ => Self::Unnamed,
             },
@@ -133,7 +134,7 @@ impl fmt::Display for Addr {
             Self::Ip(addr) => addr.fmt(f),
             Self::Path(path) => {
                 f.write_str("unix:")?;
-                printable(path, f)
+                write_escaped(path, f)
             }
             Self::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
             Self::Unnamed => f.write_str("unix:"),
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_unix_peer_cannot_forge_a_line() {
+    fn the_path_of_a_unix_peer_cannot_forge_a_line_of_the_log() {
         let shown = |path: &str| Addr::Path(path.into()).to_string();
         assert_eq!(
             shown("/tmp/a\n[WARN] b\u{1b}[2J\u{202e}"),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_ipv4_and_no_other_changes() {
+    fn a_mapped_address_becomes_ipv4_and_others_stay() {
         let canonical = |text: &str| Addr::Ip(text.parse().unwrap()).canonical().to_string();
         assert_eq!(canonical("[::ffff:192.0.2.1]:80"), "192.0.2.1:80");
         for same in ["192.0.2.1:80", "[::1]:80", "[::c000:201]:80"] {

@@ -1,13 +1,16 @@
-//! Trying the addresses of an endpoint one after the other, and the error that names each.
+//! Tries the addresses of an endpoint one after the other. The error names each of them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use crate::error::{Error, ErrorKind, reason};
 use crate::net::{Addr, Endpoint, Family, Host};
 
-/// Why one address would not do: the system's reason, and what is known beyond it.
+/// Why the attempt at one address failed: the system's reason, and a hint where there is a better
+/// one than [`hint`] finds.
 #[derive(Debug)]
 pub(super) struct AttemptError {
     pub(super) reason: io::Error,
@@ -20,9 +23,9 @@ impl<E: Into<io::Error>> From<E> for AttemptError {
     }
 }
 
-/// Tries the addresses of an endpoint in their order and takes the first that works. The error
-/// names the endpoint and, if it has several addresses or a host name, each address with its
-/// reason. The attempt is told how many addresses are left to try, its own among them.
+/// Tries the addresses of an endpoint in order until an attempt succeeds. The error names the
+/// endpoint and, if it has several addresses or a host name, each address with its reason. The
+/// second argument of `attempt` is the number of untried addresses, including this one.
 pub(super) fn try_each<T>(
     endpoint: &Endpoint,
     verb: &str,
@@ -39,11 +42,11 @@ pub(super) fn try_each<T>(
     Err(failed(endpoint, verb, failures))
 }
 
-/// How often a port that the kernel chose for one address is tried at the others.
-const PORTS: usize = 16;
+/// With port 0: how many ports that the kernel chose at one address are tried at the others.
+const PORT_ATTEMPTS: usize = 16;
 
-/// Binds every address of a host name that this machine has, all to one port; of any other endpoint
-/// its one address. `local` tells what something is bound to.
+/// Binds every address of a host name that this machine has, all to the same port; for any other
+/// endpoint its one address. `local` returns the address that was bound.
 pub(super) fn bind_each<T>(
     endpoint: &Endpoint,
     mut attempt: impl FnMut(&Addr) -> Result<T, AttemptError>,
@@ -58,7 +61,7 @@ pub(super) fn bind_each<T>(
         resolved => resolved?,
     };
     if local_host {
-        // Both loopback addresses, whatever /etc/hosts has (RFC 6761 section 6.3).
+        // Both loopback addresses, even if /etc/hosts lacks one (RFC 6761 §6.3).
         let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         for ip in loopback {
             let addr = Addr::Ip((ip, *port).into());
@@ -68,7 +71,7 @@ pub(super) fn bind_each<T>(
             }
         }
     }
-    for _ in 0..PORTS {
+    for _ in 0..PORT_ATTEMPTS {
         let (mut bound, mut failures) = (Vec::new(), Vec::new());
         let mut chosen = None;
         for addr in &addrs {
@@ -84,33 +87,37 @@ pub(super) fn bind_each<T>(
                 Err(failure) => failures.push((addr, failure)),
             }
         }
-        // An address of the name that is another machine's, or of a version of IP that this one has
-        // not.
-        let (absent, wrong): (Vec<_>, Vec<_>) =
+        // Addresses of other machines, and of a version of IP that this one does not support.
+        let (absent, fatal): (Vec<_>, Vec<_>) =
             failures.into_iter().partition(|(_, failure)| is_absent(&failure.reason));
-        if wrong.is_empty() && !bound.is_empty() {
+        if fatal.is_empty() && !bound.is_empty() {
             return Ok(bound);
         }
         let taken =
             |(_, failure): &(Addr, AttemptError)| failure.reason.kind() == io::ErrorKind::AddrInUse;
-        if *port == 0 && !bound.is_empty() && wrong.iter().all(taken) {
+        if *port == 0 && !bound.is_empty() && fatal.iter().all(taken) {
             continue;
         }
-        return Err(failed(endpoint, "bind", if wrong.is_empty() { absent } else { wrong }));
+        return Err(failed(endpoint, "bind", if fatal.is_empty() { absent } else { fatal }));
     }
     Err(Error::new(
         ErrorKind::Bind,
-        format!("cannot bind {endpoint}: no port is free at all addresses"),
+        format!("cannot bind {endpoint}: no port is free at every address"),
     )
-    .with_hint("name one address, or a port"))
+    .with_hint("give a port, or a single address"))
 }
 
+/// Whether this machine does not have the address.
 fn is_absent(reason: &io::Error) -> bool {
-    let unsupported = reason.raw_os_error() == Some(97);
-    unsupported || reason.kind() == io::ErrorKind::AddrNotAvailable
+    is_unsupported(reason) || reason.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-/// The error that names each address with its reason; its source is the last reason.
+/// Whether the kernel does not support the version of IP.
+fn is_unsupported(reason: &io::Error) -> bool {
+    reason.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+}
+
+/// An error that names each address with its reason. Its source is the last reason.
 fn failed(endpoint: &Endpoint, verb: &str, failures: Vec<(Addr, AttemptError)>) -> Error {
     let mut message = format!("cannot {verb} {endpoint}");
     let kind = if verb == "bind" { ErrorKind::Bind } else { ErrorKind::Connect };
@@ -126,7 +133,7 @@ fn failed(endpoint: &Endpoint, verb: &str, failures: Vec<(Addr, AttemptError)>) 
         }
         if named {
             let at = match addr {
-                // Raw packets know no ports.
+                // Raw packets have no ports.
                 Addr::Ip(ip) if !matches!(endpoint, Endpoint::Inet { .. }) => ip.ip().to_string(),
                 _ => addr.to_string(),
             };
@@ -147,7 +154,7 @@ fn failed(endpoint: &Endpoint, verb: &str, failures: Vec<(Addr, AttemptError)>) 
     }
 }
 
-/// What to do about a reason, where that is known.
+/// The cause of an error, or what to do about it, if the error's own text does not make that clear.
 fn hint(kind: ErrorKind, addr: &Addr, error: &io::Error) -> Option<String> {
     use io::ErrorKind as Io;
     let binding = kind == ErrorKind::Bind;
@@ -170,15 +177,17 @@ fn hint(kind: ErrorKind, addr: &Addr, error: &io::Error) -> Option<String> {
             "connecting needs write permission on the socket's file".to_owned()
         }
         (Io::AddrNotAvailable, Addr::Ip(_)) if binding => {
-            "no interface of this machine has that address; [::] stands for all of them".to_owned()
+            "no interface of this machine has that address; [::] binds all of them".to_owned()
         }
         (Io::NotFound, Addr::Path(_)) if binding => {
             format!("the directory {} does not exist; make it first", parent?)
         }
-        (Io::NotFound, Addr::Path(_)) => "there is no such file; is the server running?".to_owned(),
-        (Io::ConnectionRefused, _) => "nothing listens there".to_owned(),
+        (Io::NotFound, Addr::Path(_)) => {
+            "the file does not exist; is the server running?".to_owned()
+        }
+        (Io::ConnectionRefused, _) => "no program listens there".to_owned(),
         (Io::TimedOut, _) => {
-            "nothing answered in time; a firewall may be in the way, or the server is too busy"
+            "no response before the timeout; a firewall may block it, or the server is too busy"
                 .to_owned()
         }
         (Io::InvalidInput, Addr::Ip(SocketAddr::V6(ip)))
@@ -186,7 +195,7 @@ fn hint(kind: ErrorKind, addr: &Addr, error: &io::Error) -> Option<String> {
         {
             format!("a link-local address needs its zone, an interface: [{}%eth0]", ip.ip())
         }
-        (_, Addr::Ip(ip)) if error.raw_os_error() == Some(97) && ip.is_ipv6() => {
+        (_, Addr::Ip(ip)) if is_unsupported(error) && ip.is_ipv6() => {
             "this machine has no IPv6; use tcp4: or an IPv4 address".to_owned()
         }
         _ => return None,

@@ -1,17 +1,17 @@
-//! How many datagrams the kernel threw away, from its tables of sockets (proc_net(5)).
+//! The number of datagrams that the kernel dropped, from its tables of sockets (proc_net(5)).
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-/// The tables, as far as they could be opened.
+/// The tables that could be opened.
 static TABLES: OnceLock<Vec<File>> = OnceLock::new();
 
-/// How much of a table is read at once. The kernel gives whole lines.
-const PIECE: usize = 16 * 1024;
+/// Bytes of a table per read(2), which returns whole lines.
+const READ_SIZE: usize = 16 * 1024;
 
-/// Opens the tables, if that was not done yet: a process may lose its way to them later.
+/// Opens the tables, once: a process may give up its access to /proc later.
 pub(super) fn open() {
     TABLES.get_or_init(|| {
         let names = ["/proc/self/net/udp", "/proc/self/net/udp6"];
@@ -19,21 +19,21 @@ pub(super) fn open() {
     });
 }
 
-/// Those of the socket with this inode.
+/// The number of drops of the socket with this inode.
 ///
 /// # Errors
-/// `Unsupported` if it is in no table, as it is not UDP or there is no /proc.
+/// `Unsupported` if no table lists the inode: the socket is not UDP, or /proc is not mounted.
 pub(super) fn of(inode: u64) -> io::Result<u64> {
     open();
     let inode = inode.to_string();
     for table in TABLES.get().into_iter().flatten() {
-        // The file is shared, so that no one moves its offset.
+        // Threads share the file, so its own offset is not used.
         let mut text = Vec::new();
-        let mut piece = vec![0; PIECE];
+        let mut chunk = vec![0; READ_SIZE];
         loop {
-            match table.read_at(&mut piece, text.len() as u64)? {
+            match table.read_at(&mut chunk, text.len() as u64)? {
                 0 => break,
-                count => text.extend_from_slice(&piece[..count]),
+                count => text.extend_from_slice(&chunk[..count]),
             }
         }
         let found = String::from_utf8_lossy(&text).lines().find_map(|line| drops(line, &inode));
@@ -44,7 +44,7 @@ pub(super) fn of(inode: u64) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The last column of a line, if it is that of the inode.
+/// The last column of a line, if the line is about this inode.
 fn drops(line: &str, inode: &str) -> Option<u64> {
     let mut columns = line.split_ascii_whitespace().skip(9);
     if columns.next() != Some(inode) {

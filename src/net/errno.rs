@@ -1,12 +1,11 @@
-//! The names of the system's errors.
+//! Names and explanations of the system's errors.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// What the system said, with the name and number that manuals and scripts go by:
-/// `ECONNREFUSED (111): Connection refused`. An error that did not come from the system is given by
-/// its text alone. See errno(3).
+/// The name, number and text of an error of the system, as manual pages and scripts use them:
+/// `ECONNREFUSED (111): Connection refused`. For any other error, its text. See errno(3).
 ///
 /// # Examples
 /// ```
@@ -25,8 +24,8 @@ pub fn describe(error: &io::Error) -> String {
     }
 }
 
-/// What an error of a socket call means for the one who made the call, where its own text does not
-/// tell.
+/// The cause of an error of a socket call, or what to do about it, if the error's own text does not
+/// make that clear.
 ///
 /// # Examples
 /// ```
@@ -40,16 +39,16 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
             "EMSGSIZE: a UDP datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6, a \
              Unix one as much as the send buffer holds (net.core.wmem_default)",
         ),
-        Errno::CONNREFUSED => Some("nothing listens there"),
-        Errno::ACCESS | Errno::PERM => Some("this user may not do that"),
-        Errno::NETUNREACH | Errno::HOSTUNREACH => Some("there is no way to that address from here"),
-        Errno::AFNOSUPPORT => Some("this machine lacks that version of IP"),
+        Errno::CONNREFUSED => Some("no program listens there"),
+        Errno::ACCESS | Errno::PERM => Some("this user lacks the permission"),
+        Errno::NETUNREACH | Errno::HOSTUNREACH => Some("this machine has no route to that address"),
+        Errno::AFNOSUPPORT => Some("this machine does not support that version of IP"),
         Errno::DESTADDRREQ | Errno::NOTCONN => Some("the socket is not connected"),
         _ => None,
     }
 }
 
-/// Those that socket calls give: the ERRORS sections of socket(2), bind(2), listen(2), accept(2),
+/// The errors of socket calls: the ERRORS sections of socket(2), bind(2), listen(2), accept(2),
 /// connect(2), send(2), recv(2), ip(7), tcp(7), udp(7), raw(7) and unix(7).
 const NAMES: [(Errno, &str); 51] = [
     (Errno::PERM, "EPERM"),
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_given_by_name_number_and_text() {
+    fn an_error_is_described_by_name_number_and_text() {
         let table = [
             (94, "ESOCKTNOSUPPORT (94): Socket type not supported"),
             (11, "EAGAIN (11): Resource temporarily unavailable"),

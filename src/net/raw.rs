@@ -12,8 +12,8 @@ use super::socket::{self, Interest, Received, Socket, socket_methods};
 use super::{Addr, Endpoint};
 use crate::error::{Error, ErrorKind};
 
-/// A raw socket, `SOCK_RAW`: receives every packet of its protocol that arrives at this machine, and
-/// sends packets of that protocol. Needs `CAP_NET_RAW`. Dropping it is close(2). See raw(7).
+/// A raw socket, `SOCK_RAW`: receives every packet of its protocol that arrives at this machine,
+/// and sends packets of that protocol. Needs `CAP_NET_RAW`. Dropping it is close(2). See raw(7).
 ///
 /// Over IPv4 a received packet starts with its header, which
 /// [`Ipv4Header::decode`](super::Ipv4Header::decode) removes; over IPv6 it does not (RFC 3542 §3).

@@ -2,9 +2,9 @@
 //!
 //! Most of the cost of a datagram is a fixed cost per call into the kernel's network layer. So
 //! responses of one length to one peer leave as one long datagram, which the kernel splits when it
-//! arrives at the peer or leaves the machine (`UDP_SEGMENT`): the echo of 64 bytes over loopback, 32
-//! at a time, then takes 2.4 µs of CPU time instead of 4.5. For other responses sendmmsg(2) saves
-//! calls. recvmmsg(2) would save another 0.2 µs and need unsafe code, which is not worth it.
+//! arrives at the peer or leaves the machine (`UDP_SEGMENT`): the echo of 64 bytes over loopback,
+//! 32 at a time, then takes 2.4 µs of CPU time instead of 4.5. For other responses sendmmsg(2)
+//! saves calls. recvmmsg(2) would save another 0.2 µs and need unsafe code, which is not worth it.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -15,15 +15,15 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg, sendto};
 
-/// The longest segment in bytes: the minimum MTU of IPv6 (RFC 8200 §5) less the headers, which every
-/// path can carry unfragmented.
+/// The longest segment in bytes: the minimum MTU of IPv6 (RFC 8200 §5) less the headers, which
+/// every path can carry unfragmented.
 const SEGMENT_MAX: usize = 1232;
 
 /// The most segments of one call (`UDP_MAX_SEGMENTS`, before Linux 6.9).
 const SEGMENTS_MAX: usize = 64;
 
-/// The shortest run of segments for which a call of sendmmsg(2) ends early, so that the run leaves in
-/// a call of its own.
+/// The shortest run of segments for which a call of sendmmsg(2) ends early, so that the run leaves
+/// in a call of its own.
 const RUN_MIN: usize = 4;
 
 /// A datagram to send, and its destination.
@@ -57,8 +57,8 @@ impl Segments {
     }
 }
 
-/// Sends datagrams, each to its address, without waiting. Returns how many were sent, from the first
-/// on, which may be less than all. An error concerns only the first datagram.
+/// Sends datagrams, each to its address, without waiting. Returns how many were sent, from the
+/// first on, which may be less than all. An error concerns only the first datagram.
 pub(crate) fn send(
     socket: impl AsFd,
     segments: &Segments,

@@ -233,7 +233,7 @@ fn connecting_takes_no_longer_than_it_may() {
     prints(&output, 1, "");
     let error = String::from_utf8_lossy(&output.stderr);
     let expected = format!("error: cannot connect to {endpoint}: connection timed out\n");
-    assert!(error.starts_with(&expected) && error.contains("hint: nothing answered"), "{error}");
+    assert!(error.starts_with(&expected) && error.contains("hint: no response"), "{error}");
     prints(
         &run(&["-w", "0.05", "--probe", &endpoint]),
         1,

@@ -195,7 +195,7 @@ fn datagrams_go_one_a_message_and_a_vanished_peer_is_told() {
     prints(&output, 1, "");
     let error = String::from_utf8_lossy(&output.stderr);
     let expected = format!("error: nothing received from {endpoint}: connection refused\n");
-    assert!(error.starts_with(&expected) && error.contains("hint: nothing listens"), "{error}");
+    assert!(error.starts_with(&expected) && error.contains("hint: no program listens"), "{error}");
 
     let long = "x".repeat(66_000);
     let output = run(&[&endpoint, &long]);
@@ -236,10 +236,10 @@ fn waiting_ends_when_the_server_comes_and_when_it_does_not() {
 fn what_cannot_be_done_is_told_with_its_own_exit_code() {
     let nobody = nobody();
     let table: [(&[&str], i32, &str); 8] = [
-        (&[&nobody, "x"], 1, "connection refused\nhint: nothing listens there"),
+        (&[&nobody, "x"], 1, "connection refused\nhint: no program listens there"),
         (&["tcp:localhost", "x"], 2, "the port is missing\nhint: an endpoint looks like"),
         (&["nowhere.invalid:1", "x"], 2, "cannot look up the host \"nowhere.invalid\""),
-        (&["-6", "tcp:127.0.0.1:1"], 2, "127.0.0.1 is not an IPv6 address"),
+        (&["-6", "tcp:127.0.0.1:1"], 2, "invalid host 127.0.0.1: expected an IPv6 address"),
         (&["--from", "here", &nobody], 2, "invalid source address \"here\" for --from"),
         (&["-w", "0", &nobody], 2, "give it seconds"),
         (&["fd:3"], 2, "invalid endpoint fd:3 for a stream: expected tcp: or unix:"),

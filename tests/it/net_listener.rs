@@ -81,7 +81,7 @@ fn a_zone_is_looked_up_by_name_and_number() {
         Listener::bind(&endpoint(text), 16).unwrap();
     }
     let error = Listener::bind(&endpoint("tcp://[::1%nowhere]:0"), 16).unwrap_err();
-    assert!(error.to_string().contains("no network interface \"nowhere\""), "{error}");
+    assert!(error.to_string().contains("invalid zone \"nowhere\""), "{error}");
     let error = Listener::bind(&endpoint("tcp://[fe80::1]:0"), 16).unwrap_err();
     assert_eq!(error.to_string(), "cannot bind tcp://[fe80::1]:0: invalid argument");
     assert!(error.hint().unwrap().contains("needs its zone"), "{error:?}");
@@ -141,7 +141,7 @@ fn a_live_socket_and_a_plain_file_are_left_alone() {
 
     std::fs::write(&path, "precious").unwrap();
     let error = Listener::bind(&unix("unix", &path), 16).unwrap_err();
-    assert!(error.to_string().ends_with("a file that is no socket is there"), "{error}");
+    assert!(error.to_string().ends_with("the file exists and is not a socket"), "{error}");
     assert!(error.hint().unwrap().contains("choose another path"));
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
@@ -164,7 +164,7 @@ fn what_cannot_be_bound_names_the_endpoint_the_reason_and_a_way_out() {
     let missing = dir.path("no/s");
     let mut table = vec![
         (taken.endpoint_text(), ": address already in use", "another program listens there"),
-        ("tcp://192.0.2.1:0".to_owned(), ": cannot assign requested address", "[::] stands for"),
+        ("tcp://192.0.2.1:0".to_owned(), ": cannot assign requested address", "[::] binds all"),
         (format!("unix:{}", missing.display()), ": no such file or directory", "does not exist"),
     ];
     let low = "/proc/sys/net/ipv4/ip_unprivileged_port_start";

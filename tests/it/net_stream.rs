@@ -109,7 +109,7 @@ fn nobody_there_is_told_with_address_reason_and_number() {
     let error = Stream::connect(&gone.into(), LONG).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert_eq!(error.to_string(), format!("cannot connect to tcp://{gone}: connection refused"));
-    assert_eq!(error.hint(), Some("nothing listens there"));
+    assert_eq!(error.hint(), Some("no program listens there"));
     let bare = Stream::connect_ex(&Addr::Ip(gone), LONG).unwrap_err();
     assert_eq!(describe(&bare), "ECONNREFUSED (111): Connection refused");
 

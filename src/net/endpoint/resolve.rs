@@ -1,4 +1,4 @@
-//! From an endpoint to addresses.
+//! Resolution: from an endpoint to addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
@@ -10,13 +10,13 @@ use crate::net::Addr;
 use crate::net::endpoint::types::{Endpoint, Family, Host};
 
 impl Endpoint {
-    /// The addresses it stands for, in the order in which they are to be tried. Host names go to
-    /// getaddrinfo(3); paths and addresses are taken as they are. `[::]` is 0.0.0.0 on a machine
-    /// without IPv6.
+    /// Resolves the endpoint to its addresses, in the order in which to try them. Host names are
+    /// looked up with getaddrinfo(3); paths and addresses need no look-up. `[::]` becomes 0.0.0.0
+    /// on a machine without IPv6.
     ///
     /// # Errors
-    /// [`ErrorKind::Endpoint`] if the host or the zone is unknown, or has no address of the wanted
-    /// version of IP, and for `fd:`, which has no address.
+    /// [`ErrorKind::Endpoint`] if the host or the zone is unknown, if the host has no address of
+    /// the required version of IP, and for `fd:`, which has no address.
     pub fn resolve(&self) -> Result<Vec<Addr>, Error> {
         match self {
             Self::Inet { family, host, port, .. } => lookup(self, *family, host, *port),
@@ -38,9 +38,9 @@ fn lookup(endpoint: &Endpoint, family: Family, host: &Host, port: u16) -> Result
         Host::Ip(ip) => vec![(*ip, port).into()],
         Host::Zoned(ip, zone) => {
             let index = interface(zone).map_err(|error| {
-                unknown(format!("{endpoint}: there is no network interface {zone:?}"))
+                unknown(format!("invalid zone {zone:?} in {endpoint}"))
                     .with_source(error)
-                    .with_hint("`ls /sys/class/net` lists them")
+                    .with_hint("expected a network interface; `ls /sys/class/net` lists them")
             })?;
             vec![SocketAddrV6::new(*ip, port, 0, index).into()]
         }
@@ -68,12 +68,12 @@ fn lookup(endpoint: &Endpoint, family: Family, host: &Host, port: u16) -> Result
     if found.is_empty() {
         let version = if family == Family::V4 { "IPv4" } else { "IPv6" };
         return Err(unknown(format!("the host of {endpoint} has no {version} address"))
-            .with_hint("leave the version of IP open, or choose the other one"));
+            .with_hint("allow both versions of IP, or choose the other one"));
     }
     Ok(found)
 }
 
-/// Whether the kernel makes IPv6 sockets and has an address for them.
+/// Whether the kernel supports IPv6 and can bind an IPv6 address.
 fn has_ipv6() -> bool {
     let probe = || {
         let fd = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
@@ -82,6 +82,7 @@ fn has_ipv6() -> bool {
     probe().is_ok()
 }
 
+/// The index of a network interface, from its name or number.
 fn interface(zone: &str) -> io::Result<u32> {
     if let Ok(index) = zone.parse() {
         return Ok(index);

@@ -18,13 +18,13 @@ use crate::net::Addr;
 /// | `unixpacket:PATH`, `unixpacket:@NAME` | `SOCK_SEQPACKET` of `AF_UNIX` |
 /// | `icmp:HOST` | `SOCK_RAW` with ICMP, or ICMPv6 if the host is an IPv6 address |
 /// | `ip4:PROTO`, `ip4:PROTO:HOST` | `SOCK_RAW` over IPv4 with that protocol, a name or number |
-/// | `rdm:HOST:PORT` | `SOCK_RDM`, which Linux does not have for IP |
+/// | `rdm:HOST:PORT` | `SOCK_RDM`, which Linux does not support for IP |
 /// | `fd:N`, `fd:NAME` | a descriptor that was passed in (socket activation) |
 ///
-/// `//` may follow each colon or not. An IPv6 address goes in brackets and may have a zone:
-/// `[fe80::1%eth0]:80`. No host means every address of this machine. Host names are kept as they
-/// are, and looked up by [`resolve`](Self::resolve). In an abstract name `\\` is a backslash and
-/// `\xNN` is any byte.
+/// `//` after the colon of the scheme is optional. An IPv6 address is written in brackets and may
+/// have a zone: `[fe80::1%eth0]:80`. Without a host it is every address of this machine. A host
+/// name is looked up by [`resolve`](Self::resolve), not by the parser. In an abstract name `\\` is
+/// a backslash and `\xNN` is any byte.
 ///
 /// # Examples
 /// ```
@@ -46,23 +46,23 @@ pub enum Endpoint {
     Inet {
         /// TCP, UDP or RDM.
         transport: Transport,
-        /// Which versions of IP will do.
+        /// The versions of IP that may be used.
         family: Family,
         /// The host.
         host: Host,
-        /// The port. 0 lets the kernel choose one, when binding.
+        /// The port. 0 lets the kernel choose one when the endpoint is bound.
         port: u16,
     },
     /// `unix:`, `unixgram:` and `unixpacket:`.
     Unix {
-        /// Which type of socket.
+        /// The type of the socket.
         kind: UnixKind,
         /// Its name.
         name: UnixName,
     },
     /// `icmp:HOST`.
     Icmp {
-        /// Which versions of IP will do.
+        /// The versions of IP that may be used.
         family: Family,
         /// The host.
         host: Host,
@@ -71,48 +71,48 @@ pub enum Endpoint {
     Raw {
         /// The protocol number of the IPv4 header.
         protocol: u8,
-        /// The host; 0.0.0.0 for any.
+        /// The host; 0.0.0.0 for every address of this machine.
         host: Host,
     },
-    /// `fd:N` or `fd:NAME`: a passed descriptor, by its number or its name in `LISTEN_FDNAMES`.
+    /// `fd:N` or `fd:NAME`: a passed descriptor, by its number or by its name in `LISTEN_FDNAMES`.
     Fd(String),
 }
 
-/// What runs over IP between two ports.
+/// The transport protocol of an endpoint with a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// `SOCK_STREAM`.
     Tcp,
     /// `SOCK_DGRAM`.
     Udp,
-    /// `SOCK_RDM`: datagrams that arrive surely, but in any order.
+    /// `SOCK_RDM`: datagrams that are delivered reliably, in any order.
     Rdm,
 }
 
-/// Which versions of IP will do.
+/// The versions of IP that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Family {
-    /// Either; a listener on `[::]` takes both at once.
+    /// Both; a listener on `[::]` accepts both.
     #[default]
     Any,
     /// Only IPv4, `AF_INET`.
     V4,
-    /// Only IPv6, `AF_INET6`; the socket is set to `IPV6_V6ONLY`.
+    /// Only IPv6, `AF_INET6`, with `IPV6_V6ONLY` set.
     V6,
 }
 
-/// A host, as text gave it.
+/// The host of an [`Endpoint`], before any look-up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// An address.
+    /// An IP address.
     Ip(IpAddr),
     /// An IPv6 address and its zone: the name or number of a network interface.
     Zoned(Ipv6Addr, String),
-    /// A name, not looked up yet.
+    /// A host name.
     Name(String),
 }
 
-/// Which type of Unix socket.
+/// The type of a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnixKind {
     /// `SOCK_STREAM`.
@@ -126,14 +126,14 @@ pub enum UnixKind {
 /// The name of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
-    /// A file.
+    /// The path of its file.
     Path(PathBuf),
-    /// A name in Linux's abstract namespace, without its leading NUL.
+    /// A name in Linux's abstract namespace. The leading NUL is omitted.
     Abstract(Vec<u8>),
 }
 
 impl Endpoint {
-    /// The word before the colon: `tcp6`, `unix`.
+    /// The scheme, before the colon: `tcp6`, `unix`.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         match self {
@@ -147,7 +147,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether it stands for datagrams without a connection: UDP and `unixgram:`.
+    /// Whether its socket exchanges datagrams without a connection: `udp:` and `unixgram:`.
     #[must_use]
     pub fn is_datagram(&self) -> bool {
         matches!(
@@ -179,35 +179,38 @@ impl From<SocketAddr> for Host {
 }
 
 impl Endpoint {
-    /// Whether the second of two endpoints cannot be bound beside the first, as far as their text
-    /// tells: the same one twice, or a wildcard beside an address that it has. Host names are
-    /// compared as text.
+    /// Whether binding one endpoint prevents binding the other: they are the same, or one is a
+    /// wildcard that includes the address of the other. Host names are compared as text.
     pub(crate) fn collides(&self, other: &Self) -> bool {
         match (self, other) {
             (
                 Self::Inet { transport, family, host, port },
-                Self::Inet { transport: also, family: and, host: at, port: same },
+                Self::Inet { transport: transport2, family: family2, host: host2, port: port2 },
             ) => {
-                let same = transport == also && port == same && *port != 0;
-                same && match (host, at) {
-                    (Host::Ip(one), Host::Ip(two)) => {
-                        one == two || covers(*one, *family, *two) || covers(*two, *and, *one)
+                let same_port = transport == transport2 && port == port2 && *port != 0;
+                same_port
+                    && match (host, host2) {
+                        (Host::Ip(ip), Host::Ip(ip2)) => {
+                            ip == ip2
+                                || includes(*ip, *family, *ip2)
+                                || includes(*ip2, *family2, *ip)
+                        }
+                        (Host::Name(name), Host::Name(name2)) => name.eq_ignore_ascii_case(name2),
+                        (host, host2) => host == host2,
                     }
-                    (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
-                    (one, two) => one == two,
-                }
             }
-            (Self::Unix { kind, name }, Self::Unix { kind: also, name: same }) => {
-                // Abstract names of different types of socket are apart (unix(7)).
-                name == same && (kind == also || matches!(name, UnixName::Path(_)))
+            (Self::Unix { kind, name }, Self::Unix { kind: kind2, name: name2 }) => {
+                // Each type of socket has its own abstract names (unix(7)).
+                name == name2 && (kind == kind2 || matches!(name, UnixName::Path(_)))
             }
             _ => false,
         }
     }
 }
 
-/// Whether a wildcard has this address. `[::]` has those of IPv4, too, unless it is of IPv6 alone.
-fn covers(wildcard: IpAddr, family: Family, address: IpAddr) -> bool {
+/// Whether `wildcard` is one, and includes the address. `[::]` includes IPv4 addresses, unless the
+/// family is IPv6 only.
+fn includes(wildcard: IpAddr, family: Family, address: IpAddr) -> bool {
     match wildcard {
         IpAddr::V4(ip) => ip.is_unspecified() && address.is_ipv4(),
         IpAddr::V6(ip) => ip.is_unspecified() && (address.is_ipv6() || family != Family::V6),

@@ -25,7 +25,8 @@ pub(super) fn echo_request(v6: bool, id: u16, seq: u16, payload: &[u8]) -> Vec<u
     out
 }
 
-/// Decodes an ICMP message. `None` if it does not concern an echo request, or its checksum is wrong.
+/// Decodes an ICMP message. `None` if it does not concern an echo request, or its checksum is
+/// wrong.
 pub(super) fn decode(v6: bool, message: &[u8]) -> Option<EchoResult<'_>> {
     let (head, rest) = message.split_first_chunk::<8>()?;
     let (kind, code) = (head[0], head[1]);
