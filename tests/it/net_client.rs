@@ -42,7 +42,7 @@ fn apart(namespace: &str, script: &str, zero: &str, args: &[&str]) -> Option<Out
 }
 
 #[test]
-fn line_ends_are_sent_as_crlf_when_asked_for() {
+fn line_ends_are_sent_as_crlf_with_the_option() {
     let (endpoint, server) = echo_once();
     prints(&run(&["--crlf", &endpoint, "a\nb\r\n\n", "--raw"]), 0, "a\r\nb\r\n\r\n");
     server.join().unwrap();
@@ -103,7 +103,7 @@ fn a_message_may_be_any_bytes() {
 }
 
 #[test]
-fn it_ends_when_nobody_reads_its_output() {
+fn the_client_ends_when_its_output_is_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let table: [&[&str]; 3] =
@@ -125,7 +125,7 @@ fn it_ends_when_nobody_reads_its_output() {
 }
 
 #[test]
-fn a_probe_tells_more_when_asked_for() {
+fn a_verbose_probe_prints_the_addresses_or_the_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let live = format!("tcp://{}", listener.local_addr().unwrap());
     let output = run(&["--probe", "-v", &live]);
@@ -175,7 +175,7 @@ fn waiting_shows_its_progress_on_a_terminal_in_one_line() {
 }
 
 #[test]
-fn a_datagram_longer_than_the_room_for_it_is_told() {
+fn a_truncated_datagram_prints_a_warning() {
     let dir = Dir::new();
     let path = dir.path("g");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -207,7 +207,7 @@ fn an_oversize_message_is_refused_by_name_and_with_the_limit() {
 }
 
 #[test]
-fn the_sending_side_stays_open_after_the_input_if_asked_for() {
+fn no_shutdown_keeps_the_sending_side_open_after_the_input() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -224,7 +224,7 @@ fn the_sending_side_stays_open_after_the_input_if_asked_for() {
 }
 
 #[test]
-fn connecting_takes_no_longer_than_it_may() {
+fn connecting_ends_with_the_timeout() {
     let dir = Dir::new();
     let listener = Listener::bind(&unix("unix", &dir.path("s")), 0).unwrap();
     let _first = Stream::connect_ex(&listener.local_addr().unwrap(), Some(PATIENCE)).unwrap();
@@ -242,7 +242,7 @@ fn connecting_takes_no_longer_than_it_may() {
 }
 
 #[test]
-fn each_address_of_a_host_is_tried_in_order_and_each_failure_is_told() {
+fn each_address_of_a_host_is_tried_in_order_and_each_failure_is_named() {
     let dir = Dir::new();
     let hosts = dir.path("hosts");
     std::fs::write(&hosts, "127.0.0.91 two.test\n127.0.0.92 two.test\n").unwrap();

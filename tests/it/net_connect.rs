@@ -60,7 +60,7 @@ pub(crate) fn nobody() -> String {
 }
 
 #[test]
-fn a_message_goes_there_and_its_answer_is_printed() {
+fn a_message_is_sent_and_its_response_is_printed() {
     let (endpoint, server) = echo_once();
     prints(&run(&[&endpoint, "Hello, \u{1}world"]), 0, "Received b\"Hello, \\x01world\"\n");
     assert_eq!(server.join().unwrap(), b"Hello, \x01world");
@@ -69,7 +69,7 @@ fn a_message_goes_there_and_its_answer_is_printed() {
 }
 
 #[test]
-fn both_names_are_told_when_asked_for() {
+fn the_verbose_option_prints_both_addresses() {
     let (endpoint, _server) = echo_once();
     let output = run(&[&endpoint, "x", "-v", "--from", "127.0.0.3"]);
     let error = String::from_utf8(output.stderr).unwrap();
@@ -78,7 +78,7 @@ fn both_names_are_told_when_asked_for() {
 }
 
 #[test]
-fn a_server_that_keeps_the_connection_open_is_left_after_the_idle_time() {
+fn a_connection_that_the_server_keeps_open_is_closed_after_the_idle_time() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -112,7 +112,7 @@ fn standard_input_and_output_flow_at_once_and_completely() {
 }
 
 #[test]
-fn one_direction_alone_is_possible() {
+fn one_direction_only_is_possible() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -141,7 +141,7 @@ fn an_idle_conversation_ends_with_an_error() {
 }
 
 #[test]
-fn unix_sockets_of_each_type_are_spoken_to() {
+fn messages_are_exchanged_over_each_type_of_unix_socket() {
     let dir = Dir::new();
     let path = dir.path("s");
     let listener = UnixListener::bind(&path).unwrap();
@@ -177,7 +177,7 @@ fn unix_sockets_of_each_type_are_spoken_to() {
 }
 
 #[test]
-fn datagrams_go_one_a_message_and_a_vanished_peer_is_told() {
+fn each_message_is_one_datagram_and_a_closed_peer_is_an_error() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("udp://{}", socket.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -216,7 +216,7 @@ fn a_probe_gives_the_result_of_connecting() {
 }
 
 #[test]
-fn waiting_ends_when_the_server_comes_and_when_it_does_not() {
+fn waiting_ends_when_the_server_listens_or_the_time_is_over() {
     let dir = Dir::new();
     let endpoint = unix("unix", &dir.path("s"));
     let child = client(&["--probe", "--wait-for", "20", &endpoint.to_string()]).spawn().unwrap();
@@ -233,7 +233,7 @@ fn waiting_ends_when_the_server_comes_and_when_it_does_not() {
 }
 
 #[test]
-fn what_cannot_be_done_is_told_with_its_own_exit_code() {
+fn each_kind_of_failure_has_its_own_exit_code() {
     let nobody = nobody();
     let table: [(&[&str], i32, &str); 8] = [
         (&[&nobody, "x"], 1, "connection refused\nhint: no program listens there"),

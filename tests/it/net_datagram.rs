@@ -29,7 +29,7 @@ fn servers(dir: &Dir) -> [Datagram; 5] {
 }
 
 #[test]
-fn a_datagram_goes_there_and_its_answer_back_over_every_family() {
+fn a_datagram_and_its_response_are_exchanged_over_every_family() {
     let dir = Dir::new();
     for server in servers(&dir) {
         let mut client = Datagram::connect(&endpoint(&server.endpoint_text()), None).unwrap();
@@ -50,7 +50,7 @@ fn a_datagram_goes_there_and_its_answer_back_over_every_family() {
 }
 
 #[test]
-fn a_wildcard_socket_takes_both_versions_of_ip() {
+fn a_wildcard_socket_receives_both_versions_of_ip() {
     let mut server = Datagram::bind(&endpoint("udp::0")).unwrap();
     server.set_timeout(LONG);
     let port = server.local_addr().unwrap().as_socket().unwrap().port();
@@ -66,7 +66,7 @@ fn a_wildcard_socket_takes_both_versions_of_ip() {
 }
 
 #[test]
-fn what_the_buffer_cannot_hold_is_told() {
+fn a_datagram_longer_than_the_buffer_is_reported_as_truncated() {
     let dir = Dir::new();
     for server in servers(&dir) {
         let client = Datagram::connect(&endpoint(&server.endpoint_text()), None).unwrap();
@@ -93,7 +93,7 @@ fn an_oversize_datagram_is_refused_and_explained() {
 }
 
 #[test]
-fn a_peer_that_vanished_is_told_at_the_next_call() {
+fn a_closed_peer_is_an_error_at_the_next_call() {
     let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut client = Datagram::connect(&endpoint(&format!("udp://{gone}")), None).unwrap();
     client.set_timeout(LONG);
@@ -107,7 +107,7 @@ fn a_peer_that_vanished_is_told_at_the_next_call() {
 }
 
 #[test]
-fn waiting_ends_with_the_time_out_or_at_once() {
+fn waiting_ends_with_the_timeout_or_at_once() {
     let dir = Dir::new();
     for mut server in servers(&dir) {
         server.set_timeout(SHORT);
@@ -133,7 +133,7 @@ fn a_source_can_be_chosen() {
 }
 
 #[test]
-fn what_the_kernel_drops_is_counted() {
+fn datagrams_that_the_kernel_drops_are_counted() {
     let mut server = Datagram::bind(&endpoint("udp4:127.0.0.1:0")).unwrap();
     server.set_timeout(LONG);
     assert_eq!(server.kernel_drops().unwrap(), 0);
@@ -165,7 +165,7 @@ fn a_passed_datagram_socket_is_adopted() {
 }
 
 #[test]
-fn a_kernel_without_reliable_datagrams_says_so_by_name() {
+fn a_kernel_without_reliable_datagrams_is_an_error_with_its_name() {
     for result in [
         Datagram::connect(&endpoint("rdm:127.0.0.1:9"), None),
         Datagram::bind(&endpoint("rdm:127.0.0.1:9")),

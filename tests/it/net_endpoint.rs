@@ -56,7 +56,7 @@ fn others() -> impl Strategy<Value = Endpoint> {
 
 proptest! {
     #[test]
-    fn every_endpoint_reads_back_as_it_is_written_with_the_slashes_and_without(
+    fn every_displayed_endpoint_parses_back_with_and_without_slashes(
         endpoint in prop_oneof![inet(), unix(), others()],
     ) {
         let written = endpoint.to_string();

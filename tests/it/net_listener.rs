@@ -15,7 +15,7 @@ fn port(listener: &Listener) -> u16 {
 }
 
 #[test]
-fn a_wildcard_listener_takes_both_versions_of_ip_and_tells_its_port() {
+fn a_wildcard_listener_accepts_both_versions_of_ip_and_knows_its_port() {
     let listener = Listener::bind(&endpoint(":0"), 16).unwrap();
     let port = port(&listener);
     assert_eq!(listener.to_string(), format!("tcp://[::]:{port}"));
@@ -125,7 +125,7 @@ fn a_stale_socket_file_is_replaced_whatever_its_type_was() {
 }
 
 #[test]
-fn a_live_socket_and_a_plain_file_are_left_alone() {
+fn an_open_socket_and_a_plain_file_are_not_replaced() {
     let dir = Dir::new();
     let path = dir.path("s");
     let live = UnixListener::bind(&path).unwrap();
@@ -158,7 +158,7 @@ fn the_file_of_a_successor_is_not_removed() {
 }
 
 #[test]
-fn what_cannot_be_bound_names_the_endpoint_the_reason_and_a_way_out() {
+fn a_bind_error_names_the_endpoint_and_the_reason_with_a_hint() {
     let taken = Listener::bind(&endpoint("tcp://127.0.0.1:0"), 16).unwrap();
     let dir = Dir::new();
     let missing = dir.path("no/s");
@@ -195,7 +195,7 @@ fn each_address_of_a_name_is_tried_and_named() {
 }
 
 #[test]
-fn a_clipped_backlog_is_told() {
+fn a_limited_backlog_is_reported() {
     let most: u32 =
         std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
     let listener = Listener::bind(&endpoint("tcp://127.0.0.1:0"), most + 1).unwrap();

@@ -22,7 +22,7 @@ fn asking(addr: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn what_waits_in_a_passed_listeners_backlog_at_the_stop_is_the_next_ones() {
+fn the_backlog_of_a_passed_listener_is_left_to_the_next_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let passed = || Bind::passed(listener.try_clone().unwrap().into()).unwrap();
@@ -113,7 +113,7 @@ fn the_daemon_serves_a_passed_datagram_socket_one_process_after_the_other() {
 }
 
 #[test]
-fn a_peer_of_a_connected_datagram_socket_that_vanished_is_one_line_in_the_log() {
+fn a_closed_peer_of_a_connected_datagram_socket_is_one_line_in_the_log() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     // An address at which nobody else takes the port when it is free.
     let peer = UdpSocket::bind("127.0.0.8:0").unwrap();

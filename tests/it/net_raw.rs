@@ -45,7 +45,7 @@ fn a_raw_socket_receives_the_packets_of_its_protocol_with_their_headers() {
 }
 
 #[test]
-fn a_header_of_ones_own_arrives_as_it_was_built() {
+fn a_header_that_the_program_built_arrives_unchanged() {
     let Some(mut server) = privileged(Raw::bind(&endpoint("ip4:254:127.0.0.1"))) else { return };
     server.set_timeout(Some(LONG));
     let sender = Raw::with_own_header().unwrap();

@@ -153,7 +153,7 @@ fn an_endpoint_that_the_service_cannot_serve_is_refused_before_anything_is_bound
 }
 
 #[test]
-fn a_closure_answers_or_does_not_and_a_panic_costs_one_datagram() {
+fn a_closure_may_respond_and_a_panic_loses_one_datagram() {
     let service = Service::datagrams(|datagram: &[u8], peer: &Addr| match datagram {
         b"panic" => panic!("as asked"),
         b"silence" => None,
@@ -173,7 +173,7 @@ fn a_closure_answers_or_does_not_and_a_panic_costs_one_datagram() {
 }
 
 #[test]
-fn what_is_too_long_or_cannot_be_answered_is_counted() {
+fn datagrams_that_are_too_long_or_get_no_response_are_counted() {
     let dir = Dir::new();
     let mut config = config(1);
     config.limits.datagram = 1000;
@@ -192,7 +192,7 @@ fn what_is_too_long_or_cannot_be_answered_is_counted() {
 }
 
 #[test]
-fn an_answer_that_is_too_long_costs_itself_alone() {
+fn a_response_that_is_too_long_affects_no_other() {
     let service = Service::datagrams(|datagram: &[u8], _: &Addr| match datagram {
         b"long" => Some(vec![0; 70_000]),
         other => Some(other.to_vec()),
@@ -211,7 +211,7 @@ fn an_answer_that_is_too_long_costs_itself_alone() {
 }
 
 #[test]
-fn what_the_queue_cannot_hold_is_dropped_and_counted() {
+fn datagrams_beyond_the_queue_are_dropped_and_counted() {
     let (entered, inside) = mpsc::channel();
     let entered = Mutex::new(entered);
     let (open, gate) = mpsc::channel::<()>();
@@ -284,7 +284,7 @@ fn at_twice_the_capacity_every_datagram_is_accounted_for() {
 }
 
 #[test]
-fn a_handler_that_blocks_after_quick_ones_holds_up_no_other_datagram() {
+fn a_handler_that_blocks_after_fast_ones_delays_no_other_datagram() {
     let (open, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let service = Service::datagrams(move |datagram: &[u8], _: &Addr| {
@@ -320,7 +320,7 @@ fn a_handler_that_blocks_after_quick_ones_holds_up_no_other_datagram() {
 }
 
 #[test]
-fn what_was_received_before_the_stop_is_answered() {
+fn datagrams_received_before_the_stop_get_their_responses() {
     let (entered, inside) = mpsc::channel();
     let entered = Mutex::new(entered);
     let (open, gate) = mpsc::channel::<()>();
@@ -457,7 +457,7 @@ fn a_protocol_number_is_served_over_a_raw_socket() {
 }
 
 #[test]
-fn the_daemon_echoes_on_every_kind_and_its_client_speaks_to_each() {
+fn the_daemon_echoes_on_every_type_of_socket_for_its_client() {
     let dir = Dir::new();
     let at = |scheme: &str, name: &str| unix(scheme, &dir.path(name)).to_string();
     let binds = [at("unix", "s"), at("unixgram", "g"), at("unixpacket", "p")];
@@ -483,7 +483,7 @@ fn the_daemon_echoes_on_every_kind_and_its_client_speaks_to_each() {
 }
 
 #[test]
-fn the_daemon_says_that_http_does_not_go_over_datagrams() {
+fn http_over_datagrams_is_an_error_at_start() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
         .args(["serve", "-b", "tcp://127.0.0.1:0", "-b", "udp://127.0.0.1:0"])
         .output()
@@ -508,7 +508,7 @@ fn an_ipv4_client_of_a_socket_for_both_versions_is_ipv4_to_handlers_of_datagrams
 }
 
 #[test]
-fn both_wildcards_share_a_port_and_what_cannot_is_named() {
+fn both_wildcards_share_a_port_and_colliding_endpoints_are_named() {
     // A port that is free for both versions of IP.
     let free = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
     let (six, four) = (format!("tcp://[::]:{free}"), format!("tcp://0.0.0.0:{free}"));

@@ -35,7 +35,7 @@ fn pairs(dir: &Dir) -> Vec<(Stream, Stream, Listener)> {
 }
 
 #[test]
-fn what_is_sent_arrives_over_every_family_and_both_ends_have_names() {
+fn bytes_arrive_over_every_family_and_both_ends_have_addresses() {
     let dir = Dir::new();
     for (mut client, mut server, listener) in pairs(&dir) {
         client.send_all(b"Hello, ").unwrap();
@@ -59,7 +59,7 @@ fn what_is_sent_arrives_over_every_family_and_both_ends_have_names() {
 }
 
 #[test]
-fn a_time_out_ends_each_blocking_call_and_non_blocking_ones_return_at_once() {
+fn a_timeout_ends_each_blocking_call_and_non_blocking_ones_return_at_once() {
     let dir = Dir::new();
     for (mut client, server, _listener) in pairs(&dir) {
         let mut buf = [0; 8];
@@ -103,7 +103,7 @@ fn send_may_be_partial_and_send_all_is_not() {
 }
 
 #[test]
-fn nobody_there_is_told_with_address_reason_and_number() {
+fn a_refused_connection_is_an_error_with_address_reason_and_number() {
     // Bound, not listening: nobody else gets the port meanwhile.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = Stream::connect(&gone.into(), LONG).unwrap_err();
@@ -125,7 +125,7 @@ fn nobody_there_is_told_with_address_reason_and_number() {
 }
 
 #[test]
-fn connecting_to_a_full_backlog_ends_with_the_time_out() {
+fn connecting_to_a_full_backlog_ends_with_the_timeout() {
     let dir = Dir::new();
     let listener = Listener::bind(&unix("unix", &dir.path("s")), 0).unwrap();
     let addr = listener.local_addr().unwrap();
@@ -163,7 +163,7 @@ fn a_source_address_is_bound_first() {
 }
 
 #[test]
-fn a_stream_is_made_of_any_descriptor_and_given_back() {
+fn a_stream_converts_from_and_to_a_descriptor() {
     let dir = Dir::new();
     let listener = UnixListener::bind(dir.path("s")).unwrap();
     let client = std::os::unix::net::UnixStream::connect(dir.path("s")).unwrap();
@@ -180,7 +180,7 @@ fn a_stream_is_made_of_any_descriptor_and_given_back() {
 }
 
 #[test]
-fn sequenced_packets_keep_their_boundaries_and_tell_what_was_cut_off() {
+fn records_keep_their_boundaries_and_truncation_is_reported() {
     let dir = Dir::new();
     let listener = Listener::bind(&unix("unixpacket", &dir.path("s")), 16).unwrap();
     let mut client = Packet::connect(&endpoint(&listener.endpoint_text()), None, LONG).unwrap();
@@ -209,7 +209,7 @@ fn sequenced_packets_keep_their_boundaries_and_tell_what_was_cut_off() {
 }
 
 #[test]
-fn a_stream_is_no_sequenced_packet_socket() {
+fn a_stream_does_not_convert_to_a_packet_socket() {
     let dir = Dir::new();
     for (client, _server, _listener) in pairs(&dir) {
         assert_eq!(Packet::try_from(client).unwrap_err().kind(), io::ErrorKind::InvalidInput);
