@@ -37,7 +37,7 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MSGSIZE => Some(
             "EMSGSIZE: a UDP datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6, a \
-             Unix one as much as the send buffer holds (net.core.wmem_default)",
+             Unix datagram as many as fit into the send buffer (net.core.wmem_default)",
         ),
         Errno::CONNREFUSED => Some("no program listens there"),
         Errno::ACCESS | Errno::PERM => Some("this user lacks the permission"),

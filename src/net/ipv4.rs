@@ -39,8 +39,8 @@ impl Ipv4Header {
     /// use std::net::Ipv4Addr;
     /// use millpond::net::Ipv4Header;
     ///
-    /// let localhost = Ipv4Addr::LOCALHOST;
-    /// let header = Ipv4Header { source: localhost, destination: localhost, protocol: 253, ttl: 64 };
+    /// let ip = Ipv4Addr::LOCALHOST;
+    /// let header = Ipv4Header { source: ip, destination: ip, protocol: 253, ttl: 64 };
     /// let mut packet = header.encode(2).to_vec();
     /// packet.extend(b"hi");
     /// assert_eq!(Ipv4Header::decode(&packet), Some((header, &b"hi"[..])));

@@ -129,7 +129,7 @@ impl Listener {
     /// acceptor wakes up, and a worker reads, only when the request has arrived.
     ///
     /// Until then the connection is one of the half-open connections. The kernel keeps as many of
-    /// them as the backlog has places, and answers further ones with SYN cookies, which need no
+    /// them as the backlog has places, and handles further ones with SYN cookies, which need no
     /// memory. Without SYN cookies this does nothing, because silent clients would block others.
     pub(crate) fn defer_accept(&self, time: Duration) {
         let cookies = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
