@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::options::Cors;
+use super::respond::METHODS;
 use crate::error::{Error, ErrorKind};
 
 /// The compiled options.
@@ -60,7 +61,7 @@ impl Sharing {
         if self.allowed(asked).is_none() || !asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return;
         }
-        let methods = HeaderValue::from_static(super::METHODS);
+        let methods = HeaderValue::from_static(METHODS);
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
         if let Some(allow) = &self.allow {
             answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, allow.clone());

@@ -12,7 +12,7 @@ use super::accept::Coding;
 use super::cache::{Cache, Entry, Known, Place};
 use super::options::FilesOptions;
 use super::pages::Pages;
-use super::path::is_hidden;
+use super::path::{asks_for_directory, is_hidden};
 use super::resource::{Found, Resource, is_compressed_drawing, stands_in};
 use super::root::{Opened, Root};
 use super::rules::Rules;
@@ -121,7 +121,7 @@ impl Shelf {
 
     /// Looks below the root.
     fn look(&self, path: &[u8]) -> Result<Seen, StatusCode> {
-        if !super::asks_for_directory(path) {
+        if !asks_for_directory(path) {
             let opened = self.root.beneath(path).map_err(status_of)?;
             return match opened.kind() {
                 FileType::Directory => Ok(Seen::Directory),

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
-use super::root::{READ, hold, open_at};
+use super::root::open::{READ, hold, open_at};
 
 type Opener = dyn Fn(FileRequest) -> std::io::Result<OwnedFd> + Send + Sync;
 

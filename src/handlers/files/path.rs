@@ -51,6 +51,11 @@ pub(super) fn is_hidden(name: &[u8], dotfiles: bool) -> bool {
         || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
 }
 
+/// Whether a path asks for a directory.
+pub(super) fn asks_for_directory(path: &[u8]) -> bool {
+    path.is_empty() || path.ends_with(b"/")
+}
+
 /// Decodes percent escapes, once (RFC 3986 §2.1, §2.4). An escaped slash would be part of a name,
 /// and no name has one.
 fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Nowhere> {

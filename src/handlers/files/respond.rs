@@ -13,6 +13,9 @@ use super::resource::{Resource, Version, now};
 use crate::http::{Body, Response};
 use crate::pool::Segment;
 
+/// The methods that are answered.
+pub(super) const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// Answers with a file. `Err`: the status of an answer whose body is not the file's, and its
 /// fields.
 pub(super) fn answer(

@@ -6,8 +6,11 @@ use std::os::unix::fs::symlink;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use rustix::fs::{FileType, Mode};
+use rustix::io::Errno;
 
 use super::*;
+use crate::error::ErrorKind;
 
 /// A root with links of every sort, next to what must not be reached.
 struct Tree {

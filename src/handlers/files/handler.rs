@@ -1,0 +1,326 @@
+//! [`Files`]: serves the files below a directory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, header};
+
+use super::auth::{Access, Guard};
+use super::cache::{Entry, Place};
+use super::cors::Sharing;
+use super::file_store::{Shelf, status_of};
+use super::listing::{self, View};
+use super::options::FilesOptions;
+use super::pages::Page;
+use super::path::{Nowhere, asks_for_directory, encode, lenient, relative};
+use super::respond::METHODS;
+use super::root::Root;
+use super::{accept, bounds, resource, respond};
+use crate::error::{Error, ErrorKind};
+use crate::http::{Handler, Method, Request, Response, StatusCode};
+use crate::pool::OPENS_FILES;
+use crate::pool::overload::fairness::ClientKey;
+
+/// Serves the files below a directory; see docs/files.md.
+///
+/// What is outside the directory cannot be reached, by no encoding of a path and no symbolic link.
+///
+/// # Examples
+/// ```no_run
+/// use millpond::Server;
+/// use millpond::handlers::{Files, FilesOptions};
+///
+/// let options = FilesOptions { listing: true, ..FilesOptions::default() };
+/// let files = Files::open("/srv/www", options)?;
+/// Server::builder().bind("tcp://[::]:8888").http(files)?.run()?;
+/// # Ok::<(), millpond::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Files {
+    shelf: Shelf,
+    options: FilesOptions,
+    sharing: Option<Sharing>,
+    guard: Option<Guard>,
+}
+
+impl Files {
+    /// Opens the directory `root` and checks the options, before anything is bound.
+    ///
+    /// The directory is held open: if its path comes to lead elsewhere, `Files` has to be made
+    /// again. If it is removed, the one that is made at its path afterwards is served.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) or
+    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint: the directory is
+    /// missing, not searchable, or none; an option is malformed; the file of users cannot be read
+    /// or understood.
+    pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
+        bounds::check(&options)?;
+        let sharing = options.cors.as_ref().map(Sharing::new).transpose()?;
+        let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
+        let secret = guard.as_ref().map(Guard::file);
+        let shelf = Shelf::new(Root::open(root.as_ref())?, &options, secret)?;
+        if let Some(auth) = &options.basic_auth
+            && lies_below(&auth.users, root.as_ref())
+        {
+            log::warn!(
+                "the users in {} lie below the root: keep them elsewhere, as a copy would be served",
+                auth.users.display()
+            );
+        }
+        let files = Self { shelf, options, sharing, guard };
+        files.check()?;
+        OPENS_FILES.store(true, Ordering::Relaxed);
+        Ok(files)
+    }
+
+    /// The directory that is served, as it was given.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.shelf.root().path()
+    }
+
+    /// What `GET /` is answered with, as an end of a sentence, for a line in a log:
+    /// `responds with index.html`.
+    #[must_use]
+    pub fn describe_root(&self) -> String {
+        let index = self.options.index.join(" or ");
+        let page = self.options.fallback.as_ref().map(|page| format!("{page} for browsers, else "));
+        match self.shelf.find(b"").as_deref() {
+            Ok(Entry { place: Place::File(resource), .. }) => {
+                format!("responds with {}", String::from_utf8_lossy(resource.path()))
+            }
+            Ok(_) if self.options.listing => "lists the directory".to_owned(),
+            Ok(_) | Err(&StatusCode::NOT_FOUND) if index.is_empty() => {
+                format!("responds with {}404: no file is an index", page.unwrap_or_default())
+            }
+            Ok(_) | Err(&StatusCode::NOT_FOUND) => {
+                format!("responds with {}404: there is no {index}", page.unwrap_or_default())
+            }
+            Err(status) => format!("responds with {status}"),
+        }
+    }
+
+    /// Checks that the files which options name are there.
+    fn check(&self) -> Result<(), Error> {
+        let pages = self.options.error_pages.iter();
+        if let Some((status, _)) = pages.clone().find(|(status, _)| !(400..600).contains(*status)) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("an error page for status {status}"),
+            )
+            .with_hint("an error has a status from 400 to 599"));
+        }
+        for path in self.options.fallback.iter().chain(pages.map(|(_, path)| path)) {
+            if !matches!(self.named(path).as_deref(), Ok(Entry { place: Place::File(_), .. })) {
+                let root = self.root().display();
+                return Err(Error::new(ErrorKind::Config, format!("no file {path} in {root}"))
+                    .with_hint("paths of pages are relative to the root"));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        let target = request.uri().path();
+        let path = match relative(target, self.options.dotfiles) {
+            Ok(path) => path,
+            Err(nowhere) => return self.answer_nowhere(request, &nowhere, &lenient(target)),
+        };
+        if let Some(answer) = self.answer_at_once(request, &path) {
+            return answer;
+        }
+        match self.shelf.find(&path) {
+            Ok(entry) => match &entry.place {
+                Place::File(resource) => {
+                    let most = self.options.ranges;
+                    respond::answer(resource, request.method(), request.headers(), most)
+                        .unwrap_or_else(|(status, fields)| {
+                            let mut answer = self.error(request, status, &path);
+                            answer.headers_mut().extend(fields);
+                            answer
+                        })
+                }
+                Place::Directory if !asks_for_directory(&path) => self.redirect(request, &path),
+                Place::Directory if self.options.listing => self.list(request, &path),
+                Place::Directory => self.missing(request, &path),
+            },
+            Err(StatusCode::NOT_FOUND) => self.missing(request, &path),
+            Err(StatusCode::SERVICE_UNAVAILABLE) => self.unavailable(request, &path),
+            Err(status) => self.error(request, status, &path),
+        }
+    }
+
+    /// The answer where no file can be at the path, whatever there is.
+    fn answer_nowhere(&self, request: &Request, nowhere: &Nowhere, path: &[u8]) -> Response {
+        self.answer_at_once(request, path).unwrap_or_else(|| {
+            let status = match nowhere {
+                Nowhere::Malformed => StatusCode::BAD_REQUEST,
+                Nowhere::Absent => StatusCode::NOT_FOUND,
+            };
+            self.error(request, status, path)
+        })
+    }
+
+    /// What is answered without a look below the root: by method, and by credentials.
+    fn answer_at_once(&self, request: &Request, path: &[u8]) -> Option<Response> {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Some(self.tell_options(request, path)),
+            _ => {
+                let mut answer = self.error(request, StatusCode::METHOD_NOT_ALLOWED, path);
+                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+                return Some(answer);
+            }
+        }
+        let guard = self.guard.as_ref()?;
+        let client = request.peer_addr().map_or(ClientKey::None, |peer| peer.ip().into());
+        match guard.check(request.headers(), client) {
+            Access::Granted => None,
+            Access::Denied => {
+                let mut answer = self.error(request, StatusCode::UNAUTHORIZED, path);
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, guard.challenge());
+                Some(answer)
+            }
+            Access::Busy => Some(self.unavailable(request, path)),
+        }
+    }
+
+    /// 204 with the methods that are answered, and what a preflight asks for.
+    fn tell_options(&self, request: &Request, path: &[u8]) -> Response {
+        let mut answer = Response::empty(StatusCode::NO_CONTENT);
+        self.apply_rules(path, answer.headers_mut());
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+        if let Some(sharing) = &self.sharing {
+            sharing.answer_preflight(request.headers(), answer.headers_mut());
+        }
+        answer
+    }
+
+    /// Adds the fields of rules to what is no file: all but those that say how long it may be kept.
+    fn apply_rules(&self, path: &[u8], headers: &mut HeaderMap) {
+        if !self.shelf.rules().is_empty() {
+            let mut fields = HeaderMap::new();
+            self.shelf.rules().apply(path, &mut fields);
+            strip_lifetimes(&mut fields);
+            headers.extend(fields);
+        }
+    }
+
+    /// 301 to the same path with a slash at its end. The location is made from the decoded path,
+    /// every odd byte of it escaped again: it has one slash at its start, and cannot become another
+    /// host's.
+    fn redirect(&self, request: &Request, path: &[u8]) -> Response {
+        let mut location = String::from("/");
+        encode(path, &mut location);
+        location.push('/');
+        if let Some(query) = request.uri().query() {
+            location.push('?');
+            location.push_str(query);
+        }
+        let mut answer = Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY);
+        self.shelf.rules().apply(path, answer.headers_mut());
+        answer
+    }
+
+    fn list(&self, request: &Request, path: &[u8]) -> Response {
+        let view = View { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
+        let as_json = accept::prefers_json(request.headers());
+        let make = || listing::page(self.shelf.root(), path, view, as_json);
+        let page = match self.shelf.pages() {
+            // No path has a NUL in it.
+            Some(pages) => pages.get(&[path, &[0, as_json.into()]].concat(), Instant::now(), make),
+            None => make().map(Page::from),
+        };
+        match page {
+            Ok(page) => {
+                let mut answer = listing::response(&page, as_json);
+                if self.options.nosniff {
+                    let value = HeaderValue::from_static("nosniff");
+                    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+                }
+                self.shelf.rules().apply(path, answer.headers_mut());
+                answer
+            }
+            Err(errno) => self.error(request, status_of(errno), path),
+        }
+    }
+
+    /// 404, or the page that stands in for it.
+    fn missing(&self, request: &Request, path: &[u8]) -> Response {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        if let Some(fallback) = &self.options.fallback
+            && (self.options.fallback_dots || !name.contains(&b'.'))
+        {
+            let page = accept::names_html(request.headers()).then(|| self.named(fallback));
+            let mut answer = match page.as_ref().map(|page| page.as_deref()) {
+                Some(Ok(Entry { place: Place::File(resource), .. })) => {
+                    let (method, asked) = (request.method(), request.headers());
+                    respond::answer(resource, method, asked, self.options.ranges)
+                        .unwrap_or_else(|(status, _)| self.error(request, status, path))
+                }
+                _ => self.error(request, StatusCode::NOT_FOUND, path),
+            };
+            answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+            return answer;
+        }
+        self.error(request, StatusCode::NOT_FOUND, path)
+    }
+
+    /// 503: not now, but soon.
+    fn unavailable(&self, request: &Request, path: &[u8]) -> Response {
+        let mut answer = self.error(request, StatusCode::SERVICE_UNAVAILABLE, path);
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        answer
+    }
+
+    /// An answer with this status: its page, or a line of text. It has the fields of rules, too.
+    fn error(&self, request: &Request, status: StatusCode, path: &[u8]) -> Response {
+        let page = self.options.error_pages.get(&status.as_u16()).map(|page| self.named(page));
+        let mut answer = match page.as_ref().map(|page| page.as_deref()) {
+            Some(Ok(Entry { place: Place::File(resource), .. })) => {
+                let now = resource::now().unsigned_abs();
+                let mut answer =
+                    respond::whole(resource.choose(request.headers()), now).with_status(status);
+                // They are the page's own, not the error's.
+                for name in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
+                    answer.headers_mut().remove(name);
+                }
+                strip_lifetimes(answer.headers_mut());
+                answer
+            }
+            _ => Response::error(status),
+        };
+        self.apply_rules(path, answer.headers_mut());
+        answer
+    }
+
+    /// The file that an option names.
+    fn named(&self, path: &str) -> Result<Arc<Entry>, StatusCode> {
+        self.shelf.find(path.trim_start_matches('/').as_bytes())
+    }
+}
+
+impl Handler for Files {
+    fn handle(&self, request: &mut Request) -> Response {
+        let mut answer = self.answer(request);
+        if let Some(sharing) = &self.sharing {
+            sharing.decorate(request.headers(), answer.headers_mut());
+        }
+        answer
+    }
+}
+
+/// How long an error may be kept is not said by what is said of files: else one that is missing for
+/// a moment would be for a year.
+fn strip_lifetimes(fields: &mut HeaderMap) {
+    fields.remove(header::CACHE_CONTROL);
+    fields.remove(header::EXPIRES);
+}
+
+/// Whether a file lies below a directory, all links followed.
+fn lies_below(file: &Path, dir: &Path) -> bool {
+    matches!((file.canonicalize(), dir.canonicalize()), (Ok(file), Ok(dir)) if file.starts_with(&dir))
+}

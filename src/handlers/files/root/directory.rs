@@ -1,0 +1,180 @@
+//! [`Root`]: the directory that is served.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use rustix::fs::{Access, AtFlags, FileType, OFlags, Stat, accessat, fstat};
+use rustix::io::Errno;
+
+use super::open::{HOLD, READ, hold, open_at};
+use crate::error::{Error, ErrorKind};
+use crate::handlers::files::opener;
+
+/// The root directory, held open: the path that led to it is looked at again only once the
+/// directory has been removed.
+#[derive(Debug)]
+pub(in crate::handlers::files) struct Root {
+    dir: ArcSwap<OwnedFd>,
+    path: PathBuf,
+    /// The path as it is looked at again: absolute, as the working directory may be what is
+    /// removed.
+    place: PathBuf,
+    openat2: bool,
+    /// Whether the file system counts the links to directories: one that was removed has none.
+    has_links: bool,
+}
+
+/// Something below the root that was opened, and what it was then.
+#[derive(Debug)]
+pub(in crate::handlers::files) struct Opened {
+    pub(in crate::handlers::files) file: File,
+    pub(in crate::handlers::files) stat: Stat,
+}
+
+impl Opened {
+    pub(in crate::handlers::files) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+}
+
+impl Root {
+    /// Opens the root directory. It has to be searchable; one that cannot be read has no listing.
+    pub(in crate::handlers::files) fn open(path: &Path) -> Result<Self, Error> {
+        let place = place(path);
+        let has_links = |dir: &OwnedFd| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
+        let dir = match hold(path) {
+            // The working directory was removed and perhaps made again.
+            Ok(dir) if !has_links(&dir) => hold(&place),
+            outcome => outcome,
+        };
+        let dir = dir.map_err(|errno| unfit(path, errno, ""))?;
+        let has_links = has_links(&dir);
+        let dir = ArcSwap::from_pointee(dir);
+        let mut root = Self { dir, path: path.to_owned(), place, openat2: true, has_links };
+        // The first try tells whether openat2(2) is there: sandboxes deny it with any errno.
+        if root.open_at(&root.dir.load(), b".", HOLD).is_err() {
+            root.openat2 = false;
+            root.open_at(&root.dir.load(), b".", HOLD).map_err(|errno| unfit(path, errno, ""))?;
+            log::debug!("no openat2(2) here: paths are resolved name by name");
+        }
+        let readable = || accessat(&**root.dir.load(), c".", Access::READ_OK, AtFlags::empty());
+        match root.read_at(&root.dir.load(), b".") {
+            Err(Errno::ACCESS) if readable().is_err() => {}
+            // Its mode allows it, and the kernel does not.
+            Err(errno @ Errno::ACCESS) => return Err(unfit(path, errno, CONFINED)),
+            Err(errno) => return Err(unfit(path, errno, "")),
+            Ok(_) => {}
+        }
+        Ok(root)
+    }
+
+    /// Where it was when it was opened.
+    pub(in crate::handlers::files) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens what is at `path` below the root, for reading, without ever waiting for it. A
+    /// directory that may not be read is opened all the same, to be looked at.
+    ///
+    /// # Errors
+    /// Those of openat2(2): `EXDEV` or `ELOOP` where a symbolic link leads out of the root or in a
+    /// circle.
+    pub(in crate::handlers::files) fn beneath(&self, path: &[u8]) -> Result<Opened, Errno> {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let path = if path.is_empty() { b"." } else { path };
+        let dir = self.dir.load();
+        match self.look(&dir, path) {
+            Err(Errno::NOENT) if self.renew(&dir) => self.look(&self.dir.load(), path),
+            outcome => outcome,
+        }
+    }
+
+    fn look(&self, dir: &OwnedFd, path: &[u8]) -> Result<Opened, Errno> {
+        let fd = match self.read_at(dir, path) {
+            Err(Errno::ACCESS) => self.open_at(dir, path, HOLD).map_err(|_| Errno::ACCESS),
+            outcome => outcome,
+        }?;
+        let stat = fstat(&fd)?;
+        // A root that was removed can still be opened through itself.
+        match path == b"." && self.is_removed(&stat) {
+            true => Err(Errno::NOENT),
+            false => Ok(Opened { file: fd.into(), stat }),
+        }
+    }
+
+    /// If the root directory was removed: takes the one that is at its path now. `false`: there is
+    /// none, or the one that is held still exists.
+    fn renew(&self, dir: &Arc<OwnedFd>) -> bool {
+        if !fstat(&**dir).is_ok_and(|stat| self.is_removed(&stat)) {
+            return false;
+        }
+        if !Arc::ptr_eq(dir, &self.dir.load()) {
+            // Another thread was quicker.
+            return true;
+        }
+        let Ok(dir) = hold(&self.place) else { return false };
+        self.dir.store(Arc::new(dir));
+        log::info!("{} was removed and made again", self.path.display());
+        true
+    }
+
+    fn is_removed(&self, root: &Stat) -> bool {
+        self.has_links && root.st_nlink == 0
+    }
+
+    fn open_at(&self, dir: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        open_at(dir, path, flags, self.openat2)
+    }
+
+    /// Opens for reading, by the process's opener if this thread may not.
+    fn read_at(&self, dir: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.open_at(dir, path, READ) {
+            Err(Errno::ACCESS) => opener::open(&self.place, dir, path, self.openat2),
+            outcome => outcome,
+        }
+    }
+
+    /// The same root without openat2(2), as on an older kernel.
+    #[cfg(test)]
+    pub(in crate::handlers::files) fn without_openat2(mut self) -> Self {
+        self.openat2 = false;
+        self
+    }
+}
+
+/// The hint for a directory that its mode would let the process read.
+const CONFINED: &str = "its mode allows it, and the confinement (Landlock) does not: name it in \
+                        `reach`, and start again";
+
+/// The absolute path of a root. Where the working directory is gone, it counts from where it was
+/// when the first root was opened.
+fn place(path: &Path) -> PathBuf {
+    static FIRST: OnceLock<PathBuf> = OnceLock::new();
+    match std::env::current_dir() {
+        Ok(dir) => {
+            let _ = FIRST.set(dir);
+            std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+        }
+        Err(_) => {
+            let joined = FIRST.get().map(|dir| std::path::absolute(dir.join(path)));
+            joined.and_then(Result::ok).unwrap_or_else(|| path.to_owned())
+        }
+    }
+}
+
+/// Why a path is no root, with a hint or the usual one.
+fn unfit(path: &Path, errno: Errno, hint: &str) -> Error {
+    let usual = match errno {
+        Errno::NOENT => "create it, or name the directory that has the files",
+        Errno::NOTDIR => "the root is a directory; name the one that the file is in",
+        Errno::ACCESS => "it has to be searchable for the user that serves it",
+        _ => "the root is a directory that the user that serves it may search",
+    };
+    Error::new(ErrorKind::Config, format!("cannot serve {}", path.display()))
+        .with_source(io::Error::from(errno))
+        .with_hint(if hint.is_empty() { usual } else { hint })
+}

@@ -1,0 +1,46 @@
+//! The system calls that open the root, and what is below it.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::walk;
+
+/// How a file is opened. A FIFO does not block, a terminal does not become the process's own.
+pub(in crate::handlers::files) const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// How often openat2(2) is tried when it cannot tell whether a rename led it astray (`EAGAIN`).
+const TRIES: usize = 16;
+
+/// A directory that is only held, or looked at; it need not be readable.
+pub(in crate::handlers::files) const HOLD: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens what is at `path` below a directory.
+pub(in crate::handlers::files) fn open_at(
+    dir: &OwnedFd,
+    path: &[u8],
+    flags: OFlags,
+    openat2: bool,
+) -> Result<OwnedFd, Errno> {
+    if !openat2 {
+        return walk::open(dir, path, flags);
+    }
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut last = Errno::AGAIN;
+    for _ in 0..TRIES {
+        match rustix::fs::openat2(dir, path, flags, Mode::empty(), within) {
+            Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
+            outcome => return outcome,
+        }
+    }
+    Err(last)
+}
+
+/// Opens the root directory by its path.
+pub(in crate::handlers::files) fn hold(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, HOLD, Mode::empty())
+}
