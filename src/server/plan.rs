@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::builder::{Bind, Place};
+use super::bind::{Bind, Place};
 use super::service::{Service, Spoken};
 use crate::error::{Error, ErrorKind};
 use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};

@@ -1,0 +1,135 @@
+//! The threads of a server: the only place in the library that starts any.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder as ThreadBuilder, JoinHandle};
+
+use rustix::process::{getpriority_process, setpriority_process};
+
+use crate::pool::Shared;
+use crate::pool::acceptor::Acceptor;
+use crate::pool::datagram::receive::Receiver;
+use crate::pool::datagram::send_batch::SendBatch;
+use crate::pool::datagram::socket::DatagramSocket;
+use crate::pool::guard::{ProtocolWorkers, Protocols};
+use crate::pool::monitor::Monitor;
+use crate::pool::source::Source;
+use crate::pool::worker::Worker;
+
+/// The name of the thread whose end is the end of accepting.
+const ACCEPTOR: &str = "acceptor";
+
+/// What the threads of a server are made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) protocols: Protocols,
+    pub(super) sources: Vec<Source>,
+    pub(super) sockets: Vec<Arc<DatagramSocket>>,
+    /// Whether there is a worker for urgent work only.
+    pub(super) urgent: bool,
+}
+
+impl Parts {
+    /// Starts every thread of a server, and adds each to `threads`, so that those which did start
+    /// can be stopped if one cannot.
+    pub(super) fn start(self, threads: &mut Vec<Running>) -> io::Result<()> {
+        let Self { shared, protocols, sources, sockets, urgent } = self;
+        let protocols = || ProtocolWorkers::new(&protocols);
+        let worker = |index| Worker {
+            index,
+            shared: Arc::clone(&shared),
+            protocols: protocols(),
+            receiver: Receiver::new(Arc::clone(&shared), sockets.clone()),
+            batch: SendBatch::default(),
+        };
+        let nice = shared.pool.worker_nice;
+        for index in 0..shared.pool.workers {
+            let worker = worker(index);
+            threads.push(Running::spawn(&shared, &format!("worker-{index}"), move || {
+                be_nice(nice);
+                worker.run();
+            })?);
+        }
+        if urgent {
+            let worker = worker(shared.pool.workers);
+            threads.push(Running::spawn(&shared, "worker-urgent", move || worker.run_urgent())?);
+        }
+        let monitor = Monitor::new(Arc::clone(&shared), protocols());
+        threads.push(Running::spawn(&shared, "monitor", move || monitor.run())?);
+        shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
+        let acceptor = Acceptor::new(Arc::clone(&shared), protocols(), sources, sockets);
+        threads.push(Running::spawn(&shared, ACCEPTOR, move || acceptor.run())?);
+        Ok(())
+    }
+}
+
+/// Lets the threads that accept, refuse and keep deadlines have the CPU before the calling one,
+/// which needs no privilege: nice(2), which on Linux is of a thread.
+fn be_nice(by: u8) {
+    let raise = || {
+        let nice = getpriority_process(None)?;
+        setpriority_process(None, (nice + i32::from(by)).min(19))
+    };
+    if by > 0
+        && let Err(errno) = raise()
+    {
+        log::debug!("a worker's nice value cannot be raised: {}", io::Error::from(errno));
+    }
+}
+
+/// A thread of the server, and whether it has ended.
+pub(super) struct Running {
+    pub(super) thread: JoinHandle<()>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Running {
+    fn spawn(
+        shared: &Arc<Shared>,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = End { shared: Arc::clone(shared), ended: Arc::clone(&ended) };
+        let thread = thread(name, move || {
+            let _end = end;
+            run();
+        })?;
+        Ok(Self { thread, ended })
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.thread.thread().name().unwrap_or_default()
+    }
+
+    pub(super) fn is_acceptor(&self) -> bool {
+        self.name() == ACCEPTOR
+    }
+}
+
+/// Notes a thread's end, also one by a panic. Of a stopped server it closes what is left.
+struct End {
+    shared: Arc<Shared>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.shared.is_stopped() {
+            self.shared.close_all();
+        }
+        self.ended.store(true, Ordering::SeqCst);
+        self.shared.connections.accepting.notify();
+        self.shared.connections.completion.notify();
+    }
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    ThreadBuilder::new().name(name.to_owned()).spawn(run)
+}
