@@ -25,7 +25,7 @@ const SMALL_MAX: usize = 64 << 10;
 
 /// The files, and what is remembered of them.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct FileStore {
     root: Root,
     cache: Option<Cache>,
     pages: Option<Pages>,
@@ -47,7 +47,7 @@ enum Seen {
     Directory,
 }
 
-impl Shelf {
+impl FileStore {
     pub(super) fn new(
         root: Root,
         options: &FilesOptions,

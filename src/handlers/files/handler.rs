@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::auth::{Access, Guard};
 use super::cache::{Entry, Place};
 use super::cors::Sharing;
-use super::file_store::{Shelf, status_of};
+use super::file_store::{FileStore, status_of};
 use super::listing::{self, View};
 use super::options::FilesOptions;
 use super::pages::Page;
@@ -39,7 +39,7 @@ use crate::pool::overload::fairness::ClientKey;
 /// ```
 #[derive(Debug)]
 pub struct Files {
-    shelf: Shelf,
+    store: FileStore,
     options: FilesOptions,
     sharing: Option<Sharing>,
     guard: Option<Guard>,
@@ -61,7 +61,7 @@ impl Files {
         let sharing = options.cors.as_ref().map(Sharing::new).transpose()?;
         let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
         let secret = guard.as_ref().map(Guard::file);
-        let shelf = Shelf::new(Root::open(root.as_ref())?, &options, secret)?;
+        let store = FileStore::new(Root::open(root.as_ref())?, &options, secret)?;
         if let Some(auth) = &options.basic_auth
             && lies_below(&auth.users, root.as_ref())
         {
@@ -70,7 +70,7 @@ impl Files {
                 auth.users.display()
             );
         }
-        let files = Self { shelf, options, sharing, guard };
+        let files = Self { store, options, sharing, guard };
         files.check()?;
         OPENS_FILES.store(true, Ordering::Relaxed);
         Ok(files)
@@ -79,7 +79,7 @@ impl Files {
     /// The directory that is served, as it was given.
     #[must_use]
     pub fn root(&self) -> &Path {
-        self.shelf.root().path()
+        self.store.root().path()
     }
 
     /// What `GET /` is answered with, as an end of a sentence, for a line in a log:
@@ -88,7 +88,7 @@ impl Files {
     pub fn describe_root(&self) -> String {
         let index = self.options.index.join(" or ");
         let page = self.options.fallback.as_ref().map(|page| format!("{page} for browsers, else "));
-        match self.shelf.find(b"").as_deref() {
+        match self.store.find(b"").as_deref() {
             Ok(Entry { place: Place::File(resource), .. }) => {
                 format!("responds with {}", String::from_utf8_lossy(resource.path()))
             }
@@ -132,7 +132,7 @@ impl Files {
         if let Some(answer) = self.answer_at_once(request, &path) {
             return answer;
         }
-        match self.shelf.find(&path) {
+        match self.store.find(&path) {
             Ok(entry) => match &entry.place {
                 Place::File(resource) => {
                     let most = self.options.ranges;
@@ -201,9 +201,9 @@ impl Files {
 
     /// Adds the fields of rules to what is no file: all but those that say how long it may be kept.
     fn apply_rules(&self, path: &[u8], headers: &mut HeaderMap) {
-        if !self.shelf.rules().is_empty() {
+        if !self.store.rules().is_empty() {
             let mut fields = HeaderMap::new();
-            self.shelf.rules().apply(path, &mut fields);
+            self.store.rules().apply(path, &mut fields);
             strip_lifetimes(&mut fields);
             headers.extend(fields);
         }
@@ -221,15 +221,15 @@ impl Files {
             location.push_str(query);
         }
         let mut answer = Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY);
-        self.shelf.rules().apply(path, answer.headers_mut());
+        self.store.rules().apply(path, answer.headers_mut());
         answer
     }
 
     fn list(&self, request: &Request, path: &[u8]) -> Response {
         let view = View { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
         let as_json = accept::prefers_json(request.headers());
-        let make = || listing::page(self.shelf.root(), path, view, as_json);
-        let page = match self.shelf.pages() {
+        let make = || listing::page(self.store.root(), path, view, as_json);
+        let page = match self.store.pages() {
             // No path has a NUL in it.
             Some(pages) => pages.get(&[path, &[0, as_json.into()]].concat(), Instant::now(), make),
             None => make().map(Page::from),
@@ -241,7 +241,7 @@ impl Files {
                     let value = HeaderValue::from_static("nosniff");
                     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
                 }
-                self.shelf.rules().apply(path, answer.headers_mut());
+                self.store.rules().apply(path, answer.headers_mut());
                 answer
             }
             Err(errno) => self.error(request, status_of(errno), path),
@@ -299,7 +299,7 @@ impl Files {
 
     /// The file that an option names.
     fn named(&self, path: &str) -> Result<Arc<Entry>, StatusCode> {
-        self.shelf.find(path.trim_start_matches('/').as_bytes())
+        self.store.find(path.trim_start_matches('/').as_bytes())
     }
 }
 
