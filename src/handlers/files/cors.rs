@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 
 /// The compiled options.
 #[derive(Debug)]
-pub(super) struct Sharing {
+pub(super) struct CorsPolicy {
     any: bool,
     origins: Vec<HeaderValue>,
     allow: Option<HeaderValue>,
@@ -21,7 +21,7 @@ pub(super) struct Sharing {
     max_age: HeaderValue,
 }
 
-impl Sharing {
+impl CorsPolicy {
     pub(super) fn new(cors: &Cors) -> Result<Self, Error> {
         let any = cors.origins.iter().any(|origin| origin == "*");
         if cors.origins.is_empty() || (any && cors.origins.len() > 1) {

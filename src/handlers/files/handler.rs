@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::auth::{Access, Guard};
 use super::cache::{Entry, Place};
-use super::cors::Sharing;
+use super::cors::CorsPolicy;
 use super::file_store::{FileStore, status_of};
 use super::listing::{self, View};
 use super::options::FilesOptions;
@@ -41,7 +41,7 @@ use crate::pool::overload::fairness::ClientKey;
 pub struct Files {
     store: FileStore,
     options: FilesOptions,
-    sharing: Option<Sharing>,
+    cors: Option<CorsPolicy>,
     guard: Option<Guard>,
 }
 
@@ -58,7 +58,7 @@ impl Files {
     /// or understood.
     pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
         bounds::check(&options)?;
-        let sharing = options.cors.as_ref().map(Sharing::new).transpose()?;
+        let cors = options.cors.as_ref().map(CorsPolicy::new).transpose()?;
         let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
         let secret = guard.as_ref().map(Guard::file);
         let store = FileStore::new(Root::open(root.as_ref())?, &options, secret)?;
@@ -70,7 +70,7 @@ impl Files {
                 auth.users.display()
             );
         }
-        let files = Self { store, options, sharing, guard };
+        let files = Self { store, options, cors, guard };
         files.check()?;
         OPENS_FILES.store(true, Ordering::Relaxed);
         Ok(files)
@@ -193,8 +193,8 @@ impl Files {
         let mut answer = Response::empty(StatusCode::NO_CONTENT);
         self.apply_rules(path, answer.headers_mut());
         answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
-        if let Some(sharing) = &self.sharing {
-            sharing.answer_preflight(request.headers(), answer.headers_mut());
+        if let Some(cors) = &self.cors {
+            cors.answer_preflight(request.headers(), answer.headers_mut());
         }
         answer
     }
@@ -306,8 +306,8 @@ impl Files {
 impl Handler for Files {
     fn handle(&self, request: &mut Request) -> Response {
         let mut answer = self.answer(request);
-        if let Some(sharing) = &self.sharing {
-            sharing.decorate(request.headers(), answer.headers_mut());
+        if let Some(cors) = &self.cors {
+            cors.decorate(request.headers(), answer.headers_mut());
         }
         answer
     }
