@@ -43,7 +43,7 @@ pub(super) enum Access {
 }
 
 /// Names, hashes, and what was found right.
-pub(super) struct Guard {
+pub(super) struct BasicAuthenticator {
     challenge: HeaderValue,
     users: HashMap<Vec<u8>, User>,
     /// The cost of the dearest hash: what every wrong guess costs.
@@ -62,7 +62,7 @@ struct User {
     known: Mutex<Option<u128>>,
 }
 
-impl Guard {
+impl BasicAuthenticator {
     /// Reads the file of users.
     pub(super) fn new(auth: &BasicAuth) -> Result<Self, Error> {
         let (text, file) = read(&auth.users)?;
@@ -126,9 +126,11 @@ impl Guard {
     }
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for BasicAuthenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("users", &self.users.len()).finish_non_exhaustive()
+        f.debug_struct("BasicAuthenticator")
+            .field("users", &self.users.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -215,10 +217,13 @@ fn cost(hash: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn guard(text: &str) -> Result<Guard, Error> {
+    fn authenticator(text: &str) -> Result<BasicAuthenticator, Error> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Guard::new(&BasicAuth { realm: "shared".to_owned(), users: file.path().to_owned() })
+        BasicAuthenticator::new(&BasicAuth {
+            realm: "shared".to_owned(),
+            users: file.path().to_owned(),
+        })
     }
 
     fn headers(credentials: &str) -> HeaderMap {
@@ -228,7 +233,7 @@ mod tests {
         headers
     }
 
-    impl Guard {
+    impl BasicAuthenticator {
         fn ask(&self, headers: &HeaderMap) -> Access {
             self.check(headers, ClientKey::None)
         }
@@ -237,23 +242,26 @@ mod tests {
     #[test]
     fn the_right_password_opens_and_is_remembered() {
         let hash = bcrypt::hash("grain:sack", 4).unwrap();
-        let guard = guard(&format!("# users\n\nmiller:{hash}\n")).unwrap();
-        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
-        assert_eq!(guard.users[&b"miller"[..]].known(), Some(guard.tag(b"miller:grain:sack")));
-        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
+        let authenticator = authenticator(&format!("# users\n\nmiller:{hash}\n")).unwrap();
+        assert_eq!(authenticator.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(
+            authenticator.users[&b"miller"[..]].known(),
+            Some(authenticator.tag(b"miller:grain:sack"))
+        );
+        assert_eq!(authenticator.ask(&headers("miller:grain:sack")), Access::Granted);
         for wrong in ["miller:", "miller:grain", "nobody:grain:sack", ":", "miller", "nobody:"] {
-            assert_eq!(guard.ask(&headers(wrong)), Access::Denied, "{wrong}");
+            assert_eq!(authenticator.ask(&headers(wrong)), Access::Denied, "{wrong}");
         }
-        assert_eq!(guard.ask(&headers("miller:grain:sack")), Access::Granted);
-        assert_eq!(guard.ask(&HeaderMap::new()), Access::Denied);
+        assert_eq!(authenticator.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(authenticator.ask(&HeaderMap::new()), Access::Denied);
         let mut twice = headers("miller:grain:sack");
         twice.append(header::AUTHORIZATION, HeaderValue::from_static("Basic x"));
-        assert_eq!(guard.ask(&twice), Access::Denied);
+        assert_eq!(authenticator.ask(&twice), Access::Denied);
         let long = format!("Basic {}", "A".repeat(FIELD_MAX));
         for value in ["Basic", "Basic ", "Basic %", "Bearer bWlsbGVyOg==", "", &long] {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            assert_eq!(guard.ask(&headers), Access::Denied, "{value}");
+            assert_eq!(authenticator.ask(&headers), Access::Denied, "{value}");
         }
     }
 
@@ -267,18 +275,18 @@ mod tests {
     fn no_user_pushes_another_out_of_memory() {
         let hash = bcrypt::hash("grain", 4).unwrap();
         let text: String = (0..300).map(|n| format!("user-{n}:{hash}\n")).collect();
-        let guard = guard(&text).unwrap();
+        let authenticator = authenticator(&text).unwrap();
         let all = || (0..300).map(|n| headers(&format!("user-{n}:grain")));
-        assert!(all().all(|headers| guard.ask(&headers) == Access::Granted));
+        assert!(all().all(|headers| authenticator.ask(&headers) == Access::Granted));
         // What is remembered needs no permit, and is granted while all of them are held.
         let limit = HashLimit::of_this_thread();
         let now = Instant::now();
         let client = |n: u8| ClientKey::V4([n; 4]);
         let held: Vec<_> = (0..50).filter_map(|n| limit.try_acquire(client(n), now)).collect();
-        assert!(all().all(|headers| guard.ask(&headers) == Access::Granted));
-        assert_eq!(guard.ask(&headers("user-1:chaff")), Access::Busy);
+        assert!(all().all(|headers| authenticator.ask(&headers) == Access::Granted));
+        assert_eq!(authenticator.ask(&headers("user-1:chaff")), Access::Busy);
         drop(held);
-        assert_eq!(guard.ask(&headers("user-1:chaff")), Access::Denied);
+        assert_eq!(authenticator.ask(&headers("user-1:chaff")), Access::Denied);
     }
 
     /// The CPU time of this thread.
@@ -290,13 +298,14 @@ mod tests {
     #[test]
     fn a_wrong_guess_takes_the_time_of_the_dearest_hash_whoever_is_named() {
         let hash = |cost| bcrypt::hash("grain", cost).unwrap();
-        let guard = guard(&format!("cheap:{}\ndear:{}\n", hash(4), hash(10))).unwrap();
+        let authenticator =
+            authenticator(&format!("cheap:{}\ndear:{}\n", hash(4), hash(10))).unwrap();
         // The least of several, in CPU time: what else the machine does is not counted.
         let time = |name: &str| {
             let headers = headers(&format!("{name}:chaff"));
             let once = || {
                 let start = cpu();
-                assert_eq!(guard.ask(&headers), Access::Denied);
+                assert_eq!(authenticator.ask(&headers), Access::Denied);
                 cpu() - start
             };
             (0..5).map(|_| once()).min().unwrap()
@@ -318,12 +327,13 @@ mod tests {
             (format!("a:{dear}"), ":1: a bcrypt hash of cost 15"),
             (format!("a:{hash}\na:{hash}"), ":2: a second line for this user"),
         ] {
-            let error = guard(&text).unwrap_err();
+            let error = authenticator(&text).unwrap_err();
             assert!(error.to_string().ends_with(expected), "{error}");
             assert!(error.hint().is_some());
         }
         let users = "/nonexistent/users".into();
-        let error = Guard::new(&BasicAuth { realm: String::new(), users }).unwrap_err();
+        let error =
+            BasicAuthenticator::new(&BasicAuth { realm: String::new(), users }).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/users"), "{error}");
     }
 }

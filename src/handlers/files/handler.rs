@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::auth::{Access, Guard};
+use super::auth::{Access, BasicAuthenticator};
 use super::cache::{Entry, Place};
 use super::cors::CorsPolicy;
 use super::file_store::{FileStore, status_of};
@@ -42,7 +42,7 @@ pub struct Files {
     store: FileStore,
     options: FilesOptions,
     cors: Option<CorsPolicy>,
-    guard: Option<Guard>,
+    authenticator: Option<BasicAuthenticator>,
 }
 
 impl Files {
@@ -59,8 +59,8 @@ impl Files {
     pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
         bounds::check(&options)?;
         let cors = options.cors.as_ref().map(CorsPolicy::new).transpose()?;
-        let guard = options.basic_auth.as_ref().map(Guard::new).transpose()?;
-        let secret = guard.as_ref().map(Guard::file);
+        let authenticator = options.basic_auth.as_ref().map(BasicAuthenticator::new).transpose()?;
+        let secret = authenticator.as_ref().map(BasicAuthenticator::file);
         let store = FileStore::new(Root::open(root.as_ref())?, &options, secret)?;
         if let Some(auth) = &options.basic_auth
             && lies_below(&auth.users, root.as_ref())
@@ -70,7 +70,7 @@ impl Files {
                 auth.users.display()
             );
         }
-        let files = Self { store, options, cors, guard };
+        let files = Self { store, options, cors, authenticator };
         files.check()?;
         OPENS_FILES.store(true, Ordering::Relaxed);
         Ok(files)
@@ -175,13 +175,13 @@ impl Files {
                 return Some(answer);
             }
         }
-        let guard = self.guard.as_ref()?;
+        let authenticator = self.authenticator.as_ref()?;
         let client = request.peer_addr().map_or(ClientKey::None, |peer| peer.ip().into());
-        match guard.check(request.headers(), client) {
+        match authenticator.check(request.headers(), client) {
             Access::Granted => None,
             Access::Denied => {
                 let mut answer = self.error(request, StatusCode::UNAUTHORIZED, path);
-                answer.headers_mut().insert(header::WWW_AUTHENTICATE, guard.challenge());
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, authenticator.challenge());
                 Some(answer)
             }
             Access::Busy => Some(self.unavailable(request, path)),
