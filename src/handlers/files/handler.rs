@@ -14,7 +14,7 @@ use super::file_store::{FileStore, status_of};
 use super::listing::{self, View};
 use super::options::FilesOptions;
 use super::pages::Page;
-use super::path::{Nowhere, asks_for_directory, encode, lenient, relative};
+use super::path::{PathError, asks_for_directory, encode, lenient, relative};
 use super::respond::METHODS;
 use super::root::Root;
 use super::{accept, bounds, resource, respond};
@@ -127,7 +127,7 @@ impl Files {
         let target = request.uri().path();
         let path = match relative(target, self.options.dotfiles) {
             Ok(path) => path,
-            Err(nowhere) => return self.answer_nowhere(request, &nowhere, &lenient(target)),
+            Err(error) => return self.answer_path_error(request, &error, &lenient(target)),
         };
         if let Some(answer) = self.answer_at_once(request, &path) {
             return answer;
@@ -154,11 +154,11 @@ impl Files {
     }
 
     /// The answer where no file can be at the path, whatever there is.
-    fn answer_nowhere(&self, request: &Request, nowhere: &Nowhere, path: &[u8]) -> Response {
+    fn answer_path_error(&self, request: &Request, error: &PathError, path: &[u8]) -> Response {
         self.answer_at_once(request, path).unwrap_or_else(|| {
-            let status = match nowhere {
-                Nowhere::Malformed => StatusCode::BAD_REQUEST,
-                Nowhere::Absent => StatusCode::NOT_FOUND,
+            let status = match error {
+                PathError::Malformed => StatusCode::BAD_REQUEST,
+                PathError::Absent => StatusCode::NOT_FOUND,
             };
             self.error(request, status, path)
         })

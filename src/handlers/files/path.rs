@@ -9,7 +9,7 @@ const PATH_MAX: usize = 4096;
 
 /// Why a path leads nowhere, whatever files there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Nowhere {
+pub(super) enum PathError {
     /// It cannot be decoded, or holds a NUL: 400.
     Malformed,
     /// No file can have that path, or it is one that is never served: 404.
@@ -23,11 +23,11 @@ pub(super) enum Nowhere {
 /// nowhere: an empty one, `.`, `..`, one with a slash in it, a name that is too long. Nothing is
 /// resolved or tidied up, so there is nothing to be tricked; clients resolve dot segments before
 /// they send a target (RFC 3986 §5.2.4). A backslash is a byte of a name like any other.
-pub(super) fn relative(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>, Nowhere> {
-    let rest = path.strip_prefix('/').ok_or(Nowhere::Malformed)?;
+pub(super) fn relative(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>, PathError> {
+    let rest = path.strip_prefix('/').ok_or(PathError::Malformed)?;
     let decoded = decode(rest.as_bytes())?;
     if decoded.len() >= PATH_MAX {
-        return Err(Nowhere::Absent);
+        return Err(PathError::Absent);
     }
     if decoded.is_empty() {
         return Ok(decoded);
@@ -35,11 +35,11 @@ pub(super) fn relative(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>, Nowh
     let names = decoded.strip_suffix(b"/").unwrap_or(&decoded);
     for (index, name) in names.split(|&byte| byte == b'/').enumerate() {
         if matches!(name, b"" | b"." | b"..") || name.len() > NAME_MAX {
-            return Err(Nowhere::Absent);
+            return Err(PathError::Absent);
         }
         let well_known = index == 0 && name == b".well-known";
         if !well_known && is_hidden(name, dotfiles) {
-            return Err(Nowhere::Absent);
+            return Err(PathError::Absent);
         }
     }
     Ok(decoded)
@@ -58,7 +58,7 @@ pub(super) fn asks_for_directory(path: &[u8]) -> bool {
 
 /// Decodes percent escapes, once (RFC 3986 §2.1, §2.4). An escaped slash would be part of a name,
 /// and no name has one.
-fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Nowhere> {
+fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
     if !path.contains(&b'%') {
         return Ok(Cow::Borrowed(path));
     }
@@ -70,11 +70,11 @@ fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Nowhere> {
             decoded.push(*byte);
             continue;
         }
-        let [high, low, after @ ..] = after else { return Err(Nowhere::Malformed) };
+        let [high, low, after @ ..] = after else { return Err(PathError::Malformed) };
         rest = after;
         match digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low) {
-            None | Some(0) => return Err(Nowhere::Malformed),
-            Some(b'/') => return Err(Nowhere::Absent),
+            None | Some(0) => return Err(PathError::Malformed),
+            Some(b'/') => return Err(PathError::Absent),
             Some(byte) => decoded.push(byte),
         }
     }
@@ -145,10 +145,10 @@ mod tests {
             assert_eq!(relative(path, true).as_deref(), Ok(*expected), "{path}");
         }
         for path in ["/.env", "/a/.git/config", "/a/.well-known/x", "/.well-known/.x", "/.a/"] {
-            assert_eq!(relative(path, false), Err(Nowhere::Absent), "{path}");
+            assert_eq!(relative(path, false), Err(PathError::Absent), "{path}");
         }
         for path in ["/.htpasswd", "/a/.htaccess", "/.HTpasswd", "/.ht"] {
-            assert_eq!(relative(path, true), Err(Nowhere::Absent), "{path}");
+            assert_eq!(relative(path, true), Err(PathError::Absent), "{path}");
         }
     }
 
