@@ -14,10 +14,10 @@ use crate::pool::{
 };
 
 /// How much is read at once, and echoed before more is read.
-const PIECE: usize = 16 * 1024;
+const BUFFER_SIZE: usize = 16 * 1024;
 
 /// Pieces echoed in one turn before others have theirs.
-const PIECES: usize = 64;
+const READS_PER_TURN: usize = 64;
 
 /// Ports whose services respond to any datagram: echo, daytime, quote of the day, chargen and time
 /// (RFC 862 to 868). One datagram with such a source, which anyone can forge, would go to and fro
@@ -28,14 +28,14 @@ const RESPONDERS: [u16; 5] = [7, 13, 17, 19, 37];
 /// datagram or record comes back as one. Datagrams from the ports of echo, daytime, quote of the
 /// day, chargen and time get no response.
 ///
-/// A client that does not read what it is sent holds no worker, and no more than one piece of
+/// A client that does not read what it is sent holds no worker, and no more than one buffer of
 /// memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 
 impl Protocol for Echo {
     fn worker(&self) -> Box<dyn ProtocolWorker> {
-        Box::new(EchoWorker { piece: vec![0; PIECE].into() })
+        Box::new(EchoWorker { buffer: vec![0; BUFFER_SIZE].into() })
     }
 }
 
@@ -47,19 +47,19 @@ impl DatagramHandler for Echo {
 }
 
 struct EchoWorker {
-    piece: Box<[u8]>,
+    buffer: Box<[u8]>,
 }
 
 impl ProtocolWorker for EchoWorker {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         let mut counted = false;
-        for _ in 0..PIECES {
+        for _ in 0..READS_PER_TURN {
             match connection.output.send(&connection.stream, u64::MAX) {
                 Ok(Sent::All) => {}
                 Ok(_) => return Outcome::Park(connection, Phase::Write),
                 Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
-            match connection.stream.try_read(&mut self.piece) {
+            match connection.stream.try_read(&mut self.buffer) {
                 Ok(0) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
                     // Once a turn, and only for a turn that has something to echo: the client's
@@ -67,8 +67,8 @@ impl ProtocolWorker for EchoWorker {
                     if !std::mem::replace(&mut counted, true) {
                         turn.count_request();
                     }
-                    let piece = Bytes::copy_from_slice(&self.piece[..count]);
-                    connection.output.push(Segment::Bytes(piece));
+                    let buffer = Bytes::copy_from_slice(&self.buffer[..count]);
+                    connection.output.push(Segment::Bytes(buffer));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Outcome::Park(connection, Phase::Idle);

@@ -7,9 +7,9 @@ pub(super) type Weight = u16;
 
 /// Members of the lists of one field that are read. Browsers send fewer than ten; what follows
 /// counts as not sent, so that no request makes the server read for long.
-const MEMBERS: usize = 64;
+const MEMBERS_MAX: usize = 64;
 /// Parameters of a member that are read.
-const PARAMETERS: usize = 8;
+const PARAMETERS_MAX: usize = 8;
 
 /// The members of a field's lists, each with its weight. One whose weight is malformed counts as
 /// not acceptable.
@@ -18,11 +18,11 @@ fn weighted<'a>(
     name: &HeaderName,
 ) -> impl Iterator<Item = (&'a [u8], Weight)> {
     let values = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
-    values.flat_map(|value| split(value, b',')).take(MEMBERS).filter_map(|member| {
+    values.flat_map(|value| split(value, b',')).take(MEMBERS_MAX).filter_map(|member| {
         let mut parts = split(member, b';').map(<[u8]>::trim_ascii);
         let token = parts.next().filter(|token| !token.is_empty())?;
         let mut weight = 1000;
-        for part in parts.take(PARAMETERS) {
+        for part in parts.take(PARAMETERS_MAX) {
             if let Some(at) = memchr::memchr(b'=', part)
                 && part[..at].trim_ascii().eq_ignore_ascii_case(b"q")
             {
@@ -205,8 +205,8 @@ mod tests {
     fn what_follows_the_first_members_and_parameters_is_not_read() {
         let codings = |value: &str| Codings::of(&headers(&header::ACCEPT_ENCODING, &[value]));
         let many = |n: usize| "a,".repeat(n);
-        assert_eq!(codings(&(many(MEMBERS - 1) + "gzip")).coded, [0, 0, 1000]);
-        assert_eq!(codings(&(many(MEMBERS) + "gzip")).coded, [0, 0, 0]);
+        assert_eq!(codings(&(many(MEMBERS_MAX - 1) + "gzip")).coded, [0, 0, 1000]);
+        assert_eq!(codings(&(many(MEMBERS_MAX) + "gzip")).coded, [0, 0, 0]);
         assert_eq!(codings(&(many(30_000) + "gzip")).coded, [0, 0, 0]);
         assert_eq!(codings(&format!("gzip{};q=0.5", ";a=b".repeat(9))).coded, [0, 0, 1000]);
     }

@@ -23,7 +23,7 @@ const MISSING_PATH_MAX: usize = 512;
 
 /// What is at a path.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Node {
     File(Resource),
     /// A directory without an index, or one whose path lacks the slash at its end.
     Directory,
@@ -32,15 +32,15 @@ pub(super) enum Place {
 /// Something remembered, and when it was last looked at.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) place: Place,
+    pub(super) node: Node,
     /// Milliseconds since the cache was made.
     checked: AtomicU64,
 }
 
 /// What is known of a path.
 #[derive(Debug)]
-pub(super) enum Known {
-    Nothing,
+pub(super) enum Lookup {
+    Unknown,
     Fresh(Arc<Entry>),
     /// It has to be looked at again.
     Stale(Arc<Entry>),
@@ -88,20 +88,20 @@ impl Cache {
         })
     }
 
-    pub(super) fn get(&self, path: &[u8]) -> Known {
+    pub(super) fn get(&self, path: &[u8]) -> Lookup {
         let now = self.now();
         let fresh = |checked: u64| now.saturating_sub(checked) < self.revalidate;
         let mut shard = self.shard(path);
         if let Some(entry) = shard.entries.get(path) {
             let entry = Arc::clone(entry);
             return match fresh(entry.checked.load(Ordering::Relaxed)) {
-                true => Known::Fresh(entry),
-                false => Known::Stale(entry),
+                true => Lookup::Fresh(entry),
+                false => Lookup::Stale(entry),
             };
         }
         match shard.missing.get(path) {
-            Some((status, checked)) if fresh(*checked) => Known::Missing(*status),
-            _ => Known::Nothing,
+            Some((status, checked)) if fresh(*checked) => Lookup::Missing(*status),
+            _ => Lookup::Unknown,
         }
     }
 
@@ -112,8 +112,8 @@ impl Cache {
 
     /// Remembers what is at a path, if there is room for it, and forgets what was used least
     /// recently.
-    pub(super) fn put(&self, path: &[u8], place: Place) -> Arc<Entry> {
-        let entry = Arc::new(Entry { place, checked: AtomicU64::new(self.now()) });
+    pub(super) fn put(&self, path: &[u8], node: Node) -> Arc<Entry> {
+        let entry = Arc::new(Entry { node, checked: AtomicU64::new(self.now()) });
         let (bytes, descriptors) = entry.weight();
         let mut shard = self.shard(path);
         shard.missing.pop(path);
@@ -184,14 +184,14 @@ impl Shard {
 
 impl Entry {
     /// Something that is not remembered.
-    pub(super) fn passing(place: Place) -> Arc<Self> {
-        Arc::new(Self { place, checked: AtomicU64::new(0) })
+    pub(super) fn passing(node: Node) -> Arc<Self> {
+        Arc::new(Self { node, checked: AtomicU64::new(0) })
     }
 
     fn weight(&self) -> (usize, usize) {
-        match &self.place {
-            Place::File(resource) => resource.weight(),
-            Place::Directory => (0, 0),
+        match &self.node {
+            Node::File(resource) => resource.weight(),
+            Node::Directory => (0, 0),
         }
     }
 }
@@ -208,26 +208,26 @@ mod tests {
     #[test]
     fn what_was_used_least_recently_is_forgotten_first() {
         let cache = cache(2, Duration::from_secs(3600));
-        cache.put(b"a", Place::Directory);
-        cache.put(b"b", Place::Directory);
-        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
-        cache.put(b"c", Place::Directory);
-        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
-        assert!(matches!(cache.get(b"b"), Known::Nothing));
+        cache.put(b"a", Node::Directory);
+        cache.put(b"b", Node::Directory);
+        assert!(matches!(cache.get(b"a"), Lookup::Fresh(_)));
+        cache.put(b"c", Node::Directory);
+        assert!(matches!(cache.get(b"a"), Lookup::Fresh(_)));
+        assert!(matches!(cache.get(b"b"), Lookup::Unknown));
         cache.put_missing(b"a", StatusCode::NOT_FOUND);
-        assert!(matches!(cache.get(b"a"), Known::Missing(StatusCode::NOT_FOUND)));
-        cache.put(b"a", Place::Directory);
-        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
+        assert!(matches!(cache.get(b"a"), Lookup::Missing(StatusCode::NOT_FOUND)));
+        cache.put(b"a", Node::Directory);
+        assert!(matches!(cache.get(b"a"), Lookup::Fresh(_)));
     }
 
     #[test]
     fn paths_that_lead_nowhere_push_nothing_else_out() {
         let cache = cache(1024, Duration::from_secs(3600));
-        cache.put(b"a", Place::Directory);
+        cache.put(b"a", Node::Directory);
         for n in 0..10_000 {
             cache.put_missing(format!("missing-{n}").as_bytes(), StatusCode::NOT_FOUND);
         }
-        assert!(matches!(cache.get(b"a"), Known::Fresh(_)));
+        assert!(matches!(cache.get(b"a"), Lookup::Fresh(_)));
         let remembered: usize = cache.shards.iter().map(|shard| lock(shard).missing.len()).sum();
         assert_eq!(remembered, 256);
     }
@@ -235,10 +235,10 @@ mod tests {
     #[test]
     fn what_is_remembered_is_believed_for_a_while_only() {
         let cache = cache(2, Duration::ZERO);
-        cache.put(b"a", Place::Directory);
-        assert!(matches!(cache.get(b"a"), Known::Stale(_)));
+        cache.put(b"a", Node::Directory);
+        assert!(matches!(cache.get(b"a"), Lookup::Stale(_)));
         cache.put_missing(b"b", StatusCode::NOT_FOUND);
-        assert!(matches!(cache.get(b"b"), Known::Nothing));
+        assert!(matches!(cache.get(b"b"), Lookup::Unknown));
         assert!(Cache::new(&FileCache { entries: 0, ..FileCache::default() }).is_none());
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Validators<'a> {
 
 /// What the preconditions come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Preconditions {
     /// Answer as if there had been none.
     Proceed,
     /// 304: the client has this version.
@@ -27,20 +27,24 @@ pub(super) enum Verdict {
 
 /// Evaluates the preconditions of a GET or HEAD whose answer would be 200, `now` in seconds since
 /// 1970.
-pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>, now: u64) -> Verdict {
+pub(super) fn evaluate(
+    headers: &HeaderMap,
+    validators: &Validators<'_>,
+    now: u64,
+) -> Preconditions {
     if headers.contains_key(header::IF_MATCH) {
         if !lists(headers, &header::IF_MATCH, validators.etag, strong) {
-            return Verdict::Failed;
+            return Preconditions::Failed;
         }
     } else if let (Some(date), Some(modified)) =
         (date(headers, &header::IF_UNMODIFIED_SINCE), validators.modified)
         && modified > date
     {
-        return Verdict::Failed;
+        return Preconditions::Failed;
     }
     if headers.contains_key(header::IF_NONE_MATCH) {
         if lists(headers, &header::IF_NONE_MATCH, validators.etag, weak) {
-            return Verdict::NotModified;
+            return Preconditions::NotModified;
         }
     } else if let (Some(date), Some(modified)) =
         (date(headers, &header::IF_MODIFIED_SINCE), validators.modified)
@@ -48,9 +52,9 @@ pub(super) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>, now: u6
         // §13.1.3).
         && (modified..=now).contains(&date)
     {
-        return Verdict::NotModified;
+        return Preconditions::NotModified;
     }
-    Verdict::Proceed
+    Preconditions::Proceed
 }
 
 /// Whether a Range field counts: there is no If-Range, or it names this very version (RFC 9110
@@ -156,8 +160,8 @@ mod tests {
 
     #[test]
     fn preconditions_are_evaluated_in_the_order_of_rfc_9110_13_2_2() {
-        use Verdict::{Failed, NotModified, Proceed};
-        let table: &[(&[(&str, &str)], Verdict)] = &[
+        use Preconditions::{Failed, NotModified, Proceed};
+        let table: &[(&[(&str, &str)], Preconditions)] = &[
             (&[], Proceed),
             // §13.1.2
             (&[("if-none-match", "\"a\"")], NotModified),

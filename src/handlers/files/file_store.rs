@@ -9,14 +9,14 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::accept::Coding;
-use super::cache::{Cache, Entry, Known, Place};
+use super::cache::{Cache, Entry, Lookup, Node};
 use super::options::FilesOptions;
 use super::pages::Pages;
 use super::path::{asks_for_directory, is_hidden};
-use super::resource::{Found, Resource, is_compressed_drawing, stands_in};
+use super::resource::{OpenedResource, Resource, is_compressed_drawing, is_usable};
 use super::root::{Opened, Root};
-use super::rules::Rules;
-use super::types::Types;
+use super::rules::FieldRules;
+use super::types::ContentTypes;
 use crate::error::{Error, ErrorKind};
 use crate::sync::LogThrottle;
 
@@ -29,21 +29,21 @@ pub(super) struct FileStore {
     root: Root,
     cache: Option<Cache>,
     pages: Option<Pages>,
-    types: Types,
-    rules: Rules,
+    types: ContentTypes,
+    rules: FieldRules,
     index: Vec<Vec<u8>>,
     precompressed: bool,
     /// Files up to this size are read into memory.
-    small: u64,
+    in_memory_max: u64,
     /// Fields of every file.
     base: HeaderMap,
     /// Device and inode of a file that is never served, whatever its name.
-    secret: Option<(u64, u64)>,
+    never_served: Option<(u64, u64)>,
 }
 
-/// What a look below the root has found.
-enum Seen {
-    File(Box<Found>),
+/// What a open_node below the root has found.
+enum OpenedNode {
+    File(Box<OpenedResource>),
     Directory,
 }
 
@@ -51,19 +51,19 @@ impl FileStore {
     pub(super) fn new(
         root: Root,
         options: &FilesOptions,
-        secret: Option<(u64, u64)>,
+        never_served: Option<(u64, u64)>,
     ) -> Result<Self, Error> {
         Ok(Self {
             root,
             cache: Cache::new(&options.cache),
             pages: Pages::new(&options.cache),
-            types: Types::new(options)?,
-            rules: Rules::new(options)?,
+            types: ContentTypes::new(options)?,
+            rules: FieldRules::new(options)?,
             index: index(options)?,
             precompressed: options.precompressed,
-            small: small(options)?,
+            in_memory_max: in_memory_max(options)?,
             base: base(options)?,
-            secret,
+            never_served,
         })
     }
 
@@ -76,7 +76,7 @@ impl FileStore {
         self.pages.as_ref()
     }
 
-    pub(super) fn rules(&self) -> &Rules {
+    pub(super) fn rules(&self) -> &FieldRules {
         &self.rules
     }
 
@@ -86,29 +86,29 @@ impl FileStore {
     /// The status of the answer: 404, 403, 503 when descriptors or memory are short, 500.
     pub(super) fn find(&self, path: &[u8]) -> Result<Arc<Entry>, StatusCode> {
         let Some(cache) = &self.cache else {
-            return self.look(path).and_then(|seen| self.load(seen)).map(Entry::passing);
+            return self.open_node(path).and_then(|opened| self.load(opened)).map(Entry::passing);
         };
         let known = match cache.get(path) {
-            Known::Fresh(entry) => return Ok(entry),
-            Known::Missing(status) => return Err(status),
-            Known::Stale(entry) => Some(entry),
-            Known::Nothing => None,
+            Lookup::Fresh(entry) => return Ok(entry),
+            Lookup::Missing(status) => return Err(status),
+            Lookup::Stale(entry) => Some(entry),
+            Lookup::Unknown => None,
         };
-        let mut seen = self.look(path);
-        if matches!(seen, Err(StatusCode::SERVICE_UNAVAILABLE)) {
+        let mut opened = self.open_node(path);
+        if matches!(opened, Err(StatusCode::SERVICE_UNAVAILABLE)) {
             // The descriptors that are kept here may be just what is lacking.
             cache.clear();
-            seen = self.look(path);
+            opened = self.open_node(path);
         }
-        let seen = seen.inspect_err(|status| {
+        let opened = opened.inspect_err(|status| {
             if matches!(*status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
                 cache.put_missing(path, *status);
             }
         })?;
         if let Some(entry) = known {
-            let unchanged = match (&entry.place, &seen) {
-                (Place::File(resource), Seen::File(found)) => resource.is(found),
-                (Place::Directory, Seen::Directory) => true,
+            let unchanged = match (&entry.node, &opened) {
+                (Node::File(resource), OpenedNode::File(found)) => resource.is(found),
+                (Node::Directory, OpenedNode::Directory) => true,
                 _ => false,
             };
             if unchanged {
@@ -116,15 +116,15 @@ impl FileStore {
                 return Ok(entry);
             }
         }
-        Ok(cache.put(path, self.load(seen)?))
+        Ok(cache.put(path, self.load(opened)?))
     }
 
     /// Looks below the root.
-    fn look(&self, path: &[u8]) -> Result<Seen, StatusCode> {
+    fn open_node(&self, path: &[u8]) -> Result<OpenedNode, StatusCode> {
         if !asks_for_directory(path) {
             let opened = self.root.beneath(path).map_err(status_of)?;
             return match opened.kind() {
-                FileType::Directory => Ok(Seen::Directory),
+                FileType::Directory => Ok(OpenedNode::Directory),
                 _ => self.file(path.to_vec(), opened),
             };
         }
@@ -139,14 +139,14 @@ impl FileStore {
             }
         }
         match self.root.beneath(path).map_err(status_of)?.kind() {
-            FileType::Directory => Ok(Seen::Directory),
+            FileType::Directory => Ok(OpenedNode::Directory),
             _ => Err(StatusCode::NOT_FOUND),
         }
     }
 
     /// A file that may be served, and what lies compressed beside it.
-    fn file(&self, path: Vec<u8>, plain: Opened) -> Result<Seen, StatusCode> {
-        if plain.kind() != FileType::RegularFile || self.is_secret(&plain) {
+    fn file(&self, path: Vec<u8>, plain: Opened) -> Result<OpenedNode, StatusCode> {
+        if plain.kind() != FileType::RegularFile || self.is_never_served(&plain) {
             return Err(StatusCode::NOT_FOUND);
         }
         let mut coded = Vec::new();
@@ -154,46 +154,46 @@ impl FileStore {
             for coding in Coding::ALL {
                 let beside = self.root.beneath(&[&path, coding.suffix()].concat());
                 if let Ok(beside) = beside
-                    && stands_in(&beside, &plain)
-                    && !self.is_secret(&beside)
+                    && is_usable(&beside, &plain)
+                    && !self.is_never_served(&beside)
                 {
                     coded.push((coding, beside));
                 }
             }
         }
-        Ok(Seen::File(Box::new(Found { path, plain, coded })))
+        Ok(OpenedNode::File(Box::new(OpenedResource { path, plain, coded })))
     }
 
-    fn is_secret(&self, opened: &Opened) -> bool {
-        self.secret == Some((opened.stat.st_dev, opened.stat.st_ino))
+    fn is_never_served(&self, opened: &Opened) -> bool {
+        self.never_served == Some((opened.stat.st_dev, opened.stat.st_ino))
     }
 
-    fn load(&self, seen: Seen) -> Result<Place, StatusCode> {
-        match seen {
-            Seen::Directory => Ok(Place::Directory),
-            Seen::File(found) => self.resource(*found).map(Place::File),
+    fn load(&self, opened: OpenedNode) -> Result<Node, StatusCode> {
+        match opened {
+            OpenedNode::Directory => Ok(Node::Directory),
+            OpenedNode::File(found) => self.resource(*found).map(Node::File),
         }
     }
 
-    fn resource(&self, found: Found) -> Result<Resource, StatusCode> {
+    fn resource(&self, found: OpenedResource) -> Result<Resource, StatusCode> {
         let mut base = self.base.clone();
         self.rules.apply(&found.path, &mut base);
         let kind = self.types.of(&found.path);
-        found.load(&kind, &base, self.small).map_err(|error| {
+        found.load(&kind, &base, self.in_memory_max).map_err(|error| {
             let root = self.root.path().display();
-            say(Level::Error, || format!("a file below {root} cannot be read: {error}"));
+            log_throttled(Level::Error, || format!("a file below {root} cannot be read: {error}"));
             StatusCode::INTERNAL_SERVER_ERROR
         })
     }
 }
 
 /// Logs what every request may meet, a line at a time.
-fn say(level: Level, text: impl FnOnce() -> String) {
-    static HUSH: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
-    if let Some(unsaid) = HUSH.admit(Instant::now()) {
-        match unsaid {
+fn log_throttled(level: Level, text: impl FnOnce() -> String) {
+    static THROTTLE: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
+    if let Some(suppressed) = THROTTLE.admit(Instant::now()) {
+        match suppressed {
             0 => log::log!(level, "{}", text()),
-            _ => log::log!(level, "{} (and {unsaid} others since the last such line)", text()),
+            _ => log::log!(level, "{} (and {suppressed} others since the last such line)", text()),
         }
     }
 }
@@ -203,11 +203,11 @@ pub(super) fn status_of(errno: Errno) -> StatusCode {
     match errno {
         Errno::ACCESS | Errno::PERM => StatusCode::FORBIDDEN,
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => {
-            say(Level::Warn, || format!("a file cannot be opened for now: {errno}"));
+            log_throttled(Level::Warn, || format!("a file cannot be opened for now: {errno}"));
             StatusCode::SERVICE_UNAVAILABLE
         }
         Errno::IO | Errno::STALE => {
-            say(Level::Error, || format!("a file cannot be opened: {errno}"));
+            log_throttled(Level::Error, || format!("a file cannot be opened: {errno}"));
             StatusCode::INTERNAL_SERVER_ERROR
         }
         // Among them: missing, a link out of the root or in a circle, a name that is too long, a
@@ -227,16 +227,16 @@ fn index(options: &FilesOptions) -> Result<Vec<Vec<u8>>, Error> {
 }
 
 /// Up to which size a file is read into memory.
-fn small(options: &FilesOptions) -> Result<u64, Error> {
-    let small = options.cache.file_bytes;
-    if small > SMALL_MAX {
+fn in_memory_max(options: &FilesOptions) -> Result<u64, Error> {
+    let in_memory_max = options.cache.file_bytes;
+    if in_memory_max > SMALL_MAX {
         // More would count as memory that a slow reader occupies, and could hold its worker.
-        return Err(Error::new(ErrorKind::Config, format!("cache.file_bytes is {small}"))
+        return Err(Error::new(ErrorKind::Config, format!("cache.file_bytes is {in_memory_max}"))
             .with_hint(format!("it is at most {SMALL_MAX}; larger files go by sendfile")));
     }
     // One that the cache has no room for would be read for each request.
     let room = if options.cache.entries == 0 { SMALL_MAX } else { options.cache.bytes / 32 };
-    Ok(small.min(room) as u64)
+    Ok(in_memory_max.min(room) as u64)
 }
 
 /// The fields of every file that do not depend on which it is.

@@ -8,13 +8,13 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::auth::{Access, BasicAuthenticator};
-use super::cache::{Entry, Place};
+use super::cache::{Entry, Node};
 use super::cors::CorsPolicy;
 use super::file_store::{FileStore, status_of};
-use super::listing::{self, View};
+use super::listing::{self, ListingOptions};
 use super::options::FilesOptions;
 use super::pages::Page;
-use super::path::{PathError, asks_for_directory, encode, lenient, relative};
+use super::path::{PathError, asks_for_directory, decode_leniently, encode, relative_path};
 use super::respond::METHODS;
 use super::root::Root;
 use super::{accept, bounds, resource, respond};
@@ -89,7 +89,7 @@ impl Files {
         let index = self.options.index.join(" or ");
         let page = self.options.fallback.as_ref().map(|page| format!("{page} for browsers, else "));
         match self.store.find(b"").as_deref() {
-            Ok(Entry { place: Place::File(resource), .. }) => {
+            Ok(Entry { node: Node::File(resource), .. }) => {
                 format!("responds with {}", String::from_utf8_lossy(resource.path()))
             }
             Ok(_) if self.options.listing => "lists the directory".to_owned(),
@@ -114,7 +114,7 @@ impl Files {
             .with_hint("an error has a status from 400 to 599"));
         }
         for path in self.options.fallback.iter().chain(pages.map(|(_, path)| path)) {
-            if !matches!(self.named(path).as_deref(), Ok(Entry { place: Place::File(_), .. })) {
+            if !matches!(self.named(path).as_deref(), Ok(Entry { node: Node::File(_), .. })) {
                 let root = self.root().display();
                 return Err(Error::new(ErrorKind::Config, format!("no file {path} in {root}"))
                     .with_hint("paths of pages are relative to the root"));
@@ -125,16 +125,18 @@ impl Files {
 
     fn answer(&self, request: &Request) -> Response {
         let target = request.uri().path();
-        let path = match relative(target, self.options.dotfiles) {
+        let path = match relative_path(target, self.options.dotfiles) {
             Ok(path) => path,
-            Err(error) => return self.answer_path_error(request, &error, &lenient(target)),
+            Err(error) => {
+                return self.answer_path_error(request, &error, &decode_leniently(target));
+            }
         };
         if let Some(answer) = self.answer_at_once(request, &path) {
             return answer;
         }
         match self.store.find(&path) {
-            Ok(entry) => match &entry.place {
-                Place::File(resource) => {
+            Ok(entry) => match &entry.node {
+                Node::File(resource) => {
                     let most = self.options.ranges;
                     respond::answer(resource, request.method(), request.headers(), most)
                         .unwrap_or_else(|(status, fields)| {
@@ -143,9 +145,9 @@ impl Files {
                             answer
                         })
                 }
-                Place::Directory if !asks_for_directory(&path) => self.redirect(request, &path),
-                Place::Directory if self.options.listing => self.list(request, &path),
-                Place::Directory => self.missing(request, &path),
+                Node::Directory if !asks_for_directory(&path) => self.redirect(request, &path),
+                Node::Directory if self.options.listing => self.list(request, &path),
+                Node::Directory => self.missing(request, &path),
             },
             Err(StatusCode::NOT_FOUND) => self.missing(request, &path),
             Err(StatusCode::SERVICE_UNAVAILABLE) => self.unavailable(request, &path),
@@ -226,7 +228,8 @@ impl Files {
     }
 
     fn list(&self, request: &Request, path: &[u8]) -> Response {
-        let view = View { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
+        let view =
+            ListingOptions { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
         let as_json = accept::prefers_json(request.headers());
         let make = || listing::page(self.store.root(), path, view, as_json);
         let page = match self.store.pages() {
@@ -256,7 +259,7 @@ impl Files {
         {
             let page = accept::names_html(request.headers()).then(|| self.named(fallback));
             let mut answer = match page.as_ref().map(|page| page.as_deref()) {
-                Some(Ok(Entry { place: Place::File(resource), .. })) => {
+                Some(Ok(Entry { node: Node::File(resource), .. })) => {
                     let (method, asked) = (request.method(), request.headers());
                     respond::answer(resource, method, asked, self.options.ranges)
                         .unwrap_or_else(|(status, _)| self.error(request, status, path))
@@ -280,7 +283,7 @@ impl Files {
     fn error(&self, request: &Request, status: StatusCode, path: &[u8]) -> Response {
         let page = self.options.error_pages.get(&status.as_u16()).map(|page| self.named(page));
         let mut answer = match page.as_ref().map(|page| page.as_deref()) {
-            Some(Ok(Entry { place: Place::File(resource), .. })) => {
+            Some(Ok(Entry { node: Node::File(resource), .. })) => {
                 let now = resource::now().unsigned_abs();
                 let mut answer =
                     respond::whole(resource.choose(request.headers()), now).with_status(status);

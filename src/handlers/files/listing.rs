@@ -15,7 +15,7 @@ use crate::http::Response;
 
 /// One name in a directory.
 #[derive(Debug)]
-struct Item {
+struct ListedFile {
     name: Vec<u8>,
     is_dir: bool,
     /// In bytes.
@@ -26,15 +26,15 @@ struct Item {
 
 /// What of a directory is shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View {
+pub(super) struct ListingOptions {
     pub(super) dotfiles: bool,
     pub(super) most: usize,
 }
 
 /// What is shown of a directory, in order.
 #[derive(Debug)]
-struct Contents {
-    items: Vec<Item>,
+struct Listing {
+    items: Vec<ListedFile>,
     /// How many names there are, shown or not.
     total: usize,
 }
@@ -46,7 +46,7 @@ struct Contents {
 pub(super) fn page(
     root: &Root,
     path: &[u8],
-    view: View,
+    view: ListingOptions,
     as_json: bool,
 ) -> rustix::io::Result<String> {
     let contents = read(root, path, view)?;
@@ -71,7 +71,7 @@ type Name = (bool, String, Vec<u8>);
 
 /// What is in the directory. All names are read, and no more of them kept than are shown and again
 /// as many; only what is shown is looked at.
-fn read(root: &Root, path: &[u8], view: View) -> rustix::io::Result<Contents> {
+fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Listing> {
     // One that may not be read was only opened to be looked at.
     let unreadable = |errno| if errno == Errno::BADF { Errno::ACCESS } else { errno };
     let fd = OwnedFd::from(root.beneath(path)?.file);
@@ -102,7 +102,7 @@ fn read(root: &Root, path: &[u8], view: View) -> rustix::io::Result<Contents> {
     names.sort_unstable();
     let item = |(_, _, name): Name| {
         let stat = stat(root, &fd, path, &name)?;
-        Some(Item {
+        Some(ListedFile {
             is_dir: kind(&stat) == FileType::Directory,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified: u64::try_from(stat.st_mtime).unwrap_or(0),
@@ -112,7 +112,7 @@ fn read(root: &Root, path: &[u8], view: View) -> rustix::io::Result<Contents> {
     let asked = names.len();
     let items: Vec<_> = names.into_iter().filter_map(item).collect();
     // What has gone in the meantime is neither shown nor left out.
-    Ok(Contents { total: total - (asked - items.len()), items })
+    Ok(Listing { total: total - (asked - items.len()), items })
 }
 
 /// Drops all but the first names.
@@ -152,10 +152,10 @@ td:first-child{overflow-wrap:anywhere}\
 a{text-decoration:none}a:hover,a:focus{text-decoration:underline}\
 @media(max-width:32rem){.d{display:none}}";
 
-fn html(path: &[u8], contents: &Contents) -> String {
-    let Contents { items, total } = contents;
+fn html(path: &[u8], contents: &Listing) -> String {
+    let Listing { items, total } = contents;
     let mut title = String::from("/");
-    escape(&String::from_utf8_lossy(path), &mut title);
+    escape_html(&String::from_utf8_lossy(path), &mut title);
     let mut page = String::with_capacity(1024 + items.len() * 160);
     let _ = write!(
         page,
@@ -182,13 +182,13 @@ fn html(path: &[u8], contents: &Contents) -> String {
     page
 }
 
-fn row(item: &Item, page: &mut String) {
+fn row(item: &ListedFile, page: &mut String) {
     let slash = if item.is_dir { "/" } else { "" };
     // A name with a colon in it would be a scheme without the dot before it.
     page.push_str("<tr><td><a href=\"./");
     encode(&item.name, page);
     let _ = write!(page, "{slash}\">");
-    escape(&String::from_utf8_lossy(&item.name), page);
+    escape_html(&String::from_utf8_lossy(&item.name), page);
     let _ = write!(page, "{slash}</a></td><td class=\"n\">");
     if !item.is_dir {
         let _ = write!(page, "<span title=\"{} bytes\">{}</span>", item.size, rounded(item.size));
@@ -202,7 +202,7 @@ fn row(item: &Item, page: &mut String) {
 }
 
 /// Appends text with what HTML gives a meaning to as references.
-fn escape(text: &str, page: &mut String) {
+fn escape_html(text: &str, page: &mut String) {
     for char in text.chars() {
         match char {
             '&' => page.push_str("&amp;"),
@@ -245,14 +245,14 @@ fn timestamp(seconds: u64) -> String {
     format!("{}-{month:02}-{}T{}Z", &date[12..16], &date[5..7], &date[17..25])
 }
 
-fn json(contents: &Contents) -> String {
-    let Contents { items, total } = contents;
+fn json(contents: &Listing) -> String {
+    let Listing { items, total } = contents;
     let mut text = String::with_capacity(64 + items.len() * 128);
     text.push('[');
     for (index, item) in items.iter().enumerate() {
         text.push_str(if index == 0 { "\n" } else { ",\n" });
         text.push_str("{\"name\":\"");
-        quote(&String::from_utf8_lossy(&item.name), &mut text);
+        escape_json(&String::from_utf8_lossy(&item.name), &mut text);
         text.push_str("\",\"href\":\"./");
         encode(&item.name, &mut text);
         let (slash, kind) = if item.is_dir { ("/", "directory") } else { ("", "file") };
@@ -274,7 +274,7 @@ fn json(contents: &Contents) -> String {
 }
 
 /// Appends text as the inside of a JSON string (RFC 8259 §7).
-fn quote(text: &str, out: &mut String) {
+fn escape_json(text: &str, out: &mut String) {
     for char in text.chars() {
         match char {
             '"' | '\\' => out.extend(['\\', char]),
@@ -290,15 +290,15 @@ fn quote(text: &str, out: &mut String) {
 mod tests {
     use super::*;
 
-    fn item(name: &str, is_dir: bool) -> Item {
-        Item { name: name.into(), is_dir, size: 1536, modified: 784_111_777 }
+    fn item(name: &str, is_dir: bool) -> ListedFile {
+        ListedFile { name: name.into(), is_dir, size: 1536, modified: 784_111_777 }
     }
 
     #[test]
     fn names_are_escaped_wherever_they_stand() {
         let items =
             [item("<b>\"&'", false), item("javascript:alert(1)", false), item("\u{202e}x", true)];
-        let page = html(b"a<b>/", &Contents { items: items.into(), total: 3 });
+        let page = html(b"a<b>/", &Listing { items: items.into(), total: 3 });
         assert!(page.contains("<title>/a&lt;b&gt;/</title>"), "{page}");
         assert!(
             page.contains("href=\"./%3Cb%3E%22%26%27\">&lt;b&gt;&quot;&amp;&#39;</a>"),
@@ -307,7 +307,7 @@ mod tests {
         assert!(page.contains("href=\"./javascript%3Aalert%281%29\""), "{page}");
         assert!(page.contains("href=\"./%E2%80%AEx/\">\u{fffd}x/</a>"), "{page}");
         let items = vec![item("a\"\\\n", false), item("b", true)];
-        let text = json(&Contents { items, total: 2 });
+        let text = json(&Listing { items, total: 2 });
         assert_eq!(
             text,
             "[\n{\"name\":\"a\\\"\\\\\\u000a\",\"href\":\"./a%22%5C%0A\",\"type\":\"file\",\
@@ -329,7 +329,7 @@ mod tests {
         let root = Root::open(at.path()).unwrap();
         let all = ["y", "z", "A", "a", "b", "C", "D", "e", "f"];
         for most in [0, 1, 2, 5, 9, 100, usize::MAX] {
-            let contents = read(&root, b"", View { dotfiles: false, most }).unwrap();
+            let contents = read(&root, b"", ListingOptions { dotfiles: false, most }).unwrap();
             let names = contents.items.iter().map(|item| std::str::from_utf8(&item.name).unwrap());
             assert_eq!(names.collect::<Vec<_>>(), all[..most.min(9)], "{most}");
             assert_eq!(contents.total, 9);

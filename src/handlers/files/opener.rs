@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
-use super::root::open::{READ, hold, open_at};
+use super::root::open::{READ_ONLY, open_at, open_root};
 
 type Opener = dyn Fn(FileRequest) -> std::io::Result<OwnedFd> + Send + Sync;
 
@@ -52,11 +52,11 @@ impl FileRequest {
     /// Those of openat2(2); `EACCES` if another directory is at the root's path than the one that
     /// the handler holds.
     pub fn open(&self) -> std::io::Result<OwnedFd> {
-        let dir = hold(&self.root)?;
+        let dir = open_root(&self.root)?;
         if identity(&dir)? != self.identity {
             return Err(Errno::ACCESS.into());
         }
-        Ok(open_at(&dir, &self.path, READ, self.openat2)?)
+        Ok(open_at(&dir, &self.path, READ_ONLY, self.openat2)?)
     }
 }
 

@@ -20,23 +20,23 @@ use crate::http::Body;
 use crate::sync::lock;
 
 /// The part of the memory for contents that listings may take beside it.
-const PART: usize = 4;
+const CACHE_SHARE: usize = 4;
 /// Listings remembered, however small.
-const ENTRIES: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
+const PAGES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 /// Listings above this size become files.
-const SMALL: usize = 16 << 10;
+const IN_MEMORY_MAX: usize = 16 << 10;
 
 /// A listing, shared by all to whom it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
-    content: Content,
+    content: PageContent,
     length: usize,
     /// A hash of it.
     sum: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Content {
+enum PageContent {
     Memory(Bytes),
     File(Arc<File>),
 }
@@ -49,11 +49,11 @@ pub(super) struct Pages {
     /// files.
     bytes_max: usize,
     hasher: RandomState,
-    state: Mutex<State>,
+    state: Mutex<PageTable>,
 }
 
 #[derive(Debug)]
-struct State {
+struct PageTable {
     pages: LruCache<Box<[u8]>, (Page, Instant)>,
     bytes: usize,
     /// The pages that are files and their sizes, those included that are only being sent.
@@ -64,8 +64,8 @@ impl Page {
     /// Its bytes, as the body of a response.
     pub(super) fn body(&self) -> Body {
         match &self.content {
-            Content::Memory(bytes) => Body::from(bytes.clone()),
-            Content::File(file) => Body::from_file(Arc::clone(file), 0, self.length as u64),
+            PageContent::Memory(bytes) => Body::from(bytes.clone()),
+            PageContent::File(file) => Body::from_file(Arc::clone(file), 0, self.length as u64),
         }
     }
 }
@@ -73,17 +73,17 @@ impl Page {
 impl From<String> for Page {
     /// A page that is sent once.
     fn from(text: String) -> Self {
-        Self { length: text.len(), content: Content::Memory(text.into()), sum: 0 }
+        Self { length: text.len(), content: PageContent::Memory(text.into()), sum: 0 }
     }
 }
 
 impl Pages {
     /// `None` if nothing is to be remembered.
     pub(super) fn new(options: &FileCache) -> Option<Self> {
-        let state = State { pages: LruCache::new(ENTRIES), bytes: 0, files: Vec::new() };
+        let state = PageTable { pages: LruCache::new(PAGES_MAX), bytes: 0, files: Vec::new() };
         (options.entries > 0).then(|| Self {
             revalidate: options.revalidate,
-            bytes_max: options.bytes / PART,
+            bytes_max: options.bytes / CACHE_SHARE,
             hasher: RandomState::new(),
             state: Mutex::new(state),
         })
@@ -136,8 +136,8 @@ impl Pages {
 
     fn page(&self, text: String, sum: u64) -> Page {
         let length = text.len();
-        let file = (length > SMALL).then(|| self.file(&text)).flatten();
-        let content = file.map_or_else(|| Content::Memory(text.into()), Content::File);
+        let file = (length > IN_MEMORY_MAX).then(|| self.file(&text)).flatten();
+        let content = file.map_or_else(|| PageContent::Memory(text.into()), PageContent::File);
         Page { content, length, sum }
     }
 
@@ -161,14 +161,14 @@ fn memory(text: &str) -> io::Result<File> {
     Ok(file)
 }
 
-impl State {
+impl PageTable {
     fn put(&mut self, name: &[u8], page: &Page, made: Instant, bytes_max: usize) {
         self.remove(name);
         let size = name.len() + page.length;
         if size > bytes_max {
             return;
         }
-        while self.bytes + size > bytes_max || self.pages.len() == ENTRIES.get() {
+        while self.bytes + size > bytes_max || self.pages.len() == PAGES_MAX.get() {
             let Some((name, (page, _))) = self.pages.pop_lru() else { break };
             self.bytes -= name.len() + page.length;
         }
@@ -190,8 +190,8 @@ mod tests {
     impl Page {
         fn text(&self) -> String {
             match &self.content {
-                Content::Memory(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-                Content::File(file) => {
+                PageContent::Memory(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+                PageContent::File(file) => {
                     use std::os::unix::fs::FileExt;
                     let mut bytes = vec![0; self.length];
                     file.read_exact_at(&mut bytes, 0).unwrap();
@@ -201,7 +201,7 @@ mod tests {
         }
 
         fn is_file(&self) -> bool {
-            matches!(self.content, Content::File(_))
+            matches!(self.content, PageContent::File(_))
         }
     }
 
@@ -240,7 +240,7 @@ mod tests {
         for n in 0..1000 {
             put(&n.to_string(), 20);
         }
-        assert_eq!(state(), ENTRIES.get());
+        assert_eq!(state(), PAGES_MAX.get());
         for n in 0..10 {
             put(&format!("long-{n}"), 4000);
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// The longest name that Linux has (`NAME_MAX`), in bytes.
 const NAME_MAX: usize = 255;
 /// The longest path that a system call takes (`PATH_MAX` with its NUL), in bytes.
-const PATH_MAX: usize = 4096;
+const FILE_PATH_MAX: usize = 4096;
 
 /// Why a path leads nowhere, whatever files there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub(super) enum PathError {
 /// nowhere: an empty one, `.`, `..`, one with a slash in it, a name that is too long. Nothing is
 /// resolved or tidied up, so there is nothing to be tricked; clients resolve dot segments before
 /// they send a target (RFC 3986 §5.2.4). A backslash is a byte of a name like any other.
-pub(super) fn relative(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>, PathError> {
+pub(super) fn relative_path(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>, PathError> {
     let rest = path.strip_prefix('/').ok_or(PathError::Malformed)?;
     let decoded = decode(rest.as_bytes())?;
-    if decoded.len() >= PATH_MAX {
+    if decoded.len() >= FILE_PATH_MAX {
         return Err(PathError::Absent);
     }
     if decoded.is_empty() {
@@ -83,7 +83,7 @@ fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
 
 /// The path of any target as rules for fields see it: without the slash at its start, and decoded
 /// as far as that goes. It is for matching alone; nothing is opened by it.
-pub(super) fn lenient(path: &str) -> Cow<'_, [u8]> {
+pub(super) fn decode_leniently(path: &str) -> Cow<'_, [u8]> {
     let path = path.strip_prefix('/').unwrap_or(path).as_bytes();
     if !path.contains(&b'%') {
         return Cow::Borrowed(path);
@@ -142,13 +142,13 @@ mod tests {
         ];
         for (path, expected) in table {
             // Names of dots alone are hidden, as they begin with one; here they are asked for.
-            assert_eq!(relative(path, true).as_deref(), Ok(*expected), "{path}");
+            assert_eq!(relative_path(path, true).as_deref(), Ok(*expected), "{path}");
         }
         for path in ["/.env", "/a/.git/config", "/a/.well-known/x", "/.well-known/.x", "/.a/"] {
-            assert_eq!(relative(path, false), Err(PathError::Absent), "{path}");
+            assert_eq!(relative_path(path, false), Err(PathError::Absent), "{path}");
         }
         for path in ["/.htpasswd", "/a/.htaccess", "/.HTpasswd", "/.ht"] {
-            assert_eq!(relative(path, true), Err(PathError::Absent), "{path}");
+            assert_eq!(relative_path(path, true), Err(PathError::Absent), "{path}");
         }
     }
 
@@ -164,19 +164,19 @@ mod tests {
             ("//a", b"/a"),
         ];
         for (path, expected) in table {
-            assert_eq!(*lenient(path), **expected, "{path}");
+            assert_eq!(*decode_leniently(path), **expected, "{path}");
         }
     }
 
     proptest! {
         #[test]
         fn what_is_decoded_never_climbs(path in "/([a./%\\\\]|%2[eEfF]|%252e|%00|%c0%ae){0,24}") {
-            if let Ok(relative) = relative(&path, true) {
-                prop_assert!(!relative.starts_with(b"/"));
-                prop_assert!(!relative.contains(&0));
-                let names = relative.strip_suffix(b"/").unwrap_or(&relative);
+            if let Ok(decoded) = relative_path(&path, true) {
+                prop_assert!(!decoded.starts_with(b"/"));
+                prop_assert!(!decoded.contains(&0));
+                let names = decoded.strip_suffix(b"/").unwrap_or(&decoded);
                 for name in names.split(|&byte| byte == b'/') {
-                    prop_assert!(name != b".." && name != b".", "{:?}", relative);
+                    prop_assert!(name != b".." && name != b".", "{:?}", decoded);
                 }
             }
         }
@@ -187,7 +187,7 @@ mod tests {
             prop_assume!(!is_hidden(name.as_bytes(), true));
             let mut path = String::from("/");
             encode(name.as_bytes(), &mut path);
-            let decoded = relative(&path, true);
+            let decoded = relative_path(&path, true);
             prop_assert_eq!(decoded.as_deref(), Ok(name.as_bytes()));
         }
     }

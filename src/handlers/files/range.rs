@@ -14,10 +14,10 @@ pub(super) enum Ranges {
 }
 
 /// Bytes of a field for each range that is allowed.
-const RANGE_MAX: usize = 64;
+const RANGE_LENGTH_MAX: usize = 64;
 /// Ranges nearer to each other than this become one: a part's head takes more than the bytes
 /// between.
-const GAP: u64 = 100;
+const GAP_MAX: u64 = 100;
 
 /// Reads the value of a Range field for a file of `length` bytes. `most` ranges are answered.
 ///
@@ -33,7 +33,7 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
     };
     // Two numbers of twenty digits make a range; a longer field has more ranges than are allowed,
     // or is mostly commas.
-    if set.len() > RANGE_MAX.saturating_mul(most.saturating_add(1)) {
+    if set.len() > RANGE_LENGTH_MAX.saturating_mul(most.saturating_add(1)) {
         return Ranges::Whole;
     }
     let mut parts: Vec<Range<u64>> = Vec::new();
@@ -100,7 +100,8 @@ fn number(digits: &str) -> Option<u64> {
 /// Adds a range, in the place of the first that it overlaps or nearly touches.
 fn join(parts: &mut Vec<Range<u64>>, range: Range<u64>) {
     let near = |other: &Range<u64>, range: &Range<u64>| {
-        range.start <= other.end.saturating_add(GAP) && other.start <= range.end.saturating_add(GAP)
+        range.start <= other.end.saturating_add(GAP_MAX)
+            && other.start <= range.end.saturating_add(GAP_MAX)
     };
     let Some(place) = parts.iter().position(|other| near(other, &range)) else {
         parts.push(range);

@@ -7,9 +7,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::conditional::{Verdict, evaluate, range_counts};
+use super::conditional::{Preconditions, evaluate, range_counts};
 use super::range::{Ranges, ranges};
-use super::resource::{Resource, Version, now};
+use super::resource::{Representation, Resource, now};
 use crate::http::{Body, Response};
 use crate::pool::Segment;
 
@@ -24,58 +24,58 @@ pub(super) fn answer(
     asked: &HeaderMap,
     most: usize,
 ) -> Result<Response, (StatusCode, HeaderMap)> {
-    let version = resource.choose(asked);
+    let representation = resource.choose(asked);
     let now = now().unsigned_abs();
-    let validators = version.validators(now);
+    let validators = representation.validators(now);
     match evaluate(asked, &validators, now) {
-        Verdict::Proceed => {}
-        Verdict::NotModified => {
+        Preconditions::Proceed => {}
+        Preconditions::NotModified => {
             let mut answer = Response::empty(StatusCode::NOT_MODIFIED);
-            *answer.headers_mut() = version.brief(now);
+            *answer.headers_mut() = representation.not_modified_fields(now);
             return Ok(answer);
         }
-        Verdict::Failed => return Err((StatusCode::PRECONDITION_FAILED, HeaderMap::new())),
+        Preconditions::Failed => return Err((StatusCode::PRECONDITION_FAILED, HeaderMap::new())),
     }
     // Range is for GET alone (RFC 9110 §14.2).
     if let Some(value) = asked.get(header::RANGE)
         && *method == Method::GET
         && range_counts(asked, &validators)
     {
-        match ranges(value.as_bytes(), version.length, most) {
+        match ranges(value.as_bytes(), representation.length, most) {
             Ranges::Whole => {}
             Ranges::Unsatisfiable => {
                 let mut fields = HeaderMap::new();
-                let range = format!("bytes */{}", version.length);
+                let range = format!("bytes */{}", representation.length);
                 fields.extend(HeaderValue::try_from(range).map(|v| (header::CONTENT_RANGE, v)));
                 return Err((StatusCode::RANGE_NOT_SATISFIABLE, fields));
             }
-            Ranges::Parts(parts) => return Ok(partial(version, &parts, now)),
+            Ranges::Parts(parts) => return Ok(partial(representation, &parts, now)),
         }
     }
-    Ok(whole(version, now))
+    Ok(whole(representation, now))
 }
 
 /// 200 with the whole file.
-pub(super) fn whole(version: &Version, now: u64) -> Response {
-    let mut answer = Response::new(version.body());
-    *answer.headers_mut() = version.fields(now);
+pub(super) fn whole(representation: &Representation, now: u64) -> Response {
+    let mut answer = Response::new(representation.body());
+    *answer.headers_mut() = representation.fields(now);
     answer
 }
 
 /// 206 with one part, or with several as multipart/byteranges (RFC 9110 §15.3.7).
-fn partial(version: &Version, parts: &[Range<u64>], now: u64) -> Response {
-    let mut fields = version.fields(now);
+fn partial(representation: &Representation, parts: &[Range<u64>], now: u64) -> Response {
+    let mut fields = representation.fields(now);
     let segments = if let [part] = parts {
-        let range = HeaderValue::try_from(content_range(part, version.length));
+        let range = HeaderValue::try_from(content_range(part, representation.length));
         fields.extend(range.map(|range| (header::CONTENT_RANGE, range)));
-        vec![version.slice(part)]
+        vec![representation.slice(part)]
     } else {
         let boundary = boundary();
         let kind = format!("multipart/byteranges; boundary={boundary}");
         let inner = HeaderValue::try_from(kind)
             .ok()
             .and_then(|kind| fields.insert(header::CONTENT_TYPE, kind));
-        multipart(version, parts, &boundary, inner.as_ref())
+        multipart(representation, parts, &boundary, inner.as_ref())
     };
     let mut answer =
         Response::new(Body::from_segments(segments)).with_status(StatusCode::PARTIAL_CONTENT);
@@ -84,7 +84,7 @@ fn partial(version: &Version, parts: &[Range<u64>], now: u64) -> Response {
 }
 
 fn multipart(
-    version: &Version,
+    representation: &Representation,
     parts: &[Range<u64>],
     boundary: &str,
     kind: Option<&HeaderValue>,
@@ -97,10 +97,10 @@ fn multipart(
         if let Some(kind) = kind.and_then(|kind| kind.to_str().ok()) {
             let _ = write!(head, "Content-Type: {kind}\r\n");
         }
-        let range = content_range(part, version.length);
+        let range = content_range(part, representation.length);
         let _ = write!(head, "Content-Range: {range}\r\n\r\n");
         segments.push(Segment::Bytes(head.into()));
-        segments.push(version.slice(part));
+        segments.push(representation.slice(part));
     }
     segments.push(Segment::Bytes(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
     segments

@@ -7,18 +7,18 @@ use crate::error::{Error, ErrorKind};
 
 /// The compiled rules.
 #[derive(Debug)]
-pub(super) struct Rules(Vec<Rule>);
+pub(super) struct FieldRules(Vec<CompiledRule>);
 
 #[derive(Debug)]
-struct Rule {
+struct CompiledRule {
     pattern: Pattern,
     name: HeaderName,
     value: HeaderValue,
 }
 
-impl Rules {
+impl FieldRules {
     pub(super) fn new(options: &FilesOptions) -> Result<Self, Error> {
-        options.headers.iter().map(Rule::new).collect::<Result<_, _>>().map(Self)
+        options.headers.iter().map(CompiledRule::new).collect::<Result<_, _>>().map(Self)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -33,7 +33,7 @@ impl Rules {
     }
 }
 
-impl Rule {
+impl CompiledRule {
     fn new(rule: &FieldRule) -> Result<Self, Error> {
         let wrong = |what: &str, hint: &str| {
             let message = format!("the rule {:?} for {:?}: {what}", rule.name, rule.pattern);
@@ -112,7 +112,7 @@ struct Steps {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
+enum PatternToken {
     Byte(u8),
     /// `?`: one byte, no slash.
     One,
@@ -155,19 +155,19 @@ impl Pattern {
 }
 
 impl Steps {
-    fn new(tokens: &[Token]) -> Self {
+    fn new(tokens: &[PatternToken]) -> Self {
         let mut steps = Self { advance: Box::new([0; 256]), stars: 0, deep: 0 };
         for (place, token) in tokens.iter().enumerate() {
             let state = 1 << place;
             match token {
-                Token::Byte(byte) => steps.advance[usize::from(*byte)] |= state,
-                Token::One => {
+                PatternToken::Byte(byte) => steps.advance[usize::from(*byte)] |= state,
+                PatternToken::One => {
                     for (byte, states) in steps.advance.iter_mut().enumerate() {
                         *states |= if byte == usize::from(b'/') { 0 } else { state };
                     }
                 }
-                Token::Name => steps.stars |= state,
-                Token::Path => {
+                PatternToken::Name => steps.stars |= state,
+                PatternToken::Path => {
                     steps.stars |= state;
                     steps.deep |= state;
                 }
@@ -196,17 +196,17 @@ impl Steps {
 }
 
 /// The tokens of a pattern. Several stars in a row are as good as the strongest of them.
-fn tokens(text: &[u8]) -> Vec<Token> {
+fn tokens(text: &[u8]) -> Vec<PatternToken> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let [byte, ..] = rest {
         let stars = rest.iter().take_while(|&&byte| byte == b'*').count();
         rest = &rest[stars.max(1)..];
         tokens.push(match (stars, byte) {
-            (0, b'?') => Token::One,
-            (0, byte) => Token::Byte(*byte),
-            (1, _) => Token::Name,
-            _ => Token::Path,
+            (0, b'?') => PatternToken::One,
+            (0, byte) => PatternToken::Byte(*byte),
+            (1, _) => PatternToken::Name,
+            _ => PatternToken::Path,
         });
     }
     tokens
@@ -299,7 +299,7 @@ mod tests {
             let [pattern, name, value] = [pattern, name, value].map(str::to_owned);
             let rule = FieldRule { pattern, name, value };
             let options = FilesOptions { headers: vec![rule], ..FilesOptions::default() };
-            let error = Rules::new(&options).unwrap_err();
+            let error = FieldRules::new(&options).unwrap_err();
             assert!(error.hint().is_some(), "{error}");
         }
     }

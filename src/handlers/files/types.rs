@@ -42,13 +42,13 @@ const CORRECTED: [(&str, &str); 27] = [
 
 /// Content types by extension.
 #[derive(Debug)]
-pub(super) struct Types {
+pub(super) struct ContentTypes {
     given: HashMap<String, HeaderValue>,
     default: HeaderValue,
     charset: Option<String>,
 }
 
-impl Types {
+impl ContentTypes {
     pub(super) fn new(options: &FilesOptions) -> Result<Self, Error> {
         let charset = options.charset.clone();
         if charset.as_deref().is_some_and(|charset| !is_token(charset)) {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn types_are_what_browsers_need() {
-        let types = Types::new(&FilesOptions::default()).unwrap();
+        let types = ContentTypes::new(&FilesOptions::default()).unwrap();
         for (name, expected) in [
             ("index.html", "text/html; charset=utf-8"),
             ("a/b.CSS", "text/css; charset=utf-8"),
@@ -170,7 +170,7 @@ mod tests {
             default_type: "text/plain".to_owned(),
             ..FilesOptions::default()
         };
-        let types = Types::new(&options).unwrap();
+        let types = ContentTypes::new(&options).unwrap();
         assert_eq!(types.of(b"x.foo"), "text/foo; charset=utf-8");
         assert_eq!(types.of(b"x.html"), "text/html;charset=latin1");
         assert_eq!(types.of(b"x.md"), "a/b");
@@ -178,7 +178,7 @@ mod tests {
         for bad in ["html", "text/", "/", "a b/c", "text/html\r\nX: y"] {
             let types = [("x".to_owned(), bad.to_owned())].into();
             let options = FilesOptions { types, ..FilesOptions::default() };
-            assert!(Types::new(&options).unwrap_err().hint().is_some(), "{bad}");
+            assert!(ContentTypes::new(&options).unwrap_err().hint().is_some(), "{bad}");
         }
     }
 }

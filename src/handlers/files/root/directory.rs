@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use rustix::fs::{Access, AtFlags, FileType, OFlags, Stat, accessat, fstat};
 use rustix::io::Errno;
 
-use super::open::{HOLD, READ, hold, open_at};
+use super::open::{DIRECTORY, READ_ONLY, open_at, open_root};
 use crate::error::{Error, ErrorKind};
 use crate::handlers::files::opener;
 
@@ -46,27 +46,28 @@ impl Root {
     pub(in crate::handlers::files) fn open(path: &Path) -> Result<Self, Error> {
         let place = place(path);
         let has_links = |dir: &OwnedFd| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
-        let dir = match hold(path) {
+        let dir = match open_root(path) {
             // The working directory was removed and perhaps made again.
-            Ok(dir) if !has_links(&dir) => hold(&place),
+            Ok(dir) if !has_links(&dir) => open_root(&place),
             outcome => outcome,
         };
-        let dir = dir.map_err(|errno| unfit(path, errno, ""))?;
+        let dir = dir.map_err(|errno| open_error(path, errno, ""))?;
         let has_links = has_links(&dir);
         let dir = ArcSwap::from_pointee(dir);
         let mut root = Self { dir, path: path.to_owned(), place, openat2: true, has_links };
         // The first try tells whether openat2(2) is there: sandboxes deny it with any errno.
-        if root.open_at(&root.dir.load(), b".", HOLD).is_err() {
+        if root.open_at(&root.dir.load(), b".", DIRECTORY).is_err() {
             root.openat2 = false;
-            root.open_at(&root.dir.load(), b".", HOLD).map_err(|errno| unfit(path, errno, ""))?;
+            root.open_at(&root.dir.load(), b".", DIRECTORY)
+                .map_err(|errno| open_error(path, errno, ""))?;
             log::debug!("no openat2(2) here: paths are resolved name by name");
         }
         let readable = || accessat(&**root.dir.load(), c".", Access::READ_OK, AtFlags::empty());
         match root.read_at(&root.dir.load(), b".") {
             Err(Errno::ACCESS) if readable().is_err() => {}
             // Its mode allows it, and the kernel does not.
-            Err(errno @ Errno::ACCESS) => return Err(unfit(path, errno, CONFINED)),
-            Err(errno) => return Err(unfit(path, errno, "")),
+            Err(errno @ Errno::ACCESS) => return Err(open_error(path, errno, CONFINED_HINT)),
+            Err(errno) => return Err(open_error(path, errno, "")),
             Ok(_) => {}
         }
         Ok(root)
@@ -95,7 +96,7 @@ impl Root {
 
     fn look(&self, dir: &OwnedFd, path: &[u8]) -> Result<Opened, Errno> {
         let fd = match self.read_at(dir, path) {
-            Err(Errno::ACCESS) => self.open_at(dir, path, HOLD).map_err(|_| Errno::ACCESS),
+            Err(Errno::ACCESS) => self.open_at(dir, path, DIRECTORY).map_err(|_| Errno::ACCESS),
             outcome => outcome,
         }?;
         let stat = fstat(&fd)?;
@@ -116,7 +117,7 @@ impl Root {
             // Another thread was quicker.
             return true;
         }
-        let Ok(dir) = hold(&self.place) else { return false };
+        let Ok(dir) = open_root(&self.place) else { return false };
         self.dir.store(Arc::new(dir));
         log::info!("{} was removed and made again", self.path.display());
         true
@@ -132,7 +133,7 @@ impl Root {
 
     /// Opens for reading, by the process's opener if this thread may not.
     fn read_at(&self, dir: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
-        match self.open_at(dir, path, READ) {
+        match self.open_at(dir, path, READ_ONLY) {
             Err(Errno::ACCESS) => opener::open(&self.place, dir, path, self.openat2),
             outcome => outcome,
         }
@@ -147,27 +148,27 @@ impl Root {
 }
 
 /// The hint for a directory that its mode would let the process read.
-const CONFINED: &str = "its mode allows it, and the confinement (Landlock) does not: name it in \
+const CONFINED_HINT: &str = "its mode allows it, and the confinement (Landlock) does not: name it in \
                         `reach`, and start again";
 
 /// The absolute path of a root. Where the working directory is gone, it counts from where it was
 /// when the first root was opened.
 fn place(path: &Path) -> PathBuf {
-    static FIRST: OnceLock<PathBuf> = OnceLock::new();
+    static FIRST_WORKING_DIR: OnceLock<PathBuf> = OnceLock::new();
     match std::env::current_dir() {
         Ok(dir) => {
-            let _ = FIRST.set(dir);
+            let _ = FIRST_WORKING_DIR.set(dir);
             std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
         }
         Err(_) => {
-            let joined = FIRST.get().map(|dir| std::path::absolute(dir.join(path)));
+            let joined = FIRST_WORKING_DIR.get().map(|dir| std::path::absolute(dir.join(path)));
             joined.and_then(Result::ok).unwrap_or_else(|| path.to_owned())
         }
     }
 }
 
 /// Why a path is no root, with a hint or the usual one.
-fn unfit(path: &Path, errno: Errno, hint: &str) -> Error {
+fn open_error(path: &Path, errno: Errno, hint: &str) -> Error {
     let usual = match errno {
         Errno::NOENT => "create it, or name the directory that has the files",
         Errno::NOTDIR => "the root is a directory; name the one that the file is in",

@@ -9,14 +9,14 @@ use rustix::io::Errno;
 use super::walk;
 
 /// How a file is opened. A FIFO does not block, a terminal does not become the process's own.
-pub(in crate::handlers::files) const READ: OFlags =
+pub(in crate::handlers::files) const READ_ONLY: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// How often openat2(2) is tried when it cannot tell whether a rename led it astray (`EAGAIN`).
-const TRIES: usize = 16;
+const OPENAT2_TRIES: usize = 16;
 
 /// A directory that is only held, or looked at; it need not be readable.
-pub(in crate::handlers::files) const HOLD: OFlags =
+pub(in crate::handlers::files) const DIRECTORY: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens what is at `path` below a directory.
@@ -31,7 +31,7 @@ pub(in crate::handlers::files) fn open_at(
     }
     let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let mut last = Errno::AGAIN;
-    for _ in 0..TRIES {
+    for _ in 0..OPENAT2_TRIES {
         match rustix::fs::openat2(dir, path, flags, Mode::empty(), within) {
             Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
             outcome => return outcome,
@@ -41,6 +41,6 @@ pub(in crate::handlers::files) fn open_at(
 }
 
 /// Opens the root directory by its path.
-pub(in crate::handlers::files) fn hold(path: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, HOLD, Mode::empty())
+pub(in crate::handlers::files) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, DIRECTORY, Mode::empty())
 }

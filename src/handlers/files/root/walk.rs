@@ -12,9 +12,9 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
 /// As many links as the kernel follows (path_resolution(7)).
-const LINKS: usize = 40;
+const LINKS_MAX: usize = 40;
 /// As many names as a path of the greatest length can have, all links expanded.
-const NAMES: usize = 4096;
+const NAMES_MAX: usize = 4096;
 
 /// Opens what is at `path` below `root` with these flags; as openat2(2) with `RESOLVE_BENEATH` and
 /// `RESOLVE_NO_MAGICLINKS` does it.
@@ -24,7 +24,7 @@ pub(super) fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd
     let (mut links, mut steps) = (0, 0);
     while let Some(name) = names.pop_front() {
         steps += 1;
-        if steps > NAMES {
+        if steps > NAMES_MAX {
             return Err(Errno::NAMETOOLONG);
         }
         if name == b"." {
@@ -41,7 +41,7 @@ pub(super) fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd
         match FileType::from_raw_mode(fstat(&found)?.st_mode) {
             FileType::Symlink => {
                 links += 1;
-                if links > LINKS {
+                if links > LINKS_MAX {
                     return Err(Errno::LOOP);
                 }
                 let target = readlinkat(&found, c"", Vec::new())?.into_bytes();
