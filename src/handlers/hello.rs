@@ -38,7 +38,7 @@ impl Handler for Hello {
     fn handle(&self, request: &mut Request) -> Response {
         match *request.method() {
             Method::GET | Method::HEAD => Response::text("Hello, world!"),
-            Method::POST => send_back(request),
+            Method::POST => echo_body(request),
             Method::OPTIONS => allow(Response::empty(StatusCode::NO_CONTENT)),
             Method::PUT | Method::DELETE | Method::PATCH | Method::TRACE | Method::CONNECT => {
                 allow(Response::error(StatusCode::METHOD_NOT_ALLOWED))
@@ -49,7 +49,7 @@ impl Handler for Hello {
 }
 
 /// Answers with the body, read whole: one that turns out to be malformed has its 400.
-fn send_back(request: &mut Request) -> Response {
+fn echo_body(request: &mut Request) -> Response {
     let body = match request.body_mut().read_bytes(Hello::BODY_MAX) {
         Ok(body) => body,
         Err(error) => return Response::from(error),
@@ -59,6 +59,6 @@ fn send_back(request: &mut Request) -> Response {
     Response::new(body).with_header(header::CONTENT_TYPE, kind)
 }
 
-fn allow(answer: Response) -> Response {
-    answer.with_header(header::ALLOW, ALLOWED)
+fn allow(response: Response) -> Response {
+    response.with_header(header::ALLOW, ALLOWED)
 }

@@ -59,7 +59,7 @@ struct User {
     cost: u32,
     /// The tag of the credentials that were found right last. Each user has a place of its own, so
     /// that no number of users and no guesser pushes it out.
-    known: Mutex<Option<u128>>,
+    verified_tag: Mutex<Option<u128>>,
 }
 
 impl BasicAuthenticator {
@@ -95,7 +95,7 @@ impl BasicAuthenticator {
         let (name, password) = (&decoded[..colon], &decoded[colon + 1..]);
         let user = self.users.get(name);
         let tag = self.tag(&decoded);
-        if user.is_some_and(|user| *lock(&user.known) == Some(tag)) {
+        if user.is_some_and(|user| *lock(&user.verified_tag) == Some(tag)) {
             return Access::Granted;
         }
         let limit = HashLimit::of_this_thread();
@@ -103,7 +103,7 @@ impl BasicAuthenticator {
         if let Some(user) = user
             && bcrypt::verify(password, &user.hash).unwrap_or(false)
         {
-            *lock(&user.known) = Some(tag);
+            *lock(&user.verified_tag) = Some(tag);
             return Access::Granted;
         }
         // 2^a + 2^a + 2^(a+1) + … + 2^(b-1) = 2^b: every wrong guess takes the same time.
@@ -196,7 +196,7 @@ fn parse(text: &str, path: &Path) -> Result<HashMap<Vec<u8>, User>, Error> {
             let hint = format!("each step doubles the time; the most that is taken is {COST_MAX}");
             return Err(wrong(&format!("a bcrypt hash of cost {cost}"), &hint));
         }
-        let user = User { hash: hash.to_owned(), cost, known: Mutex::default() };
+        let user = User { hash: hash.to_owned(), cost, verified_tag: Mutex::default() };
         if users.insert(name.as_bytes().to_vec(), user).is_some() {
             return Err(wrong("a second line for this user", "leave one of them"));
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     impl BasicAuthenticator {
-        fn ask(&self, headers: &HeaderMap) -> Access {
+        fn access(&self, headers: &HeaderMap) -> Access {
             self.check(headers, ClientKey::None)
         }
     }
@@ -243,31 +243,31 @@ mod tests {
     fn the_right_password_opens_and_is_remembered() {
         let hash = bcrypt::hash("grain:sack", 4).unwrap();
         let authenticator = authenticator(&format!("# users\n\nmiller:{hash}\n")).unwrap();
-        assert_eq!(authenticator.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(authenticator.access(&headers("miller:grain:sack")), Access::Granted);
         assert_eq!(
-            authenticator.users[&b"miller"[..]].known(),
+            authenticator.users[&b"miller"[..]].verified_tag(),
             Some(authenticator.tag(b"miller:grain:sack"))
         );
-        assert_eq!(authenticator.ask(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(authenticator.access(&headers("miller:grain:sack")), Access::Granted);
         for wrong in ["miller:", "miller:grain", "nobody:grain:sack", ":", "miller", "nobody:"] {
-            assert_eq!(authenticator.ask(&headers(wrong)), Access::Denied, "{wrong}");
+            assert_eq!(authenticator.access(&headers(wrong)), Access::Denied, "{wrong}");
         }
-        assert_eq!(authenticator.ask(&headers("miller:grain:sack")), Access::Granted);
-        assert_eq!(authenticator.ask(&HeaderMap::new()), Access::Denied);
+        assert_eq!(authenticator.access(&headers("miller:grain:sack")), Access::Granted);
+        assert_eq!(authenticator.access(&HeaderMap::new()), Access::Denied);
         let mut twice = headers("miller:grain:sack");
         twice.append(header::AUTHORIZATION, HeaderValue::from_static("Basic x"));
-        assert_eq!(authenticator.ask(&twice), Access::Denied);
+        assert_eq!(authenticator.access(&twice), Access::Denied);
         let long = format!("Basic {}", "A".repeat(FIELD_MAX));
         for value in ["Basic", "Basic ", "Basic %", "Bearer bWlsbGVyOg==", "", &long] {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            assert_eq!(authenticator.ask(&headers), Access::Denied, "{value}");
+            assert_eq!(authenticator.access(&headers), Access::Denied, "{value}");
         }
     }
 
     impl User {
-        fn known(&self) -> Option<u128> {
-            *lock(&self.known)
+        fn verified_tag(&self) -> Option<u128> {
+            *lock(&self.verified_tag)
         }
     }
 
@@ -277,16 +277,16 @@ mod tests {
         let text: String = (0..300).map(|n| format!("user-{n}:{hash}\n")).collect();
         let authenticator = authenticator(&text).unwrap();
         let all = || (0..300).map(|n| headers(&format!("user-{n}:grain")));
-        assert!(all().all(|headers| authenticator.ask(&headers) == Access::Granted));
+        assert!(all().all(|headers| authenticator.access(&headers) == Access::Granted));
         // What is remembered needs no permit, and is granted while all of them are held.
         let limit = HashLimit::of_this_thread();
         let now = Instant::now();
         let client = |n: u8| ClientKey::V4([n; 4]);
         let held: Vec<_> = (0..50).filter_map(|n| limit.try_acquire(client(n), now)).collect();
-        assert!(all().all(|headers| authenticator.ask(&headers) == Access::Granted));
-        assert_eq!(authenticator.ask(&headers("user-1:chaff")), Access::Busy);
+        assert!(all().all(|headers| authenticator.access(&headers) == Access::Granted));
+        assert_eq!(authenticator.access(&headers("user-1:chaff")), Access::Busy);
         drop(held);
-        assert_eq!(authenticator.ask(&headers("user-1:chaff")), Access::Denied);
+        assert_eq!(authenticator.access(&headers("user-1:chaff")), Access::Denied);
     }
 
     /// The CPU time of this thread.
@@ -305,7 +305,7 @@ mod tests {
             let headers = headers(&format!("{name}:chaff"));
             let once = || {
                 let start = cpu();
-                assert_eq!(authenticator.ask(&headers), Access::Denied);
+                assert_eq!(authenticator.access(&headers), Access::Denied);
                 cpu() - start
             };
             (0..5).map(|_| once()).min().unwrap()

@@ -184,7 +184,7 @@ impl Shard {
 
 impl Entry {
     /// Something that is not remembered.
-    pub(super) fn passing(node: Node) -> Arc<Self> {
+    pub(super) fn uncached(node: Node) -> Arc<Self> {
         Arc::new(Self { node, checked: AtomicU64::new(0) })
     }
 

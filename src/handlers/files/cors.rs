@@ -35,47 +35,49 @@ impl CorsPolicy {
         Ok(Self {
             any,
             origins: origins.iter().map(|origin| parse_origin(origin)).collect::<Result<_, _>>()?,
-            allow: list(&cors.allow_headers)?,
-            expose: list(&cors.expose_headers)?,
+            allow: field_names(&cors.allow_headers)?,
+            expose: field_names(&cors.expose_headers)?,
             max_age: HeaderValue::from(cors.max_age.as_secs()),
         })
     }
 
     /// Says on an answer whether the page that asked may read it.
-    pub(super) fn decorate(&self, asked: &HeaderMap, answer: &mut HeaderMap) {
+    pub(super) fn add_fields(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if !self.any {
             // Caches must not give one origin's answer to another.
-            answer.append(VARY, HeaderValue::from_static("Origin"));
+            response.append(VARY, HeaderValue::from_static("Origin"));
         }
-        if let Some(origin) = self.allowed(asked) {
-            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if let Some(origin) = self.allowed_origin(request) {
+            response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             if let Some(expose) = &self.expose {
-                answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
+                response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
             }
         }
     }
 
     /// Adds to the answer to OPTIONS what a preflight asks for. It comes without credentials, and
     /// is answered without asking for any.
-    pub(super) fn answer_preflight(&self, asked: &HeaderMap, answer: &mut HeaderMap) {
-        if self.allowed(asked).is_none() || !asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+    pub(super) fn add_preflight_fields(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        if self.allowed_origin(request).is_none()
+            || !request.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        {
             return;
         }
         let methods = HeaderValue::from_static(METHODS);
-        answer.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        response.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
         if let Some(allow) = &self.allow {
-            answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, allow.clone());
+            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, allow.clone());
         }
-        answer.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
+        response.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
     }
 
     /// The value of Access-Control-Allow-Origin; `None` if it is nobody's who may.
-    fn allowed(&self, asked: &HeaderMap) -> Option<HeaderValue> {
+    fn allowed_origin(&self, request: &HeaderMap) -> Option<HeaderValue> {
         if self.any {
             return Some(HeaderValue::from_static("*"));
         }
-        let origin = asked.get(ORIGIN)?;
-        self.origins.iter().find(|allowed| *allowed == origin).cloned()
+        let origin = request.get(ORIGIN)?;
+        self.origins.iter().find(|allowed_origin| *allowed_origin == origin).cloned()
     }
 }
 
@@ -93,7 +95,7 @@ fn parse_origin(text: &str) -> Result<HeaderValue, Error> {
         })
 }
 
-fn list(names: &[String]) -> Result<Option<HeaderValue>, Error> {
+fn field_names(names: &[String]) -> Result<Option<HeaderValue>, Error> {
     if let Some(bad) = names.iter().find(|name| name.parse::<HeaderName>().is_err()) {
         return Err(Error::new(ErrorKind::Config, format!("{bad:?} is no name of a field"))
             .with_hint("a name has letters, digits and hyphens"));

@@ -86,7 +86,7 @@ impl FileStore {
     /// The status of the answer: 404, 403, 503 when descriptors or memory are short, 500.
     pub(super) fn find(&self, path: &[u8]) -> Result<Arc<Entry>, StatusCode> {
         let Some(cache) = &self.cache else {
-            return self.open_node(path).and_then(|opened| self.load(opened)).map(Entry::passing);
+            return self.open_node(path).and_then(|opened| self.load(opened)).map(Entry::uncached);
         };
         let known = match cache.get(path) {
             Lookup::Fresh(entry) => return Ok(entry),

@@ -114,7 +114,10 @@ impl Files {
             .with_hint("an error has a status from 400 to 599"));
         }
         for path in self.options.fallback.iter().chain(pages.map(|(_, path)| path)) {
-            if !matches!(self.named(path).as_deref(), Ok(Entry { node: Node::File(_), .. })) {
+            if !matches!(
+                self.configured_file(path).as_deref(),
+                Ok(Entry { node: Node::File(_), .. })
+            ) {
                 let root = self.root().display();
                 return Err(Error::new(ErrorKind::Config, format!("no file {path} in {root}"))
                     .with_hint("paths of pages are relative to the root"));
@@ -123,41 +126,41 @@ impl Files {
         Ok(())
     }
 
-    fn answer(&self, request: &Request) -> Response {
+    fn respond(&self, request: &Request) -> Response {
         let target = request.uri().path();
         let path = match relative_path(target, self.options.dotfiles) {
             Ok(path) => path,
             Err(error) => {
-                return self.answer_path_error(request, &error, &decode_leniently(target));
+                return self.path_error_response(request, &error, &decode_leniently(target));
             }
         };
-        if let Some(answer) = self.answer_at_once(request, &path) {
-            return answer;
+        if let Some(response) = self.early_response(request, &path) {
+            return response;
         }
         match self.store.find(&path) {
             Ok(entry) => match &entry.node {
                 Node::File(resource) => {
                     let most = self.options.ranges;
-                    respond::answer(resource, request.method(), request.headers(), most)
+                    respond::file(resource, request.method(), request.headers(), most)
                         .unwrap_or_else(|(status, fields)| {
-                            let mut answer = self.error(request, status, &path);
-                            answer.headers_mut().extend(fields);
-                            answer
+                            let mut response = self.error(request, status, &path);
+                            response.headers_mut().extend(fields);
+                            response
                         })
                 }
                 Node::Directory if !asks_for_directory(&path) => self.redirect(request, &path),
-                Node::Directory if self.options.listing => self.list(request, &path),
-                Node::Directory => self.missing(request, &path),
+                Node::Directory if self.options.listing => self.listing(request, &path),
+                Node::Directory => self.not_found(request, &path),
             },
-            Err(StatusCode::NOT_FOUND) => self.missing(request, &path),
+            Err(StatusCode::NOT_FOUND) => self.not_found(request, &path),
             Err(StatusCode::SERVICE_UNAVAILABLE) => self.unavailable(request, &path),
             Err(status) => self.error(request, status, &path),
         }
     }
 
     /// The answer where no file can be at the path, whatever there is.
-    fn answer_path_error(&self, request: &Request, error: &PathError, path: &[u8]) -> Response {
-        self.answer_at_once(request, path).unwrap_or_else(|| {
+    fn path_error_response(&self, request: &Request, error: &PathError, path: &[u8]) -> Response {
+        self.early_response(request, path).unwrap_or_else(|| {
             let status = match error {
                 PathError::Malformed => StatusCode::BAD_REQUEST,
                 PathError::Absent => StatusCode::NOT_FOUND,
@@ -167,14 +170,14 @@ impl Files {
     }
 
     /// What is answered without a look below the root: by method, and by credentials.
-    fn answer_at_once(&self, request: &Request, path: &[u8]) -> Option<Response> {
+    fn early_response(&self, request: &Request, path: &[u8]) -> Option<Response> {
         match *request.method() {
             Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return Some(self.tell_options(request, path)),
+            Method::OPTIONS => return Some(self.options_response(request, path)),
             _ => {
-                let mut answer = self.error(request, StatusCode::METHOD_NOT_ALLOWED, path);
-                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
-                return Some(answer);
+                let mut response = self.error(request, StatusCode::METHOD_NOT_ALLOWED, path);
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+                return Some(response);
             }
         }
         let authenticator = self.authenticator.as_ref()?;
@@ -182,23 +185,23 @@ impl Files {
         match authenticator.check(request.headers(), client) {
             Access::Granted => None,
             Access::Denied => {
-                let mut answer = self.error(request, StatusCode::UNAUTHORIZED, path);
-                answer.headers_mut().insert(header::WWW_AUTHENTICATE, authenticator.challenge());
-                Some(answer)
+                let mut response = self.error(request, StatusCode::UNAUTHORIZED, path);
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, authenticator.challenge());
+                Some(response)
             }
             Access::Busy => Some(self.unavailable(request, path)),
         }
     }
 
     /// 204 with the methods that are answered, and what a preflight asks for.
-    fn tell_options(&self, request: &Request, path: &[u8]) -> Response {
-        let mut answer = Response::empty(StatusCode::NO_CONTENT);
-        self.apply_rules(path, answer.headers_mut());
-        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    fn options_response(&self, request: &Request, path: &[u8]) -> Response {
+        let mut response = Response::empty(StatusCode::NO_CONTENT);
+        self.apply_rules(path, response.headers_mut());
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
         if let Some(cors) = &self.cors {
-            cors.answer_preflight(request.headers(), answer.headers_mut());
+            cors.add_preflight_fields(request.headers(), response.headers_mut());
         }
-        answer
+        response
     }
 
     /// Adds the fields of rules to what is no file: all but those that say how long it may be kept.
@@ -222,12 +225,12 @@ impl Files {
             location.push('?');
             location.push_str(query);
         }
-        let mut answer = Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY);
-        self.store.rules().apply(path, answer.headers_mut());
-        answer
+        let mut response = Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY);
+        self.store.rules().apply(path, response.headers_mut());
+        response
     }
 
-    fn list(&self, request: &Request, path: &[u8]) -> Response {
+    fn listing(&self, request: &Request, path: &[u8]) -> Response {
         let view =
             ListingOptions { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
         let as_json = accept::prefers_json(request.headers());
@@ -239,80 +242,82 @@ impl Files {
         };
         match page {
             Ok(page) => {
-                let mut answer = listing::response(&page, as_json);
+                let mut response = listing::response(&page, as_json);
                 if self.options.nosniff {
                     let value = HeaderValue::from_static("nosniff");
-                    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+                    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
                 }
-                self.store.rules().apply(path, answer.headers_mut());
-                answer
+                self.store.rules().apply(path, response.headers_mut());
+                response
             }
             Err(errno) => self.error(request, status_of(errno), path),
         }
     }
 
     /// 404, or the page that stands in for it.
-    fn missing(&self, request: &Request, path: &[u8]) -> Response {
+    fn not_found(&self, request: &Request, path: &[u8]) -> Response {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         if let Some(fallback) = &self.options.fallback
             && (self.options.fallback_dots || !name.contains(&b'.'))
         {
-            let page = accept::names_html(request.headers()).then(|| self.named(fallback));
-            let mut answer = match page.as_ref().map(|page| page.as_deref()) {
+            let page =
+                accept::names_html(request.headers()).then(|| self.configured_file(fallback));
+            let mut response = match page.as_ref().map(|page| page.as_deref()) {
                 Some(Ok(Entry { node: Node::File(resource), .. })) => {
-                    let (method, asked) = (request.method(), request.headers());
-                    respond::answer(resource, method, asked, self.options.ranges)
+                    let (method, request_headers) = (request.method(), request.headers());
+                    respond::file(resource, method, request_headers, self.options.ranges)
                         .unwrap_or_else(|(status, _)| self.error(request, status, path))
                 }
                 _ => self.error(request, StatusCode::NOT_FOUND, path),
             };
-            answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
-            return answer;
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+            return response;
         }
         self.error(request, StatusCode::NOT_FOUND, path)
     }
 
     /// 503: not now, but soon.
     fn unavailable(&self, request: &Request, path: &[u8]) -> Response {
-        let mut answer = self.error(request, StatusCode::SERVICE_UNAVAILABLE, path);
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        answer
+        let mut response = self.error(request, StatusCode::SERVICE_UNAVAILABLE, path);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
     }
 
     /// An answer with this status: its page, or a line of text. It has the fields of rules, too.
     fn error(&self, request: &Request, status: StatusCode, path: &[u8]) -> Response {
-        let page = self.options.error_pages.get(&status.as_u16()).map(|page| self.named(page));
-        let mut answer = match page.as_ref().map(|page| page.as_deref()) {
+        let page =
+            self.options.error_pages.get(&status.as_u16()).map(|page| self.configured_file(page));
+        let mut response = match page.as_ref().map(|page| page.as_deref()) {
             Some(Ok(Entry { node: Node::File(resource), .. })) => {
                 let now = resource::now().unsigned_abs();
-                let mut answer =
+                let mut response =
                     respond::whole(resource.choose(request.headers()), now).with_status(status);
                 // They are the page's own, not the error's.
                 for name in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
-                    answer.headers_mut().remove(name);
+                    response.headers_mut().remove(name);
                 }
-                strip_lifetimes(answer.headers_mut());
-                answer
+                strip_lifetimes(response.headers_mut());
+                response
             }
             _ => Response::error(status),
         };
-        self.apply_rules(path, answer.headers_mut());
-        answer
+        self.apply_rules(path, response.headers_mut());
+        response
     }
 
     /// The file that an option names.
-    fn named(&self, path: &str) -> Result<Arc<Entry>, StatusCode> {
+    fn configured_file(&self, path: &str) -> Result<Arc<Entry>, StatusCode> {
         self.store.find(path.trim_start_matches('/').as_bytes())
     }
 }
 
 impl Handler for Files {
     fn handle(&self, request: &mut Request) -> Response {
-        let mut answer = self.answer(request);
+        let mut response = self.respond(request);
         if let Some(cors) = &self.cors {
-            cors.decorate(request.headers(), answer.headers_mut());
+            cors.add_fields(request.headers(), response.headers_mut());
         }
-        answer
+        response
     }
 }
 

@@ -55,13 +55,13 @@ pub(super) fn page(
 
 /// A response with a listing.
 pub(super) fn response(page: &Page, as_json: bool) -> Response {
-    let answer = if as_json {
+    let response = if as_json {
         Response::json(page.body())
     } else {
         let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
         Response::html(page.body()).with_header(header::CONTENT_SECURITY_POLICY, policy)
     };
-    answer
+    response
         .with_header(header::VARY, HeaderValue::from_static("Accept"))
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))
 }
@@ -95,10 +95,10 @@ fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Li
         total += 1;
         names.push((!is_dir, String::from_utf8_lossy(name).to_lowercase(), name.to_vec()));
         if names.len() > view.most.saturating_mul(2).saturating_add(1) {
-            cut(&mut names, view.most);
+            keep_first(&mut names, view.most);
         }
     }
-    cut(&mut names, view.most);
+    keep_first(&mut names, view.most);
     names.sort_unstable();
     let item = |(_, _, name): Name| {
         let stat = stat(root, &fd, path, &name)?;
@@ -109,14 +109,14 @@ fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Li
             name,
         })
     };
-    let asked = names.len();
+    let looked_up = names.len();
     let items: Vec<_> = names.into_iter().filter_map(item).collect();
     // What has gone in the meantime is neither shown nor left out.
-    Ok(Listing { total: total - (asked - items.len()), items })
+    Ok(Listing { total: total - (looked_up - items.len()), items })
 }
 
 /// Drops all but the first names.
-fn cut(names: &mut Vec<Name>, most: usize) {
+fn keep_first(names: &mut Vec<Name>, most: usize) {
     if names.len() > most {
         names.select_nth_unstable(most);
         names.truncate(most);

@@ -178,12 +178,12 @@ impl Resource {
     }
 
     /// The representation that the client likes best; of those it likes the same, the smallest.
-    pub(super) fn choose(&self, asked: &HeaderMap) -> &Representation {
+    pub(super) fn choose(&self, request_headers: &HeaderMap) -> &Representation {
         let plain = &self.representations[0];
         if self.representations.len() == 1 {
             return plain;
         }
-        let codings = Codings::of(asked);
+        let codings = Codings::of(request_headers);
         let rank = |representation: &&Representation| {
             (codings.weight(representation.coding), std::cmp::Reverse(representation.length))
         };

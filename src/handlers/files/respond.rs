@@ -18,28 +18,28 @@ pub(super) const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Answers with a file. `Err`: the status of an answer whose body is not the file's, and its
 /// fields.
-pub(super) fn answer(
+pub(super) fn file(
     resource: &Resource,
     method: &Method,
-    asked: &HeaderMap,
+    request_headers: &HeaderMap,
     most: usize,
 ) -> Result<Response, (StatusCode, HeaderMap)> {
-    let representation = resource.choose(asked);
+    let representation = resource.choose(request_headers);
     let now = now().unsigned_abs();
     let validators = representation.validators(now);
-    match evaluate(asked, &validators, now) {
+    match evaluate(request_headers, &validators, now) {
         Preconditions::Proceed => {}
         Preconditions::NotModified => {
-            let mut answer = Response::empty(StatusCode::NOT_MODIFIED);
-            *answer.headers_mut() = representation.not_modified_fields(now);
-            return Ok(answer);
+            let mut response = Response::empty(StatusCode::NOT_MODIFIED);
+            *response.headers_mut() = representation.not_modified_fields(now);
+            return Ok(response);
         }
         Preconditions::Failed => return Err((StatusCode::PRECONDITION_FAILED, HeaderMap::new())),
     }
     // Range is for GET alone (RFC 9110 §14.2).
-    if let Some(value) = asked.get(header::RANGE)
+    if let Some(value) = request_headers.get(header::RANGE)
         && *method == Method::GET
-        && range_counts(asked, &validators)
+        && range_counts(request_headers, &validators)
     {
         match ranges(value.as_bytes(), representation.length, most) {
             Ranges::Whole => {}
@@ -57,9 +57,9 @@ pub(super) fn answer(
 
 /// 200 with the whole file.
 pub(super) fn whole(representation: &Representation, now: u64) -> Response {
-    let mut answer = Response::new(representation.body());
-    *answer.headers_mut() = representation.fields(now);
-    answer
+    let mut response = Response::new(representation.body());
+    *response.headers_mut() = representation.fields(now);
+    response
 }
 
 /// 206 with one part, or with several as multipart/byteranges (RFC 9110 §15.3.7).
@@ -77,10 +77,10 @@ fn partial(representation: &Representation, parts: &[Range<u64>], now: u64) -> R
             .and_then(|kind| fields.insert(header::CONTENT_TYPE, kind));
         multipart(representation, parts, &boundary, inner.as_ref())
     };
-    let mut answer =
+    let mut response =
         Response::new(Body::from_segments(segments)).with_status(StatusCode::PARTIAL_CONTENT);
-    *answer.headers_mut() = fields;
-    answer
+    *response.headers_mut() = fields;
+    response
 }
 
 fn multipart(
