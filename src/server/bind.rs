@@ -11,13 +11,13 @@ use crate::net::{Datagram, Listener};
 #[derive(Debug)]
 #[must_use]
 pub struct Bind {
-    pub(super) place: Place,
+    pub(super) target: BindTarget,
     pub(super) urgent: bool,
     pub(super) service: Option<Service>,
 }
 
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum BindTarget {
     Endpoint(String),
     Listener(Listener),
     Datagram(Datagram),
@@ -30,7 +30,7 @@ impl Bind {
     pub fn to(endpoint: impl Into<String>) -> Self {
         let text = endpoint.into();
         let (endpoint, urgent) = Self::split_priority(&text);
-        Self { urgent, ..Self::at(Place::Endpoint(endpoint.to_owned())) }
+        Self { urgent, ..Self::at(BindTarget::Endpoint(endpoint.to_owned())) }
     }
 
     /// An endpoint without the `?priority=high` behind it, and whether that is there.
@@ -49,12 +49,12 @@ impl Bind {
 
     /// With a listener that was made elsewhere.
     pub fn listener(listener: Listener) -> Self {
-        Self::at(Place::Listener(listener))
+        Self::at(BindTarget::Listener(listener))
     }
 
     /// With a bound datagram socket that was made elsewhere.
     pub fn datagram(socket: Datagram) -> Self {
-        Self::at(Place::Datagram(socket))
+        Self::at(BindTarget::Datagram(socket))
     }
 
     /// With a socket that was passed in, as socket activation does (sd_listen_fds(3)): one that
@@ -71,8 +71,8 @@ impl Bind {
         }
     }
 
-    fn at(place: Place) -> Self {
-        Self { place, urgent: false, service: None }
+    fn at(target: BindTarget) -> Self {
+        Self { target, urgent: false, service: None }
     }
 
     /// Its work is taken first, and refused only when its own queue is full. For health checks and

@@ -37,20 +37,20 @@ use crate::net::Addr;
 pub struct Server {
     pub(super) parts: Parts,
     /// Where it is bound, in the order of the binds.
-    pub(super) places: Vec<(Option<Addr>, String)>,
+    pub(super) bound: Vec<(Option<Addr>, String)>,
 }
 
 impl Server {
     /// The addresses it is bound to, with the real ports.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<Addr> {
-        self.places.iter().filter_map(|(addr, _)| addr.clone()).collect()
+        self.bound.iter().filter_map(|(addr, _)| addr.clone()).collect()
     }
 
     /// The endpoints it is bound to as text, with the real ports: `tcp://[::]:8888`.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.places.iter().map(|(_, text)| text.clone()).collect()
+        self.bound.iter().map(|(_, text)| text.clone()).collect()
     }
 
     /// Runs until another thread [drains](Handle::drain) or stops it. Only useful with a handle

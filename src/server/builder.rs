@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::bind::Bind;
 use super::bound::Server;
 use super::descriptors::fit_descriptors;
-use super::plan::{Part, Plan, check_apart, explain, number, share_versions};
-use super::service::{Service, Spoken};
+use super::plan::{
+    Plan, ServicePart, check_apart, explain_collision, service_number, share_versions,
+};
+use super::service::{ConnectionService, Service};
 use super::threads::Parts;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
@@ -80,50 +82,54 @@ impl Builder {
     pub fn serve(mut self, main: &Service) -> Result<Server, Error> {
         let plans = self.plans(main)?;
         fit_descriptors(&mut self.config);
-        let mut spoken: Vec<Spoken> = Vec::new();
-        let mut places = Vec::new();
+        let mut services: Vec<ConnectionService> = Vec::new();
+        let mut bound = Vec::new();
         let mut sources = Vec::new();
         let mut sockets = Vec::new();
-        for Plan { place, urgent, part } in plans {
-            let endpoint = place.endpoint().cloned();
+        for Plan { target, urgent, part } in plans {
+            let endpoint = target.endpoint().cloned();
             match part {
-                Part::Connections(part) => {
-                    let client_first = part.client_speaks_first();
-                    let known = spoken.iter().position(|other| other.is(&part));
-                    let protocol = number(known.unwrap_or_else(|| {
-                        spoken.push(part);
-                        spoken.len() - 1
+                ServicePart::Connections(part) => {
+                    let client_first = part.client_sends_first();
+                    let index = services.iter().position(|other| other.is_same_as(&part));
+                    let protocol = service_number(index.unwrap_or_else(|| {
+                        services.push(part);
+                        services.len() - 1
                     }))?;
-                    let listeners = place.listen(self.config.pool.backlog);
+                    let listeners = target.listen(self.config.pool.backlog);
                     let defer = self.config.timeouts.defer_accept;
-                    for listener in listeners.map_err(|error| explain(error, endpoint, &places))? {
+                    for listener in
+                        listeners.map_err(|error| explain_collision(error, endpoint, &bound))?
+                    {
                         if client_first && !defer.is_zero() {
                             listener.defer_accept(defer);
                         }
-                        places.push((listener.local_addr().ok(), listener.endpoint_text()));
+                        bound.push((listener.local_addr().ok(), listener.endpoint_text()));
                         let backlog = self.config.pool.backlog;
                         sources.push(Source::new(listener, protocol, urgent, backlog));
                     }
                 }
-                Part::Datagrams(handler) => {
-                    let bound = place.receive(self.config.pool.receive_buffer);
-                    for socket in bound.map_err(|error| explain(error, endpoint, &places))? {
-                        number(sockets.len())?;
+                ServicePart::Datagrams(handler) => {
+                    let opened = target.receive(self.config.pool.receive_buffer);
+                    for socket in
+                        opened.map_err(|error| explain_collision(error, endpoint, &bound))?
+                    {
+                        service_number(sockets.len())?;
                         let socket = DatagramSocket::new(socket, Arc::clone(&handler), urgent);
-                        places.push((socket.local_addr().ok(), socket.endpoint_text()));
+                        bound.push((socket.local_addr().ok(), socket.endpoint_text()));
                         sockets.push(Arc::new(socket));
                     }
                 }
             }
         }
-        let protocols = spoken.iter().map(|spoken| spoken.start(&self.config)).collect();
+        let protocols = services.iter().map(|service| service.start(&self.config)).collect();
         let urgent = sources.iter().any(|source| source.urgent)
             || sockets.iter().any(|socket: &Arc<DatagramSocket>| socket.urgent);
         let shared = Shared::new(self.config, urgent).map_err(|error| {
             Error::new(ErrorKind::System, "cannot make the server's descriptors").with_source(error)
         })?;
         shared.datagrams.watch(&sockets);
-        Ok(Server { parts: Parts { shared, protocols, sources, sockets, urgent }, places })
+        Ok(Server { parts: Parts { shared, protocols, sources, sockets, urgent }, bound })
     }
 
     /// Checks everything that [`serve`](Self::serve) checks before it binds.

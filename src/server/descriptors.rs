@@ -17,11 +17,11 @@ pub(super) fn fit_descriptors(config: &mut Config) {
     // Where files are served, a connection has its socket and, perhaps, a file that is being sent.
     let each = if OPENS_FILES.load(Ordering::Relaxed) { 2 } else { 1 };
     let room = (allowed.saturating_sub(SPARE_DESCRIPTORS).max(allowed / 2) / each).max(1);
-    let asked = config.limits.connections;
-    if asked as u64 > room {
+    let requested = config.limits.connections;
+    if requested as u64 > room {
         config.limits.connections = room as usize;
         log::warn!(
-            "at most {room} connections at once, not {asked}: \
+            "at most {room} connections at once, not {requested}: \
              the limit on open descriptors (RLIMIT_NOFILE) is {allowed}"
         );
     }

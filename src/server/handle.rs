@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::descriptors::fit_descriptors;
-use super::threads::Running;
+use super::threads::ServerThread;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
@@ -21,7 +21,7 @@ struct Inner {
     shared: Arc<Shared>,
     addrs: Vec<Addr>,
     endpoints: Vec<String>,
-    threads: Mutex<Vec<Running>>,
+    threads: Mutex<Vec<ServerThread>>,
     /// What a drain still waited for when it was interrupted.
     interrupted: AtomicU64,
     /// Set once the server has stopped. The lock is held while it does.
@@ -33,7 +33,7 @@ impl Handle {
         shared: Arc<Shared>,
         addrs: Vec<Addr>,
         endpoints: Vec<String>,
-        threads: Vec<Running>,
+        threads: Vec<ServerThread>,
     ) -> Self {
         Self(Arc::new(Inner {
             shared,
@@ -83,11 +83,11 @@ impl Handle {
     pub fn reconfigure(&self, mut config: Config) -> Result<(), Error> {
         config.check()?;
         fit_descriptors(&mut config);
-        let asked = config.limits.connections;
+        let requested = config.limits.connections;
         self.0.shared.reconfigure(config).map_err(|room| {
             Error::new(
                 ErrorKind::Config,
-                format!("limits.connections ({asked}) is more than there is room for ({room})"),
+                format!("limits.connections ({requested}) is more than there is room for ({room})"),
             )
             .with_hint("ask for fewer, or start anew")
         })
@@ -131,7 +131,7 @@ impl Handle {
         }
         let began = Instant::now();
         let before = self.stats();
-        inner.await_last(began.checked_add(deadline));
+        inner.wait_until_idle(began.checked_add(deadline));
         let cut_off = inner.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
         inner.shared.stop();
         inner.join(Instant::now() + Duration::from_millis(500));
@@ -181,7 +181,7 @@ impl Inner {
 
     /// Waits until no connection and no datagram is left, or the deadline; `None` is one that this
     /// clock does not reach.
-    fn await_last(&self, deadline: Option<Instant>) {
+    fn wait_until_idle(&self, deadline: Option<Instant>) {
         let shared = &self.shared;
         shared.connections.completion.wait(deadline, || {
             let idle = shared.connections.live() == 0 && shared.datagrams.waiting() == 0;
@@ -195,11 +195,12 @@ impl Inner {
         self.shared
             .connections
             .completion
-            .wait(Some(deadline), || threads.iter().all(Running::has_ended));
-        let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(Running::has_ended);
-        for running in ended {
-            let name = running.name().to_owned();
-            if running.thread.join().is_err() {
+            .wait(Some(deadline), || threads.iter().all(ServerThread::has_ended));
+        let (ended, running): (Vec<_>, Vec<_>) =
+            threads.into_iter().partition(ServerThread::has_ended);
+        for thread in ended {
+            let name = thread.name().to_owned();
+            if thread.thread.join().is_err() {
                 log::error!("{name} had panicked");
             }
         }

@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::bind::{Bind, Place};
-use super::service::{Service, Spoken};
+use super::bind::{Bind, BindTarget};
+use super::service::{ConnectionService, Service};
 use crate::error::{Error, ErrorKind};
 use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};
 use crate::pool::DatagramHandler;
@@ -13,27 +13,27 @@ use crate::pool::datagram::socket::SocketKind;
 
 /// A bind, understood: a place, and what is spoken there.
 pub(super) struct Plan {
-    pub(super) place: Known,
+    pub(super) target: ParsedTarget,
     pub(super) urgent: bool,
-    pub(super) part: Part,
+    pub(super) part: ServicePart,
 }
 
 /// A place whose text is understood.
-pub(super) enum Known {
+pub(super) enum ParsedTarget {
     Endpoint(Endpoint),
     Listener(Listener),
     Datagram(Datagram),
 }
 
 /// The part of a service that a place takes.
-pub(super) enum Part {
-    Connections(Spoken),
+pub(super) enum ServicePart {
+    Connections(ConnectionService),
     Datagrams(Arc<dyn DatagramHandler>),
 }
 
 /// What kind of socket a place is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum PartKind {
     Streams,
     Packets,
     Datagrams,
@@ -41,30 +41,34 @@ enum Sort {
 
 impl Plan {
     pub(super) fn new(bind: Bind, main: &Service) -> Result<Self, Error> {
-        let place = match bind.place {
-            Place::Endpoint(text) => Known::Endpoint(text.parse()?),
-            Place::Listener(listener) => Known::Listener(listener),
-            Place::Datagram(socket) => Known::Datagram(socket),
+        let target = match bind.target {
+            BindTarget::Endpoint(text) => ParsedTarget::Endpoint(text.parse()?),
+            BindTarget::Listener(listener) => ParsedTarget::Listener(listener),
+            BindTarget::Datagram(socket) => ParsedTarget::Datagram(socket),
         };
         let service = bind.service.as_ref().unwrap_or(main);
-        let sort = place.sort()?;
-        let part = match sort {
-            Sort::Streams => service.spoken(false).cloned().map(Part::Connections),
-            Sort::Packets => service.spoken(true).cloned().map(Part::Connections),
-            Sort::Datagrams => service.datagram_handler().cloned().map(Part::Datagrams),
+        let kind = target.kind()?;
+        let part = match kind {
+            PartKind::Streams => {
+                service.connection_service(false).cloned().map(ServicePart::Connections)
+            }
+            PartKind::Packets => {
+                service.connection_service(true).cloned().map(ServicePart::Connections)
+            }
+            PartKind::Datagrams => service.datagram_handler().cloned().map(ServicePart::Datagrams),
         };
-        let Some(part) = part else { return Err(unserved(&place, sort, service)) };
-        if let Part::Connections(spoken) = &part {
-            spoken.check()?;
+        let Some(part) = part else { return Err(missing_part(&target, kind, service)) };
+        if let ServicePart::Connections(service) = &part {
+            service.check()?;
         }
-        Ok(Self { place, urgent: bind.urgent, part })
+        Ok(Self { target, urgent: bind.urgent, part })
     }
 }
 
 impl Plan {
     /// Transport and port of a place that is this wildcard.
     fn wildcard(&self, wildcard: IpAddr) -> Option<(Transport, u16)> {
-        match self.place.endpoint()? {
+        match self.target.endpoint()? {
             Endpoint::Inet { transport, host: Host::Ip(ip), port, .. } => {
                 (*ip == wildcard && *port != 0).then_some((*transport, *port))
             }
@@ -73,7 +77,7 @@ impl Plan {
     }
 }
 
-impl Known {
+impl ParsedTarget {
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::Endpoint(endpoint) => Some(endpoint),
@@ -81,34 +85,34 @@ impl Known {
         }
     }
 
-    fn sort(&self) -> Result<Sort, Error> {
+    fn kind(&self) -> Result<PartKind, Error> {
         let endpoint = match self {
-            Self::Listener(listener) if listener.is_packet() => return Ok(Sort::Packets),
-            Self::Listener(_) => return Ok(Sort::Streams),
-            Self::Datagram(_) => return Ok(Sort::Datagrams),
+            Self::Listener(listener) if listener.is_packet() => return Ok(PartKind::Packets),
+            Self::Listener(_) => return Ok(PartKind::Streams),
+            Self::Datagram(_) => return Ok(PartKind::Datagrams),
             Self::Endpoint(endpoint) => endpoint,
         };
-        let unfit = |what: &str, hint: &str| {
+        let invalid = |what: &str, hint: &str| {
             Error::new(ErrorKind::Config, format!("{endpoint} {what}")).with_hint(hint)
         };
         match endpoint {
-            Endpoint::Unix { kind: UnixKind::Packet, .. } => Ok(Sort::Packets),
+            Endpoint::Unix { kind: UnixKind::Packet, .. } => Ok(PartKind::Packets),
             Endpoint::Inet { transport: Transport::Tcp, .. }
-            | Endpoint::Unix { kind: UnixKind::Stream, .. } => Ok(Sort::Streams),
-            Endpoint::Icmp { .. } => Err(unfit(
+            | Endpoint::Unix { kind: UnixKind::Stream, .. } => Ok(PartKind::Streams),
+            Endpoint::Icmp { .. } => Err(invalid(
                 "is no place to listen: the kernel answers echo requests itself",
                 "an IP protocol of one's own is served at ip4:253:127.0.0.1",
             )),
             // Such a socket would hear its own answers and answer them.
-            Endpoint::Raw { host: Host::Ip(ip), protocol } if ip.is_unspecified() => Err(unfit(
+            Endpoint::Raw { host: Host::Ip(ip), protocol } if ip.is_unspecified() => Err(invalid(
                 "is every address of this machine, and a raw socket hears its own answers",
                 &format!("name one address: ip4:{protocol}:127.0.0.1"),
             )),
-            Endpoint::Fd(_) => Err(unfit(
+            Endpoint::Fd(_) => Err(invalid(
                 "is a descriptor, which has to be passed as such",
                 "a program passes it with Bind::passed, `millpond serve` takes it by socket activation",
             )),
-            _ => Ok(Sort::Datagrams),
+            _ => Ok(PartKind::Datagrams),
         }
     }
 
@@ -125,14 +129,14 @@ impl Known {
         let listeners = match self {
             Self::Listener(listener) => return Ok(vec![listener]),
             Self::Endpoint(endpoint) => Listener::bind_all(&endpoint, backlog)?,
-            Self::Datagram(_) => return Err(confused()),
+            Self::Datagram(_) => return Err(wrong_target()),
         };
         for listener in &listeners {
-            if let Some((asked, granted)) = listener.backlog()
-                && granted < asked
+            if let Some((requested, granted)) = listener.backlog()
+                && granted < requested
             {
                 log::warn!(
-                    "{listener}: the kernel holds {granted} waiting connections, not {asked}: \
+                    "{listener}: the kernel holds {granted} waiting connections, not {requested}: \
                      net.core.somaxconn is {granted}"
                 );
             }
@@ -147,13 +151,13 @@ impl Known {
             }
             Self::Endpoint(endpoint) => Datagram::bind_all(&endpoint)?,
             Self::Datagram(socket) => vec![socket],
-            Self::Listener(_) => return Err(confused()),
+            Self::Listener(_) => return Err(wrong_target()),
         };
         for socket in &sockets {
-            let Some(asked) = buffer else { break };
-            match socket.set_receive_buffer(asked) {
-                Ok(granted) if granted < asked => log::warn!(
-                    "{socket}: the kernel holds {granted} bytes of datagrams, not {asked}: \
+            let Some(requested) = buffer else { break };
+            match socket.set_receive_buffer(requested) {
+                Ok(granted) if granted < requested => log::warn!(
+                    "{socket}: the kernel holds {granted} bytes of datagrams, not {requested}: \
                      net.core.rmem_max is lower"
                 ),
                 Ok(_) => {}
@@ -171,8 +175,8 @@ pub(super) fn share_versions(plans: &mut [Plan]) {
     for plan in plans {
         let both = plan.wildcard(Ipv6Addr::UNSPECIFIED.into());
         if both.is_some_and(|both| any_ipv4.contains(&both))
-            && let Known::Endpoint(Endpoint::Inet { family: family @ Family::Any, .. }) =
-                &mut plan.place
+            && let ParsedTarget::Endpoint(Endpoint::Inet { family: family @ Family::Any, .. }) =
+                &mut plan.target
         {
             *family = Family::V6;
         }
@@ -181,17 +185,17 @@ pub(super) fn share_versions(plans: &mut [Plan]) {
 
 /// Finds two endpoints of a server of which the second could not be bound beside the first.
 pub(super) fn check_apart(plans: &[Plan]) -> Result<(), Error> {
-    let endpoints: Vec<_> = plans.iter().filter_map(|plan| plan.place.endpoint()).collect();
+    let endpoints: Vec<_> = plans.iter().filter_map(|plan| plan.target.endpoint()).collect();
     for (index, second) in endpoints.iter().enumerate() {
         if let Some(first) = endpoints[..index].iter().find(|first| first.collides(second)) {
-            return Err(colliding(second, &first.to_string()));
+            return Err(collision(second, &first.to_string()));
         }
     }
     Ok(())
 }
 
 /// The error where an endpoint is taken by another one of the same server.
-fn colliding(second: &Endpoint, first: &str) -> Error {
+fn collision(second: &Endpoint, first: &str) -> Error {
     let second = second.to_string();
     let message = match second == first {
         true => format!("{second} is bound twice by this server"),
@@ -204,7 +208,7 @@ fn colliding(second: &Endpoint, first: &str) -> Error {
 
 /// The same for an endpoint that could not be bound and that names a host, whose addresses only
 /// show then. `bound` are the endpoints that the server has bound already.
-pub(super) fn explain(
+pub(super) fn explain_collision(
     error: Error,
     endpoint: Option<Endpoint>,
     bound: &[(Option<Addr>, String)],
@@ -212,7 +216,7 @@ pub(super) fn explain(
     let taken = error.io().is_some_and(|reason| reason.kind() == io::ErrorKind::AddrInUse);
     let Some(endpoint @ Endpoint::Inet { .. }) = endpoint.filter(|_| taken) else { return error };
     let addrs = endpoint.resolve().unwrap_or_default();
-    let at = |addr: &Addr| match (&endpoint, addr.as_socket()) {
+    let endpoint_of = |addr: &Addr| match (&endpoint, addr.as_socket()) {
         (Endpoint::Inet { transport, family, .. }, Some(ip)) => Some(Endpoint::Inet {
             transport: *transport,
             family: *family,
@@ -221,47 +225,50 @@ pub(super) fn explain(
         }),
         _ => None,
     };
-    let wanted: Vec<_> = addrs.iter().filter_map(at).collect();
+    let wanted: Vec<_> = addrs.iter().filter_map(endpoint_of).collect();
     let own = bound.iter().map(|(_, text)| text).find(|text| {
         let first = text.parse::<Endpoint>();
         first.is_ok_and(|first| wanted.iter().any(|second| first.collides(second)))
     });
-    own.map_or(error, |own| colliding(&endpoint, own))
+    own.map_or(error, |own| collision(&endpoint, own))
 }
 
 /// The number of a protocol or an socket, as work carries it.
-pub(super) fn number(index: usize) -> Result<u16, Error> {
+pub(super) fn service_number(index: usize) -> Result<u16, Error> {
     u16::try_from(index).map_err(|_| {
         Error::new(ErrorKind::Config, "a server has at most 65,536 services")
             .with_hint("let several endpoints share one")
     })
 }
 
-fn unserved(place: &Known, sort: Sort, service: &Service) -> Error {
-    let (takes, hint) = match sort {
-        Sort::Streams => {
+fn missing_part(target: &ParsedTarget, kind: PartKind, service: &Service) -> Error {
+    let (takes, hint) = match kind {
+        PartKind::Streams => {
             ("streams", "give it Service::http or Service::protocol, or bind another kind")
         }
-        Sort::Packets => (
+        PartKind::Packets => (
             "sequenced packets",
             "HTTP goes over tcp: and unix:; `serve --echo` and Service::packets serve unixpacket:",
         ),
-        Sort::Datagrams => (
+        PartKind::Datagrams => (
             "datagrams",
             "HTTP goes over tcp: and unix:; `serve --echo` and Service::datagrams serve udp: and \
              unixgram:",
         ),
     };
-    let place = place.text();
+    let target = target.text();
     let serves = match service.describe() {
         none if none.is_empty() => "nothing".to_owned(),
         some => some,
     };
-    Error::new(ErrorKind::Config, format!("{place} takes {takes}, but its service serves {serves}"))
-        .with_hint(hint)
+    Error::new(
+        ErrorKind::Config,
+        format!("{target} takes {takes}, but its service serves {serves}"),
+    )
+    .with_hint(hint)
 }
 
 /// The plan goes by the kind of the place, so that this does not happen.
-fn confused() -> Error {
+fn wrong_target() -> Error {
     Error::new(ErrorKind::Config, "a socket of another kind was planned for")
 }

@@ -37,14 +37,14 @@ use crate::pool::{DatagramHandler, Protocol};
 /// ```
 #[derive(Clone, Default)]
 pub struct Service {
-    streams: Option<Spoken>,
-    packets: Option<Spoken>,
+    streams: Option<ConnectionService>,
+    packets: Option<ConnectionService>,
     datagrams: Option<Arc<dyn DatagramHandler>>,
 }
 
 /// What is spoken on connections.
 #[derive(Clone)]
-pub(super) enum Spoken {
+pub(super) enum ConnectionService {
     Http(Arc<dyn Handler>),
     Protocol(Arc<dyn Protocol>),
     Packets(Arc<dyn DatagramHandler>),
@@ -53,12 +53,12 @@ pub(super) enum Spoken {
 impl Service {
     /// HTTP/1.1, answered by `handler`.
     pub fn http(handler: impl Handler) -> Self {
-        Self { streams: Some(Spoken::Http(Arc::new(handler))), ..Self::default() }
+        Self { streams: Some(ConnectionService::Http(Arc::new(handler))), ..Self::default() }
     }
 
     /// A protocol of one's own on streams.
     pub fn protocol(protocol: impl Protocol) -> Self {
-        Self { streams: Some(Spoken::Protocol(Arc::new(protocol))), ..Self::default() }
+        Self { streams: Some(ConnectionService::Protocol(Arc::new(protocol))), ..Self::default() }
     }
 
     /// Datagrams, each answered by one datagram or by none: UDP, Unix datagrams, and the packets of
@@ -83,12 +83,12 @@ impl Service {
     /// The same service, and [`packets`](Self::packets) too.
     #[must_use]
     pub fn and_packets(mut self, handler: impl DatagramHandler) -> Self {
-        self.packets = Some(Spoken::Packets(Arc::new(handler)));
+        self.packets = Some(ConnectionService::Packets(Arc::new(handler)));
         self
     }
 
     /// The part for connections of streams, or of records.
-    pub(super) fn spoken(&self, packets: bool) -> Option<&Spoken> {
+    pub(super) fn connection_service(&self, packets: bool) -> Option<&ConnectionService> {
         if packets { self.packets.as_ref() } else { self.streams.as_ref() }
     }
 
@@ -98,8 +98,8 @@ impl Service {
 
     /// What it serves, in words.
     pub(super) fn describe(&self) -> String {
-        let streams = self.streams.as_ref().map(|spoken| match spoken {
-            Spoken::Http(_) => "HTTP",
+        let streams = self.streams.as_ref().map(|service| match service {
+            ConnectionService::Http(_) => "HTTP",
             _ => "streams",
         });
         let parts = [
@@ -111,9 +111,9 @@ impl Service {
     }
 }
 
-impl Spoken {
+impl ConnectionService {
     /// Whether it is the same, not only one alike.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http(one), Self::Http(other)) => Arc::ptr_eq(one, other),
             (Self::Protocol(one), Self::Protocol(other)) => Arc::ptr_eq(one, other),
@@ -123,7 +123,7 @@ impl Spoken {
     }
 
     /// Whether nothing is to be said before the client has said something.
-    pub(super) fn client_speaks_first(&self) -> bool {
+    pub(super) fn client_sends_first(&self) -> bool {
         matches!(self, Self::Http(_))
     }
 

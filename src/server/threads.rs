@@ -34,7 +34,7 @@ pub(super) struct Parts {
 impl Parts {
     /// Starts every thread of a server, and adds each to `threads`, so that those which did start
     /// can be stopped if one cannot.
-    pub(super) fn start(self, threads: &mut Vec<Running>) -> io::Result<()> {
+    pub(super) fn start(self, threads: &mut Vec<ServerThread>) -> io::Result<()> {
         let Self { shared, protocols, sources, sockets, urgent } = self;
         let protocols = || ProtocolWorkers::new(&protocols);
         let worker = |index| Worker {
@@ -47,27 +47,28 @@ impl Parts {
         let nice = shared.pool.worker_nice;
         for index in 0..shared.pool.workers {
             let worker = worker(index);
-            threads.push(Running::spawn(&shared, &format!("worker-{index}"), move || {
-                be_nice(nice);
+            threads.push(ServerThread::spawn(&shared, &format!("worker-{index}"), move || {
+                raise_nice(nice);
                 worker.run();
             })?);
         }
         if urgent {
             let worker = worker(shared.pool.workers);
-            threads.push(Running::spawn(&shared, "worker-urgent", move || worker.run_urgent())?);
+            threads
+                .push(ServerThread::spawn(&shared, "worker-urgent", move || worker.run_urgent())?);
         }
         let monitor = Monitor::new(Arc::clone(&shared), protocols());
-        threads.push(Running::spawn(&shared, "monitor", move || monitor.run())?);
+        threads.push(ServerThread::spawn(&shared, "monitor", move || monitor.run())?);
         shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
         let acceptor = Acceptor::new(Arc::clone(&shared), protocols(), sources, sockets);
-        threads.push(Running::spawn(&shared, ACCEPTOR, move || acceptor.run())?);
+        threads.push(ServerThread::spawn(&shared, ACCEPTOR, move || acceptor.run())?);
         Ok(())
     }
 }
 
 /// Lets the threads that accept, refuse and keep deadlines have the CPU before the calling one,
 /// which needs no privilege: nice(2), which on Linux is of a thread.
-fn be_nice(by: u8) {
+fn raise_nice(by: u8) {
     let raise = || {
         let nice = getpriority_process(None)?;
         setpriority_process(None, (nice + i32::from(by)).min(19))
@@ -80,19 +81,19 @@ fn be_nice(by: u8) {
 }
 
 /// A thread of the server, and whether it has ended.
-pub(super) struct Running {
+pub(super) struct ServerThread {
     pub(super) thread: JoinHandle<()>,
     ended: Arc<AtomicBool>,
 }
 
-impl Running {
+impl ServerThread {
     fn spawn(
         shared: &Arc<Shared>,
         name: &str,
         run: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
-        let end = End { shared: Arc::clone(shared), ended: Arc::clone(&ended) };
+        let end = ThreadEnd { shared: Arc::clone(shared), ended: Arc::clone(&ended) };
         let thread = thread(name, move || {
             let _end = end;
             run();
@@ -114,12 +115,12 @@ impl Running {
 }
 
 /// Notes a thread's end, also one by a panic. Of a stopped server it closes what is left.
-struct End {
+struct ThreadEnd {
     shared: Arc<Shared>,
     ended: Arc<AtomicBool>,
 }
 
-impl Drop for End {
+impl Drop for ThreadEnd {
     fn drop(&mut self) {
         if self.shared.is_stopped() {
             self.shared.close_all();
