@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+
 /// The longest name that Linux has (`NAME_MAX`), in bytes.
 const NAME_MAX: usize = 255;
 /// The longest path that a system call takes (`PATH_MAX` with its NUL), in bytes.
@@ -56,68 +58,34 @@ pub(super) fn asks_for_directory(path: &[u8]) -> bool {
     path.is_empty() || path.ends_with(b"/")
 }
 
-/// Decodes percent escapes, once (RFC 3986 §2.1, §2.4). An escaped slash would be part of a name,
-/// and no name has one.
+/// Decodes percent escapes, once (RFC 3986 §2.1, §2.4).
 fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
-    if !path.contains(&b'%') {
-        return Ok(Cow::Borrowed(path));
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        if *byte != b'%' {
-            decoded.push(*byte);
-            continue;
-        }
-        let [high, low, after @ ..] = after else { return Err(PathError::Malformed) };
-        rest = after;
-        match digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low) {
-            None | Some(0) => return Err(PathError::Malformed),
-            Some(b'/') => return Err(PathError::Absent),
-            Some(byte) => decoded.push(byte),
+    for at in memchr::memchr_iter(b'%', path) {
+        match path.get(at + 1..at + 3) {
+            Some(b"00") => return Err(PathError::Malformed),
+            // An escaped slash would be part of a name, and no file name contains one.
+            Some(b"2F" | b"2f") => return Err(PathError::Absent),
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {}
+            _ => return Err(PathError::Malformed),
         }
     }
-    Ok(Cow::Owned(decoded))
+    Ok(percent_decode(path).into())
 }
 
-/// The path of any target as rules for fields see it: without the slash at its start, and decoded
-/// as far as that goes. It is for matching alone; nothing is opened by it.
+/// The path of any target as the patterns of header rules see it: without its leading slash, and
+/// with every valid escape decoded. It is for matching only; no file is opened by it.
 pub(super) fn decode_leniently(path: &str) -> Cow<'_, [u8]> {
-    let path = path.strip_prefix('/').unwrap_or(path).as_bytes();
-    if !path.contains(&b'%') {
-        return Cow::Borrowed(path);
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let [byte, after @ ..] = rest {
-        let escaped = match rest {
-            [b'%', high, low, ..] => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        decoded.push(escaped.map_or(*byte, |(high, low)| high << 4 | low));
-        rest = if escaped.is_some() { &rest[3..] } else { after };
-    }
-    Cow::Owned(decoded)
+    percent_decode(path.strip_prefix('/').unwrap_or(path).as_bytes()).into()
 }
 
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).map(|digit| digit as u8)
-}
+/// Bytes that a path in a target contains only as escapes: all but the unreserved ones (RFC 3986
+/// §2.3) and the slash.
+const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// Appends a path as a target may have it: every byte that is not unreserved (RFC 3986 §2.3), nor a
-/// slash, as an escape.
+/// Appends a path as a target can contain it.
 pub(super) fn encode(path: &[u8], out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in path {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            out.push(byte.into());
-        } else {
-            out.push('%');
-            out.push(HEX[usize::from(byte >> 4)].into());
-            out.push(HEX[usize::from(byte & 15)].into());
-        }
-    }
+    out.extend(percent_encode(path, ESCAPED));
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! [`Params`]: what the names in a route's path stood for.
 
+use percent_encoding::percent_decode_str;
+
 /// What the names in a route's path stood for, decoded.
 #[derive(Debug, Default)]
 pub(crate) struct Params(Vec<(Box<str>, Box<str>)>);
@@ -21,33 +23,10 @@ impl Params {
     }
 }
 
-/// Undoes the percent escapes of a path (RFC 3986 §2.1). A percent sign that starts no escape
-/// stands for itself.
+/// Decodes the percent escapes of a path (RFC 3986 §2.1). A percent sign that starts no escape
+/// stays as it is.
 fn decode(text: &str) -> Option<Box<str>> {
-    if !text.contains('%') {
-        return Some(text.into());
-    }
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match escape.and_then(|digits| hex(digits[0]).zip(hex(digits[1]))) {
-            Some((high, low)) => {
-                decoded.push(high << 4 | low);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok().map(String::into_boxed_str)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|digit| digit as u8)
+    percent_decode_str(text).decode_utf8().ok().map(Box::from)
 }
 
 #[cfg(test)]
