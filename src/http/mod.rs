@@ -6,6 +6,7 @@ pub mod bench_api;
 mod codec;
 mod conn;
 mod handler;
+pub(crate) mod list;
 mod message;
 mod middleware;
 mod router;

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::http::list::split;
+
 /// A weight in thousandths: 1000 is the most, 0 is "not acceptable".
 pub(super) type Weight = u16;
 
@@ -19,7 +21,7 @@ fn weighted<'a>(
 ) -> impl Iterator<Item = (&'a [u8], Weight)> {
     let values = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
     values.flat_map(|value| split(value, b',')).take(MEMBERS_MAX).filter_map(|member| {
-        let mut parts = split(member, b';').map(<[u8]>::trim_ascii);
+        let mut parts = split(member, b';');
         let token = parts.next().filter(|token| !token.is_empty())?;
         let mut weight = 1000;
         for part in parts.take(PARAMETERS_MAX) {
@@ -30,20 +32,6 @@ fn weighted<'a>(
             }
         }
         Some((token, weight))
-    })
-}
-
-/// The parts between separators. No byte is looked at before its part is asked for.
-fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(value);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let (part, after) = match memchr::memchr(separator, text) {
-            Some(at) => (&text[..at], Some(&text[at + 1..])),
-            None => (text, None),
-        };
-        rest = after;
-        Some(part)
     })
 }
 
@@ -221,6 +209,7 @@ mod tests {
             ("text/html, application/json;q=0.9", false),
             ("text/html;q=0.5, application/json", true),
             ("text/html,application/xhtml+xml,*/*;q=0.8", false),
+            ("text/html;x=\",\";q=0.5, application/json", true),
             ("application/json, */*", false),
             ("application/json, */*;q=0.1", true),
         ];

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, HeaderName, header};
 use memchr::memmem;
 
+use crate::http::list::split_tags;
+
 /// What tells one version of a file from another (RFC 9110 §8.8).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validators<'a> {
@@ -102,21 +104,15 @@ fn lists(
     })
 }
 
-/// The entity tags of a list. A comma may stand within a tag.
-fn tags(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        while let [b' ' | b'\t' | b',', after @ ..] = rest {
-            rest = after;
-        }
-        let opening = if rest.starts_with(b"W/") { 2 } else { 0 };
-        if rest.get(opening) != Some(&b'"') {
-            return None;
-        }
-        let closing = memchr::memchr(b'"', &rest[opening + 1..])?;
-        let (tag, after) = rest.split_at(opening + closing + 2);
-        rest = after;
-        Some(tag)
-    })
+/// The entity tags of a list, up to the first malformed member.
+fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    split_tags(list).filter(|member| !member.is_empty()).take_while(|member| is_tag(member))
+}
+
+/// Whether this is an entity tag: a quoted string without another quote in it, perhaps weak.
+fn is_tag(member: &[u8]) -> bool {
+    let inside = opaque(member).strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inside.is_some_and(|inside| !inside.contains(&b'"'))
 }
 
 /// The date of a field that has exactly one; a malformed one is ignored (RFC 9110 §13.1.3).

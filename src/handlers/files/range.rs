@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::http::list::split;
+
 /// What a Range field comes to for a file of some length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ranges {
@@ -24,12 +26,9 @@ const GAP_MAX: u64 = 100;
 /// Ranges that overlap or nearly touch are joined (RFC 9110 §15.3.7.2), so that no request can make
 /// more than one file's length out of a file (§14.2). Otherwise their order is kept.
 pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
-    let Some(set) = value
-        .split_at_checked(6)
-        .filter(|(unit, _)| unit.eq_ignore_ascii_case(b"bytes="))
-        .and_then(|(_, set)| std::str::from_utf8(set).ok())
-    else {
-        return Ranges::Whole;
+    let set = match value.split_at_checked(6) {
+        Some((unit, set)) if unit.eq_ignore_ascii_case(b"bytes=") => set,
+        _ => return Ranges::Whole,
     };
     // Two numbers of twenty digits make a range; a longer field has more ranges than are allowed,
     // or is mostly commas.
@@ -39,12 +38,13 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
     let mut parts: Vec<Range<u64>> = Vec::new();
     let mut count = 0;
     let mut whole = false;
-    for spec in set.split(',').map(|spec| spec.trim_matches([' ', '\t'])) {
+    for spec in split(set, b',') {
         // Empty members are allowed in a list (RFC 9110 §5.6.1.2).
         if spec.is_empty() {
             continue;
         }
         count += 1;
+        let Ok(spec) = std::str::from_utf8(spec) else { return Ranges::Whole };
         let Some(range) = range(spec, length) else { return Ranges::Whole };
         if count > most {
             return Ranges::Whole;

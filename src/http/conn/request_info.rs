@@ -4,6 +4,7 @@ use http::header::{HeaderValue, UPGRADE};
 use http::{Method, Version};
 
 use crate::http::codec::request::Head;
+use crate::http::list::split;
 
 /// What of the request matters for its answer.
 #[derive(Debug)]
@@ -44,5 +45,5 @@ impl Asked {
 
 /// The members of a list (RFC 9110 §5.6.1).
 fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    split(list, b',').filter(|member| !member.is_empty())
 }
