@@ -1,4 +1,4 @@
-//! [`Echo`]: sends back what it gets (RFC 862).
+//! [`Echo`]: sends back what it receives (RFC 862).
 
 use std::borrow::Cow;
 use std::io;
@@ -13,23 +13,22 @@ use crate::pool::{
     TurnContext,
 };
 
-/// How much is read at once, and echoed before more is read.
+/// The most bytes that are read at once. They are echoed before more are read.
 const BUFFER_SIZE: usize = 16 * 1024;
 
-/// Pieces echoed in one turn before others have theirs.
+/// Reads in one turn, after which other connections get their turn.
 const READS_PER_TURN: usize = 64;
 
 /// Ports whose services respond to any datagram: echo, daytime, quote of the day, chargen and time
-/// (RFC 862 to 868). One datagram with such a source, which anyone can forge, would go to and fro
-/// for ever.
+/// (RFC 862 to 868). A datagram with a forged source address of such a service would be echoed back
+/// and forth without end.
 const RESPONDERS: [u16; 5] = [7, 13, 17, 19, 37];
 
-/// The echo protocol (RFC 862): of a stream every byte is sent back until the client ends, and each
-/// datagram or record comes back as one. Datagrams from the ports of echo, daytime, quote of the
+/// The echo protocol (RFC 862). On a stream, every byte is sent back until the client closes. Each
+/// datagram or record is sent back as one. Datagrams from the ports of echo, daytime, quote of the
 /// day, chargen and time get no response.
 ///
-/// A client that does not read what it is sent holds no worker, and no more than one buffer of
-/// memory.
+/// A client that does not read the echo occupies no worker, and at most one buffer of memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 
@@ -62,8 +61,8 @@ impl ProtocolWorker for EchoWorker {
             match connection.stream.try_read(&mut self.buffer) {
                 Ok(0) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
-                    // Once a turn, and only for a turn that has something to echo: the client's
-                    // deadlines begin afresh with it.
+                    // Counted once a turn, and only in a turn that reads something: the client's
+                    // timeouts start again with it.
                     if !std::mem::replace(&mut counted, true) {
                         turn.count_request();
                     }

@@ -1,4 +1,4 @@
-//! Handlers and protocols that ship with millpond.
+//! Ready-made handlers and protocols.
 
 mod echo;
 #[cfg(feature = "files")]

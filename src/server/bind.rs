@@ -6,8 +6,8 @@ use super::service::Service;
 use crate::error::Error;
 use crate::net::{Datagram, Listener};
 
-/// Where a server listens, and for what. An endpoint as text is one, and so are a [`Listener`] and
-/// a [`Datagram`] socket.
+/// An endpoint to listen at, and optionally its service. It is made from an endpoint as text, a
+/// [`Listener`], or a [`Datagram`] socket.
 #[derive(Debug)]
 #[must_use]
 pub struct Bind {
@@ -24,16 +24,16 @@ pub(super) enum BindTarget {
 }
 
 impl Bind {
-    /// At this endpoint: `tcp://[::]:8888`, `unix:/run/app.sock`,
-    /// `udp://[::]:7`, `unixpacket:@abstract`. With `?priority=high` behind it, it is
-    /// [`urgent`](Self::urgent).
+    /// Binds this endpoint: `tcp://[::]:8888`, `unix:/run/app.sock`, `udp://[::]:7`,
+    /// `unixpacket:@abstract`. A trailing `?priority=high` makes it [`urgent`](Self::urgent).
     pub fn to(endpoint: impl Into<String>) -> Self {
         let text = endpoint.into();
         let (endpoint, urgent) = Self::split_priority(&text);
         Self { urgent, ..Self::at(BindTarget::Endpoint(endpoint.to_owned())) }
     }
 
-    /// An endpoint without the `?priority=high` behind it, and whether that is there.
+    /// Splits `?priority=high` from the end of an endpoint. Returns the endpoint, and whether it
+    /// had that ending.
     ///
     /// # Examples
     /// ```
@@ -47,26 +47,26 @@ impl Bind {
         endpoint.strip_suffix("?priority=high").map_or((endpoint, false), |rest| (rest, true))
     }
 
-    /// With a listener that was made elsewhere.
+    /// Uses an existing listener.
     pub fn listener(listener: Listener) -> Self {
         Self::at(BindTarget::Listener(listener))
     }
 
-    /// With a bound datagram socket that was made elsewhere.
+    /// Uses an existing datagram socket, which is already bound.
     pub fn datagram(socket: Datagram) -> Self {
         Self::at(BindTarget::Datagram(socket))
     }
 
-    /// With a socket that was passed in, as socket activation does (sd_listen_fds(3)): one that
-    /// listens (`ListenStream=`, `ListenSequentialPacket=`), or one of datagrams
+    /// Uses a socket that was passed to the process, as in socket activation (sd_listen_fds(3)): a
+    /// listening one (`ListenStream=`, `ListenSequentialPacket=`) or a datagram socket
     /// (`ListenDatagram=`).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is neither.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the descriptor is neither.
     pub fn passed(fd: OwnedFd) -> Result<Self, Error> {
         match rustix::net::sockopt::socket_type(&fd) {
             Ok(rustix::net::SocketType::DGRAM) => Datagram::from_fd(fd).map(Self::datagram),
-            // What is no socket at all is said there, too.
+            // This also reports a descriptor that is not a socket.
             _ => Listener::from_fd(fd).map(Self::listener),
         }
     }
@@ -75,14 +75,14 @@ impl Bind {
         Self { target, urgent: false, service: None }
     }
 
-    /// Its work is taken first, and refused only when its own queue is full. For health checks and
-    /// operators.
+    /// Marks the endpoint as urgent, for health checks and operators. Workers serve its requests
+    /// first, and the server refuses them only when the urgent queue is full.
     pub fn urgent(mut self) -> Self {
         self.urgent = true;
         self
     }
 
-    /// Another service than the server's main one.
+    /// Sets a service for this endpoint, in place of the server's main one.
     pub fn with(mut self, service: Service) -> Self {
         self.service = Some(service);
         self

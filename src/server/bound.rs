@@ -25,9 +25,9 @@ use crate::net::Addr;
 /// let addr = handle.local_addrs()[0].as_socket().unwrap();
 /// let mut client = std::net::TcpStream::connect(addr)?;
 /// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-/// let mut answer = String::new();
-/// client.read_to_string(&mut answer)?;
-/// assert!(answer.ends_with("\r\n\r\nHello, world!"));
+/// let mut response = String::new();
+/// client.read_to_string(&mut response)?;
+/// assert!(response.ends_with("\r\n\r\nHello, world!"));
 ///
 /// let report = handle.drain(Duration::from_secs(5));
 /// assert_eq!((report.served, report.cut_off), (1, 0));
@@ -36,28 +36,28 @@ use crate::net::Addr;
 #[derive(Debug)]
 pub struct Server {
     pub(super) parts: Parts,
-    /// Where it is bound, in the order of the binds.
+    /// The bound address and the endpoint as text of each socket, in the order of the binds.
     pub(super) bound: Vec<(Option<Addr>, String)>,
 }
 
 impl Server {
-    /// The addresses it is bound to, with the real ports.
+    /// The addresses that the server is bound to, with the actual ports.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<Addr> {
         self.bound.iter().filter_map(|(addr, _)| addr.clone()).collect()
     }
 
-    /// The endpoints it is bound to as text, with the real ports: `tcp://[::]:8888`.
+    /// The endpoints that the server is bound to, as text with the actual ports: `tcp://[::]:8888`.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         self.bound.iter().map(|(_, text)| text.clone()).collect()
     }
 
-    /// Runs until another thread [drains](Handle::drain) or stops it. Only useful with a handle
-    /// that was taken before: see [`spawn`](Self::spawn).
+    /// Runs the server until another thread [drains](Handle::drain) or stops it. As that takes a
+    /// handle, programs that stop their server call [`spawn`](Self::spawn) instead.
     ///
     /// # Errors
-    /// As [`spawn`](Self::spawn).
+    /// The errors of [`spawn`](Self::spawn).
     pub fn run(self) -> Result<DrainReport, Error> {
         let handle = self.spawn()?;
         Ok(handle.wait())
@@ -66,7 +66,7 @@ impl Server {
     /// Starts the threads: the acceptor, the workers, the monitor.
     ///
     /// # Errors
-    /// [`ErrorKind::System`] when the system gives no thread.
+    /// [`ErrorKind::System`] if the system cannot start a thread.
     pub fn spawn(self) -> Result<Handle, Error> {
         let addrs = self.local_addrs();
         let endpoints = self.endpoints();

@@ -1,4 +1,4 @@
-//! [`Builder`]: from endpoints, services and settings to a bound [`Server`].
+//! [`Builder`]: from endpoints, services and a configuration to a bound [`Server`].
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::source::Source;
 use crate::pool::{Protocol, Shared};
 
-/// Where a server listens unless it is said otherwise: every address, IPv4 and IPv6.
+/// The endpoint of a server without any [`Bind`]: every address, IPv4 and IPv6.
 const DEFAULT_BIND: &str = "tcp://[::]:8888";
 
-/// What a server will be; [`serve`](Builder::serve), or one of its short forms, makes it.
+/// Configures a server. [`serve`](Builder::serve), or one of its short forms, binds it.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Builder {
@@ -29,20 +29,20 @@ pub struct Builder {
 }
 
 impl Server {
-    /// Starts with the defaults.
+    /// Returns a builder with the default configuration.
     pub fn builder() -> Builder {
         Builder::default()
     }
 }
 
 impl Builder {
-    /// Sets everything that can be set, in place of the defaults.
+    /// Replaces the whole configuration.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Listens here too. A server that is told nothing listens at `tcp://[::]:8888`.
+    /// Adds an endpoint. A server without any listens at `tcp://[::]:8888`.
     pub fn bind(mut self, bind: impl Into<Bind>) -> Self {
         self.binds.push(bind.into());
         self
@@ -54,8 +54,8 @@ impl Builder {
         self
     }
 
-    /// A server that speaks HTTP/1.1 and answers with `handler`, wherever a [`Bind`] names no other
-    /// service. It is bound, and does not run yet.
+    /// Binds an HTTP/1.1 server, whose responses come from `handler` wherever a [`Bind`] has no
+    /// service of its own. The server does not run yet.
     ///
     /// # Errors
     /// See [`serve`](Self::serve).
@@ -63,8 +63,8 @@ impl Builder {
         self.serve(&Service::http(handler))
     }
 
-    /// A server that speaks `protocol`, wherever a [`Bind`] names no other service. It is bound,
-    /// and does not run yet.
+    /// Binds a server that uses `protocol` wherever a [`Bind`] has no service of its own. The
+    /// server does not run yet.
     ///
     /// # Errors
     /// See [`serve`](Self::serve).
@@ -72,13 +72,12 @@ impl Builder {
         self.serve(&Service::protocol(protocol))
     }
 
-    /// A server with this main service: what is spoken wherever a [`Bind`] names no other. It is
-    /// bound, and does not run yet.
+    /// Binds a server with this main service, which it uses wherever a [`Bind`] has no service of
+    /// its own. The server does not run yet.
     ///
     /// # Errors
     /// An [`Error`] that names the setting, the endpoint or the system call: see
-    /// [`ErrorKind`](crate::ErrorKind). An endpoint of a kind that its service has no part for is
-    /// one.
+    /// [`ErrorKind`](crate::ErrorKind). An endpoint for which its service has no part is an error.
     pub fn serve(mut self, main: &Service) -> Result<Server, Error> {
         let plans = self.plans(main)?;
         fit_descriptors(&mut self.config);
@@ -135,7 +134,7 @@ impl Builder {
     /// Checks everything that [`serve`](Self::serve) checks before it binds.
     ///
     /// # Errors
-    /// Those of [`serve`](Self::serve), but for those of binding.
+    /// The errors of [`serve`](Self::serve), except those of binding.
     ///
     /// # Examples
     /// ```
@@ -152,7 +151,7 @@ impl Builder {
         self.plans(main).map(drop)
     }
 
-    /// What is wrong with any endpoint is reported before the first is bound.
+    /// Parses and checks all endpoints, before the first is bound.
     fn plans(&mut self, main: &Service) -> Result<Vec<Plan>, Error> {
         self.config.check()?;
         if self.binds.is_empty() {

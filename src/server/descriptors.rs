@@ -1,4 +1,4 @@
-//! How many connections `RLIMIT_NOFILE` leaves room for.
+//! Fits the limit on connections into `RLIMIT_NOFILE`.
 
 use std::sync::atomic::Ordering;
 
@@ -7,14 +7,15 @@ use rustix::process::{Resource, getrlimit};
 use crate::config::Config;
 use crate::pool::OPENS_FILES;
 
-/// Descriptors that are left to the rest of the program, the 256 files that a cache keeps open
-/// among them, when the limit on connections is fitted into `RLIMIT_NOFILE`.
+/// Descriptors that remain for the rest of the program, including the 256 files that a cache keeps
+/// open, when the limit on connections is fitted into `RLIMIT_NOFILE`.
 const SPARE_DESCRIPTORS: u64 = 320;
 
 /// Lowers the limit on connections to what `RLIMIT_NOFILE` allows.
 pub(super) fn fit_descriptors(config: &mut Config) {
     let Some(allowed) = getrlimit(Resource::Nofile).current else { return };
-    // Where files are served, a connection has its socket and, perhaps, a file that is being sent.
+    // With a file handler, a connection uses two descriptors: its socket, and the file that is
+    // being sent.
     let each = if OPENS_FILES.load(Ordering::Relaxed) { 2 } else { 1 };
     let room = (allowed.saturating_sub(SPARE_DESCRIPTORS).max(allowed / 2) / each).max(1);
     let requested = config.limits.connections;

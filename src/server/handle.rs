@@ -1,4 +1,4 @@
-//! [`Handle`]: a running server, which it reports on, reconfigures, drains and stops.
+//! [`Handle`]: reports on, reconfigures, drains and stops a running server.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::net::Addr;
 use crate::pool::{Shared, Stats, WorkerState};
 use crate::sync::lock;
 
-/// A running server. Clones refer to the same one; dropping them all does not stop it.
+/// A running server. Clones refer to the same server. Dropping all of them does not stop it.
 #[derive(Clone)]
 pub struct Handle(Arc<Inner>);
 
@@ -22,9 +22,10 @@ struct Inner {
     addrs: Vec<Addr>,
     endpoints: Vec<String>,
     threads: Mutex<Vec<ServerThread>>,
-    /// What a drain still waited for when it was interrupted.
+    /// Connections and datagrams that a drain was waiting for when [`Handle::stop_now`] interrupted
+    /// it.
     interrupted: AtomicU64,
-    /// Set once the server has stopped. The lock is held while it does.
+    /// Set once the server has stopped. The thread that stops the server holds the lock meanwhile.
     report: Mutex<Option<DrainReport>>,
 }
 
@@ -45,27 +46,28 @@ impl Handle {
         }))
     }
 
-    /// The addresses it is bound to, with the real ports.
+    /// The addresses that the server is bound to, with the actual ports.
     #[must_use]
     pub fn local_addrs(&self) -> &[Addr] {
         &self.0.addrs
     }
 
-    /// The endpoints it is bound to as text, with the real ports: `tcp://[::]:8888`.
+    /// The endpoints that the server is bound to, as text with the actual ports: `tcp://[::]:8888`.
     #[must_use]
     pub fn endpoints(&self) -> &[String] {
         &self.0.endpoints
     }
 
-    /// Exchanges the settings while it runs; no connection notices but by them. Each turn of a
-    /// connection goes by one whole set of settings. A wait that has begun keeps its deadline.
+    /// Replaces the configuration of the running server. Open connections stay open. Each turn of a
+    /// connection uses one configuration throughout, and a wait that has begun keeps its deadline.
     ///
-    /// [`Config::pool`] stays as it was at the start: threads and queue are made once.
+    /// [`Config::pool`] does not change: threads and the queue are created at the start.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for settings that are out of range or contradict each other, or for
-    /// more connections than there is room for: at least as many as at the start, and as many as
-    /// the process may have descriptors (`RLIMIT_NOFILE`). Then nothing has changed.
+    /// [`ErrorKind::Config`] if a value is out of range, if values contradict each other, or if
+    /// `limits.connections` exceeds the room for connections. That room is the number at the start
+    /// or, if it is higher, the number of descriptors that the process may open (`RLIMIT_NOFILE`).
+    /// After an error, the previous configuration remains in effect.
     ///
     /// # Examples
     /// ```
@@ -87,13 +89,15 @@ impl Handle {
         self.0.shared.reconfigure(config).map_err(|room| {
             Error::new(
                 ErrorKind::Config,
-                format!("limits.connections ({requested}) is more than there is room for ({room})"),
+                format!(
+                    "limits.connections ({requested}) exceeds the room for connections ({room})"
+                ),
             )
-            .with_hint("ask for fewer, or start anew")
+            .with_hint("lower it, or restart the server")
         })
     }
 
-    /// What it has done, and is activity.
+    /// The statistics of the server since its start.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.shared)
@@ -105,8 +109,8 @@ impl Handle {
         self.0.shared.counters.activities(Instant::now())
     }
 
-    /// Wakes the acceptor, and tells how often it has gone round before. A later call that gets the
-    /// same number has found it stuck: a watchdog asks every few seconds.
+    /// Wakes the acceptor, and returns how many rounds it had completed before. If two calls some
+    /// seconds apart return the same number, the acceptor is stuck: this is for watchdogs.
     #[must_use]
     pub fn acceptor_rounds(&self) -> u64 {
         let shared = &self.0.shared;
@@ -115,13 +119,14 @@ impl Handle {
         rounds
     }
 
-    /// Stops gracefully: accepts what the backlog holds (that of a listener which was
-    /// [passed in](crate::Bind::passed) is left to the next program), stops listening, closes idle
-    /// connections, answers what is queued and in hand with `Connection: close`; all within
-    /// `deadline`. Then the threads end. A handler that still runs after the deadline cannot be
-    /// interrupted: its thread is left behind.
+    /// Stops gracefully, within `deadline`. The server accepts the connections in the backlog,
+    /// except those of a listener that was [passed in](crate::Bind::passed), which the next program
+    /// accepts. It then stops listening, closes idle connections, and responds to the requests that
+    /// are queued or in progress, with `Connection: close`. Then its threads end. A handler that
+    /// still runs after the deadline cannot be interrupted: its thread keeps running.
     ///
-    /// Of several calls, the first drains; the others wait for it and get the same report.
+    /// If several threads call this, the first call drains, and the others wait for it and return
+    /// the same report.
     pub fn drain(&self, deadline: Duration) -> DrainReport {
         let inner = &*self.0;
         inner.shared.drain();
@@ -147,7 +152,7 @@ impl Handle {
         done
     }
 
-    /// Stops at once: what is queued or in hand is cut off.
+    /// Stops immediately, and closes the connections whose requests are queued or in progress.
     pub fn stop_now(&self) -> DrainReport {
         let inner = &*self.0;
         // Where a drain is interrupted, what it still waited for is counted before it is closed.
@@ -159,10 +164,10 @@ impl Handle {
         self.drain(Duration::ZERO)
     }
 
-    /// Waits until another thread has drained or stopped it.
+    /// Waits until another thread has drained or stopped the server.
     pub fn wait(&self) -> DrainReport {
-        // A condition of its own: the end of a connection, of which there are thousands a second,
-        // must not wake this thread.
+        // The end of a connection notifies another condition variable: it happens thousands of
+        // times a second, and must not wake this thread.
         self.0.shared.connections.accepting.wait(None, || !self.0.is_accepting());
         self.drain(self.0.shared.config.load().timeouts.drain)
     }
@@ -179,8 +184,8 @@ impl Inner {
         threads.iter().any(|thread| thread.is_acceptor() && !thread.has_ended())
     }
 
-    /// Waits until no connection and no datagram is left, or the deadline; `None` is one that this
-    /// clock does not reach.
+    /// Waits until the acceptor has ended and no connection and no datagram is left, or until the
+    /// deadline. `None` is a deadline beyond the range of the clock.
     fn wait_until_idle(&self, deadline: Option<Instant>) {
         let shared = &self.shared;
         shared.connections.completion.wait(deadline, || {
@@ -201,11 +206,11 @@ impl Inner {
         for thread in ended {
             let name = thread.name().to_owned();
             if thread.thread.join().is_err() {
-                log::error!("{name} had panicked");
+                log::error!("thread {name} panicked");
             }
         }
         if !running.is_empty() {
-            log::warn!("{} threads are still in a handler, and are left behind", running.len());
+            log::warn!("{} threads are still in a handler, and keep running", running.len());
         }
     }
 }
@@ -216,20 +221,20 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// What came of a graceful stop.
+/// The result of a graceful stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Requests answered by a handler, since the server started.
+    /// Requests to which a handler responded, since the server started.
     pub served: u64,
-    /// Requests and connections refused, since the server started.
+    /// Requests and connections that the server refused, since it started.
     pub refused: u64,
-    /// Of those answered, the ones after the server was told to stop.
+    /// Those of `served` whose response came after the drain began.
     pub served_while_draining: u64,
-    /// Connections that were still open, and datagrams that were not answered, when the deadline
+    /// Connections that were still open, and datagrams without a response, when the deadline
     /// passed.
     pub cut_off: u64,
-    /// How long the stop took.
+    /// The duration of the stop.
     pub elapsed: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! [`Plan`]: which part of a service goes with an endpoint, decided before anything is bound.
+//! [`Plan`]: the part of a service that an endpoint uses, determined before any socket is bound.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,27 +11,27 @@ use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transpor
 use crate::pool::DatagramHandler;
 use crate::pool::datagram::socket::SocketKind;
 
-/// A bind, understood: a place, and what is spoken there.
+/// A parsed [`Bind`], with the part of the service that it uses.
 pub(super) struct Plan {
     pub(super) target: ParsedTarget,
     pub(super) urgent: bool,
     pub(super) part: ServicePart,
 }
 
-/// A place whose text is understood.
+/// The target of a [`Bind`], with its endpoint parsed.
 pub(super) enum ParsedTarget {
     Endpoint(Endpoint),
     Listener(Listener),
     Datagram(Datagram),
 }
 
-/// The part of a service that a place takes.
+/// The part of a service that a target uses.
 pub(super) enum ServicePart {
     Connections(ConnectionService),
     Datagrams(Arc<dyn DatagramHandler>),
 }
 
-/// What kind of socket a place is.
+/// The kind of a target's socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PartKind {
     Streams,
@@ -66,7 +66,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Transport and port of a place that is this wildcard.
+    /// The transport and the port, if the target is this wildcard address.
     fn wildcard(&self, wildcard: IpAddr) -> Option<(Transport, u16)> {
         match self.target.endpoint()? {
             Endpoint::Inet { transport, host: Host::Ip(ip), port, .. } => {
@@ -100,17 +100,17 @@ impl ParsedTarget {
             Endpoint::Inet { transport: Transport::Tcp, .. }
             | Endpoint::Unix { kind: UnixKind::Stream, .. } => Ok(PartKind::Streams),
             Endpoint::Icmp { .. } => Err(invalid(
-                "is no place to listen: the kernel answers echo requests itself",
-                "an IP protocol of one's own is served at ip4:253:127.0.0.1",
+                "cannot be served: the kernel responds to echo requests itself",
+                "to serve a custom IP protocol, bind an endpoint such as ip4:253:127.0.0.1",
             )),
-            // Such a socket would hear its own answers and answer them.
+            // Such a socket would receive its own responses, and respond to them.
             Endpoint::Raw { host: Host::Ip(ip), protocol } if ip.is_unspecified() => Err(invalid(
-                "is every address of this machine, and a raw socket hears its own answers",
+                "is every address of this machine, and a raw socket receives its own responses",
                 &format!("name one address: ip4:{protocol}:127.0.0.1"),
             )),
             Endpoint::Fd(_) => Err(invalid(
-                "is a descriptor, which has to be passed as such",
-                "a program passes it with Bind::passed, `millpond serve` takes it by socket activation",
+                "is a descriptor: it cannot be opened by its number",
+                "in a program, pass it with Bind::passed; `millpond serve` uses socket activation",
             )),
             _ => Ok(PartKind::Datagrams),
         }
@@ -124,7 +124,7 @@ impl ParsedTarget {
         }
     }
 
-    /// Listens; at a host name, at each of its addresses.
+    /// Listens. A host name is bound at each of its addresses.
     pub(super) fn listen(self, backlog: u32) -> Result<Vec<Listener>, Error> {
         let listeners = match self {
             Self::Listener(listener) => return Ok(vec![listener]),
@@ -136,7 +136,7 @@ impl ParsedTarget {
                 && granted < requested
             {
                 log::warn!(
-                    "{listener}: the kernel holds {granted} waiting connections, not {requested}: \
+                    "{listener}: the kernel's backlog has room for {granted} connections, not {requested}: \
                      net.core.somaxconn is {granted}"
                 );
             }
@@ -157,7 +157,7 @@ impl ParsedTarget {
             let Some(requested) = buffer else { break };
             match socket.set_receive_buffer(requested) {
                 Ok(granted) if granted < requested => log::warn!(
-                    "{socket}: the kernel holds {granted} bytes of datagrams, not {requested}: \
+                    "{socket}: the kernel's receive buffer has {granted} bytes, not {requested}: \
                      net.core.rmem_max is lower"
                 ),
                 Ok(_) => {}
@@ -168,7 +168,8 @@ impl ParsedTarget {
     }
 }
 
-/// Lets `[::]` leave IPv4 to a `0.0.0.0` with the same port: together they are every address once.
+/// Restricts `[::]` to IPv6 if the server also binds `0.0.0.0` at the same port: together they
+/// cover every address once.
 pub(super) fn share_versions(plans: &mut [Plan]) {
     let any_ipv4: Vec<_> =
         plans.iter().filter_map(|plan| plan.wildcard(Ipv4Addr::UNSPECIFIED.into())).collect();
@@ -183,7 +184,7 @@ pub(super) fn share_versions(plans: &mut [Plan]) {
     }
 }
 
-/// Finds two endpoints of a server of which the second could not be bound beside the first.
+/// Finds two endpoints of a server that cannot both be bound.
 pub(super) fn check_apart(plans: &[Plan]) -> Result<(), Error> {
     let endpoints: Vec<_> = plans.iter().filter_map(|plan| plan.target.endpoint()).collect();
     for (index, second) in endpoints.iter().enumerate() {
@@ -194,20 +195,21 @@ pub(super) fn check_apart(plans: &[Plan]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The error where an endpoint is taken by another one of the same server.
+/// The error for an endpoint that another endpoint of the same server already uses.
 fn collision(second: &Endpoint, first: &str) -> Error {
     let second = second.to_string();
     let message = match second == first {
         true => format!("{second} is bound twice by this server"),
-        false => format!(
-            "{second} and {first} are both bound by this server, and have an address in common"
-        ),
+        false => {
+            format!("{second} and {first} are both bound by this server, and share an address")
+        }
     };
-    Error::new(ErrorKind::Config, message).with_hint("leave out one of them, or change its port")
+    Error::new(ErrorKind::Config, message).with_hint("remove one of them, or change its port")
 }
 
-/// The same for an endpoint that could not be bound and that names a host, whose addresses only
-/// show then. `bound` are the endpoints that the server has bound already.
+/// Explains why an endpoint with a host name could not be bound, if another endpoint of the same
+/// server uses one of its addresses: these are known only after the name is resolved. `bound` are
+/// the endpoints that the server has bound before.
 pub(super) fn explain_collision(
     error: Error,
     endpoint: Option<Endpoint>,
@@ -233,10 +235,10 @@ pub(super) fn explain_collision(
     own.map_or(error, |own| collision(&endpoint, own))
 }
 
-/// The number of a protocol or an socket, as work carries it.
+/// The number of a protocol or a socket in the queue's entries.
 pub(super) fn service_number(index: usize) -> Result<u16, Error> {
     u16::try_from(index).map_err(|_| {
-        Error::new(ErrorKind::Config, "a server has at most 65,536 services")
+        Error::new(ErrorKind::Config, "too many services: expected at most 65,536")
             .with_hint("let several endpoints share one")
     })
 }
@@ -244,7 +246,7 @@ pub(super) fn service_number(index: usize) -> Result<u16, Error> {
 fn missing_part(target: &ParsedTarget, kind: PartKind, service: &Service) -> Error {
     let (takes, hint) = match kind {
         PartKind::Streams => {
-            ("streams", "give it Service::http or Service::protocol, or bind another kind")
+            ("streams", "use Service::http or Service::protocol, or another kind of endpoint")
         }
         PartKind::Packets => (
             "sequenced packets",
@@ -263,12 +265,12 @@ fn missing_part(target: &ParsedTarget, kind: PartKind, service: &Service) -> Err
     };
     Error::new(
         ErrorKind::Config,
-        format!("{target} takes {takes}, but its service serves {serves}"),
+        format!("{target} is for {takes}, but its service serves {serves}"),
     )
     .with_hint(hint)
 }
 
-/// The plan goes by the kind of the place, so that this does not happen.
+/// Not reachable: [`Plan::new`] chooses the part by the kind of the target.
 fn wrong_target() -> Error {
-    Error::new(ErrorKind::Config, "a socket of another kind was planned for")
+    Error::new(ErrorKind::Config, "the endpoint and its service need different kinds of sockets")
 }

@@ -1,4 +1,4 @@
-//! [`Service`]: what is spoken at an endpoint, whatever kind of socket that is.
+//! [`Service`]: the protocols and handlers of an endpoint, for every kind of socket.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use crate::http::{Handler, Http};
 use crate::pool::datagram::seqpacket::Packets;
 use crate::pool::{DatagramHandler, Protocol};
 
-/// What is spoken at an endpoint. Clones are the same service.
+/// The protocols and handlers of an endpoint. Clones are the same service.
 ///
-/// One service may have a part for each kind of socket; which one is used is the endpoint's to say.
+/// A service may have one part for each kind of socket. The endpoint's kind determines which part
+/// is used.
 ///
 /// | Endpoint | Part |
 /// |---|---|
@@ -21,10 +22,6 @@ use crate::pool::{DatagramHandler, Protocol};
 ///
 /// # Examples
 /// Two services of one server, which share its workers and its queue:
-/// ```
-/// use millpond::http::{Request, Response};
-/// use millpond::handlers::Echo;
-/// use millpond::{Bind, Server, Service};
 ///
 /// let echo = Service::protocol(Echo).and_datagrams(Echo);
 /// let server = Server::builder()
@@ -42,7 +39,7 @@ pub struct Service {
     datagrams: Option<Arc<dyn DatagramHandler>>,
 }
 
-/// What is spoken on connections.
+/// The protocol on a connection.
 #[derive(Clone)]
 pub(super) enum ConnectionService {
     Http(Arc<dyn Handler>),
@@ -51,43 +48,43 @@ pub(super) enum ConnectionService {
 }
 
 impl Service {
-    /// HTTP/1.1, answered by `handler`.
+    /// HTTP/1.1, with responses from `handler`.
     pub fn http(handler: impl Handler) -> Self {
         Self { streams: Some(ConnectionService::Http(Arc::new(handler))), ..Self::default() }
     }
 
-    /// A protocol of one's own on streams.
+    /// A custom protocol on streams.
     pub fn protocol(protocol: impl Protocol) -> Self {
         Self { streams: Some(ConnectionService::Protocol(Arc::new(protocol))), ..Self::default() }
     }
 
-    /// Datagrams, each answered by one datagram or by none: UDP, Unix datagrams, and the packets of
-    /// an IPv4 protocol over a raw socket.
+    /// Datagrams, with at most one datagram in response to each: UDP, Unix datagrams, and the
+    /// packets of an IPv4 protocol over a raw socket.
     pub fn datagrams(handler: impl DatagramHandler) -> Self {
         Self::default().and_datagrams(handler)
     }
 
-    /// Connections that keep the boundaries of records (`unixpacket:`), each record answered by one
-    /// record or by none.
+    /// Connections that preserve record boundaries (`unixpacket:`), with at most one record in
+    /// response to each.
     pub fn packets(handler: impl DatagramHandler) -> Self {
         Self::default().and_packets(handler)
     }
 
-    /// The same service, and [`datagrams`](Self::datagrams) too.
+    /// Adds a part for [`datagrams`](Self::datagrams).
     #[must_use]
     pub fn and_datagrams(mut self, handler: impl DatagramHandler) -> Self {
         self.datagrams = Some(Arc::new(handler));
         self
     }
 
-    /// The same service, and [`packets`](Self::packets) too.
+    /// Adds a part for [`packets`](Self::packets).
     #[must_use]
     pub fn and_packets(mut self, handler: impl DatagramHandler) -> Self {
         self.packets = Some(ConnectionService::Packets(Arc::new(handler)));
         self
     }
 
-    /// The part for connections of streams, or of records.
+    /// The part for stream connections, or for connections with record boundaries.
     pub(super) fn connection_service(&self, packets: bool) -> Option<&ConnectionService> {
         if packets { self.packets.as_ref() } else { self.streams.as_ref() }
     }
@@ -96,7 +93,7 @@ impl Service {
         self.datagrams.as_ref()
     }
 
-    /// What it serves, in words.
+    /// The names of its parts, for error messages.
     pub(super) fn describe(&self) -> String {
         let streams = self.streams.as_ref().map(|service| match service {
             ConnectionService::Http(_) => "HTTP",
@@ -112,7 +109,7 @@ impl Service {
 }
 
 impl ConnectionService {
-    /// Whether it is the same, not only one alike.
+    /// Whether both are the same service. Two services of one kind are not.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http(one), Self::Http(other)) => Arc::ptr_eq(one, other),
@@ -122,12 +119,12 @@ impl ConnectionService {
         }
     }
 
-    /// Whether nothing is to be said before the client has said something.
+    /// Whether the server waits for the client's first bytes before it sends any.
     pub(super) fn client_sends_first(&self) -> bool {
         matches!(self, Self::Http(_))
     }
 
-    /// Whether its handler is fit to serve.
+    /// Checks the handler's own configuration.
     pub(super) fn check(&self) -> Result<(), Error> {
         match self {
             Self::Http(handler) => handler.check(),

@@ -1,4 +1,4 @@
-//! The threads of a server: the only place in the library that starts any.
+//! The threads of a server. No other file of the library starts threads.
 
 use std::io;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use crate::pool::monitor::Monitor;
 use crate::pool::source::Source;
 use crate::pool::worker::Worker;
 
-/// The name of the thread whose end is the end of accepting.
+/// The name of the acceptor's thread. Once it has ended, the server accepts no connections.
 const ACCEPTOR: &str = "acceptor";
 
-/// What the threads of a server are made of.
+/// What the threads of a server work on.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) shared: Arc<Shared>,
     pub(super) protocols: Protocols,
     pub(super) sources: Vec<Source>,
     pub(super) sockets: Vec<Arc<DatagramSocket>>,
-    /// Whether there is a worker for urgent work only.
+    /// Whether there is a worker for urgent requests only.
     pub(super) urgent: bool,
 }
 
 impl Parts {
-    /// Starts every thread of a server, and adds each to `threads`, so that those which did start
-    /// can be stopped if one cannot.
+    /// Starts every thread of a server, and adds each to `threads`. After an error, these are the
+    /// threads to stop.
     pub(super) fn start(self, threads: &mut Vec<ServerThread>) -> io::Result<()> {
         let Self { shared, protocols, sources, sockets, urgent } = self;
         let protocols = || ProtocolWorkers::new(&protocols);
@@ -66,8 +66,9 @@ impl Parts {
     }
 }
 
-/// Lets the threads that accept, refuse and keep deadlines have the CPU before the calling one,
-/// which needs no privilege: nice(2), which on Linux is of a thread.
+/// Raises the nice value of the calling worker (nice(2), which on Linux applies to a thread), so
+/// that the threads that accept, refuse and enforce deadlines get the CPU before it. This needs no
+/// privilege.
 fn raise_nice(by: u8) {
     let raise = || {
         let nice = getpriority_process(None)?;
@@ -76,7 +77,7 @@ fn raise_nice(by: u8) {
     if by > 0
         && let Err(errno) = raise()
     {
-        log::debug!("a worker's nice value cannot be raised: {}", io::Error::from(errno));
+        log::debug!("cannot raise the nice value of a worker: {}", io::Error::from(errno));
     }
 }
 
@@ -114,7 +115,8 @@ impl ServerThread {
     }
 }
 
-/// Notes a thread's end, also one by a panic. Of a stopped server it closes what is left.
+/// Records the end of a thread, even if it panics. If the server has stopped, closes the remaining
+/// connections.
 struct ThreadEnd {
     shared: Arc<Shared>,
     ended: Arc<AtomicBool>,

@@ -125,9 +125,9 @@ fn check_refuses_what_serve_would_refuse() {
     let table: [(&[&str], i32, &str); 7] = [
         (&["-b", "udp://127.0.0.1:0"], 78, "datagrams"),
         (&["-b", "unixpacket:@millpond-check"], 78, "sequenced packets"),
-        (&["-b", "icmp:127.0.0.1"], 78, "is no place to listen"),
-        (&["-b", "icmp:127.0.0.1", "--echo"], 78, "is no place to listen"),
-        (&["-b", "[::]:18", "-b", "127.0.0.1:18"], 78, "have an address in common"),
+        (&["-b", "icmp:127.0.0.1"], 78, "cannot be served"),
+        (&["-b", "icmp:127.0.0.1", "--echo"], 78, "cannot be served"),
+        (&["-b", "[::]:18", "-b", "127.0.0.1:18"], 78, "share an address"),
         (&["-b", "127.0.0.1:18", "-b", "tcp://127.0.0.1:18"], 78, "is bound twice"),
         (&["--access-log-file", "/nonexistent/log"], 78, "cannot write to /nonexistent/log"),
     ];

@@ -134,12 +134,20 @@ fn an_endpoint_that_the_service_cannot_serve_is_refused_before_anything_is_bound
     let dir = Dir::new();
     let socket = dir.path("s");
     let table = [
-        ("udp://127.0.0.1:0", Service::http(Hello), "takes datagrams, but its service serves HTTP"),
-        ("unixgram:@never", Service::protocol(Echo), "takes datagrams, but its service serves str"),
+        (
+            "udp://127.0.0.1:0",
+            Service::http(Hello),
+            "is for datagrams, but its service serves HTTP",
+        ),
+        (
+            "unixgram:@never",
+            Service::protocol(Echo),
+            "is for datagrams, but its service serves str",
+        ),
         ("unixpacket:@never", Service::http(Hello), "takes sequenced packets, but its service"),
         ("tcp://127.0.0.1:0", Service::datagrams(Echo), "takes streams, but its service serves da"),
         ("icmp:127.0.0.1", Service::datagrams(Echo), "the kernel answers echo requests itself"),
-        ("ip4:253", Service::datagrams(Echo), "a raw socket hears its own answers"),
+        ("ip4:253", Service::datagrams(Echo), "a raw socket receives its own responses"),
         ("fd:3", Service::protocol(Echo), "is a descriptor"),
     ];
     for (bind, service, expected) in table {
@@ -490,7 +498,7 @@ fn http_over_datagrams_is_an_error_at_start() {
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{error}");
-    assert!(error.contains("takes datagrams, but its service serves HTTP"), "{error}");
+    assert!(error.contains("is for datagrams, but its service serves HTTP"), "{error}");
     assert!(error.contains("hint: HTTP goes over tcp: and unix:; `serve --echo`"), "{error}");
 }
 

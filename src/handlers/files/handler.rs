@@ -23,9 +23,9 @@ use crate::http::{Handler, Method, Request, Response, StatusCode};
 use crate::pool::OPENS_FILES;
 use crate::pool::overload::fairness::ClientKey;
 
-/// Serves the files below a directory; see docs/files.md.
+/// Serves the files below a directory. `docs/files.md` describes every response and every option.
 ///
-/// What is outside the directory cannot be reached, by no encoding of a path and no symbolic link.
+/// No encoding of a path and no symbolic link leads outside of the directory.
 ///
 /// # Examples
 /// ```no_run
@@ -46,16 +46,17 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens the directory `root` and checks the options, before anything is bound.
+    /// Opens the directory `root` and checks the options, before the server binds any socket.
     ///
-    /// The directory is held open: if its path comes to lead elsewhere, `Files` has to be made
-    /// again. If it is removed, the one that is made at its path afterwards is served.
+    /// The directory remains open. If its path later refers to another directory, create a new
+    /// `Files`. If the directory is removed, the handler serves the one that is created at its path
+    /// afterwards.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) or
-    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint: the directory is
-    /// missing, not searchable, or none; an option is malformed; the file of users cannot be read
-    /// or understood.
+    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), with a hint, if the path is
+    /// missing, not searchable, or not a directory; if an option is malformed; or if the file of
+    /// users cannot be read or parsed.
     pub fn open(root: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
         bounds::check(&options)?;
         let cors = options.cors.as_ref().map(CorsPolicy::new).transpose()?;
@@ -66,7 +67,7 @@ impl Files {
             && lies_below(&auth.users, root.as_ref())
         {
             log::warn!(
-                "the users in {} lie below the root: keep them elsewhere, as a copy would be served",
+                "the file of users {} is below the root: move it elsewhere, as a copy of it would be served",
                 auth.users.display()
             );
         }
@@ -76,14 +77,14 @@ impl Files {
         Ok(files)
     }
 
-    /// The directory that is served, as it was given.
+    /// The directory that is served, as it was passed to [`open`](Self::open).
     #[must_use]
     pub fn root(&self) -> &Path {
         self.store.root().path()
     }
 
-    /// What `GET /` is answered with, as an end of a sentence, for a line in a log:
-    /// `responds with index.html`.
+    /// The response to `GET /`, as the end of a sentence for a log line: `responds with
+    /// index.html`.
     #[must_use]
     pub fn describe_root(&self) -> String {
         let index = self.options.index.join(" or ");
@@ -94,7 +95,7 @@ impl Files {
             }
             Ok(_) if self.options.listing => "lists the directory".to_owned(),
             Ok(_) | Err(&StatusCode::NOT_FOUND) if index.is_empty() => {
-                format!("responds with {}404: no file is an index", page.unwrap_or_default())
+                format!("responds with {}404: no index is configured", page.unwrap_or_default())
             }
             Ok(_) | Err(&StatusCode::NOT_FOUND) => {
                 format!("responds with {}404: there is no {index}", page.unwrap_or_default())
@@ -103,15 +104,15 @@ impl Files {
         }
     }
 
-    /// Checks that the files which options name are there.
+    /// Checks that every file that an option names exists.
     fn check(&self) -> Result<(), Error> {
         let pages = self.options.error_pages.iter();
         if let Some((status, _)) = pages.clone().find(|(status, _)| !(400..600).contains(*status)) {
             return Err(Error::new(
                 ErrorKind::Config,
-                format!("an error page for status {status}"),
+                format!("invalid status {status} of an error page"),
             )
-            .with_hint("an error has a status from 400 to 599"));
+            .with_hint("expected 400 to 599"));
         }
         for path in self.options.fallback.iter().chain(pages.map(|(_, path)| path)) {
             if !matches!(
@@ -158,7 +159,7 @@ impl Files {
         }
     }
 
-    /// The answer where no file can be at the path, whatever there is.
+    /// The response for a path at which no file can exist.
     fn path_error_response(&self, request: &Request, error: &PathError, path: &[u8]) -> Response {
         self.early_response(request, path).unwrap_or_else(|| {
             let status = match error {
@@ -169,7 +170,7 @@ impl Files {
         })
     }
 
-    /// What is answered without a look below the root: by method, and by credentials.
+    /// The response that depends on no file: for the method, or for the credentials.
     fn early_response(&self, request: &Request, path: &[u8]) -> Option<Response> {
         match *request.method() {
             Method::GET | Method::HEAD => {}
@@ -193,7 +194,7 @@ impl Files {
         }
     }
 
-    /// 204 with the methods that are answered, and what a preflight asks for.
+    /// 204 with the supported methods, and the fields that a preflight asks for.
     fn options_response(&self, request: &Request, path: &[u8]) -> Response {
         let mut response = Response::empty(StatusCode::NO_CONTENT);
         self.apply_rules(path, response.headers_mut());
@@ -204,7 +205,8 @@ impl Files {
         response
     }
 
-    /// Adds the fields of rules to what is no file: all but those that say how long it may be kept.
+    /// Adds the fields of rules to a response that is not a file: all except those that allow
+    /// caching.
     fn apply_rules(&self, path: &[u8], headers: &mut HeaderMap) {
         if !self.store.rules().is_empty() {
             let mut fields = HeaderMap::new();
@@ -214,9 +216,8 @@ impl Files {
         }
     }
 
-    /// 301 to the same path with a slash at its end. The location is made from the decoded path,
-    /// every odd byte of it escaped again: it has one slash at its start, and cannot become another
-    /// host's.
+    /// 301 to the same path with a slash at its end. The location is encoded again from the decoded
+    /// path: it begins with exactly one slash, so that it cannot name another host.
     fn redirect(&self, request: &Request, path: &[u8]) -> Response {
         let mut location = String::from("/");
         encode(path, &mut location);
@@ -236,7 +237,7 @@ impl Files {
         let as_json = accept::prefers_json(request.headers());
         let make = || listing::page(self.store.root(), path, view, as_json);
         let page = match self.store.pages() {
-            // No path has a NUL in it.
+            // No path contains a NUL.
             Some(pages) => pages.get(&[path, &[0, as_json.into()]].concat(), Instant::now(), make),
             None => make().map(Page::from),
         };
@@ -254,7 +255,7 @@ impl Files {
         }
     }
 
-    /// 404, or the page that stands in for it.
+    /// 404, or the fallback page.
     fn not_found(&self, request: &Request, path: &[u8]) -> Response {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         if let Some(fallback) = &self.options.fallback
@@ -276,14 +277,15 @@ impl Files {
         self.error(request, StatusCode::NOT_FOUND, path)
     }
 
-    /// 503: not now, but soon.
+    /// 503, with a time after which to retry.
     fn unavailable(&self, request: &Request, path: &[u8]) -> Response {
         let mut response = self.error(request, StatusCode::SERVICE_UNAVAILABLE, path);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         response
     }
 
-    /// An answer with this status: its page, or a line of text. It has the fields of rules, too.
+    /// A response with this status, whose body is the configured page or a line of text. It has the
+    /// fields of rules, too.
     fn error(&self, request: &Request, status: StatusCode, path: &[u8]) -> Response {
         let page =
             self.options.error_pages.get(&status.as_u16()).map(|page| self.configured_file(page));
@@ -292,7 +294,7 @@ impl Files {
                 let now = resource::now().unsigned_abs();
                 let mut response =
                     respond::whole(resource.choose(request.headers()), now).with_status(status);
-                // They are the page's own, not the error's.
+                // These describe the page, not the error.
                 for name in [header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES] {
                     response.headers_mut().remove(name);
                 }
@@ -321,14 +323,14 @@ impl Handler for Files {
     }
 }
 
-/// How long an error may be kept is not said by what is said of files: else one that is missing for
-/// a moment would be for a year.
+/// Removes the fields that allow caching. A rule that lets caches keep files for a year must not
+/// make them keep an error for a year.
 fn strip_lifetimes(fields: &mut HeaderMap) {
     fields.remove(header::CACHE_CONTROL);
     fields.remove(header::EXPIRES);
 }
 
-/// Whether a file lies below a directory, all links followed.
+/// Whether a file is below a directory, with all links resolved.
 fn lies_below(file: &Path, dir: &Path) -> bool {
     matches!((file.canonicalize(), dir.canonicalize()), (Ok(file), Ok(dir)) if file.starts_with(&dir))
 }

@@ -1,14 +1,13 @@
-//! What can be set about the handler for files: plain data, each with its default.
+//! The options of the handler for files: plain data, each with its default.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything that can be set about [`Files`](super::Files). `docs/files.md` tells more about each.
+/// The options of [`Files`](super::Files). `docs/files.md` describes each in detail.
 ///
-/// Paths of the options that name files to be served ([`fallback`](Self::fallback),
-/// [`error_pages`](Self::error_pages)) are relative to the root, with or without a slash before
-/// them.
+/// Paths in the options that name files to serve ([`fallback`](Self::fallback),
+/// [`error_pages`](Self::error_pages)) are relative to the root, with or without a leading slash.
 ///
 /// # Examples
 /// ```
@@ -20,119 +19,119 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesOptions {
-    /// Names of files that are served for the directory they are in; the first that exists wins.
-    /// Default: `index.html`.
+    /// Names of files that are served for the directory that contains them. The first that exists
+    /// wins. Default: `index.html`.
     pub index: Vec<String>,
-    /// Whether a directory without an index is answered with a list of what is in it, as HTML, or
-    /// as JSON to clients that prefer it. Default: false, and the answer is 404.
+    /// Whether the response for a directory without an index is a list of its files, as HTML, or as
+    /// JSON for clients that prefer it. Default: false; the response is 404.
     pub listing: bool,
-    /// How many names of a directory are listed at most: the first ones in order. Default: 1000. A
-    /// list that was cut ends with a note, in JSON with an object of the type `truncated`. A
-    /// thousand names of usual length stay below
-    /// [`Limits::pending`](crate::config::Limits::pending); with more and the cache off, a slow
-    /// reader of a list can hold a worker.
+    /// The maximum number of names in a listing: the first ones in order. Default: 1000. A
+    /// truncated list ends with a note, in JSON with an object of the type `truncated`. A thousand
+    /// names of usual length stay below [`Limits::pending`](crate::config::Limits::pending). With
+    /// more names and the cache off, a slow client of a listing can occupy a worker.
     pub listing_entries: usize,
-    /// A file that is served, with status 200, in place of a 404 to clients that ask for a page: to
-    /// GET and HEAD whose Accept names `text/html`, for a path whose last name has no dot (what
-    /// single-page applications need). Default: none.
+    /// A file that is served, with status 200, in place of a 404 to clients that request a page: to
+    /// GET and HEAD whose Accept names `text/html`, for a path whose last name has no dot.
+    /// Single-page applications need this. Default: none.
     pub fallback: Option<String>,
     /// Whether the fallback is also served for paths whose last name has a dot, such as
-    /// `/user/jane.doe`. Then a script that is missing is answered with the page if the client
-    /// accepts HTML. Default: false.
+    /// `/user/jane.doe`. A missing script then gets the page as well, if the client accepts HTML.
+    /// Default: false.
     pub fallback_dots: bool,
-    /// Files that are sent as the body of answers with these statuses, 400 to 599. Default: none;
+    /// Files that are sent as the body of responses with these statuses, 400 to 599. Default: none;
     /// the body is the status as a line of text.
     pub error_pages: BTreeMap<u16, String>,
-    /// Fields added to the answers for the paths that match; of several for one field the last
-    /// wins. Default: none.
+    /// Header fields that are added to the responses for matching paths. If several rules set one
+    /// field, the last wins. Default: none.
     pub headers: Vec<FieldRule>,
-    /// The value of Cache-Control for files (RFC 9111 §5.2); a rule of [`headers`](Self::headers)
-    /// goes before it. Default: none.
+    /// The value of Cache-Control for files (RFC 9111 §5.2). A rule in [`headers`](Self::headers)
+    /// overrides it. Default: none.
     pub cache_control: Option<String>,
-    /// Which other origins' pages may read the answers (CORS). Default: none.
+    /// The other origins whose pages may read the responses (CORS). Default: none.
     pub cors: Option<Cors>,
-    /// Who may read anything at all (RFC 7617). Default: everybody.
+    /// The users who may read any file (RFC 7617). Default: none are required; everyone may.
     pub basic_auth: Option<BasicAuth>,
-    /// Content types by extension, which go before the built-in table: `md` to `text/markdown`.
+    /// Content types by extension, which override the built-in table: `md` to `text/markdown`.
     /// Default: none.
     pub types: BTreeMap<String, String>,
-    /// The content type of files whose extension is not known. Default: `application/octet-stream`.
+    /// The content type of files with an unknown extension. Default: `application/octet-stream`.
     pub default_type: String,
-    /// What is appended to text types that say nothing of it: `; charset=utf-8`. `None`: nothing.
-    /// Default: `utf-8`.
+    /// The charset that is appended to text types without one, as `; charset=utf-8`. `None`: none
+    /// is appended. Default: `utf-8`.
     pub charset: Option<String>,
-    /// Whether `X-Content-Type-Options: nosniff` is sent, so that browsers believe the content
+    /// Whether to send `X-Content-Type-Options: nosniff`, so that browsers rely on the content
     /// type. Default: true.
     pub nosniff: bool,
-    /// Whether `style.css.br`, `.zst` or `.gz` is sent in place of `style.css` to clients that
-    /// accept it, if it exists and is no older. Default: true.
+    /// Whether to send `style.css.br`, `.zst` or `.gz` in place of `style.css` to clients that
+    /// accept it, if that file exists and is not older. Default: true.
     pub precompressed: bool,
-    /// How many ranges of a file one request may ask for. Default: 16. One that asks for more gets
-    /// the whole file, as RFC 9110 §14.2 allows; 0 turns ranges off.
+    /// The maximum number of ranges in a request. Default: 16. A request for more gets the whole
+    /// file, as RFC 9110 §14.2 allows. 0 turns ranges off.
     pub ranges: usize,
-    /// Whether names that begin with a dot are served. Default: false. `/.well-known/` always is
-    /// (RFC 8615); names that begin with `.ht` never are.
+    /// Whether to serve names that begin with a dot. Default: false. `/.well-known/` is always
+    /// served (RFC 8615), and names that begin with `.ht` never are.
     pub dotfiles: bool,
-    /// What is remembered about files.
+    /// What the handler caches about files.
     pub cache: FileCache,
 }
 
-/// A field that is added to the answers for some paths.
+/// A rule that adds a header field to the responses for some paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldRule {
-    /// Which paths, decoded: `*` stands for any bytes but a slash, `**` for any bytes, `?` for one
-    /// that is no slash. A pattern that begins with a slash is matched against the whole path,
-    /// another against the last name in it: `/assets/**`, `*.html`. After its first `*` or `?` it
-    /// has at most 127 characters.
+    /// The decoded paths that match: `*` matches any bytes except a slash, `**` any bytes, and `?`
+    /// one byte except a slash. A pattern that begins with a slash applies to the whole path, any
+    /// other to its last name: `/assets/**`, `*.html`. After its first `*` or `?`, a pattern has at
+    /// most 127 characters.
     pub pattern: String,
-    /// The field's name.
+    /// The name of the field.
     pub name: String,
-    /// Its value.
+    /// The value of the field.
     pub value: String,
 }
 
-/// Which other origins' pages may read the answers: the protocol known as CORS, from the Fetch
+/// The other origins whose pages may read the responses: the protocol known as CORS, from the Fetch
 /// standard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cors {
-    /// The origins, as browsers send them: `https://example.com`. Default: `*`, any.
+    /// The origins, as browsers send them: `https://example.com`. Default: `*`, any origin.
     pub origins: Vec<String>,
-    /// Request fields beyond the safelisted ones that pages may send. Default: `Range`, `If-Range`,
-    /// `If-None-Match`, `If-Modified-Since`.
+    /// Request fields, beyond the safelisted ones, that pages may send. Default: `Range`,
+    /// `If-Range`, `If-None-Match`, `If-Modified-Since`.
     pub allow_headers: Vec<String>,
-    /// Answer fields beyond the safelisted ones that pages may read. Default: `Accept-Ranges`,
+    /// Response fields, beyond the safelisted ones, that pages may read. Default: `Accept-Ranges`,
     /// `Content-Range`, `ETag`.
     pub expose_headers: Vec<String>,
-    /// How long browsers may remember the answer to a preflight. Default: one hour.
+    /// How long browsers may cache the response to a preflight. Default: one hour.
     pub max_age: Duration,
 }
 
-/// Who may read: names and bcrypt hashes in a file.
+/// The users who may read the files: names and bcrypt hashes in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicAuth {
-    /// What is protected, as shown to the user.
+    /// The name of the protected area, as browsers show it to the user.
     pub realm: String,
-    /// A file with lines `name:hash` as `htpasswd -B` writes them. It is read once, when the
-    /// handler is made.
+    /// A file with lines `name:hash`, as `htpasswd -B` writes them. The handler reads it once, when
+    /// it is created.
     pub users: PathBuf,
 }
 
-/// What is remembered about files: metadata, open descriptors, the contents of small files, and
-/// which paths lead nowhere. The bounds are for all together, and the least recently used goes
-/// first.
+/// What the handler caches about files: metadata, open descriptors, the contents of small files,
+/// and paths without a file. Each limit applies to the whole cache, which evicts the least recently
+/// used entries first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileCache {
-    /// Paths remembered, and a quarter as many that lead nowhere. Default: 1024. 0 turns the cache
-    /// off.
+    /// The maximum number of cached paths, plus a quarter as many paths without a file. Default:
+    /// 1024. 0 turns the cache off.
     pub entries: usize,
-    /// Descriptors kept open. Default: 256.
+    /// The maximum number of open descriptors in the cache. Default: 256.
     pub descriptors: usize,
-    /// Bytes of contents kept in memory. Default: 16 MiB.
+    /// The maximum size of the cached contents, in bytes. Default: 16 MiB.
     pub bytes: usize,
-    /// The size in bytes up to which a file's contents are kept in memory, and leave together with
-    /// the head of the answer. Default: 16 KiB. At most 64 KiB: sendfile(2) is better for more.
+    /// The size in bytes up to which a file's contents are cached in memory, and are sent together
+    /// with the head of the response. Default: 16 KiB. At most 64 KiB: sendfile(2) is better for
+    /// more.
     pub file_bytes: usize,
-    /// How long what is remembered is believed before the file is looked at again. Default: 1 s.
+    /// The age at which an entry is checked against the file system again. Default: 1 s.
     pub revalidate: Duration,
 }
 
