@@ -144,9 +144,13 @@ fn an_endpoint_that_the_service_cannot_serve_is_refused_before_anything_is_bound
             Service::protocol(Echo),
             "is for datagrams, but its service serves str",
         ),
-        ("unixpacket:@never", Service::http(Hello), "takes sequenced packets, but its service"),
-        ("tcp://127.0.0.1:0", Service::datagrams(Echo), "takes streams, but its service serves da"),
-        ("icmp:127.0.0.1", Service::datagrams(Echo), "the kernel answers echo requests itself"),
+        ("unixpacket:@never", Service::http(Hello), "is for sequenced packets, but its service"),
+        (
+            "tcp://127.0.0.1:0",
+            Service::datagrams(Echo),
+            "is for streams, but its service serves da",
+        ),
+        ("icmp:127.0.0.1", Service::datagrams(Echo), "the kernel responds to echo requests itself"),
         ("ip4:253", Service::datagrams(Echo), "a raw socket receives its own responses"),
         ("fd:3", Service::protocol(Echo), "is a descriptor"),
     ];

@@ -1,20 +1,20 @@
-//! What a client accepts: lists with weights (RFC 9110 §12.4.2, §12.5). Pure.
+//! What a client accepts: lists with weights (RFC 9110 §12.4.2, §12.5). Pure functions.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::http::list::split;
 
-/// A weight in thousandths: 1000 is the most, 0 is "not acceptable".
+/// A weight in thousandths: 1000 is the highest, 0 means "not acceptable".
 pub(super) type Weight = u16;
 
-/// Members of the lists of one field that are read. Browsers send fewer than ten; what follows
-/// counts as not sent, so that no request makes the server read for long.
+/// Members of one field's lists that are read. Browsers send fewer than ten. The rest is ignored,
+/// which bounds the work for a request.
 const MEMBERS_MAX: usize = 64;
-/// Parameters of a member that are read.
+/// Parameters of a member that are read. The rest is ignored.
 const PARAMETERS_MAX: usize = 8;
 
-/// The members of a field's lists, each with its weight. One whose weight is malformed counts as
-/// not acceptable.
+/// The members of a field's lists, each with its weight. A member whose weight is malformed counts
+/// as not acceptable.
 fn weighted<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -35,7 +35,7 @@ fn weighted<'a>(
     })
 }
 
-/// `0.5` in thousandths: up to three digits after the point, and no more than 1.
+/// Parses `0.5` into thousandths: up to three digits after the point, and at most 1.
 fn qvalue(text: &[u8]) -> Option<Weight> {
     let (whole, fraction) = match text {
         [whole] => (*whole, &[][..]),
@@ -54,7 +54,7 @@ fn qvalue(text: &[u8]) -> Option<Weight> {
     }
 }
 
-/// A content coding under which files may lie beside the plain ones.
+/// A content coding in which a compressed file may exist beside the plain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Zstd,
@@ -65,7 +65,7 @@ pub(super) enum Coding {
 impl Coding {
     pub(super) const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
 
-    /// Its name in Accept-Encoding and Content-Encoding.
+    /// The name in Accept-Encoding and Content-Encoding.
     pub(super) fn token(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
@@ -74,7 +74,7 @@ impl Coding {
         }
     }
 
-    /// What is appended to a file's name.
+    /// The suffix of a compressed file's name.
     pub(super) fn suffix(self) -> &'static [u8] {
         match self {
             Self::Zstd => b".zst",
@@ -84,7 +84,7 @@ impl Coding {
     }
 }
 
-/// How welcome each coding is (RFC 9110 §12.5.3).
+/// The client's weight for each coding (RFC 9110 §12.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Codings {
     identity: Weight,
@@ -108,7 +108,7 @@ impl Codings {
                 coded[place] = Some(weight);
             }
         }
-        // Without a word on it, identity is acceptable, but anything asked for goes before it.
+        // Unless the field names it, identity is acceptable, with a weight below every other.
         let identity = identity.unwrap_or(if any == Some(0) { 0 } else { 1 });
         Self { identity, coded: coded.map(|weight| weight.or(any).unwrap_or(0)) }
     }
@@ -121,19 +121,19 @@ impl Codings {
     }
 }
 
-/// Whether the client names HTML among what it accepts, as a browser does when it opens a page, and
-/// not when a page loads a picture or data.
+/// Whether the client names HTML among the types that it accepts. Browsers do so when they open a
+/// page, and not when a page loads a picture or data.
 pub(super) fn names_html(headers: &HeaderMap) -> bool {
     weighted(headers, &header::ACCEPT)
         .any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case(b"text/html"))
 }
 
-/// Whether the client would rather have JSON than HTML.
+/// Whether the client prefers JSON to HTML.
 pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
     media(headers, "application", "json") > media(headers, "text", "html")
 }
 
-/// The weight of a media type: that of the most specific range that it is in (RFC 9110 §12.5.1).
+/// The weight of a media type: that of the most specific range that includes it (RFC 9110 §12.5.1).
 fn media(headers: &HeaderMap, kind: &str, subtype: &str) -> Weight {
     let mut best = (0, 0);
     for (range, weight) in weighted(headers, &header::ACCEPT) {

@@ -1,9 +1,9 @@
 //! Basic authentication (RFC 7617) against names and bcrypt hashes.
 //!
-//! A bcrypt hash takes tens of milliseconds of CPU time, by design. So credentials that were found
-//! right are remembered with their user, by a keyed hash, and what is not remembered needs a permit
-//! of [`HashLimit`]: without one the request is refused at once. Wrong credentials cost what the
-//! dearest hash of the file costs, whether the name is known or not.
+//! A bcrypt hash takes tens of milliseconds of CPU time, by design. So the handler remembers each
+//! user's correct credentials as a keyed hash. Other credentials need a permit of [`HashLimit`]:
+//! without one the request is refused immediately. Wrong credentials take as long as the most
+//! expensive hash in the file, whether or not the user exists.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,30 +23,31 @@ use crate::pool::hash_limit::HashLimit;
 use crate::pool::overload::fairness::ClientKey;
 use crate::sync::lock;
 
-/// Bytes of the file of users.
+/// The maximum size of the file of users, in bytes.
 const FILE_MAX: u64 = 1 << 20;
-/// The highest cost that is taken: each step doubles the time, and 14 is about a second.
+/// The highest accepted cost: each step doubles the time, and 14 takes about a second.
 const COST_MAX: u32 = 14;
-/// The cost of checking a name that is not there, if there is no user at all.
+/// The cost of checking an unknown user if the file has no users.
 const COST_DEFAULT: u32 = 10;
-/// Longer fields hold no credentials that anybody has: bcrypt reads 72 bytes of a password.
+/// The maximum length of an Authorization field. Credentials are shorter: bcrypt reads 72 bytes of
+/// a password.
 const FIELD_MAX: usize = 4096;
 
-/// What the credentials of a request are worth.
+/// The result of checking the credentials of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     Granted,
-    /// 401: there are none, or they are wrong.
+    /// 401: the credentials are missing or wrong.
     Denied,
-    /// 503: too many others are being checked.
+    /// 503: too many other hashes are being computed.
     Busy,
 }
 
-/// Names, hashes, and what was found right.
+/// The users, with their hashes and the credentials that were verified.
 pub(super) struct BasicAuthenticator {
     challenge: HeaderValue,
     users: HashMap<Vec<u8>, User>,
-    /// The cost of the dearest hash: what every wrong guess costs.
+    /// The highest cost of any user's hash, which every wrong password takes.
     cost: u32,
     keys: [RandomState; 2],
     /// The device and inode of the file of users, which is never served.
@@ -57,8 +58,8 @@ pub(super) struct BasicAuthenticator {
 struct User {
     hash: String,
     cost: u32,
-    /// The tag of the credentials that were found right last. Each user has a place of its own, so
-    /// that no number of users and no guesser pushes it out.
+    /// The tag of the credentials that were verified last. Each user has one of its own: neither
+    /// the number of users nor wrong passwords can evict it.
     verified_tag: Mutex<Option<u128>>,
 }
 
@@ -81,12 +82,13 @@ impl BasicAuthenticator {
         self.challenge.clone()
     }
 
-    /// Device and inode of the file of users.
+    /// The device and inode of the file of users.
     pub(super) fn file(&self) -> (u64, u64) {
         self.file
     }
 
-    /// Checks the credentials of a request. It may take as long as a hash does, and never waits.
+    /// Checks the credentials of a request. This may take as long as computing a hash, and never
+    /// waits for another thread.
     pub(super) fn check(&self, headers: &HeaderMap, client: ClientKey) -> Access {
         let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
         let (Some(value), None) = (values.next(), values.next()) else { return Access::Denied };
@@ -106,7 +108,8 @@ impl BasicAuthenticator {
             *lock(&user.verified_tag) = Some(tag);
             return Access::Granted;
         }
-        // 2^a + 2^a + 2^(a+1) + … + 2^(b-1) = 2^b: every wrong guess takes the same time.
+        // 2^a + 2^a + 2^(a+1) + … + 2^(b-1) = 2^b: every wrong password takes the same time, so
+        // that the time discloses no user names.
         let costs = match user {
             Some(user) => user.cost..self.cost,
             None => self.cost..self.cost + 1,
@@ -118,8 +121,8 @@ impl BasicAuthenticator {
         Access::Denied
     }
 
-    /// What credentials are remembered by: two keyed hashes, so that what is compared tells nothing
-    /// about them, however the comparison is timed.
+    /// The tag of credentials: two keyed hashes, so that timing the comparison discloses nothing
+    /// about the credentials.
     fn tag(&self, value: &[u8]) -> u128 {
         let [high, low] = &self.keys;
         u128::from(high.hash_one(value)) << 64 | u128::from(low.hash_one(value))
@@ -134,7 +137,7 @@ impl fmt::Debug for BasicAuthenticator {
     }
 }
 
-/// What an Authorization field says, decoded: name, colon, password (RFC 7617 §2).
+/// The decoded contents of an Authorization field: name, colon, password (RFC 7617 §2).
 fn credentials(value: &[u8]) -> Option<Vec<u8>> {
     let (scheme, rest) = value.split_at_checked(6)?;
     if value.len() > FIELD_MAX || !scheme.eq_ignore_ascii_case(b"basic ") {
@@ -148,32 +151,32 @@ fn challenge(realm: &str) -> Result<HeaderValue, Error> {
     let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
     let value = HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\""));
     value.ok().filter(|_| printable).ok_or_else(|| {
-        Error::new(ErrorKind::Config, format!("{realm:?} is no realm"))
-            .with_hint("a realm has printable ASCII characters")
+        Error::new(ErrorKind::Config, format!("invalid realm {realm:?}"))
+            .with_hint("expected printable ASCII characters")
     })
 }
 
-/// The text of the file of users, and which file it was.
+/// The text of the file of users, and its device and inode.
 fn read(path: &Path) -> Result<(String, (u64, u64)), Error> {
     use std::os::unix::fs::MetadataExt;
     let wrong = |error| {
         Error::new(ErrorKind::Config, format!("cannot read the users in {}", path.display()))
             .with_source(error)
-            .with_hint("it is a file with lines name:hash, as `htpasswd -B` makes them")
+            .with_hint("expected a file with lines name:hash, as `htpasswd -B` writes them")
     };
     let file = std::fs::File::open(path).map_err(wrong)?;
     let metadata = file.metadata().map_err(wrong)?;
     let mut text = String::new();
     file.take(FILE_MAX + 1).read_to_string(&mut text).map_err(wrong)?;
     if text.len() as u64 > FILE_MAX {
-        let message = format!("{} has more than {FILE_MAX} bytes", path.display());
-        return Err(Error::new(ErrorKind::Config, message).with_hint("split the users up"));
+        let message = format!("{} is longer than {FILE_MAX} bytes", path.display());
+        return Err(Error::new(ErrorKind::Config, message).with_hint("remove users"));
     }
     Ok((text, (metadata.dev(), metadata.ino())))
 }
 
-/// Names and hashes, one a line; empty lines and those that begin with `#` do not count, nor does a
-/// byte order mark at the start.
+/// Parses names and hashes, one per line. Empty lines, lines that begin with `#`, and a byte order
+/// mark at the start are skipped.
 fn parse(text: &str, path: &Path) -> Result<HashMap<Vec<u8>, User>, Error> {
     let mut users = HashMap::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -189,16 +192,16 @@ fn parse(text: &str, path: &Path) -> Result<HashMap<Vec<u8>, User>, Error> {
         let (name, hash) = line
             .split_once(':')
             .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| wrong("no line of a user", "a line is name:hash"))?;
+            .ok_or_else(|| wrong("invalid line", "expected name:hash"))?;
         let cost = cost(hash)
-            .ok_or_else(|| wrong("no bcrypt hash", "make it with `htpasswd -B FILE NAME`"))?;
+            .ok_or_else(|| wrong("not a bcrypt hash", "create it with `htpasswd -B FILE NAME`"))?;
         if cost > COST_MAX {
-            let hint = format!("each step doubles the time; the most that is taken is {COST_MAX}");
-            return Err(wrong(&format!("a bcrypt hash of cost {cost}"), &hint));
+            let hint = format!("expected at most {COST_MAX}: each step doubles the time");
+            return Err(wrong(&format!("the bcrypt hash has cost {cost}"), &hint));
         }
         let user = User { hash: hash.to_owned(), cost, verified_tag: Mutex::default() };
         if users.insert(name.as_bytes().to_vec(), user).is_some() {
-            return Err(wrong("a second line for this user", "leave one of them"));
+            return Err(wrong("second line for the same user", "remove one of them"));
         }
     }
     Ok(users)
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_password_opens_and_is_remembered() {
+    fn the_right_password_is_granted_and_remembered() {
         let hash = bcrypt::hash("grain:sack", 4).unwrap();
         let authenticator = authenticator(&format!("# users\n\nmiller:{hash}\n")).unwrap();
         assert_eq!(authenticator.access(&headers("miller:grain:sack")), Access::Granted);
@@ -272,13 +275,13 @@ mod tests {
     }
 
     #[test]
-    fn no_user_pushes_another_out_of_memory() {
+    fn verified_credentials_are_never_evicted() {
         let hash = bcrypt::hash("grain", 4).unwrap();
         let text: String = (0..300).map(|n| format!("user-{n}:{hash}\n")).collect();
         let authenticator = authenticator(&text).unwrap();
         let all = || (0..300).map(|n| headers(&format!("user-{n}:grain")));
         assert!(all().all(|headers| authenticator.access(&headers) == Access::Granted));
-        // What is remembered needs no permit, and is granted while all of them are held.
+        // Verified credentials need no permit, and are granted while all permits are taken.
         let limit = HashLimit::of_this_thread();
         let now = Instant::now();
         let client = |n: u8| ClientKey::V4([n; 4]);
@@ -289,18 +292,18 @@ mod tests {
         assert_eq!(authenticator.access(&headers("user-1:chaff")), Access::Denied);
     }
 
-    /// The CPU time of this thread.
+    /// The CPU time of the calling thread.
     fn cpu() -> std::time::Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         time.try_into().unwrap()
     }
 
     #[test]
-    fn a_wrong_guess_takes_the_time_of_the_dearest_hash_whoever_is_named() {
+    fn a_wrong_password_takes_the_time_of_the_most_expensive_hash() {
         let hash = |cost| bcrypt::hash("grain", cost).unwrap();
         let authenticator =
             authenticator(&format!("cheap:{}\ndear:{}\n", hash(4), hash(10))).unwrap();
-        // The least of several, in CPU time: what else the machine does is not counted.
+        // The minimum of several runs, in CPU time: other programs on this machine do not count.
         let time = |name: &str| {
             let headers = headers(&format!("{name}:chaff"));
             let once = || {
@@ -317,15 +320,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_file_of_users_is_told_by_its_line() {
+    fn an_error_in_the_file_of_users_names_its_line() {
         let hash = bcrypt::hash("", 4).unwrap();
         let dear = hash.replace("$04$", "$15$");
         for (text, expected) in [
-            (format!("a:{hash}\nb\n"), ":2: no line of a user"),
-            ("a:secret".to_owned(), ":1: no bcrypt hash"),
-            ("\na:$apr1$x$y".to_owned(), ":2: no bcrypt hash"),
-            (format!("a:{dear}"), ":1: a bcrypt hash of cost 15"),
-            (format!("a:{hash}\na:{hash}"), ":2: a second line for this user"),
+            (format!("a:{hash}\nb\n"), ":2: invalid line"),
+            ("a:secret".to_owned(), ":1: not a bcrypt hash"),
+            ("\na:$apr1$x$y".to_owned(), ":2: not a bcrypt hash"),
+            (format!("a:{dear}"), ":1: the bcrypt hash has cost 15"),
+            (format!("a:{hash}\na:{hash}"), ":2: second line for the same user"),
         ] {
             let error = authenticator(&text).unwrap_err();
             assert!(error.to_string().ends_with(expected), "{error}");

@@ -4,13 +4,13 @@ use super::options::{Cors, FileCache, FilesOptions};
 use crate::config::bounds::{at_most, no_longer};
 use crate::error::Error;
 
-/// Checks that nothing is beyond its bound. Tables are made at their full size, so that an entry
-/// too many would end the process.
+/// Checks every option against its bound. Tables are allocated at their full size, so that an
+/// excessive number of entries would end the process.
 pub(super) fn check(options: &FilesOptions) -> Result<(), Error> {
     let FilesOptions { listing_entries, cors, ranges, cache, .. } = options;
-    // What is taken apart whole does not compile with a new option until that is handled here.
+    // Without `..`, a new option of the cache does not compile until it is handled here.
     let FileCache { entries, descriptors, bytes, file_bytes, revalidate } = cache;
-    at_most("listing_entries", *listing_entries as u64, 1 << 20, "a listing is made in memory")?;
+    at_most("listing_entries", *listing_entries as u64, 1 << 20, "a listing is built in memory")?;
     at_most("ranges", *ranges as u64, 10_000, "each takes memory")?;
     at_most("cache.entries", *entries as u64, 1 << 24, "each takes memory")?;
     at_most("cache.descriptors", *descriptors as u64, 1 << 24, "each takes a descriptor")?;

@@ -1,5 +1,5 @@
-//! What is remembered about paths: bounded in entries, in descriptors and in bytes, and believed
-//! for a second.
+//! The cache of paths: bounded in entries, descriptors and bytes. Its entries are used for a
+//! second, and then checked against the file system again.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,47 +14,49 @@ use super::options::FileCache;
 use super::resource::Resource;
 use crate::sync::lock;
 
-/// More shards are of no use: a shard is locked for some hundred nanoseconds.
+/// The maximum number of shards. More would not help: a shard is locked for some hundred
+/// nanoseconds.
 const SHARDS_MAX: usize = 8;
-/// Fewer entries than this in a shard would let chance decide what is forgotten.
+/// The minimum number of entries in a shard. With fewer, the distribution of paths over the shards
+/// would decide which entries are evicted.
 const SHARD_MIN: usize = 64;
-/// Longer paths that lead nowhere are not remembered, so that what they take is bounded too.
+/// The longest path without a file that is cached, in bytes, which bounds their memory.
 const MISSING_PATH_MAX: usize = 512;
 
-/// What is at a path.
+/// A file or a directory, as found at a path.
 #[derive(Debug)]
 pub(super) enum Node {
     File(Resource),
-    /// A directory without an index, or one whose path lacks the slash at its end.
+    /// A directory without an index, or one whose path lacks the trailing slash.
     Directory,
 }
 
-/// Something remembered, and when it was last looked at.
+/// A file or directory, and when it was last checked against the file system.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) node: Node,
-    /// Milliseconds since the cache was made.
+    /// Milliseconds since the cache was created.
     checked: AtomicU64,
 }
 
-/// What is known of a path.
+/// The result of a lookup in the cache.
 #[derive(Debug)]
 pub(super) enum Lookup {
     Unknown,
     Fresh(Arc<Entry>),
-    /// It has to be looked at again.
+    /// The entry has to be checked against the file system.
     Stale(Arc<Entry>),
-    /// It leads nowhere, with this status.
+    /// There is no file at the path; the response has this status.
     Missing(StatusCode),
 }
 
-/// The table.
+/// The cache, divided into shards by path.
 #[derive(Debug)]
 pub(super) struct Cache {
     shards: Box<[Mutex<Shard>]>,
     epoch: Instant,
     revalidate: u64,
-    /// Of one shard.
+    /// The maximum for one shard.
     bytes: usize,
     descriptors: usize,
 }
@@ -68,7 +70,7 @@ struct Shard {
 }
 
 impl Cache {
-    /// `None` if nothing is to be remembered.
+    /// `None` if the options turn the cache off.
     pub(super) fn new(options: &FileCache) -> Option<Self> {
         let shards = (options.entries / SHARD_MIN).clamp(1, SHARDS_MAX);
         let entries = NonZeroUsize::new(options.entries / shards)?;
@@ -105,13 +107,13 @@ impl Cache {
         }
     }
 
-    /// What was remembered was found unchanged.
+    /// Records that an entry was found unchanged.
     pub(super) fn confirm(&self, entry: &Entry) {
         entry.checked.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Remembers what is at a path, if there is room for it, and forgets what was used least
-    /// recently.
+    /// Stores the file or directory at a path, if there is room for it, and evicts the least
+    /// recently used entries.
     pub(super) fn put(&self, path: &[u8], node: Node) -> Arc<Entry> {
         let entry = Arc::new(Entry { node, checked: AtomicU64::new(self.now()) });
         let (bytes, descriptors) = entry.weight();
@@ -133,7 +135,7 @@ impl Cache {
         entry
     }
 
-    /// Remembers that a path leads nowhere.
+    /// Stores that there is no file at a path.
     pub(super) fn put_missing(&self, path: &[u8], status: StatusCode) {
         let now = self.now();
         let mut shard = self.shard(path);
@@ -143,7 +145,7 @@ impl Cache {
         }
     }
 
-    /// Forgets everything, so that descriptors become free.
+    /// Removes all entries, which closes their descriptors.
     pub(super) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -183,7 +185,7 @@ impl Shard {
 }
 
 impl Entry {
-    /// Something that is not remembered.
+    /// An entry that is not in the cache.
     pub(super) fn uncached(node: Node) -> Arc<Self> {
         Arc::new(Self { node, checked: AtomicU64::new(0) })
     }
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_least_recently_is_forgotten_first() {
+    fn the_least_recently_used_entry_is_evicted_first() {
         let cache = cache(2, Duration::from_secs(3600));
         cache.put(b"a", Node::Directory);
         cache.put(b"b", Node::Directory);
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_lead_nowhere_push_nothing_else_out() {
+    fn paths_without_a_file_evict_no_files() {
         let cache = cache(1024, Duration::from_secs(3600));
         cache.put(b"a", Node::Directory);
         for n in 0..10_000 {
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_believed_for_a_while_only() {
+    fn an_entry_becomes_stale() {
         let cache = cache(2, Duration::ZERO);
         cache.put(b"a", Node::Directory);
         assert!(matches!(cache.get(b"a"), Lookup::Stale(_)));

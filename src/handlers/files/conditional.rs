@@ -1,4 +1,4 @@
-//! Conditional requests: preconditions in their order (RFC 9110 §13.2.2). Pure.
+//! Conditional requests: preconditions in their order (RFC 9110 §13.2.2). Pure functions.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,28 +7,28 @@ use memchr::memmem;
 
 use crate::http::list::split_tags;
 
-/// What tells one version of a file from another (RFC 9110 §8.8).
+/// The validators, which distinguish one version of a file from another (RFC 9110 §8.8).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validators<'a> {
-    /// The entity tag with its quotes, and `W/` before it if it is weak.
+    /// The entity tag with its quotes, and with `W/` before it if it is weak.
     pub(super) etag: &'a [u8],
     /// Last-Modified in seconds since 1970, if there is one.
     pub(super) modified: Option<u64>,
 }
 
-/// What the preconditions come to.
+/// The result of evaluating the preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Preconditions {
-    /// Answer as if there had been none.
+    /// All are true: respond as without preconditions.
     Proceed,
     /// 304: the client has this version.
     NotModified,
-    /// 412: it is not the version that the client thought.
+    /// 412: the file is not the version that the client expects.
     Failed,
 }
 
-/// Evaluates the preconditions of a GET or HEAD whose answer would be 200, `now` in seconds since
-/// 1970.
+/// Evaluates the preconditions of a GET or HEAD whose response would be 200. `now` is in seconds
+/// since 1970.
 pub(super) fn evaluate(
     headers: &HeaderMap,
     validators: &Validators<'_>,
@@ -50,8 +50,7 @@ pub(super) fn evaluate(
         }
     } else if let (Some(date), Some(modified)) =
         (date(headers, &header::IF_MODIFIED_SINCE), validators.modified)
-        // Nothing was fetched at a time that is still to come by the server's clock (RFC 9110
-        // §13.1.3).
+        // A date later than the server's clock is invalid (RFC 9110 §13.1.3).
         && (modified..=now).contains(&date)
     {
         return Preconditions::NotModified;
@@ -59,7 +58,7 @@ pub(super) fn evaluate(
     Preconditions::Proceed
 }
 
-/// Whether a Range field counts: there is no If-Range, or it names this very version (RFC 9110
+/// Whether a Range field applies: there is no If-Range, or it names this version (RFC 9110
 /// §13.1.5).
 pub(super) fn range_counts(headers: &HeaderMap, validators: &Validators<'_>) -> bool {
     let Some(value) = headers.get(header::IF_RANGE) else { return true };
@@ -68,7 +67,7 @@ pub(super) fn range_counts(headers: &HeaderMap, validators: &Validators<'_>) -> 
         return strong(value, validators.etag);
     }
     // A date is as good as a strong tag only if the file cannot have changed twice within its
-    // second (§8.8.2.2): which is just what makes the tag strong.
+    // second (§8.8.2.2). The same condition makes the tag strong.
     let is_strong = !validators.etag.starts_with(b"W/");
     is_strong && validators.modified.is_some() && seconds(value) == validators.modified
 }
@@ -83,12 +82,12 @@ fn weak(one: &[u8], other: &[u8]) -> bool {
     opaque(one) == opaque(other)
 }
 
-/// A tag without the mark of a weak one.
+/// A tag without the prefix of a weak one.
 fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// Whether a list of tags, or `*`, has this tag in it. What follows a malformed member is not read.
+/// Whether a list of tags contains this tag, or is `*`. Members after a malformed one are not read.
 fn lists(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -97,7 +96,8 @@ fn lists(
 ) -> bool {
     headers.get_all(name).into_iter().any(|value| {
         let value = value.as_bytes();
-        // A list of thousands of tags is not taken apart unless this one is somewhere in it.
+        // Searched first, so that a list of thousands of tags is split only if it contains this
+        // one.
         value.trim_ascii() == b"*"
             || (memmem::find(value, opaque(etag)).is_some()
                 && tags(value).any(|tag| same(tag, etag)))
@@ -115,7 +115,7 @@ fn is_tag(member: &[u8]) -> bool {
     inside.is_some_and(|inside| !inside.contains(&b'"'))
 }
 
-/// The date of a field that has exactly one; a malformed one is ignored (RFC 9110 §13.1.3).
+/// The date of a field that has exactly one; a malformed date is ignored (RFC 9110 §13.1.3).
 fn date(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     let mut values = headers.get_all(name).into_iter();
     let value = values.next().filter(|_| values.next().is_none())?;
@@ -129,7 +129,7 @@ fn seconds(value: &[u8]) -> Option<u64> {
 
 /// A date for Last-Modified.
 pub(super) fn http_date(seconds: u64) -> String {
-    // The last second of the year 9999 is the last that the format can tell.
+    // The format ends with the last second of the year 9999.
     let time: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
     httpdate::fmt_http_date(time)
 }
@@ -171,7 +171,7 @@ mod tests {
             (&[("if-none-match", "\"b\" a \"a\"")], Proceed),
             (&[("if-none-match", "\"a")], Proceed),
             (&[("if-none-match", "")], Proceed),
-            // §13.1.3: ignored beside If-None-Match, or if it is no date.
+            // §13.1.3: ignored if there is an If-None-Match, or if it is not a date.
             (&[("if-modified-since", DATE)], NotModified),
             (&[("if-modified-since", LATER)], NotModified),
             (&[("if-modified-since", EARLIER)], Proceed),
@@ -189,14 +189,14 @@ mod tests {
             (&[("if-match", "W/\"a\"")], Failed),
             (&[("if-match", "\"b\"")], Failed),
             (&[("if-match", "junk")], Failed),
-            // §13.1.4: ignored beside If-Match.
+            // §13.1.4: ignored if there is an If-Match.
             (&[("if-unmodified-since", DATE)], Proceed),
             (&[("if-unmodified-since", LATER)], Proceed),
             (&[("if-unmodified-since", EARLIER)], Failed),
             (&[("if-unmodified-since", "junk")], Proceed),
             (&[("if-match", "\"a\""), ("if-unmodified-since", EARLIER)], Proceed),
             (&[("if-match", "\"b\""), ("if-unmodified-since", LATER)], Failed),
-            // The first two go before the last two.
+            // The first two precede the last two.
             (&[("if-match", "\"b\""), ("if-none-match", "\"a\"")], Failed),
             (&[("if-match", "\"a\""), ("if-none-match", "\"a\"")], NotModified),
             (&[("if-unmodified-since", EARLIER), ("if-modified-since", DATE)], Failed),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_written_as_it_is_read() {
+    fn a_formatted_date_parses_to_the_same_second() {
         assert_eq!(http_date(SECONDS), DATE);
         assert_eq!(http_date(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
     }

@@ -1,4 +1,4 @@
-//! Which other origins' pages may read the answers: CORS, from the Fetch standard.
+//! The other origins whose pages may read the responses: CORS, from the Fetch standard.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -25,11 +25,10 @@ impl CorsPolicy {
     pub(super) fn new(cors: &Cors) -> Result<Self, Error> {
         let any = cors.origins.iter().any(|origin| origin == "*");
         if cors.origins.is_empty() || (any && cors.origins.len() > 1) {
-            return Err(Error::new(
-                ErrorKind::Config,
-                "the origins for CORS contradict each other",
-            )
-            .with_hint("give `*` alone, or at least one origin such as https://example.com"));
+            return Err(Error::new(ErrorKind::Config, "the CORS origins contradict each other")
+                .with_hint(
+                    "expected `*` alone, or at least one origin such as https://example.com",
+                ));
         }
         let origins = if any { &[][..] } else { &cors.origins[..] };
         Ok(Self {
@@ -41,10 +40,10 @@ impl CorsPolicy {
         })
     }
 
-    /// Says on an answer whether the page that asked may read it.
+    /// Adds the fields that let the requesting page read the response, if its origin is allowed.
     pub(super) fn add_fields(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if !self.any {
-            // Caches must not give one origin's answer to another.
+            // Caches must not send one origin's response to another origin.
             response.append(VARY, HeaderValue::from_static("Origin"));
         }
         if let Some(origin) = self.allowed_origin(request) {
@@ -55,8 +54,8 @@ impl CorsPolicy {
         }
     }
 
-    /// Adds to the answer to OPTIONS what a preflight asks for. It comes without credentials, and
-    /// is answered without asking for any.
+    /// Adds the fields that a preflight asks for to the response to OPTIONS. Browsers send
+    /// preflights without credentials, so the handler requires none for them.
     pub(super) fn add_preflight_fields(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.allowed_origin(request).is_none()
             || !request.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
@@ -71,7 +70,7 @@ impl CorsPolicy {
         response.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
     }
 
-    /// The value of Access-Control-Allow-Origin; `None` if it is nobody's who may.
+    /// The value of Access-Control-Allow-Origin; `None` if the origin is not allowed.
     fn allowed_origin(&self, request: &HeaderMap) -> Option<HeaderValue> {
         if self.any {
             return Some(HeaderValue::from_static("*"));
@@ -81,7 +80,7 @@ impl CorsPolicy {
     }
 }
 
-/// An origin as browsers send it: scheme, host, perhaps a port, and nothing after it.
+/// Parses an origin as browsers send it: scheme, host, optionally a port, and nothing after it.
 fn parse_origin(text: &str) -> Result<HeaderValue, Error> {
     let authority = text.split_once("://").map(|(_, authority)| authority);
     let whole = authority.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#']));
@@ -89,16 +88,16 @@ fn parse_origin(text: &str) -> Result<HeaderValue, Error> {
         .ok()
         .filter(|_| whole && text == text.to_ascii_lowercase())
         .ok_or_else(|| {
-            Error::new(ErrorKind::Config, format!("{text:?} is no origin")).with_hint(
-                "an origin is like https://example.com:8443, in lower case, no slash after it",
+            Error::new(ErrorKind::Config, format!("invalid origin {text:?}")).with_hint(
+                "expected an origin such as https://example.com:8443, in lower case, without a trailing slash",
             )
         })
 }
 
 fn field_names(names: &[String]) -> Result<Option<HeaderValue>, Error> {
     if let Some(bad) = names.iter().find(|name| name.parse::<HeaderName>().is_err()) {
-        return Err(Error::new(ErrorKind::Config, format!("{bad:?} is no name of a field"))
-            .with_hint("a name has letters, digits and hyphens"));
+        return Err(Error::new(ErrorKind::Config, format!("invalid field name {bad:?}"))
+            .with_hint("expected letters, digits and hyphens"));
     }
     Ok(HeaderValue::from_str(&names.join(", ")).ok().filter(|value| !value.is_empty()))
 }

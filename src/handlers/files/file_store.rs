@@ -1,4 +1,4 @@
-//! Finding what is at a path: in the cache, or below the root.
+//! Finds the file or directory at a path: in the cache, or below the root.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -20,10 +20,10 @@ use super::types::ContentTypes;
 use crate::error::{Error, ErrorKind};
 use crate::sync::LogThrottle;
 
-/// The highest setting for the size of files that are kept in memory.
-const SMALL_MAX: usize = 64 << 10;
+/// The maximum of `cache.file_bytes`.
+const FILE_BYTES_MAX: usize = 64 << 10;
 
-/// The files, and what is remembered of them.
+/// The files below the root, with their cache.
 #[derive(Debug)]
 pub(super) struct FileStore {
     root: Root,
@@ -35,13 +35,13 @@ pub(super) struct FileStore {
     precompressed: bool,
     /// Files up to this size are read into memory.
     in_memory_max: u64,
-    /// Fields of every file.
+    /// The fields of every file.
     base: HeaderMap,
-    /// Device and inode of a file that is never served, whatever its name.
+    /// The device and inode of the file of users, which is never served, whatever its name.
     never_served: Option<(u64, u64)>,
 }
 
-/// What a open_node below the root has found.
+/// A file or directory that was opened below the root.
 enum OpenedNode {
     File(Box<OpenedResource>),
     Directory,
@@ -71,7 +71,7 @@ impl FileStore {
         &self.root
     }
 
-    /// The listings that are remembered.
+    /// The cache of listings.
     pub(super) fn pages(&self) -> Option<&Pages> {
         self.pages.as_ref()
     }
@@ -80,10 +80,10 @@ impl FileStore {
         &self.rules
     }
 
-    /// What is at a path below the root.
+    /// The file or directory at a path below the root.
     ///
     /// # Errors
-    /// The status of the answer: 404, 403, 503 when descriptors or memory are short, 500.
+    /// The status of the response: 404, 403, 503 when descriptors or memory are short, 500.
     pub(super) fn find(&self, path: &[u8]) -> Result<Arc<Entry>, StatusCode> {
         let Some(cache) = &self.cache else {
             return self.open_node(path).and_then(|opened| self.load(opened)).map(Entry::uncached);
@@ -96,7 +96,7 @@ impl FileStore {
         };
         let mut opened = self.open_node(path);
         if matches!(opened, Err(StatusCode::SERVICE_UNAVAILABLE)) {
-            // The descriptors that are kept here may be just what is lacking.
+            // The cache's own descriptors may be the ones that are missing.
             cache.clear();
             opened = self.open_node(path);
         }
@@ -119,7 +119,7 @@ impl FileStore {
         Ok(cache.put(path, self.load(opened)?))
     }
 
-    /// Looks below the root.
+    /// Opens what is at a path below the root. For a directory, opens its index, if it has one.
     fn open_node(&self, path: &[u8]) -> Result<OpenedNode, StatusCode> {
         if !asks_for_directory(path) {
             let opened = self.root.beneath(path).map_err(status_of)?;
@@ -144,7 +144,7 @@ impl FileStore {
         }
     }
 
-    /// A file that may be served, and what lies compressed beside it.
+    /// A file that may be served, and the compressed files beside it.
     fn file(&self, path: Vec<u8>, plain: Opened) -> Result<OpenedNode, StatusCode> {
         if plain.kind() != FileType::RegularFile || self.is_never_served(&plain) {
             return Err(StatusCode::NOT_FOUND);
@@ -181,37 +181,39 @@ impl FileStore {
         let kind = self.types.of(&found.path);
         found.load(&kind, &base, self.in_memory_max).map_err(|error| {
             let root = self.root.path().display();
-            log_throttled(Level::Error, || format!("a file below {root} cannot be read: {error}"));
+            log_throttled(Level::Error, || format!("cannot read a file below {root}: {error}"));
             StatusCode::INTERNAL_SERVER_ERROR
         })
     }
 }
 
-/// Logs what every request may meet, a line at a time.
+/// Logs an event that every request can cause, at a limited rate.
 fn log_throttled(level: Level, text: impl FnOnce() -> String) {
     static THROTTLE: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
     if let Some(suppressed) = THROTTLE.admit(Instant::now()) {
         match suppressed {
             0 => log::log!(level, "{}", text()),
-            _ => log::log!(level, "{} (and {suppressed} others since the last such line)", text()),
+            _ => {
+                log::log!(level, "{} (and {suppressed} more since the previous such line)", text())
+            }
         }
     }
 }
 
-/// The status for an error of opening.
+/// The status for an error of openat2(2).
 pub(super) fn status_of(errno: Errno) -> StatusCode {
     match errno {
         Errno::ACCESS | Errno::PERM => StatusCode::FORBIDDEN,
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => {
-            log_throttled(Level::Warn, || format!("a file cannot be opened for now: {errno}"));
+            log_throttled(Level::Warn, || format!("cannot open a file for now: {errno}"));
             StatusCode::SERVICE_UNAVAILABLE
         }
         Errno::IO | Errno::STALE => {
-            log_throttled(Level::Error, || format!("a file cannot be opened: {errno}"));
+            log_throttled(Level::Error, || format!("cannot open a file: {errno}"));
             StatusCode::INTERNAL_SERVER_ERROR
         }
-        // Among them: missing, a link out of the root or in a circle, a name that is too long, a
-        // socket or a device without a driver.
+        // Among these errors: a missing file, a link that leads outside the root or to itself, a
+        // name that is too long, a socket, or a device without a driver.
         _ => StatusCode::NOT_FOUND,
     }
 }
@@ -220,26 +222,28 @@ fn index(options: &FilesOptions) -> Result<Vec<Vec<u8>>, Error> {
     if let Some(bad) = options.index.iter().find(|name| {
         name.is_empty() || name.contains(['/', '\0']) || is_hidden(name.as_bytes(), true)
     }) {
-        return Err(Error::new(ErrorKind::Config, format!("{bad:?} is no name of an index"))
-            .with_hint("it is the name of a file in each directory: index.html"));
+        return Err(Error::new(ErrorKind::Config, format!("invalid index {bad:?}"))
+            .with_hint("expected the name of a file in each directory, such as index.html"));
     }
     Ok(options.index.iter().map(|name| name.clone().into_bytes()).collect())
 }
 
-/// Up to which size a file is read into memory.
+/// The size up to which a file is read into memory.
 fn in_memory_max(options: &FilesOptions) -> Result<u64, Error> {
     let in_memory_max = options.cache.file_bytes;
-    if in_memory_max > SMALL_MAX {
-        // More would count as memory that a slow reader occupies, and could hold its worker.
+    if in_memory_max > FILE_BYTES_MAX {
+        // More would count against `limits.pending`, and could occupy the worker of a slow client.
         return Err(Error::new(ErrorKind::Config, format!("cache.file_bytes is {in_memory_max}"))
-            .with_hint(format!("it is at most {SMALL_MAX}; larger files go by sendfile")));
+            .with_hint(format!(
+                "expected at most {FILE_BYTES_MAX}; larger files are sent with sendfile(2)"
+            )));
     }
-    // One that the cache has no room for would be read for each request.
-    let room = if options.cache.entries == 0 { SMALL_MAX } else { options.cache.bytes / 32 };
+    // A file that the cache has no room for would be read for every request.
+    let room = if options.cache.entries == 0 { FILE_BYTES_MAX } else { options.cache.bytes / 32 };
     Ok(in_memory_max.min(room) as u64)
 }
 
-/// The fields of every file that do not depend on which it is.
+/// The fields that all files have in common.
 fn base(options: &FilesOptions) -> Result<HeaderMap, Error> {
     let mut base = HeaderMap::new();
     if options.nosniff {
@@ -247,8 +251,8 @@ fn base(options: &FilesOptions) -> Result<HeaderMap, Error> {
     }
     if let Some(text) = &options.cache_control {
         let value = HeaderValue::from_str(text).map_err(|_| {
-            Error::new(ErrorKind::Config, format!("{text:?} is no value of Cache-Control"))
-                .with_hint("it is like: public, max-age=3600")
+            Error::new(ErrorKind::Config, format!("invalid Cache-Control {text:?}"))
+                .with_hint("expected a value such as public, max-age=3600")
         })?;
         base.insert(header::CACHE_CONTROL, value);
     }

@@ -67,7 +67,7 @@ impl Files {
             && lies_below(&auth.users, root.as_ref())
         {
             log::warn!(
-                "the file of users {} is below the root: move it elsewhere, as a copy of it would be served",
+                "the file of users {} is below the root: move it, as a copy of it would be served",
                 auth.users.display()
             );
         }
@@ -98,7 +98,7 @@ impl Files {
                 format!("responds with {}404: no index is configured", page.unwrap_or_default())
             }
             Ok(_) | Err(&StatusCode::NOT_FOUND) => {
-                format!("responds with {}404: there is no {index}", page.unwrap_or_default())
+                format!("responds with {}404: {index} does not exist", page.unwrap_or_default())
             }
             Err(status) => format!("responds with {status}"),
         }

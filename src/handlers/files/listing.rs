@@ -1,4 +1,4 @@
-//! What is in a directory, as HTML for people and as JSON for programs.
+//! The listing of a directory, as HTML for people and as JSON for programs.
 
 use std::fmt::Write;
 use std::os::fd::OwnedFd;
@@ -13,29 +13,29 @@ use super::path::{encode, is_hidden};
 use super::root::Root;
 use crate::http::Response;
 
-/// One name in a directory.
+/// A file or directory in a listing.
 #[derive(Debug)]
 struct ListedFile {
     name: Vec<u8>,
     is_dir: bool,
-    /// In bytes.
+    /// The size in bytes.
     size: u64,
-    /// Seconds since 1970.
+    /// The modification time in seconds since 1970.
     modified: u64,
 }
 
-/// What of a directory is shown.
+/// Which names of a directory are shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListingOptions {
     pub(super) dotfiles: bool,
     pub(super) most: usize,
 }
 
-/// What is shown of a directory, in order.
+/// The names of a directory that are shown, in order.
 #[derive(Debug)]
 struct Listing {
     items: Vec<ListedFile>,
-    /// How many names there are, shown or not.
+    /// The number of names, shown or not.
     total: usize,
 }
 
@@ -66,13 +66,14 @@ pub(super) fn response(page: &Page, as_json: bool) -> Response {
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))
 }
 
-/// A name, by which it is sorted: directories first, then without regard to case, then as it is.
+/// The sort key of a name: directories first, then without regard to case, then the bytes of the
+/// name.
 type Name = (bool, String, Vec<u8>);
 
-/// What is in the directory. All names are read, and no more of them kept than are shown and again
-/// as many; only what is shown is looked at.
+/// Reads a directory. All names are read, but at most twice as many are kept as are shown, and only
+/// the shown ones are passed to stat(2).
 fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Listing> {
-    // One that may not be read was only opened to be looked at.
+    // A directory that may not be read is open as a path only.
     let unreadable = |errno| if errno == Errno::BADF { Errno::ACCESS } else { errno };
     let fd = OwnedFd::from(root.beneath(path)?.file);
     let mut dir = Dir::new(fd.try_clone().map_err(|_| Errno::MFILE)?)?;
@@ -111,11 +112,11 @@ fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Li
     };
     let looked_up = names.len();
     let items: Vec<_> = names.into_iter().filter_map(item).collect();
-    // What has gone in the meantime is neither shown nor left out.
+    // A file that was removed in the meantime counts neither as shown nor as left out.
     Ok(Listing { total: total - (looked_up - items.len()), items })
 }
 
-/// Drops all but the first names.
+/// Drops all names except the first ones.
 fn keep_first(names: &mut Vec<Name>, most: usize) {
     if names.len() > most {
         names.select_nth_unstable(most);
@@ -123,10 +124,11 @@ fn keep_first(names: &mut Vec<Name>, most: usize) {
     }
 }
 
-/// What a name in a directory stands for: a file or a directory; `None` if it is neither, or gone.
+/// The metadata of a name in a directory, if it is a file or a directory; `None` if it is neither,
+/// or was removed.
 fn stat(root: &Root, dir: &OwnedFd, path: &[u8], name: &[u8]) -> Option<Stat> {
     let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        // What a link leads to is shown only if it would be served, too.
+        // The target of a link is shown only if it would be served.
         Ok(stat) if kind(&stat) == FileType::Symlink => {
             root.beneath(&[path, name].concat()).map(|opened| opened.stat)
         }
@@ -174,7 +176,7 @@ fn html(path: &[u8], contents: &Listing) -> String {
     page.push_str("</tbody>\n</table>\n");
     if *total > items.len() {
         let shown = items.len();
-        let _ = writeln!(page, "<p>Only the first {shown} names are shown, of {total}.</p>");
+        let _ = writeln!(page, "<p>Only the first {shown} of {total} names are shown.</p>");
     } else if items.is_empty() {
         page.push_str("<p>This directory is empty.</p>\n");
     }
@@ -184,7 +186,7 @@ fn html(path: &[u8], contents: &Listing) -> String {
 
 fn row(item: &ListedFile, page: &mut String) {
     let slash = if item.is_dir { "/" } else { "" };
-    // A name with a colon in it would be a scheme without the dot before it.
+    // Without the `./`, a name that contains a colon would begin with a scheme.
     page.push_str("<tr><td><a href=\"./");
     encode(&item.name, page);
     let _ = write!(page, "{slash}\">");
@@ -201,7 +203,7 @@ fn row(item: &ListedFile, page: &mut String) {
     );
 }
 
-/// Appends text with what HTML gives a meaning to as references.
+/// Appends text, with the characters that are special in HTML as references.
 fn escape_html(text: &str, page: &mut String) {
     for char in text.chars() {
         match char {
@@ -210,7 +212,7 @@ fn escape_html(text: &str, page: &mut String) {
             '>' => page.push_str("&gt;"),
             '"' => page.push_str("&quot;"),
             '\'' => page.push_str("&#39;"),
-            // Marks that change the direction could make a name look like another.
+            // Marks that change the direction of text could make a name look like another.
             char if char.is_control() || is_direction_mark(char) => page.push('\u{fffd}'),
             char => page.push(char),
         }
@@ -273,7 +275,7 @@ fn json(contents: &Listing) -> String {
     text
 }
 
-/// Appends text as the inside of a JSON string (RFC 8259 §7).
+/// Appends text as the contents of a JSON string (RFC 8259 §7).
 fn escape_json(text: &str, out: &mut String) {
     for char in text.chars() {
         match char {
@@ -295,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped_wherever_they_stand() {
+    fn names_are_escaped_everywhere() {
         let items =
             [item("<b>\"&'", false), item("javascript:alert(1)", false), item("\u{202e}x", true)];
         let page = html(b"a<b>/", &Listing { items: items.into(), total: 3 });

@@ -1,9 +1,9 @@
-//! [`FileRequest`]: a file below a root that another thread opens, as this one may not.
+//! [`FileRequest`]: a file below a root that another thread opens, because this one may not.
 //!
-//! Landlock(7) binds its rules to directories, not to their paths, and no thread can be granted
-//! more later on. So a root that is removed and made again is out of reach for threads that were
-//! confined to the first one. A program may keep one thread that is confined less, and have that
-//! open what the others ask for: what is opened is always beneath the root.
+//! Landlock(7) ties its rules to directories, not to their paths, and a thread cannot be granted
+//! more rights later. So a root that is removed and created again is out of reach for threads that
+//! were confined to the first one. A program may keep one less confined thread, which opens files
+//! for the others. Every file that it opens is beneath the root.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -18,22 +18,22 @@ type Opener = dyn Fn(FileRequest) -> std::io::Result<OwnedFd> + Send + Sync;
 
 static OPENER: OnceLock<Box<Opener>> = OnceLock::new();
 
-/// A file that is to be opened for a [`Files`](super::Files) handler, whose thread was denied it.
+/// A request to open a file for a [`Files`](super::Files) handler whose thread may not open it.
 #[derive(Debug)]
 pub struct FileRequest {
     root: PathBuf,
-    /// The device and inode of the root that the handler holds.
+    /// The device and inode of the root that the handler has open.
     identity: (u64, u64),
     path: Vec<u8>,
     openat2: bool,
 }
 
 impl FileRequest {
-    /// Has every file of the process's [`Files`](super::Files) handlers that their own threads may
-    /// not open (`EACCES`) opened by `opener`, which may pass the request to another thread. It can
-    /// be set once; `false`: it was set before.
+    /// Sets the function that opens the files which the threads of the process's
+    /// [`Files`](super::Files) handlers may not open themselves (`EACCES`). It may pass the request
+    /// to another thread. It can be set once; returns `false` if it was set before.
     ///
-    /// It is for programs that confine themselves with Landlock; the daemon is one.
+    /// This is for programs that confine themselves with Landlock, such as the daemon.
     pub fn set_opener(
         opener: impl Fn(Self) -> std::io::Result<OwnedFd> + Send + Sync + 'static,
     ) -> bool {
@@ -49,8 +49,8 @@ impl FileRequest {
     /// Opens the file for reading, with the rights of the calling thread.
     ///
     /// # Errors
-    /// Those of openat2(2); `EACCES` if another directory is at the root's path than the one that
-    /// the handler holds.
+    /// Those of openat2(2); `EACCES` if the root's path refers to another directory than the one
+    /// that the handler has open.
     pub fn open(&self) -> std::io::Result<OwnedFd> {
         let dir = open_root(&self.root)?;
         if identity(&dir)? != self.identity {
@@ -64,7 +64,7 @@ fn identity(dir: &OwnedFd) -> Result<(u64, u64), Errno> {
     fstat(dir).map(|stat| (stat.st_dev, stat.st_ino))
 }
 
-/// Has a file opened that was denied to this thread.
+/// Opens a file that this thread may not open, through the opener.
 pub(super) fn open(
     root: &Path,
     dir: &OwnedFd,

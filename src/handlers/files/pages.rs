@@ -1,8 +1,7 @@
-//! Listings that are remembered: a directory is read once for all who ask within the time that what
-//! is remembered is believed.
+//! The cache of listings: all requests within `revalidate` share one reading of a directory.
 //!
-//! A long listing is a file in memory (memfd_create(2)), and goes out by sendfile(2) as other files
-//! do: a client that reads slowly holds neither a worker nor memory of its own.
+//! A long listing is a file in memory (memfd_create(2)) that is sent with sendfile(2) like other
+//! files: a slow client occupies neither a worker nor memory of its own.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -19,19 +18,19 @@ use super::options::FileCache;
 use crate::http::Body;
 use crate::sync::lock;
 
-/// The part of the memory for contents that listings may take beside it.
+/// Listings may take one in this many bytes of the cache's memory, in addition to it.
 const CACHE_SHARE: usize = 4;
-/// Listings remembered, however small.
+/// The maximum number of cached listings.
 const PAGES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 /// Listings above this size become files.
 const IN_MEMORY_MAX: usize = 16 << 10;
 
-/// A listing, shared by all to whom it is sent.
+/// A listing, shared by all responses that send it.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
     content: PageContent,
     length: usize,
-    /// A hash of it.
+    /// A hash of the text.
     sum: u64,
 }
 
@@ -41,11 +40,11 @@ enum PageContent {
     File(Arc<File>),
 }
 
-/// The listings of a root.
+/// The cached listings of a root.
 #[derive(Debug)]
 pub(super) struct Pages {
     revalidate: Duration,
-    /// What those that are remembered may take, with their paths; and as much, those that are
+    /// The maximum size of all cached listings, including their paths; and of all those that are
     /// files.
     bytes_max: usize,
     hasher: RandomState,
@@ -56,12 +55,13 @@ pub(super) struct Pages {
 struct PageTable {
     pages: LruCache<Box<[u8]>, (Page, Instant)>,
     bytes: usize,
-    /// The pages that are files and their sizes, those included that are only being sent.
+    /// The pages that are files, and their sizes, including pages that are no longer cached but
+    /// still being sent.
     files: Vec<(Weak<File>, usize)>,
 }
 
 impl Page {
-    /// Its bytes, as the body of a response.
+    /// The page as the body of a response.
     pub(super) fn body(&self) -> Body {
         match &self.content {
             PageContent::Memory(bytes) => Body::from(bytes.clone()),
@@ -78,7 +78,7 @@ impl From<String> for Page {
 }
 
 impl Pages {
-    /// `None` if nothing is to be remembered.
+    /// `None` if the options turn the cache off.
     pub(super) fn new(options: &FileCache) -> Option<Self> {
         let state = PageTable { pages: LruCache::new(PAGES_MAX), bytes: 0, files: Vec::new() };
         (options.entries > 0).then(|| Self {
@@ -89,11 +89,11 @@ impl Pages {
         })
     }
 
-    /// The page by this name, made if it is not there or too old. While a page that is too old is
-    /// made again, other threads get the old one.
+    /// The page with this name, built if it is missing or too old. While one thread rebuilds an old
+    /// page, other threads get the old one.
     ///
     /// # Errors
-    /// Those of making it.
+    /// Those of building it.
     pub(super) fn get<E>(
         &self,
         name: &[u8],
@@ -108,7 +108,8 @@ impl Pages {
             Ok(text) => {
                 let sum = self.hasher.hash_one(text.as_bytes());
                 let page = match old {
-                    // What slow readers still get is not kept twice.
+                    // The old page may still be being sent to slow clients: this avoids a second
+                    // copy.
                     Some(old) if (old.length, old.sum) == (text.len(), sum) => old,
                     _ => self.page(text, sum),
                 };
@@ -122,13 +123,13 @@ impl Pages {
         }
     }
 
-    /// The page that is remembered, and whether it is still believed.
+    /// The cached page, and whether it is fresh.
     fn known(&self, name: &[u8], now: Instant) -> Option<(Page, bool)> {
         let mut state = lock(&self.state);
         let (page, made) = state.pages.get_mut(name)?;
         let fresh = now.saturating_duration_since(*made) < self.revalidate;
         if !fresh {
-            // The caller makes it again.
+            // The caller rebuilds the page.
             *made = now;
         }
         Some((page.clone(), fresh))
@@ -141,7 +142,8 @@ impl Pages {
         Page { content, length, sum }
     }
 
-    /// A text as a file in memory; `None` if there are too many, or the kernel gives none.
+    /// A text as a file in memory; `None` if such files already take too much memory, or the kernel
+    /// refuses.
     fn file(&self, text: &str) -> Option<Arc<File>> {
         let mut state = lock(&self.state);
         state.files.retain(|(file, _)| file.strong_count() > 0);
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_made_once_while_it_is_believed() {
+    fn a_fresh_page_is_built_once() {
         let pages = Pages::new(&FileCache::default()).unwrap();
         let start = Instant::now();
         let get = |text: &str, ms| {
@@ -216,7 +218,7 @@ mod tests {
         assert_eq!(get("one", 0), "one");
         assert_eq!(get("two", 999), "one");
         assert_eq!(get("two", 1000), "two");
-        // Whoever makes it lets the others have the old one, and a failure forgets it.
+        // While one thread rebuilds the page, others get the old one. A failure removes it.
         let late = start + Duration::from_secs(9);
         let failed = pages.get(b"a", late, || {
             assert_eq!(pages.get(b"a", late, || Err(())).unwrap().text(), "two");
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_page_is_a_file_and_files_that_are_still_sent_count() {
+    fn a_long_page_is_a_file_and_counts_while_it_is_being_sent() {
         let options = FileCache { bytes: 4 * 50_000, ..FileCache::default() };
         let pages = Pages::new(&options).unwrap();
         let now = Instant::now();
@@ -260,12 +262,12 @@ mod tests {
         };
         let first = get("a", 0);
         assert!(first.is_file() && first.text() == "a".repeat(20_000));
-        // Made again and found the same, it is the same file.
+        // Built again with the same text, it is the same file.
         let again = get("a", 5);
         assert!(again.is_file() && lock(&pages.state).files.len() == 1);
         let second = get("b", 10);
         assert!(second.is_file());
-        // Both are still sent: there is no room for a third.
+        // Both are still being sent: there is no room for a third.
         let third = get("c", 15);
         assert!(!third.is_file() && third.text() == "c".repeat(20_000));
         drop((first, again));

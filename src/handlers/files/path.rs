@@ -1,30 +1,30 @@
-//! From the path of a target to a path below the root. Pure: no file is looked at.
+//! Translates the path of a target into a path below the root. Pure functions: they open no file.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-/// The longest name that Linux has (`NAME_MAX`), in bytes.
+/// The maximum length of a name on Linux (`NAME_MAX`), in bytes.
 const NAME_MAX: usize = 255;
-/// The longest path that a system call takes (`PATH_MAX` with its NUL), in bytes.
+/// The maximum length of a path in a system call (`PATH_MAX`, with its NUL), in bytes.
 const FILE_PATH_MAX: usize = 4096;
 
-/// Why a path leads nowhere, whatever files there are.
+/// Why no file can exist at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathError {
-    /// It cannot be decoded, or holds a NUL: 400.
+    /// 400: the path cannot be decoded, or contains a NUL.
     Malformed,
-    /// No file can have that path, or it is one that is never served: 404.
+    /// 404: no file can have this path, or it is never served.
     Absent,
 }
 
-/// The path below the root: decoded once, without the slash at its start. It ends with a slash, or
-/// is empty, if it asks for a directory.
+/// The path below the root, decoded once and without its leading slash. A path of a directory ends
+/// with a slash, or is empty.
 ///
-/// It is a sequence of names exactly as they stand in directories. What a name cannot be leads
-/// nowhere: an empty one, `.`, `..`, one with a slash in it, a name that is too long. Nothing is
-/// resolved or tidied up, so there is nothing to be tricked; clients resolve dot segments before
-/// they send a target (RFC 3986 §5.2.4). A backslash is a byte of a name like any other.
+/// The path is a sequence of literal names. An empty name, `.`, `..`, a name that contains a slash,
+/// and a name that is too long are errors. Nothing is normalized, which leaves nothing to exploit:
+/// clients resolve dot segments before they send a target (RFC 3986 §5.2.4). A backslash is an
+/// ordinary byte of a name.
 pub(super) fn relative_path(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>, PathError> {
     let rest = path.strip_prefix('/').ok_or(PathError::Malformed)?;
     let decoded = decode(rest.as_bytes())?;
@@ -47,13 +47,13 @@ pub(super) fn relative_path(path: &str, dotfiles: bool) -> Result<Cow<'_, [u8]>,
     Ok(decoded)
 }
 
-/// Whether a name is never served. `.htpasswd` and its kin are not, even where dot files are.
+/// Whether a name is not served. Names such as `.htpasswd` are hidden even with `dotfiles`.
 pub(super) fn is_hidden(name: &[u8], dotfiles: bool) -> bool {
     (name.starts_with(b".") && !dotfiles)
         || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b".ht"))
 }
 
-/// Whether a path asks for a directory.
+/// Whether a path has the form of a directory's.
 pub(super) fn asks_for_directory(path: &[u8]) -> bool {
     path.is_empty() || path.ends_with(b"/")
 }
@@ -109,7 +109,7 @@ mod tests {
             ("/.well-known/acme", b".well-known/acme"),
         ];
         for (path, expected) in table {
-            // Names of dots alone are hidden, as they begin with one; here they are asked for.
+            // Names of dots are hidden like all that begin with one, so `dotfiles` is set here.
             assert_eq!(relative_path(path, true).as_deref(), Ok(*expected), "{path}");
         }
         for path in ["/.env", "/a/.git/config", "/a/.well-known/x", "/.well-known/.x", "/.a/"] {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_see_every_target_decoded_as_far_as_that_goes() {
+    fn patterns_of_rules_match_every_target_decoded_leniently() {
         let table: &[(&str, &[u8])] = &[
             ("*", b"*"),
             ("/a%20b", b"a b"),
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_decoded_never_climbs(path in "/([a./%\\\\]|%2[eEfF]|%252e|%00|%c0%ae){0,24}") {
+        fn a_decoded_path_never_leaves_the_root(path in "/([a./%\\\\]|%2[eEfF]|%252e|%00|%c0%ae){0,24}") {
             if let Ok(decoded) = relative_path(&path, true) {
                 prop_assert!(!decoded.starts_with(b"/"));
                 prop_assert!(!decoded.contains(&0));
@@ -150,7 +150,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_is_decoded_to_the_same(name in "[^/\0]{1,40}") {
+        fn an_encoded_name_decodes_to_itself(name in "[^/\0]{1,40}") {
             prop_assume!(!matches!(name.as_str(), "." | "..") && name.len() < NAME_MAX);
             prop_assume!(!is_hidden(name.as_bytes(), true));
             let mut path = String::from("/");
