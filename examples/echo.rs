@@ -1,4 +1,4 @@
-//! Sends the body of each request back, whatever its method: for trying clients, and for checking
+//! Sends the body of each request back, whatever its method: for testing clients, and for testing
 //! the server itself.
 //!
 //! ```sh
@@ -7,12 +7,12 @@
 //! curl -H 'Transfer-Encoding: chunked' -T Cargo.toml http://127.0.0.1:8080/
 //! ```
 //!
-//! The address is printed. A body is read whole before the answer begins, so that one that is
-//! malformed or too large (over 16 MiB) can still be answered as such; examples/streaming.rs shows
-//! the other way. OPTIONS without a body is told the methods; TRACE and CONNECT, which mean
-//! something else, get a 405.
+//! The program prints its address. It reads a body whole before it responds, so that a malformed or
+//! too large body (over 16 MiB) gets an error status; examples/streaming.rs shows the other way.
+//! The response to OPTIONS without a body lists the methods. TRACE and CONNECT, which have another
+//! meaning, get a 405.
 
-#![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
+#![allow(clippy::print_stdout, reason = "the address is for the user who starts the program")]
 
 use millpond::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use millpond::{Error, ErrorKind, Server};
@@ -24,7 +24,7 @@ fn main() -> Result<(), Error> {
         match (name.as_str(), arguments.next()) {
             ("--bind", Some(value)) => bind = value,
             _ => {
-                let unknown = format!("{name} is unknown, or has no value");
+                let unknown = format!("unknown option {name}, or missing value");
                 return Err(Error::new(ErrorKind::Config, unknown).with_hint("--bind ADDRESS:PORT"));
             }
         }
@@ -38,7 +38,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// The most bytes of a body that are kept.
+/// The maximum length of a body, in bytes.
 const BODY_MAX: u64 = 16 << 20;
 
 fn echo(request: &mut Request) -> Response {
@@ -58,6 +58,6 @@ fn echo(request: &mut Request) -> Response {
     Response::new(body).with_header(header::CONTENT_TYPE, kind)
 }
 
-fn allow(answer: Response) -> Response {
-    answer.with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, OPTIONS"))
+fn allow(response: Response) -> Response {
+    response.with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, OPTIONS"))
 }

@@ -1,4 +1,4 @@
-//! Serves the files below a directory, with lists of what is in those that have no index.
+//! Serves the files below a directory, and listings of directories without an index.
 //!
 //! `cargo run --release --example files -- ROOT 127.0.0.1:8888`
 

@@ -1,14 +1,14 @@
-//! A server whose handler sleeps or computes for a while: what the benchmarks load.
+//! A server whose handler sleeps or computes for a while: the benchmarks load it.
 //!
 //! `cargo run --release --example handler -- --bind 127.0.0.1:8888 --workers 4 --sleep-ms 5`
 //!
-//! `--burn-ms` uses CPU time instead, `--connections` raises the bound on open connections,
-//! `--urgent` adds an urgent listener, and `--no-shed` turns the refusing of work that would wait
-//! too long off, to see what it is good for.
+//! `--burn-ms` uses CPU time instead, `--connections` sets the maximum number of open connections,
+//! and `--urgent` adds an urgent endpoint. `--no-shed` turns off the refusal of requests that would
+//! wait too long, for comparison.
 //!
-//! The query of a request asks for more: `sleep-ms` on top, `quick` for neither sleeping nor
-//! computing, `bytes` of the response, `read` the body, `stall-ms` for which every handler waits,
-//! as for a database that stalls.
+//! Parameters in the query of a request: `sleep-ms` sleeps in addition, `quick` neither sleeps nor
+//! computes, `bytes` is the length of the response, `read` reads the body, and `stall-ms` makes
+//! every handler wait for this time, like a database that stalls.
 
 use std::io;
 use std::sync::LazyLock;
@@ -20,9 +20,9 @@ use millpond::http::{Request, Response, StatusCode};
 use millpond::{Config, Error, ErrorKind, Server};
 use rustix::time::{ClockId, clock_gettime};
 
-/// From which the stall is counted.
+/// The reference time of [`STALL`].
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// When the stall is over, in milliseconds from the start; 0: there was none.
+/// The end of the stall, in milliseconds from [`START`]; 0 if there was none.
 static STALL: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> Result<(), Error> {
@@ -49,17 +49,17 @@ fn main() -> Result<(), Error> {
         }
     }
     let handler = move |request: &mut Request| {
-        let asked = Asked::by(request);
-        asked.stall();
-        let (nap, burn) = if asked.quick { Default::default() } else { (nap, burn) };
-        if !(nap + asked.sleep).is_zero() {
-            sleep(nap + asked.sleep);
+        let parameters = Parameters::of(request);
+        parameters.stall();
+        let (nap, burn) = if parameters.quick { Default::default() } else { (nap, burn) };
+        if !(nap + parameters.sleep).is_zero() {
+            sleep(nap + parameters.sleep);
         }
         use_cpu(burn);
-        if asked.read && io::copy(request.body_mut(), &mut io::sink()).is_err() {
+        if parameters.read && io::copy(request.body_mut(), &mut io::sink()).is_err() {
             return Response::error(StatusCode::BAD_REQUEST);
         }
-        match asked.bytes {
+        match parameters.bytes {
             0 => Response::text("Hello, world!"),
             bytes => Response::text("x".repeat(bytes)),
         }
@@ -72,9 +72,9 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// What one request asks for.
+/// The parameters of a request.
 #[derive(Default)]
-struct Asked {
+struct Parameters {
     sleep: Duration,
     stall: Duration,
     bytes: usize,
@@ -82,25 +82,25 @@ struct Asked {
     quick: bool,
 }
 
-impl Asked {
-    fn by(request: &Request) -> Self {
-        let mut asked = Self::default();
+impl Parameters {
+    fn of(request: &Request) -> Self {
+        let mut parameters = Self::default();
         for pair in request.uri().query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let number = value.parse().unwrap_or(0);
             match name {
-                "sleep-ms" => asked.sleep = Duration::from_millis(number),
-                "stall-ms" => asked.stall = Duration::from_millis(number),
-                "bytes" => asked.bytes = (number as usize).min(16 << 20),
-                "read" => asked.read = true,
-                "quick" => asked.quick = true,
+                "sleep-ms" => parameters.sleep = Duration::from_millis(number),
+                "stall-ms" => parameters.stall = Duration::from_millis(number),
+                "bytes" => parameters.bytes = (number as usize).min(16 << 20),
+                "read" => parameters.read = true,
+                "quick" => parameters.quick = true,
                 _ => {}
             }
         }
-        asked
+        parameters
     }
 
-    /// Begins a stall if asked to, and waits until none lasts any more.
+    /// Begins a stall if the request has one, and waits until the last stall is over.
     fn stall(&self) {
         if !self.stall.is_zero() {
             let end = START.elapsed() + self.stall;
@@ -114,12 +114,12 @@ impl Asked {
 }
 
 fn usage(name: &str) -> Error {
-    Error::new(ErrorKind::Config, format!("{name} is unknown, or has no value that it can take"))
+    Error::new(ErrorKind::Config, format!("unknown option {name}, or invalid value"))
         .with_hint("see the head of examples/handler.rs")
 }
 
-/// Uses `time` of CPU. The thread's own clock decides: on a busy machine the work takes longer and
-/// does not shrink.
+/// Uses `time` of CPU. The thread's own clock decides: on a busy machine the work takes longer, and
+/// stays the same.
 fn use_cpu(time: Duration) {
     if time.is_zero() {
         return;

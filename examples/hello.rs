@@ -1,4 +1,4 @@
-//! The smallest server: every request is answered with the same text.
+//! The smallest server: every request gets the same text.
 //!
 //! ```sh
 //! cargo run --example hello

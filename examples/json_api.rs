@@ -1,4 +1,4 @@
-//! A JSON interface over a database: blocking queries, in plain functions, behind a router and a
+//! A JSON API for a database: blocking queries in plain functions, behind a router and a
 //! middleware.
 //!
 //! ```sh
@@ -10,10 +10,10 @@
 //! curl -X PUT http://localhost:8888/sacks/1 -i             # 405, Allow: DELETE, GET, HEAD, OPTIONS
 //! ```
 //!
-//! SQLite allows one writer at a time, so that a lock around the one connection costs nothing here;
-//! with a database that serves many, each worker would have its own.
+//! SQLite allows one writer at a time, so that a lock around the only connection costs nothing
+//! here. With a database that serves several connections, each worker would have its own.
 
-#![allow(clippy::print_stderr, reason = "a program may say what goes wrong")]
+#![allow(clippy::print_stderr, reason = "a program may print its errors")]
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -22,10 +22,10 @@ use millpond::Server;
 use millpond::http::{Handler, HeaderValue, Next, Request, Response, Router, StatusCode, header};
 use rusqlite::{Connection, OptionalExtension};
 
-/// Bytes of a label.
+/// The maximum length of a label, in bytes.
 const LABEL_MAX: u64 = 1000;
 
-type Answer = Result<Response, rusqlite::Error>;
+type SackResult = Result<Response, rusqlite::Error>;
 
 #[derive(Clone)]
 struct Sacks(Arc<Mutex<Connection>>);
@@ -43,53 +43,56 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Tells the client how long the answer took to make.
+/// Adds the time that the handler took to the response.
 fn timed(request: &mut Request, next: Next<'_>) -> Response {
     let began = Instant::now();
-    let answer = next.run(request);
+    let response = next.run(request);
     let took = format!("handler;dur={:.3}", began.elapsed().as_secs_f64() * 1e3);
     match HeaderValue::try_from(took) {
-        Ok(took) => answer.with_header("server-timing".parse().expect("a token"), took),
-        Err(_) => answer,
+        Ok(took) => response.with_header("server-timing".parse().expect("a token"), took),
+        Err(_) => response,
     }
 }
 
 impl Sacks {
-    /// A handler of one of the functions below; what the database cannot do is a 500.
-    fn handler(&self, answer: fn(&Connection, &mut Request) -> Answer) -> impl Handler + use<> {
+    /// A handler that calls one of the functions below. A database error is a 500.
+    fn handler(
+        &self,
+        function: fn(&Connection, &mut Request) -> SackResult,
+    ) -> impl Handler + use<> {
         let Self(database) = self.clone();
         move |request: &mut Request| {
             let database = database.lock().unwrap_or_else(PoisonError::into_inner);
-            answer(&database, request).unwrap_or_else(|error| {
+            function(&database, request).unwrap_or_else(|error| {
                 eprintln!("{} {}: {error}", request.method(), request.uri());
                 Response::error(StatusCode::INTERNAL_SERVER_ERROR)
             })
         }
     }
 
-    fn list(database: &Connection, _: &mut Request) -> Answer {
+    fn list(database: &Connection, _: &mut Request) -> SackResult {
         let mut query = database.prepare("SELECT id, label FROM sacks ORDER BY id")?;
         let sacks = query.query_map((), |row| Ok(sack(row.get(0)?, &row.get::<_, String>(1)?)))?;
         let sacks = sacks.collect::<Result<Vec<_>, _>>()?;
         Ok(Response::json(format!("[{}]\n", sacks.join(","))))
     }
 
-    fn add(database: &Connection, request: &mut Request) -> Answer {
+    fn add(database: &Connection, request: &mut Request) -> SackResult {
         let label = match request.body_mut().read_text(LABEL_MAX) {
             Ok(label) => label,
             Err(error) => return Ok(Response::from(error)),
         };
         database.execute("INSERT INTO sacks (label) VALUES (?1)", [&label])?;
         let id = database.last_insert_rowid();
-        let place = HeaderValue::try_from(format!("/sacks/{id}"));
-        let answer = Response::json(sack(id, &label) + "\n").with_status(StatusCode::CREATED);
-        Ok(match place {
-            Ok(place) => answer.with_header(header::LOCATION, place),
-            Err(_) => answer,
+        let location = HeaderValue::try_from(format!("/sacks/{id}"));
+        let response = Response::json(sack(id, &label) + "\n").with_status(StatusCode::CREATED);
+        Ok(match location {
+            Ok(location) => response.with_header(header::LOCATION, location),
+            Err(_) => response,
         })
     }
 
-    fn show(database: &Connection, request: &mut Request) -> Answer {
+    fn show(database: &Connection, request: &mut Request) -> SackResult {
         let id = request.param("id").unwrap_or_default();
         let label = database
             .query_row("SELECT id, label FROM sacks WHERE id = ?1", [id], |row| {
@@ -99,7 +102,7 @@ impl Sacks {
         Ok(label.map_or(Response::error(StatusCode::NOT_FOUND), |sack| Response::json(sack + "\n")))
     }
 
-    fn remove(database: &Connection, request: &mut Request) -> Answer {
+    fn remove(database: &Connection, request: &mut Request) -> SackResult {
         let id = request.param("id").unwrap_or_default();
         Ok(match database.execute("DELETE FROM sacks WHERE id = ?1", [id])? {
             0 => Response::error(StatusCode::NOT_FOUND),
@@ -108,7 +111,7 @@ impl Sacks {
     }
 }
 
-/// A sack as JSON. With more than two fields, take a crate for it.
+/// A sack as JSON. For more than two fields, use a crate.
 fn sack(id: i64, label: &str) -> String {
     let mut text = format!("{{\"id\":{id},\"label\":\"");
     for character in label.chars() {

@@ -1,4 +1,4 @@
-//! Bodies that are never whole in memory, either way.
+//! Bodies that are never whole in memory, in both directions.
 //!
 //! ```sh
 //! cargo run --example streaming
@@ -19,14 +19,14 @@ fn main() -> Result<(), millpond::Error> {
     Ok(())
 }
 
-/// Down: the answer is written while the client reads. It ends with a trailer.
+/// Download: the response is written while the client reads it, and ends with a trailer.
 fn count(request: &mut Request) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let to = query.strip_prefix("to=").and_then(|to| to.parse().ok()).unwrap_or(10_u32).min(60);
     Response::text(Body::from_writer(move |out| {
         for number in 1..=to {
             writeln!(out, "{number}")?;
-            // On its way now; an error here means that the client has gone.
+            // Sends the line now. An error means that the client is gone.
             out.flush()?;
             std::thread::sleep(Duration::from_secs(1));
         }
@@ -37,7 +37,7 @@ fn count(request: &mut Request) -> Response {
     }))
 }
 
-/// Up: the request is read in pieces. How large it may be is a limit of the server's.
+/// Upload: the request is read in pieces. The server limits its size.
 fn sum(request: &mut Request) -> Response {
     let (mut bytes, mut sum) = (0_u64, 0_u64);
     let mut piece = [0; 16 * 1024];
@@ -48,13 +48,13 @@ fn sum(request: &mut Request) -> Response {
                 bytes += count as u64;
                 sum = piece[..count].iter().fold(sum, |sum, byte| sum.wrapping_add((*byte).into()));
             }
-            // 413, 408 or 400, as it may be.
+            // 413, 408 or 400, depending on the error.
             Err(error) => return Response::from(error),
         }
     }
 }
 
-/// Both: the answer is made of the request while it comes.
+/// Both: the response is produced from the request while it arrives.
 fn upper(request: &mut Request) -> Response {
     Response::text(Body::from_reader(Upper(request.take_body()), None))
 }

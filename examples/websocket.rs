@@ -1,15 +1,15 @@
-//! A WebSocket echo (RFC 6455): millpond answers the upgrade, tungstenite speaks the protocol.
+//! A WebSocket echo (RFC 6455): millpond accepts the upgrade, tungstenite implements the protocol.
 //!
 //! ```sh
 //! cargo run --example websocket -- 127.0.0.1:8888
-//! websocat ws://127.0.0.1:8888/echo                # what is typed comes back
-//! curl -i http://127.0.0.1:8888/echo               # 426: this is no place for plain HTTP
+//! websocat ws://127.0.0.1:8888/echo                # sends back what you type
+//! curl -i http://127.0.0.1:8888/echo               # 426: this path requires an upgrade
 //! ```
 //!
-//! An upgraded connection has a thread of its own, one of at most `pool.upgrades`; the workers are
-//! not occupied by it.
+//! An upgraded connection has its own thread, one of at most `pool.upgrades`, and occupies no
+//! worker.
 
-#![allow(clippy::print_stdout, reason = "the address is for whoever started it")]
+#![allow(clippy::print_stdout, reason = "the address is for the user who starts the program")]
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -31,8 +31,8 @@ fn main() -> Result<(), millpond::Error> {
     Ok(())
 }
 
-/// The opening handshake (RFC 6455 §4.2). That the client offered `websocket` is checked by the
-/// server, which answers 426 if not.
+/// The opening handshake (RFC 6455 §4.2). The server checks that the client offers `websocket`, and
+/// responds with 426 if not.
 pub(crate) fn upgrade(request: &mut Request) -> Response {
     let field = |name: &str| request.headers().get(name);
     let version = HeaderValue::from_static("13");
@@ -49,12 +49,12 @@ pub(crate) fn upgrade(request: &mut Request) -> Response {
         .with_header(header::SEC_WEBSOCKET_ACCEPT, accept)
 }
 
-/// The longest message.
+/// The maximum length of a message, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
-/// How long the rest of what a client is still sending is read after the close frame.
+/// How long the server reads the rest of a client's message after the close frame.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Runs until the client says goodbye, is silent for a minute, or the server stops.
+/// Runs until the client closes the connection, is silent for a minute, or the server stops.
 fn echo(mut stream: Upgraded) {
     stream.set_read_timeout(Some(Duration::from_secs(60)));
     let limits = WebSocketConfig::default()
@@ -65,21 +65,22 @@ fn echo(mut stream: Upgraded) {
     loop {
         let outcome = match socket.read() {
             Ok(message) if message.is_text() || message.is_binary() => socket.send(message),
-            // Pings and the closing handshake are answered by `read` itself.
+            // `read` itself responds to pings and to the closing handshake.
             Ok(_) => socket.flush(),
             Err(error) => Err(error),
         };
         match outcome {
             Ok(()) => {}
             Err(Error::ConnectionClosed) => return,
-            Err(error) => return part(socket, &error),
+            Err(error) => return close(socket, &error),
         }
     }
 }
 
-/// Tells the client why the connection ends (RFC 6455 §7.4.1). A client may be in the middle of a
-/// message: closing with input unread would reset the connection, and cost it the close frame.
-fn part(mut socket: WebSocket<Upgraded>, error: &Error) {
+/// Sends the client the reason for closing (RFC 6455 §7.4.1). A client may be in the middle of a
+/// message. Closing with unread input would reset the connection, and the client would lose the
+/// close frame.
+fn close(mut socket: WebSocket<Upgraded>, error: &Error) {
     let code = match error {
         Error::Capacity(_) => CloseCode::Size,
         Error::Utf8(_) => CloseCode::Invalid,

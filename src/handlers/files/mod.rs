@@ -1,11 +1,15 @@
 //! [`Files`]: serves the files below a directory.
 //!
 //! ```text
-//! request ─► method ─► credentials ─► path below the root ─► cache ──fresh──► file ─► conditions ─► range ─► answer
+//! request ─► method ─► credentials ─► path below the root ─► cache ──fresh──► file ─► conditions ─► range ─► response
 //!                                                              │                ▲
-//!                                                     unknown, or a second old  │
+//!                                                     unknown, or stale          │
 //!                                                              └─► open, stat ──┘
 //! ```
+//!
+//! `handler` has the handler itself and the order of these steps. `path`, `accept`, `conditional` and
+//! `range` are pure functions. `file_store` finds a file in the `cache` or below the `root`, and
+//! `resource` is a file with its precomputed header fields. `respond` and `listing` build responses.
 
 mod accept;
 mod auth;

@@ -1,37 +1,38 @@
-//! Which bytes of a file are asked for: the Range field (RFC 9110 §14). Pure.
+//! Parses the Range field (RFC 9110 §14). Pure functions.
 
 use std::ops::Range;
 
 use crate::http::list::split;
 
-/// What a Range field comes to for a file of some length.
+/// The result of applying a Range field to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ranges {
-    /// The field is to be ignored: it is malformed, of another unit, or asks for too much.
+    /// The field is ignored: it is malformed, has another unit, or has too many ranges.
     Whole,
-    /// None of what it asks for is there: 416.
+    /// 416: no range is inside the file.
     Unsatisfiable,
-    /// These bytes, at least one range, none empty, none overlapping another.
+    /// At least one range of bytes. None is empty, and none overlaps another.
     Parts(Vec<Range<u64>>),
 }
 
-/// Bytes of a field for each range that is allowed.
+/// The maximum length of the field for each allowed range, in bytes.
 const RANGE_LENGTH_MAX: usize = 64;
-/// Ranges nearer to each other than this become one: a part's head takes more than the bytes
-/// between.
+/// Ranges at most this many bytes apart are merged: the head of another part would be longer than
+/// the bytes between them.
 const GAP_MAX: u64 = 100;
 
-/// Reads the value of a Range field for a file of `length` bytes. `most` ranges are answered.
+/// Parses the value of a Range field for a file of `length` bytes. `most` is the maximum number of
+/// ranges.
 ///
-/// Ranges that overlap or nearly touch are joined (RFC 9110 §15.3.7.2), so that no request can make
-/// more than one file's length out of a file (§14.2). Otherwise their order is kept.
+/// Ranges that overlap or nearly touch are merged (RFC 9110 §15.3.7.2), so that no response is
+/// longer than the file (§14.2). Otherwise their order is kept.
 pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
     let set = match value.split_at_checked(6) {
         Some((unit, set)) if unit.eq_ignore_ascii_case(b"bytes=") => set,
         _ => return Ranges::Whole,
     };
-    // Two numbers of twenty digits make a range; a longer field has more ranges than are allowed,
-    // or is mostly commas.
+    // A range has at most two numbers of twenty digits. A longer field has more ranges than are
+    // allowed, or consists mostly of commas.
     if set.len() > RANGE_LENGTH_MAX.saturating_mul(most.saturating_add(1)) {
         return Ranges::Whole;
     }
@@ -39,7 +40,7 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
     let mut count = 0;
     let mut whole = false;
     for spec in split(set, b',') {
-        // Empty members are allowed in a list (RFC 9110 §5.6.1.2).
+        // A list may have empty members (RFC 9110 §5.6.1.2).
         if spec.is_empty() {
             continue;
         }
@@ -49,7 +50,8 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
         if count > most {
             return Ranges::Whole;
         }
-        // No Content-Range can tell all of an empty file (RFC 9110 §14.4): it is sent with a 200.
+        // No Content-Range can describe all of an empty file (RFC 9110 §14.4): the response is a
+        // 200.
         whole |= length == 0 && is_all(spec);
         if !range.is_empty() {
             join(&mut parts, range);
@@ -63,7 +65,7 @@ pub(super) fn ranges(value: &[u8], length: u64, most: usize) -> Ranges {
     }
 }
 
-/// One range; empty if it lies beyond the end, `None` if it is malformed.
+/// One range: empty if it is beyond the end, `None` if it is malformed.
 fn range(spec: &str, length: u64) -> Option<Range<u64>> {
     let (first, last) = spec.split_once('-')?;
     if first.is_empty() {
@@ -81,8 +83,7 @@ fn range(spec: &str, length: u64) -> Option<Range<u64>> {
     Some(first.min(length)..last.saturating_add(1).min(length))
 }
 
-/// Whether a range that is well-formed asks for all that there is of an empty file: `0-`, or a
-/// suffix.
+/// Whether a well-formed range covers all of an empty file: `0-`, or a suffix.
 fn is_all(spec: &str) -> bool {
     match spec.split_once('-') {
         Some(("", suffix)) => number(suffix) != Some(0),
@@ -91,13 +92,14 @@ fn is_all(spec: &str) -> bool {
     }
 }
 
-/// Digits, and nothing else. A number above 64 bits lies beyond any file.
+/// Parses a number of digits only. A number above 64 bits is beyond the end of any file.
 fn number(digits: &str) -> Option<u64> {
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Adds a range, in the place of the first that it overlaps or nearly touches.
+/// Adds a range. It replaces the ranges that it overlaps or nearly touches, in the place of the
+/// first of them.
 fn join(parts: &mut Vec<Range<u64>>, range: Range<u64>) {
     let near = |other: &Range<u64>, range: &Range<u64>| {
         range.start <= other.end.saturating_add(GAP_MAX)
@@ -107,7 +109,7 @@ fn join(parts: &mut Vec<Range<u64>>, range: Range<u64>) {
         parts.push(range);
         return;
     };
-    // Grown, it may have come near others, before and after it.
+    // The merged range may be near other ranges, before and after it.
     let mut joined = range;
     let mut first = place;
     while let Some(at) = parts.iter().position(|other| near(other, &joined)) {
@@ -159,7 +161,7 @@ mod tests {
             ("bytes 0-1", Whole),
             ("items=0-1", Whole),
             ("", Whole),
-            // Coalescing, §15.3.7.2.
+            // Merging, §15.3.7.2.
             ("bytes=500-600,601-999", one(500..1000)),
             ("bytes=500-700,601-999", one(500..1000)),
             ("bytes=0-,0-,0-", one(0..10000)),
@@ -167,7 +169,7 @@ mod tests {
             ("bytes=5000-5009,0-9", parts(&[5000..5010, 0..10])),
             ("bytes=0-9,5000-5009,5-5004", one(0..5010)),
             ("bytes=1000-1009,0-9,5000-5009,0-1100", parts(&[0..1101, 5000..5010])),
-            // Five are more than the four that are allowed here, §14.2.
+            // Five ranges are more than the allowed four, §14.2.
             ("bytes=0-0,1000-1000,2000-2000,3000-3000,4000-4000", Whole),
         ];
         for (value, expected) in table {
@@ -189,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sent_is_never_more_than_the_file(
+        fn ranges_never_cover_more_than_the_file(
             set in "bytes=([0-9]{0,4}-[0-9]{0,4},?){0,20}",
             length in 0..3000_u64,
         ) {

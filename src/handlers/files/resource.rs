@@ -1,5 +1,4 @@
-//! A file as it is served: its representations, each with the fields of its answers made
-//! beforehand.
+//! A file as it is served: its representations, each with precomputed header fields.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,16 +16,16 @@ use super::root::Opened;
 use crate::http::Body;
 use crate::pool::Segment;
 
-/// A file modified less than this many seconds before it was looked at may be modified once more
-/// without getting another time: file systems keep time in steps of up to two seconds.
+/// A file whose modification time is less than this many seconds ago may change again without
+/// getting another time: file systems store times in steps of up to two seconds.
 const TIMESTAMP_STEP: i64 = 2;
 
-/// A file as it is served: the plain one, and those beside it that are compressed.
+/// A file as it is served: the plain file, and the compressed files beside it.
 #[derive(Debug)]
 pub(super) struct Resource {
     /// Where it is below the root: for a directory, its index.
     path: Vec<u8>,
-    /// The plain one first.
+    /// The plain file comes first.
     pub(super) representations: Vec<Representation>,
 }
 
@@ -38,22 +37,22 @@ pub(super) struct Representation {
     pub(super) length: u64,
     content: FileContent,
     etag: HeaderValue,
-    /// When it was modified, in seconds since 1970. It may be a time to come.
+    /// The modification time in seconds since 1970. It may be in the future.
     modified: Option<u64>,
-    /// The fields of a 200, and those of a 304 (RFC 9110 §15.4.5). They have a Last-Modified unless
-    /// that was a time to come when they were made.
+    /// The fields of a 200, and those of a 304 (RFC 9110 §15.4.5). They contain a Last-Modified
+    /// unless the modification time was in the future when they were computed.
     fields: HeaderMap,
     not_modified_fields: HeaderMap,
 }
 
-/// Where the bytes are.
+/// The bytes of a file.
 #[derive(Debug)]
 enum FileContent {
     Memory(Bytes),
     File(Arc<File>),
 }
 
-/// What tells whether a file is still the same.
+/// The metadata by which an unchanged file is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     dev: u64,
@@ -61,9 +60,11 @@ pub(super) struct Stamp {
     size: u64,
     modified: (i64, u64),
     changed: (i64, u64),
-    /// It was modified so recently that it may change without its time of modification changing.
+    /// The file was modified so recently that it may change again without getting another
+    /// modification time.
     modified_just_now: bool,
-    /// It was changed so recently, by its other time, that it is read again at the next look.
+    /// The file was changed so recently, by its change time, that it is read again at the next
+    /// check.
     changed_just_now: bool,
 }
 
@@ -81,13 +82,13 @@ impl Stamp {
         }
     }
 
-    /// The entity tag: another for each file, size, time of modification and time of change, and
-    /// weak as long as that might not be enough (RFC 9110 §8.8.1).
+    /// The entity tag: different for each file, size, modification time and change time. It is weak
+    /// while these might not distinguish two versions (RFC 9110 §8.8.1).
     ///
-    /// The time of change counts because no program can set it: builds that set all times of
-    /// modification to one value replace files by others of the same size, and inodes are used
-    /// again. The hash is not keyed, so that a tag outlives the process, and shows neither inode
-    /// nor time of change.
+    /// The change time is included because no program can set it. Builds that set all modification
+    /// times to one value replace files by others of the same size, and file systems reuse inodes.
+    /// The hash is not keyed, so that a tag survives a restart. It discloses neither inode nor
+    /// change time.
     fn etag(&self) -> String {
         let mut hasher = DefaultHasher::new();
         (self.ino, self.size, self.modified, self.changed).hash(&mut hasher);
@@ -96,7 +97,7 @@ impl Stamp {
     }
 }
 
-/// A file that was opened, and the compressed ones beside it.
+/// A file that was opened, and the compressed files beside it.
 #[derive(Debug)]
 pub(super) struct OpenedResource {
     /// Where it is below the root: for a directory, its index.
@@ -112,10 +113,10 @@ impl OpenedResource {
         all.map(move |opened| Stamp::new(&opened.stat, now))
     }
 
-    /// Reads what is in_memory_max, and makes the fields.
+    /// Reads small files into memory, and computes the fields.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Those of read(2).
     pub(super) fn load(
         self,
         kind: &HeaderValue,
@@ -143,7 +144,7 @@ impl OpenedResource {
     }
 }
 
-/// The contents of a in_memory_max file, or the file.
+/// The contents of a small file, or the open file.
 fn read(mut file: File, size: u64, in_memory_max: u64) -> io::Result<FileContent> {
     if size > in_memory_max {
         return Ok(FileContent::File(Arc::new(file)));
@@ -153,12 +154,12 @@ fn read(mut file: File, size: u64, in_memory_max: u64) -> io::Result<FileContent
     if bytes.len() as u64 == size {
         return Ok(FileContent::Memory(bytes.into()));
     }
-    // It has just been cut short: sending will notice if it stays so.
+    // The file has just shrunk. If it stays short, sending it fails.
     Ok(FileContent::File(Arc::new(file)))
 }
 
 impl Resource {
-    /// Whether these are the same files as were loaded, unchanged.
+    /// Whether these are the same files that were loaded, unchanged.
     pub(super) fn is(&self, found: &OpenedResource) -> bool {
         let mine = self
             .representations
@@ -172,12 +173,12 @@ impl Resource {
                 .any(|v| v.stamp.modified_just_now || v.stamp.changed_just_now)
     }
 
-    /// Where it is below the root.
+    /// The path below the root.
     pub(super) fn path(&self) -> &[u8] {
         &self.path
     }
 
-    /// The representation that the client likes best; of those it likes the same, the smallest.
+    /// The representation with the highest weight for the client; among equals, the smallest.
     pub(super) fn choose(&self, request_headers: &HeaderMap) -> &Representation {
         let plain = &self.representations[0];
         if self.representations.len() == 1 {
@@ -187,14 +188,14 @@ impl Resource {
         let rank = |representation: &&Representation| {
             (codings.weight(representation.coding), std::cmp::Reverse(representation.length))
         };
-        // The plain one goes out even to a client that refuses it, when nothing else would do: RFC
-        // 9110 §12.5.3 allows it, and a 406 helps nobody.
+        // If no representation is acceptable, the plain one is sent: RFC 9110 §12.5.3 allows it,
+        // and is more useful than a 406.
         let acceptable =
             self.representations.iter().filter(|representation| rank(representation).0 > 0);
         acceptable.rev().max_by_key(rank).unwrap_or(plain)
     }
 
-    /// What keeping it costs: bytes in memory, and open descriptors.
+    /// The cost of caching it: bytes in memory, and open descriptors.
     pub(super) fn weight(&self) -> (usize, usize) {
         self.representations.iter().fold((0, 0), |(bytes, files), representation| {
             match &representation.content {
@@ -215,7 +216,7 @@ impl Representation {
         varies: bool,
     ) -> io::Result<Self> {
         let etag = HeaderValue::try_from(stamp.etag()).map_err(io::Error::other)?;
-        // A time before 1970 cannot be told.
+        // The format has no times before 1970.
         let modified = u64::try_from(stamp.modified.0).ok();
         let mut not_modified_fields = HeaderMap::new();
         not_modified_fields.insert(header::ETAG, etag.clone());
@@ -247,8 +248,8 @@ impl Representation {
         })
     }
 
-    /// What tells this representation from another, at a time in seconds since 1970. One that was modified
-    /// at a time to come has no date by which it could be told.
+    /// The validators at `now`, in seconds since 1970. A file whose modification time is in the
+    /// future has no date for conditions.
     pub(super) fn validators(&self, now: u64) -> Validators<'_> {
         let modified = self.modified.filter(|seconds| *seconds <= now);
         Validators { etag: self.etag.as_bytes(), modified }
@@ -264,8 +265,8 @@ impl Representation {
         self.dated(&self.not_modified_fields, now)
     }
 
-    /// Fields with their Last-Modified: a time to come is replaced by the present one (RFC 9110
-    /// §8.8.2.1) for as long as it is one.
+    /// Fields with their Last-Modified. While the modification time is in the future, the present
+    /// time replaces it (RFC 9110 §8.8.2.1).
     fn dated(&self, fields: &HeaderMap, now: u64) -> HeaderMap {
         let mut fields = fields.clone();
         if let Some(seconds) = self.modified
@@ -277,7 +278,7 @@ impl Representation {
         fields
     }
 
-    /// All of its bytes.
+    /// The whole body.
     pub(super) fn body(&self) -> Body {
         match &self.content {
             FileContent::Memory(bytes) => Body::from(bytes.clone()),
@@ -285,10 +286,10 @@ impl Representation {
         }
     }
 
-    /// Some of its bytes; the range lies within its length.
+    /// A part of the body; the range is inside its length.
     pub(super) fn slice(&self, range: &std::ops::Range<u64>) -> Segment {
         match &self.content {
-            // A length in memory fits.
+            // A length in memory fits into `usize`.
             FileContent::Memory(bytes) => {
                 Segment::Bytes(bytes.slice(range.start as usize..range.end as usize))
             }
@@ -301,14 +302,14 @@ impl Representation {
     }
 }
 
-/// Whether it is an SVG drawing that is compressed by itself: browsers show one only if they are
-/// told.
+/// Whether the file is an SVG drawing that is already compressed: browsers show it only if the
+/// response names the coding.
 pub(super) fn is_compressed_drawing(path: &[u8]) -> bool {
     path.len() > 5 && path[path.len() - 5..].eq_ignore_ascii_case(b".svgz")
 }
 
-/// Whether a compressed file counts beside the plain one: it is a file, has something in it, and is
-/// no older.
+/// Whether a compressed file may be sent in place of the plain one: it is a regular file, not
+/// empty, and not older.
 pub(super) fn is_usable(coded: &Opened, plain: &Opened) -> bool {
     let time = |opened: &Opened| (opened.stat.st_mtime, opened.stat.st_mtime_nsec);
     coded.kind() == FileType::RegularFile && coded.stat.st_size > 0 && time(coded) >= time(plain)

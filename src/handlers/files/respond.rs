@@ -1,4 +1,4 @@
-//! From a file and a request to an answer: 200, 206, 304, 412 or 416.
+//! Builds the response for a file and a request: 200, 206, 304, 412 or 416.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -13,11 +13,11 @@ use super::resource::{Representation, Resource, now};
 use crate::http::{Body, Response};
 use crate::pool::Segment;
 
-/// The methods that are answered.
+/// The methods that the handler supports.
 pub(super) const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Answers with a file. `Err`: the status of an answer whose body is not the file's, and its
-/// fields.
+/// Responds with a file. `Err` has the status and the fields of a response whose body is not the
+/// file.
 pub(super) fn file(
     resource: &Resource,
     method: &Method,
@@ -36,7 +36,7 @@ pub(super) fn file(
         }
         Preconditions::Failed => return Err((StatusCode::PRECONDITION_FAILED, HeaderMap::new())),
     }
-    // Range is for GET alone (RFC 9110 §14.2).
+    // Range applies to GET only (RFC 9110 §14.2).
     if let Some(value) = request_headers.get(header::RANGE)
         && *method == Method::GET
         && range_counts(request_headers, &validators)
@@ -111,8 +111,8 @@ fn content_range(part: &Range<u64>, length: u64) -> String {
     format!("bytes {}-{}/{length}", part.start, part.end - 1)
 }
 
-/// A line that no file has in it: nobody can foresee it. The keys of hashes are the system's random
-/// numbers.
+/// A boundary that occurs in no file, as no client can predict it: the keys of [`RandomState`] are
+/// random numbers from the system.
 fn boundary() -> String {
     let [high, low] = [0, 1].map(|n| RandomState::new().hash_one(n));
     format!("{high:016x}{low:016x}")

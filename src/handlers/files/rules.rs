@@ -1,4 +1,4 @@
-//! Fields that are added by path.
+//! Header fields that are added by path.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -25,7 +25,7 @@ impl FieldRules {
         self.0.is_empty()
     }
 
-    /// Sets the fields for a path below the root; the last of several for one field stays.
+    /// Sets the fields for a path below the root. If several rules set one field, the last wins.
     pub(super) fn apply(&self, path: &[u8], headers: &mut HeaderMap) {
         for rule in self.0.iter().filter(|rule| rule.pattern.matches(path)) {
             headers.insert(rule.name.clone(), rule.value.clone());
@@ -36,33 +36,33 @@ impl FieldRules {
 impl CompiledRule {
     fn new(rule: &FieldRule) -> Result<Self, Error> {
         let wrong = |what: &str, hint: &str| {
-            let message = format!("the rule {:?} for {:?}: {what}", rule.name, rule.pattern);
+            let message = format!("rule {:?} for {:?}: {what}", rule.name, rule.pattern);
             Error::new(ErrorKind::Config, message).with_hint(hint)
         };
         let name: HeaderName = rule
             .name
             .parse()
-            .map_err(|_| wrong("no name of a field", "a name has letters, digits and hyphens"))?;
+            .map_err(|_| wrong("invalid field name", "expected letters, digits and hyphens"))?;
         if is_taken(&name) {
-            let hint = "it follows from the file and the connection; types are set by `types`";
-            return Err(wrong("this field is the server's to set", hint));
+            let hint = "the server derives it from the file and the connection; `types` sets content types";
+            return Err(wrong("only the server sets this field", hint));
         }
         let value = HeaderValue::from_str(&rule.value)
-            .map_err(|_| wrong("no value of a field", "a value has no control characters"))?;
+            .map_err(|_| wrong("invalid field value", "expected no control characters"))?;
         if rule.pattern.is_empty() {
-            return Err(wrong("no pattern", "`**` matches every path"));
+            return Err(wrong("empty pattern", "`**` matches every path"));
         }
         let pattern = Pattern::new(&rule.pattern).ok_or_else(|| {
             wrong(
                 "the pattern is too long",
-                "after its first `*` or `?` it has at most 127 characters",
+                "expected at most 127 characters after its first `*` or `?`",
             )
         })?;
         Ok(Self { pattern, name, value })
     }
 }
 
-/// Fields by which the answer itself is understood: a rule could only make them lie.
+/// Fields that the server sets itself: a rule could only make them wrong.
 fn is_taken(name: &HeaderName) -> bool {
     const TAKEN: [HeaderName; 14] = [
         header::ACCEPT_RANGES,
@@ -83,52 +83,52 @@ fn is_taken(name: &HeaderName) -> bool {
     TAKEN.contains(name)
 }
 
-/// Tokens of a pattern between its first special character and its end.
+/// The maximum number of tokens of a pattern, from its first special character on.
 const TOKENS_MAX: usize = 127;
 
-/// A pattern for paths, as an automaton whose states are the bits of a number: bit `n` says that
-/// the first `n` tokens match what was read so far. A byte of a path costs a few instructions,
-/// whatever the pattern and the path are, and nothing is allocated.
+/// A pattern for paths, as an automaton whose states are the bits of a number: bit `n` is set if
+/// the first `n` tokens match the bytes so far. Each byte of a path costs a few instructions,
+/// whatever the pattern and the path, and no allocation.
 #[derive(Debug)]
 struct Pattern {
-    /// Whether it is matched against the whole path, not against the last name.
+    /// Whether the pattern applies to the whole path, and not to its last name.
     whole: bool,
-    /// What is before the first special character.
+    /// The text before the first special character.
     prefix: Box<[u8]>,
-    /// Where the automaton ends.
+    /// The state in which the whole pattern matches.
     last: u128,
-    /// `None`: there is no special character.
+    /// `None` if there is no special character.
     steps: Option<Steps>,
 }
 
 #[derive(Debug)]
 struct Steps {
-    /// By byte, the states in which it is the next token's, or `?`'s.
+    /// For each byte, the states whose next token it matches.
     advance: Box<[u128; 256]>,
-    /// The states before a `*` or `**`, which may also stand for nothing.
+    /// The states before a `*` or `**`, which may also match no bytes.
     stars: u128,
-    /// Those before a `**`, which takes slashes too.
+    /// The states before a `**`, which matches slashes, too.
     deep: u128,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PatternToken {
     Byte(u8),
-    /// `?`: one byte, no slash.
+    /// `?`: one byte except a slash.
     One,
-    /// `*`: any bytes, no slash.
+    /// `*`: any bytes except slashes.
     Name,
     /// `**`: any bytes.
     Path,
 }
 
 impl Pattern {
-    /// `None` if it is too long.
+    /// `None` if the pattern is too long.
     fn new(text: &str) -> Option<Self> {
         let whole = text.starts_with('/');
         let special = text.find(['*', '?']).unwrap_or(text.len());
         let (prefix, rest) = text.as_bytes().split_at(special);
-        // The slash at its start is no part of a path below the root.
+        // A path below the root has no leading slash.
         let prefix = if whole { &prefix[1..] } else { prefix };
         let tokens = tokens(rest);
         if tokens.len() > TOKENS_MAX {
@@ -177,11 +177,11 @@ impl Steps {
     }
 
     fn run(&self, text: &[u8], last: u128) -> bool {
-        // No two stars are neighbours, so that one step over them is enough.
+        // There are never two stars in a row, so one step past them is enough.
         let skip = |states: u128| states | (states & self.stars) << 1;
         let mut states = skip(1);
         for &byte in text {
-            // Nothing can follow a `**` at the end that it does not match.
+            // A `**` at the end matches all remaining bytes.
             if states & self.deep & last >> 1 != 0 {
                 return true;
             }
@@ -195,7 +195,7 @@ impl Steps {
     }
 }
 
-/// The tokens of a pattern. Several stars in a row are as good as the strongest of them.
+/// The tokens of a pattern. Several stars in a row equal the most general of them.
 fn tokens(text: &[u8]) -> Vec<PatternToken> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_bounded_where_it_is_special() {
+    fn a_pattern_is_bounded_after_its_first_special_character() {
         let literal = format!("/{}", "a".repeat(1000));
         assert!(Pattern::new(&literal).unwrap().matches(&literal.as_bytes()[1..]));
         let text = format!("**{}", "a".repeat(TOKENS_MAX - 1));
@@ -257,7 +257,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn patterns_match_as_their_definition_says(
+        fn patterns_match_according_to_their_definition(
             pattern in "/?[ab*?/]{1,8}",
             path in "[ab/]{0,8}",
         ) {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_may_not_say_what_the_server_says() {
+    fn a_rule_cannot_set_the_servers_own_fields() {
         for (pattern, name, value) in [
             ("**", "Content-Length", "3"),
             ("**", "content-type", "text/html"),

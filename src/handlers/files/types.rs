@@ -1,4 +1,4 @@
-//! Content types by a file's name.
+//! Content types by file name.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,9 @@ use http::HeaderValue;
 use super::options::FilesOptions;
 use crate::error::{Error, ErrorKind};
 
-/// Where the table of `mime_guess` is behind the registrations with IANA, or tells browsers
-/// something that they do not understand. XML says by itself how it is encoded, and a charset in
-/// the type would go before that (RFC 7303 §3).
+/// Corrections to the table of `mime_guess`, where it is behind IANA's registry, or has types that
+/// browsers do not understand. An XML file names its own encoding, and a charset in its content
+/// type would override that (RFC 7303 §3).
 const CORRECTED: [(&str, &str); 27] = [
     ("avif", "image/avif"),
     ("cjs", "text/javascript"),
@@ -43,7 +43,7 @@ const CORRECTED: [(&str, &str); 27] = [
 /// Content types by extension.
 #[derive(Debug)]
 pub(super) struct ContentTypes {
-    given: HashMap<String, HeaderValue>,
+    configured: HashMap<String, HeaderValue>,
     default: HeaderValue,
     charset: Option<String>,
 }
@@ -52,20 +52,20 @@ impl ContentTypes {
     pub(super) fn new(options: &FilesOptions) -> Result<Self, Error> {
         let charset = options.charset.clone();
         if charset.as_deref().is_some_and(|charset| !is_token(charset)) {
-            return Err(malformed("charset", charset.as_deref().unwrap_or_default())
-                .with_hint("it is a name such as utf-8"));
+            return Err(invalid("charset", charset.as_deref().unwrap_or_default())
+                .with_hint("expected a name such as utf-8"));
         }
         let mut types =
-            Self { given: HashMap::new(), default: HeaderValue::from_static(""), charset };
+            Self { configured: HashMap::new(), default: HeaderValue::from_static(""), charset };
         types.default = types.value(&options.default_type)?;
         for (extension, name) in &options.types {
             let extension = extension.trim_start_matches('.').to_ascii_lowercase();
             if extension.is_empty() || extension.contains(['.', '/']) {
-                return Err(malformed("extension", &extension)
-                    .with_hint("it is what follows the last dot of a name: md"));
+                return Err(invalid("extension", &extension)
+                    .with_hint("expected the part after the last dot of a name, such as md"));
             }
             let value = types.value(name)?;
-            types.given.insert(extension, value);
+            types.configured.insert(extension, value);
         }
         Ok(types)
     }
@@ -78,8 +78,8 @@ impl ContentTypes {
         let Some(extension) = extension.map(str::to_ascii_lowercase) else {
             return self.default.clone();
         };
-        if let Some(given) = self.given.get(&extension) {
-            return given.clone();
+        if let Some(configured) = self.configured.get(&extension) {
+            return configured.clone();
         }
         let corrected = CORRECTED.iter().find(|(known, _)| *known == extension);
         let known = match corrected {
@@ -89,14 +89,14 @@ impl ContentTypes {
         known.and_then(|name| self.value(name).ok()).unwrap_or_else(|| self.default.clone())
     }
 
-    /// A content type as a field's value, text with its charset.
+    /// A content type as a field value. A text type gets the charset.
     fn value(&self, name: &str) -> Result<HeaderValue, Error> {
         let essence = name.split(';').next().unwrap_or_default().trim();
         let valid =
             essence.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
-        let hint = "it has two parts: text/plain";
+        let hint = "expected two parts, such as text/plain";
         if !valid {
-            return Err(malformed("content type", name).with_hint(hint));
+            return Err(invalid("content type", name).with_hint(hint));
         }
         let is_text = essence.len() > 5 && essence[..5].eq_ignore_ascii_case("text/");
         let value = match &self.charset {
@@ -105,18 +105,18 @@ impl ContentTypes {
             }
             _ => HeaderValue::try_from(name),
         };
-        value.map_err(|_| malformed("content type", name).with_hint(hint))
+        value.map_err(|_| invalid("content type", name).with_hint(hint))
     }
 }
 
-/// Whether it is a token of RFC 9110 §5.6.2.
+/// Whether the text is a token (RFC 9110 §5.6.2).
 fn is_token(text: &str) -> bool {
     let is_tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(is_tchar)
 }
 
-fn malformed(what: &str, text: &str) -> Error {
-    Error::new(ErrorKind::Config, format!("{text:?} is no {what}"))
+fn invalid(what: &str, text: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("invalid {what} {text:?}"))
 }
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_what_browsers_need() {
+    fn browsers_get_the_types_that_they_need() {
         let types = ContentTypes::new(&FilesOptions::default()).unwrap();
         for (name, expected) in [
             ("index.html", "text/html; charset=utf-8"),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn types_can_be_given() {
+    fn types_can_be_configured() {
         let options = FilesOptions {
             types: [(".Foo", "text/foo"), ("html", "text/html;charset=latin1"), ("md", "a/b")]
                 .map(|(extension, name)| (extension.to_owned(), name.to_owned()))

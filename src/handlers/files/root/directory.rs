@@ -14,21 +14,21 @@ use super::open::{DIRECTORY, READ_ONLY, open_at, open_root};
 use crate::error::{Error, ErrorKind};
 use crate::handlers::files::opener;
 
-/// The root directory, held open: the path that led to it is looked at again only once the
-/// directory has been removed.
+/// The root directory, which remains open. Its path is resolved again only after the directory has
+/// been removed.
 #[derive(Debug)]
 pub(in crate::handlers::files) struct Root {
     dir: ArcSwap<OwnedFd>,
     path: PathBuf,
-    /// The path as it is looked at again: absolute, as the working directory may be what is
+    /// The absolute path, for resolving it again: the working directory may be the one that is
     /// removed.
     place: PathBuf,
     openat2: bool,
-    /// Whether the file system counts the links to directories: one that was removed has none.
+    /// Whether the file system counts the links to directories: a removed one then has none.
     has_links: bool,
 }
 
-/// Something below the root that was opened, and what it was then.
+/// A file or directory that was opened below the root, and its metadata at that time.
 #[derive(Debug)]
 pub(in crate::handlers::files) struct Opened {
     pub(in crate::handlers::files) file: File,
@@ -42,12 +42,12 @@ impl Opened {
 }
 
 impl Root {
-    /// Opens the root directory. It has to be searchable; one that cannot be read has no listing.
+    /// Opens the root directory. It must be searchable. If it is not readable, it has no listing.
     pub(in crate::handlers::files) fn open(path: &Path) -> Result<Self, Error> {
         let place = place(path);
         let has_links = |dir: &OwnedFd| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
         let dir = match open_root(path) {
-            // The working directory was removed and perhaps made again.
+            // The working directory was removed, and perhaps created again.
             Ok(dir) if !has_links(&dir) => open_root(&place),
             outcome => outcome,
         };
@@ -55,17 +55,17 @@ impl Root {
         let has_links = has_links(&dir);
         let dir = ArcSwap::from_pointee(dir);
         let mut root = Self { dir, path: path.to_owned(), place, openat2: true, has_links };
-        // The first try tells whether openat2(2) is there: sandboxes deny it with any errno.
+        // The first call shows whether openat2(2) works: sandboxes deny it with various errors.
         if root.open_at(&root.dir.load(), b".", DIRECTORY).is_err() {
             root.openat2 = false;
             root.open_at(&root.dir.load(), b".", DIRECTORY)
                 .map_err(|errno| open_error(path, errno, ""))?;
-            log::debug!("no openat2(2) here: paths are resolved name by name");
+            log::debug!("openat2(2) is not available: resolving paths name by name");
         }
         let readable = || accessat(&**root.dir.load(), c".", Access::READ_OK, AtFlags::empty());
         match root.read_at(&root.dir.load(), b".") {
             Err(Errno::ACCESS) if readable().is_err() => {}
-            // Its mode allows it, and the kernel does not.
+            // The mode allows reading, and the kernel still denies it: the process is confined.
             Err(errno @ Errno::ACCESS) => return Err(open_error(path, errno, CONFINED_HINT)),
             Err(errno) => return Err(open_error(path, errno, "")),
             Ok(_) => {}
@@ -73,17 +73,17 @@ impl Root {
         Ok(root)
     }
 
-    /// Where it was when it was opened.
+    /// The path with which the root was opened.
     pub(in crate::handlers::files) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens what is at `path` below the root, for reading, without ever waiting for it. A
-    /// directory that may not be read is opened all the same, to be looked at.
+    /// Opens the file or directory at `path` below the root, for reading, and never blocks. A
+    /// directory that may not be read is opened as a path only.
     ///
     /// # Errors
-    /// Those of openat2(2): `EXDEV` or `ELOOP` where a symbolic link leads out of the root or in a
-    /// circle.
+    /// Those of openat2(2): `EXDEV` or `ELOOP` for a symbolic link that leads outside the root or
+    /// to itself.
     pub(in crate::handlers::files) fn beneath(&self, path: &[u8]) -> Result<Opened, Errno> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let path = if path.is_empty() { b"." } else { path };
@@ -100,26 +100,26 @@ impl Root {
             outcome => outcome,
         }?;
         let stat = fstat(&fd)?;
-        // A root that was removed can still be opened through itself.
+        // A root that was removed can still be opened through its descriptor.
         match path == b"." && self.is_removed(&stat) {
             true => Err(Errno::NOENT),
             false => Ok(Opened { file: fd.into(), stat }),
         }
     }
 
-    /// If the root directory was removed: takes the one that is at its path now. `false`: there is
-    /// none, or the one that is held still exists.
+    /// If the root directory was removed, replaces it by the one that is at its path now. Returns
+    /// `false` if there is none, or if the root still exists.
     fn renew(&self, dir: &Arc<OwnedFd>) -> bool {
         if !fstat(&**dir).is_ok_and(|stat| self.is_removed(&stat)) {
             return false;
         }
         if !Arc::ptr_eq(dir, &self.dir.load()) {
-            // Another thread was quicker.
+            // Another thread has already replaced it.
             return true;
         }
         let Ok(dir) = open_root(&self.place) else { return false };
         self.dir.store(Arc::new(dir));
-        log::info!("{} was removed and made again", self.path.display());
+        log::info!("{} was removed and created again", self.path.display());
         true
     }
 
@@ -131,7 +131,7 @@ impl Root {
         open_at(dir, path, flags, self.openat2)
     }
 
-    /// Opens for reading, by the process's opener if this thread may not.
+    /// Opens for reading, through the process's opener if this thread may not.
     fn read_at(&self, dir: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
         match self.open_at(dir, path, READ_ONLY) {
             Err(Errno::ACCESS) => opener::open(&self.place, dir, path, self.openat2),
@@ -148,11 +148,11 @@ impl Root {
 }
 
 /// The hint for a directory that its mode would let the process read.
-const CONFINED_HINT: &str = "its mode allows it, and the confinement (Landlock) does not: name it in \
-                        `reach`, and start again";
+const CONFINED_HINT: &str = "its mode allows it, and the confinement (Landlock) does not: add it to \
+                        `reach`, and restart";
 
-/// The absolute path of a root. Where the working directory is gone, it counts from where it was
-/// when the first root was opened.
+/// The absolute path of a root. If the working directory was removed, the path is relative to the
+/// one that was current when the first root was opened.
 fn place(path: &Path) -> PathBuf {
     static FIRST_WORKING_DIR: OnceLock<PathBuf> = OnceLock::new();
     match std::env::current_dir() {
@@ -167,13 +167,13 @@ fn place(path: &Path) -> PathBuf {
     }
 }
 
-/// Why a path is no root, with a hint or the usual one.
+/// The error for a path that cannot be a root, with this hint or the usual one.
 fn open_error(path: &Path, errno: Errno, hint: &str) -> Error {
     let usual = match errno {
-        Errno::NOENT => "create it, or name the directory that has the files",
-        Errno::NOTDIR => "the root is a directory; name the one that the file is in",
-        Errno::ACCESS => "it has to be searchable for the user that serves it",
-        _ => "the root is a directory that the user that serves it may search",
+        Errno::NOENT => "create it, or serve the directory that contains the files",
+        Errno::NOTDIR => "expected a directory: serve the one that contains the file",
+        Errno::ACCESS => "the user of the server must be able to search it",
+        _ => "expected a directory that the user of the server can search",
     };
     Error::new(ErrorKind::Config, format!("cannot serve {}", path.display()))
         .with_source(io::Error::from(errno))

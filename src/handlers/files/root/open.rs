@@ -1,4 +1,4 @@
-//! The system calls that open the root, and what is below it.
+//! The system calls that open the root, and files below it.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -8,18 +8,20 @@ use rustix::io::Errno;
 
 use super::walk;
 
-/// How a file is opened. A FIFO does not block, a terminal does not become the process's own.
+/// The flags for opening a file. A FIFO does not block, and a terminal does not become the
+/// controlling one.
 pub(in crate::handlers::files) const READ_ONLY: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// How often openat2(2) is tried when it cannot tell whether a rename led it astray (`EAGAIN`).
+/// How often openat2(2) is tried if a concurrent rename prevents it from resolving a path safely
+/// (`EAGAIN`).
 const OPENAT2_TRIES: usize = 16;
 
-/// A directory that is only held, or looked at; it need not be readable.
+/// The flags for opening a directory as a path only, for which it need not be readable.
 pub(in crate::handlers::files) const DIRECTORY: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens what is at `path` below a directory.
+/// Opens the file or directory at `path` below a directory.
 pub(in crate::handlers::files) fn open_at(
     dir: &OwnedFd,
     path: &[u8],

@@ -1,9 +1,9 @@
-//! Resolving a path below a directory name by name, for kernels without openat2(2).
+//! Resolves a path below a directory name by name, for kernels without openat2(2).
 //!
-//! Each name is opened with `O_PATH | O_NOFOLLOW` below the directory before it, which is held
-//! open. So no name is ever resolved by the kernel together with another, and a rename in the
-//! meantime changes nothing about what is held. A symbolic link's target takes the place of its
-//! name; `..` goes back to the directory that was come from, and never above the first.
+//! Each name is opened with `O_PATH | O_NOFOLLOW` below the directory before it, which stays open.
+//! So the kernel never resolves two names in one call, and a concurrent rename does not change a
+//! directory that is already open. A symbolic link is replaced by the names of its target. `..`
+//! returns to the directory before, and never above the root.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,11 +13,11 @@ use rustix::io::Errno;
 
 /// As many links as the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
-/// As many names as a path of the greatest length can have, all links expanded.
+/// The maximum number of names of a path, with all links expanded.
 const NAMES_MAX: usize = 4096;
 
-/// Opens what is at `path` below `root` with these flags; as openat2(2) with `RESOLVE_BENEATH` and
-/// `RESOLVE_NO_MAGICLINKS` does it.
+/// Opens the file or directory at `path` below `root` with these flags, like openat2(2) with
+/// `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`.
 pub(super) fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let mut names = split(path);
     let mut above: Vec<OwnedFd> = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd
             continue;
         }
         if name == b".." {
-            // Above the root there is nothing.
+            // The path would leave the root.
             above.pop().ok_or(Errno::XDEV)?;
             continue;
         }
@@ -62,7 +62,7 @@ pub(super) fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd
     openat(last(root, &above), c".", flags, Mode::empty())
 }
 
-/// The names of a path. A slash at its end asks for a directory, as a dot after it would.
+/// The names of a path. A slash at its end becomes `.`, which also requires a directory.
 fn split(path: &[u8]) -> VecDeque<Vec<u8>> {
     let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
     let end = path.ends_with(b"/").then_some(&b"."[..]);
