@@ -1,8 +1,8 @@
-//! [`Server`]: the only maker of threads. Start, drain, join.
+//! [`Server`]: starts, drains and joins the threads. No other module of the library starts any.
 //!
-//! [`Builder`] turns [`Bind`]s, [`Service`]s and settings into a plan (`plan`), binds it, and makes a
-//! [`Server`] of it. [`Server::spawn`] starts the threads (`threads`) and returns a [`Handle`], which
-//! reports, reconfigures, drains and stops.
+//! [`Builder`] turns [`Bind`]s, [`Service`]s and a configuration into a plan (`plan`), binds the
+//! sockets, and returns a [`Server`]. [`Server::spawn`] starts the threads (`threads`) and returns a
+//! [`Handle`], which reports on, reconfigures, drains and stops the running server.
 
 mod bind;
 mod bound;

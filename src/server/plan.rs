@@ -136,7 +136,7 @@ impl ParsedTarget {
                 && granted < requested
             {
                 log::warn!(
-                    "{listener}: the kernel's backlog has room for {granted} connections, not {requested}: \
+                    "{listener}: the backlog is {granted} connections, not {requested}: \
                      net.core.somaxconn is {granted}"
                 );
             }
@@ -157,7 +157,7 @@ impl ParsedTarget {
             let Some(requested) = buffer else { break };
             match socket.set_receive_buffer(requested) {
                 Ok(granted) if granted < requested => log::warn!(
-                    "{socket}: the kernel's receive buffer has {granted} bytes, not {requested}: \
+                    "{socket}: the receive buffer is {granted} bytes, not {requested}: \
                      net.core.rmem_max is lower"
                 ),
                 Ok(_) => {}

@@ -89,7 +89,7 @@ fn parse_origin(text: &str) -> Result<HeaderValue, Error> {
         .filter(|_| whole && text == text.to_ascii_lowercase())
         .ok_or_else(|| {
             Error::new(ErrorKind::Config, format!("invalid origin {text:?}")).with_hint(
-                "expected an origin such as https://example.com:8443, in lower case, without a trailing slash",
+                "expected an origin such as https://example.com:8443, in lower case, no slash after it",
             )
         })
 }

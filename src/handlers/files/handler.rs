@@ -64,7 +64,7 @@ impl Files {
         let secret = authenticator.as_ref().map(BasicAuthenticator::file);
         let store = FileStore::new(Root::open(root.as_ref())?, &options, secret)?;
         if let Some(auth) = &options.basic_auth
-            && lies_below(&auth.users, root.as_ref())
+            && is_below(&auth.users, root.as_ref())
         {
             log::warn!(
                 "the file of users {} is below the root: move it, as a copy of it would be served",
@@ -331,6 +331,7 @@ fn strip_lifetimes(fields: &mut HeaderMap) {
 }
 
 /// Whether a file is below a directory, with all links resolved.
-fn lies_below(file: &Path, dir: &Path) -> bool {
-    matches!((file.canonicalize(), dir.canonicalize()), (Ok(file), Ok(dir)) if file.starts_with(&dir))
+fn is_below(file: &Path, dir: &Path) -> bool {
+    let (file, dir) = (file.canonicalize(), dir.canonicalize());
+    file.is_ok_and(|file| dir.is_ok_and(|dir| file.starts_with(dir)))
 }

@@ -7,9 +7,10 @@
 //!                                                              └─► open, stat ──┘
 //! ```
 //!
-//! `handler` has the handler itself and the order of these steps. `path`, `accept`, `conditional` and
-//! `range` are pure functions. `file_store` finds a file in the `cache` or below the `root`, and
-//! `resource` is a file with its precomputed header fields. `respond` and `listing` build responses.
+//! `handler` has the handler itself and the order of these steps. `path`, `accept`, `conditional`
+//! and `range` are pure functions. `file_store` finds a file in the `cache` or below the `root`,
+//! and `resource` is a file with its precomputed header fields. `respond` and `listing` build
+//! responses.
 
 mod accept;
 mod auth;

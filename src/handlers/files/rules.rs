@@ -44,7 +44,8 @@ impl CompiledRule {
             .parse()
             .map_err(|_| wrong("invalid field name", "expected letters, digits and hyphens"))?;
         if is_taken(&name) {
-            let hint = "the server derives it from the file and the connection; `types` sets content types";
+            let hint =
+                "the server derives it from the file or connection; `types` sets content types";
             return Err(wrong("only the server sets this field", hint));
         }
         let value = HeaderValue::from_str(&rule.value)
