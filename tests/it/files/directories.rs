@@ -111,5 +111,5 @@ fn a_long_listing_ends_with_a_note() {
     let text = site.get("/", &[]).body;
     let text = String::from_utf8(text).unwrap();
     assert_eq!(text.matches("<tr><td>").count(), 10);
-    assert!(text.contains("Only the first 10 names"), "{text}");
+    assert!(text.contains("Only the first 10 of 30 names"), "{text}");
 }

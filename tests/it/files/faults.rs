@@ -125,7 +125,7 @@ fn a_listing_that_is_cut_has_the_first_names_and_says_so_in_json_too() {
     let html = site.get("/", &[]);
     let rows: Vec<_> = html.text().split("href=\"./").skip(1).map(|rest| &rest[..2]).collect();
     assert_eq!(rows, listed);
-    assert!(html.text().contains("Only the first 10 names are shown, of 62."), "{}", html.text());
+    assert!(html.text().contains("Only the first 10 of 62 names are shown."), "{}", html.text());
     let whole = Site { dir: site.dir, server: std::sync::OnceLock::new() };
     whole.serve(options(62));
     assert!(!whole.get("/", &["Accept: application/json"]).text().contains("truncated"));
