@@ -118,8 +118,7 @@ fn usage(name: &str) -> Error {
         .with_hint("see the head of examples/handler.rs")
 }
 
-/// Uses `time` of CPU. The thread's own clock decides: on a busy machine the work takes longer, and
-/// stays the same.
+/// Uses `time` of CPU, by the thread's own clock: on a busy machine, the same work takes longer.
 fn use_cpu(time: Duration) {
     if time.is_zero() {
         return;

@@ -22,6 +22,10 @@ use crate::pool::{DatagramHandler, Protocol};
 ///
 /// # Examples
 /// Two services of one server, which share its workers and its queue:
+/// ```
+/// use millpond::http::{Request, Response};
+/// use millpond::handlers::Echo;
+/// use millpond::{Bind, Server, Service};
 ///
 /// let echo = Service::protocol(Echo).and_datagrams(Echo);
 /// let server = Server::builder()

@@ -193,9 +193,7 @@ fn log_throttled(level: Level, text: impl FnOnce() -> String) {
     if let Some(suppressed) = THROTTLE.admit(Instant::now()) {
         match suppressed {
             0 => log::log!(level, "{}", text()),
-            _ => {
-                log::log!(level, "{} (and {suppressed} more since the previous such line)", text())
-            }
+            _ => log::log!(level, "{} (and {suppressed} more since the last such line)", text()),
         }
     }
 }
