@@ -63,9 +63,7 @@ impl Plan {
         }
         Ok(Self { target, urgent: bind.urgent, part })
     }
-}
 
-impl Plan {
     /// The transport and the port, if the target is this wildcard address.
     fn wildcard(&self, wildcard: IpAddr) -> Option<(Transport, u16)> {
         match self.target.endpoint()? {
