@@ -13,7 +13,7 @@ use crate::config::{Config, Pool};
 use crate::pool::client_waits::ClientWaits;
 use crate::pool::connections::Connections;
 use crate::pool::datagram::lend::LentSockets;
-use crate::pool::datagram::socket::Datagrams;
+use crate::pool::datagram::socket::{DatagramSocket, Datagrams};
 use crate::pool::hash_limit::HashLimit;
 use crate::pool::leader::Leader;
 use crate::pool::output_memory::PendingPool;
@@ -22,7 +22,8 @@ use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
 use crate::pool::poller::Poller;
 use crate::pool::queue::Queue;
 use crate::pool::stats::counters::Counters;
-use crate::pool::upgrades::Upgrades;
+use crate::pool::stats::worker_state::WorkerState;
+use crate::pool::upgrades::{Job, Upgrades};
 use crate::sync::Waker;
 
 /// The server accepts and serves.
@@ -38,28 +39,28 @@ pub(crate) static OPENS_FILES: AtomicBool = AtomicBool::new(false);
 /// What the threads of a server share.
 pub(crate) struct Shared {
     /// The number of threads and the length of the queue, which are fixed at the start.
-    pub(crate) pool: Pool,
+    pub(super) pool: Pool,
     /// The settings in force. They are replaced as a whole, so that a thread which has loaded them
     /// never sees a mixture of old and new ones.
-    pub(crate) config: ArcSwap<Config>,
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) queue: Queue,
-    pub(crate) poller: Poller,
-    pub(crate) leader: Leader,
-    pub(crate) counters: Counters,
-    pub(crate) datagrams: Datagrams,
-    pub(crate) lent_sockets: LentSockets,
+    pub(super) config: ArcSwap<Config>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) queue: Queue,
+    pub(super) poller: Poller,
+    pub(super) leader: Leader,
+    pub(super) counters: Counters,
+    pub(super) datagrams: Datagrams,
+    pub(super) lent_sockets: LentSockets,
     /// The memory for responses that slow readers have not read yet.
-    pub(crate) pending: Arc<PendingPool>,
+    pub(super) pending: Arc<PendingPool>,
     /// The memory for requests that are incomplete.
-    pub(crate) input: Arc<PendingPool>,
+    pub(super) input: Arc<PendingPool>,
     /// The bound on workers that wait for clients.
-    pub(crate) client_waits: Arc<ClientWaits>,
-    pub(crate) upgrades: Upgrades,
+    pub(super) client_waits: Arc<ClientWaits>,
+    pub(super) upgrades: Upgrades,
     /// Permits for hashing passwords.
-    pub(crate) hash_limit: Arc<HashLimit>,
+    pub(super) hash_limit: Arc<HashLimit>,
     /// Readable once the server drains, for threads outside of the pool.
-    pub(crate) stopping: Waker,
+    pub(super) stopping: Waker,
     budget: RefusalBudget,
     stage: AtomicU8,
     draining_since: OnceLock<Instant>,
@@ -94,6 +95,70 @@ impl Shared {
             pool: config.pool.clone(),
             config: ArcSwap::from_pointee(config),
         }))
+    }
+
+    /// The settings of the pool, which are fixed at the start.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The settings in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Registers the sockets whose datagrams are counted.
+    pub(crate) fn count_datagrams_of(&self, sockets: &[Arc<DatagramSocket>]) {
+        self.datagrams.watch(sockets);
+    }
+
+    /// Sets how threads for upgraded connections are made.
+    pub(crate) fn spawn_upgrades_with(
+        &self,
+        spawn: impl Fn(Job) -> io::Result<()> + Send + Sync + 'static,
+    ) {
+        self.upgrades.spawn_with(spawn);
+    }
+
+    /// What each worker is doing.
+    pub(crate) fn worker_states(&self) -> Vec<WorkerState> {
+        self.counters.activities(Instant::now())
+    }
+
+    /// Wakes the acceptor, and returns how many rounds it had completed before.
+    pub(crate) fn acceptor_rounds(&self) -> u64 {
+        let rounds = self.counters.accept.rounds.load(Ordering::SeqCst);
+        self.connections.acceptor.wake();
+        rounds
+    }
+
+    /// Open connections, and datagrams that wait for their handler.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.connections.live() as u64 + self.datagrams.waiting()
+    }
+
+    /// Waits until `done`. The end of a thread has it checked again.
+    pub(crate) fn wait_for_acceptor(&self, done: impl FnMut() -> bool) {
+        self.connections.accepting.wait(None, done);
+    }
+
+    /// Waits until the server has stopped, or until nothing is [unfinished](Self::unfinished) and
+    /// `done`, or until the deadline.
+    pub(crate) fn wait_until_idle(&self, deadline: Option<Instant>, done: impl Fn() -> bool) {
+        self.connections
+            .completion
+            .wait(deadline, || self.is_stopped() || (self.unfinished() == 0 && done()));
+    }
+
+    /// Waits until `done`, or until the deadline. The end of a thread has it checked again.
+    pub(crate) fn wait_for_threads(&self, deadline: Instant, done: impl FnMut() -> bool) {
+        self.connections.completion.wait(Some(deadline), done);
+    }
+
+    /// Notifies the threads that wait for the end of others.
+    pub(crate) fn note_thread_end(&self) {
+        self.connections.accepting.notify();
+        self.connections.completion.notify();
     }
 
     /// How much a refusal may cost at `now`.

@@ -127,7 +127,7 @@ impl Builder {
         let shared = Shared::new(self.config, urgent).map_err(|error| {
             Error::new(ErrorKind::System, "cannot make the server's descriptors").with_source(error)
         })?;
-        shared.datagrams.watch(&sockets);
+        shared.count_datagrams_of(&sockets);
         Ok(Server { parts: Parts { shared, protocols, sources, sockets, urgent }, bound })
     }
 

@@ -106,17 +106,14 @@ impl Handle {
     /// What each worker is doing at this moment, and for how long.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerState> {
-        self.0.shared.counters.activities(Instant::now())
+        self.0.shared.worker_states()
     }
 
     /// Wakes the acceptor, and returns how many rounds it had completed before. If two calls some
     /// seconds apart return the same number, the acceptor is stuck: this is for watchdogs.
     #[must_use]
     pub fn acceptor_rounds(&self) -> u64 {
-        let shared = &self.0.shared;
-        let rounds = shared.counters.accept.rounds.load(Ordering::SeqCst);
-        shared.connections.acceptor.wake();
-        rounds
+        self.0.shared.acceptor_rounds()
     }
 
     /// Stops gracefully, within `deadline`. The server accepts the connections in the backlog,
@@ -136,8 +133,9 @@ impl Handle {
         }
         let began = Instant::now();
         let before = self.stats();
-        inner.wait_until_idle(began.checked_add(deadline));
-        let cut_off = inner.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
+        // A deadline beyond the range of the clock is none.
+        inner.shared.wait_until_idle(began.checked_add(deadline), || !inner.is_accepting());
+        let cut_off = inner.shared.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
         inner.shared.stop();
         inner.join(Instant::now() + Duration::from_millis(500));
         let after = self.stats();
@@ -157,7 +155,7 @@ impl Handle {
         let inner = &*self.0;
         // Where a drain is interrupted, what it still waited for is counted before it is closed.
         if inner.shared.is_draining() {
-            inner.interrupted.fetch_max(inner.unfinished(), Ordering::SeqCst);
+            inner.interrupted.fetch_max(inner.shared.unfinished(), Ordering::SeqCst);
         }
         inner.shared.drain();
         inner.shared.stop();
@@ -168,39 +166,21 @@ impl Handle {
     pub fn wait(&self) -> DrainReport {
         // The end of a connection notifies another condition variable: it happens thousands of
         // times a second, and must not wake this thread.
-        self.0.shared.connections.accepting.wait(None, || !self.0.is_accepting());
-        self.drain(self.0.shared.config.load().timeouts.drain)
+        self.0.shared.wait_for_acceptor(|| !self.0.is_accepting());
+        self.drain(self.0.shared.config().timeouts.drain)
     }
 }
 
 impl Inner {
-    /// Connections that are open, and datagrams that wait for their handler.
-    fn unfinished(&self) -> u64 {
-        self.shared.connections.live() as u64 + self.shared.datagrams.waiting()
-    }
-
     fn is_accepting(&self) -> bool {
         let threads = lock(&self.threads);
         threads.iter().any(|thread| thread.is_acceptor() && !thread.has_ended())
     }
 
-    /// Waits until the acceptor has ended and no connection and no datagram is left, or until the
-    /// deadline. `None` is a deadline beyond the range of the clock.
-    fn wait_until_idle(&self, deadline: Option<Instant>) {
-        let shared = &self.shared;
-        shared.connections.completion.wait(deadline, || {
-            let idle = shared.connections.live() == 0 && shared.datagrams.waiting() == 0;
-            shared.is_stopped() || (idle && !self.is_accepting())
-        });
-    }
-
     /// Joins the threads that end before the deadline.
     fn join(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *lock(&self.threads));
-        self.shared
-            .connections
-            .completion
-            .wait(Some(deadline), || threads.iter().all(ServerThread::has_ended));
+        self.shared.wait_for_threads(deadline, || threads.iter().all(ServerThread::has_ended));
         let (ended, running): (Vec<_>, Vec<_>) =
             threads.into_iter().partition(ServerThread::has_ended);
         for thread in ended {

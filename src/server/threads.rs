@@ -44,8 +44,8 @@ impl Parts {
             receiver: Receiver::new(Arc::clone(&shared), sockets.clone()),
             batch: SendBatch::default(),
         };
-        let nice = shared.pool.worker_nice;
-        for index in 0..shared.pool.workers {
+        let nice = shared.pool().worker_nice;
+        for index in 0..shared.pool().workers {
             let worker = worker(index);
             threads.push(ServerThread::spawn(&shared, &format!("worker-{index}"), move || {
                 raise_nice(nice);
@@ -53,13 +53,13 @@ impl Parts {
             })?);
         }
         if urgent {
-            let worker = worker(shared.pool.workers);
+            let worker = worker(shared.pool().workers);
             threads
                 .push(ServerThread::spawn(&shared, "worker-urgent", move || worker.run_urgent())?);
         }
         let monitor = Monitor::new(Arc::clone(&shared), protocols());
         threads.push(ServerThread::spawn(&shared, "monitor", move || monitor.run())?);
-        shared.upgrades.spawn_with(|job| thread("upgraded", job).map(drop));
+        shared.spawn_upgrades_with(|job| thread("upgraded", job).map(drop));
         let acceptor = Acceptor::new(Arc::clone(&shared), protocols(), sources, sockets);
         threads.push(ServerThread::spawn(&shared, ACCEPTOR, move || acceptor.run())?);
         Ok(())
@@ -128,8 +128,7 @@ impl Drop for ThreadEnd {
             self.shared.close_all();
         }
         self.ended.store(true, Ordering::SeqCst);
-        self.shared.connections.accepting.notify();
-        self.shared.connections.completion.notify();
+        self.shared.note_thread_end();
     }
 }
 
