@@ -1,4 +1,4 @@
-//! The command line: arguments to an [`Invocation`], or a [`Failure`] that says what is wrong.
+//! The command line: from arguments to an [`Invocation`], or to a [`Failure`] with a hint.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -10,55 +10,65 @@ use clap_complete::Shell;
 
 use crate::connect::ConnectArgs;
 use crate::failure::{Failure, code};
-use crate::manual::Manual;
-use crate::settings::bytes;
 use crate::settings::table::{self, Row, rows};
-use crate::settings::{DEFAULT_BIND, Flags, Settings};
+use crate::settings::{DEFAULT_BIND, Flags, Settings, bytes};
 
-/// What the program was asked to do.
+/// What the command line asks the program to do.
 #[derive(Debug)]
 pub(crate) enum Invocation {
-    /// To serve; or only to print the settings it would serve with.
+    /// Serve; or, with `print`, only print the effective settings.
     Serve {
         flags: Flags,
         print: bool,
     },
-    /// To check the settings without binding anything.
+    /// Check the settings without binding an endpoint.
     Check {
         flags: Flags,
         print: bool,
     },
     Connect(ConnectArgs),
-    Manual(Manual),
-    /// To print help or version.
+    Print(Document),
+    /// Print the help or the version.
     Text(String),
+}
+
+/// A document that a subcommand prints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Document {
+    /// millpond(1), in roff.
+    ManPage,
+    /// The table of settings in docs/configuration.md.
+    Reference,
+    /// A file of settings in which every setting is commented out.
+    Sample,
+    Completions(Shell),
 }
 
 /// The exit codes and what they mean, for `--help` and the man page.
 pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "All was answered."),
+    (0, "Every request was answered."),
     (1, "Something failed at run time."),
-    (2, "The command line is wrong."),
+    (2, "The command line is invalid."),
     (69, "An endpoint could not be bound."),
-    (75, "The drain deadline passed, and something was cut off."),
+    (75, "The drain timeout passed; open connections were closed."),
     (77, "A permission is missing."),
-    (78, "The configuration is wrong."),
-    (130, "A second SIGINT ended it at once."),
-    (143, "A second SIGTERM ended it at once."),
+    (78, "The configuration is invalid."),
+    (130, "A second SIGINT ended the server at once."),
+    (143, "A second SIGTERM ended the server at once."),
 ];
 
-/// The signals that a server heeds, for `--help` and the man page.
+/// The signals that a server handles, for `--help` and the man page.
 pub(crate) const SIGNALS: &[(&str, &str)] = &[
-    ("TERM, INT", "Stops gracefully; a second one of either ends it at once."),
-    ("HUP", "Reads the file and the variables again. Wrong settings change nothing."),
-    ("USR1", "Opens the access log again, after a tool has moved it away."),
-    ("QUIT", "Writes the server's state to the log."),
+    ("TERM, INT", "Stops gracefully. A second one of either ends the server at once."),
+    ("HUP", "Reloads the file and the variables. Invalid settings change nothing."),
+    ("USR1", "Reopens the access log, for a tool that has moved the file away."),
+    ("QUIT", "Writes the state of the server to the log."),
 ];
 
-/// Understands the arguments, the program's name first.
+/// Parses the arguments, the name of the program first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    // Values of settings are text until they are parsed, also where they are paths of any bytes.
+    // Values of settings are text until they are parsed, even paths that are not UTF-8.
     if args.get(1).is_some_and(|name| name == "serve" || name == "check") {
         args.iter_mut().for_each(|arg| *arg = bytes::text(arg).into());
     }
@@ -68,16 +78,20 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
     };
     Ok(match matches.subcommand() {
         Some(("serve", sub)) if sub.get_flag("check") => {
-            Invocation::Check { flags: flags(sub), print: prints(sub) }
+            Invocation::Check { flags: flags(sub), print: sub.get_flag("print") }
         }
-        Some(("serve", sub)) => Invocation::Serve { flags: flags(sub), print: prints(sub) },
-        Some(("check", sub)) => Invocation::Check { flags: flags(sub), print: prints(sub) },
+        Some(("serve", sub)) => {
+            Invocation::Serve { flags: flags(sub), print: sub.get_flag("print") }
+        }
+        Some(("check", sub)) => {
+            Invocation::Check { flags: flags(sub), print: sub.get_flag("print") }
+        }
         Some(("connect", sub)) => Invocation::Connect(connect_args(sub)?),
-        Some(("reference", _)) => Invocation::Manual(Manual::Reference),
-        Some(("sample", _)) => Invocation::Manual(Manual::Sample),
-        Some(("man", _)) => Invocation::Manual(Manual::Page),
+        Some(("reference", _)) => Invocation::Print(Document::Reference),
+        Some(("sample", _)) => Invocation::Print(Document::Sample),
+        Some(("man", _)) => Invocation::Print(Document::ManPage),
         Some(("completions", sub)) => match sub.get_one::<Shell>("shell") {
-            Some(shell) => Invocation::Manual(Manual::Completions(*shell)),
+            Some(shell) => Invocation::Print(Document::Completions(*shell)),
             None => unreachable!("clap requires the shell"),
         },
         _ => unreachable!("clap requires one of the subcommands"),
@@ -88,26 +102,28 @@ fn connect_args(matches: &ArgMatches) -> Result<ConnectArgs, Failure> {
     ConnectArgs::from_arg_matches(matches).map_err(|error| usage(error.to_string()))
 }
 
-/// The whole command line, made from the table of settings.
+/// The whole command line. Its flags are made from the table of settings.
 pub(crate) fn command() -> Command {
     let serve = Command::new("serve")
         .about("Serve a directory, a greeting, or an echo")
         .long_about(
-            "Serve the files under ROOT over HTTP; without ROOT, greet every request; with --echo, \
-             send back what comes.\n\nEach setting is taken from its flag, else from its variable, \
-             else from the file, else it keeps its default.",
+            "Serve the files in the directory ROOT over HTTP. Without ROOT, every response is a \
+             greeting; with --echo, the server returns the bytes that it receives.\n\nThe value of \
+             a setting comes from its flag, else from its environment variable, else from the \
+             settings file (--config), else from its default. TIME is 10s, 250ms or 1m30s; SIZE is \
+             64KiB or 1GiB.",
         )
         .after_long_help(after_help());
-    let check = Command::new("check").about("Check settings and file without binding anything");
+    let check = Command::new("check").about("Check the settings without binding an endpoint");
     let checks = Arg::new("check")
         .long("check-config")
         .action(ArgAction::SetTrue)
         .hide_short_help(true)
-        .help("Only check settings and file, as `millpond check` does");
+        .help("Only check the settings, as `millpond check` does");
     let connect = ConnectArgs::augment_args(
-        Command::new("connect").about("Connect, send, print what comes back"),
+        Command::new("connect").about("Connect to a server, send, print what it sends back"),
     );
-    // No value of it is a file name.
+    // None of its values is the name of a file.
     let connect = connect.mut_args(|arg| match arg.get_action().takes_values() {
         true => arg.value_hint(ValueHint::Other),
         false => arg,
@@ -123,20 +139,25 @@ pub(crate) fn command() -> Command {
         .subcommand(with_settings(serve).arg(checks))
         .subcommand(with_settings(check))
         .subcommand(connect)
-        .subcommand(Command::new("sample").about("Print a file of settings, each commented out"))
+        .subcommand(
+            Command::new("sample")
+                .about("Print a settings file in which every setting is commented out"),
+        )
         .subcommand(Command::new("reference").about("Print the table of settings, in Markdown"))
         .subcommand(Command::new("man").about("Print the man page"))
-        .subcommand(Command::new("completions").about("Print completions for a shell").arg(shell))
+        .subcommand(
+            Command::new("completions").about("Print the completions for a shell").arg(shell),
+        )
 }
 
 fn with_settings(command: Command) -> Command {
     let root = Arg::new("root")
         .value_name("ROOT")
         .value_hint(ValueHint::DirPath)
-        .help("The directory to serve; without it, a greeting")
+        .help("The directory to serve; without it, every response is a greeting")
         .long_help(
-            "The directory to serve; without it, GET is answered with a greeting, and POST with the \
-             body that was sent.",
+            "The directory to serve. Without it, the response to GET is a greeting, and the \
+             response to POST is the body of the request.",
         )
         .conflicts_with("echo");
     let port = Arg::new("port")
@@ -153,22 +174,22 @@ fn with_settings(command: Command) -> Command {
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
         .help("Read settings from a TOML file")
-        .long_help("Read settings from a TOML file. Variable: MILLPOND_CONFIG.");
+        .long_help("Read settings from a TOML file.\n\nVariable: MILLPOND_CONFIG.");
     let print = Arg::new("print")
         .long("print-config")
         .action(ArgAction::SetTrue)
-        .help("Print the settings and where each comes from");
+        .help("Print every setting and where its value comes from");
     let more = Arg::new("verbose")
         .short('v')
         .long("verbose")
         .action(ArgAction::Count)
-        .help("Log more; twice for everything");
+        .help("Log more; -vv logs everything");
     let less = Arg::new("quiet")
         .short('q')
         .long("quiet")
         .action(ArgAction::Count)
         .conflicts_with("verbose")
-        .help("Log less; three times for nothing");
+        .help("Log less; -qqq logs nothing");
     let defaults = Settings::default();
     command
         .arg(root)
@@ -180,14 +201,14 @@ fn with_settings(command: Command) -> Command {
 fn arg(row: &'static Row, defaults: &Settings) -> Arg {
     let default = (row.get)(defaults).join(" ");
     let mut long = format!("{}.", row.help);
-    if !row.more.is_empty() {
-        let _ = write!(long, " {}", row.more);
+    if !row.details.is_empty() {
+        let _ = write!(long, " {}", row.details);
     }
     let _ = write!(long, "\n\nFile: {}. Variable: {}.", row.key, table::variable(row));
     if !default.is_empty() {
         let _ = write!(long, " Default: {default}.");
     }
-    let short = match row.on {
+    let short = match row.flag_sets {
         None if !default.is_empty() => format!("{} [{default}]", row.help),
         _ => row.help.to_owned(),
     };
@@ -195,7 +216,7 @@ fn arg(row: &'static Row, defaults: &Settings) -> Arg {
         .long(row.flag)
         .help(short)
         .long_help(long)
-        .hide_short_help(!row.common)
+        .hide_short_help(!row.in_short_help)
         .allow_hyphen_values(false);
     if let Some(letter) = row.short {
         arg = arg.short(letter);
@@ -207,12 +228,12 @@ fn arg(row: &'static Row, defaults: &Settings) -> Arg {
         let words = PossibleValuesParser::new(row.choices);
         arg = arg.value_parser(words).ignore_case(true).hide_possible_values(true);
     }
-    let action = match (row.on, row.many) {
+    let action = match (row.flag_sets, row.is_list) {
         (Some(_), _) => return arg.action(ArgAction::SetTrue),
         (None, true) => ArgAction::Append,
         (None, false) => ArgAction::Set,
     };
-    arg.action(action).value_name(row.value).value_hint(match row.value {
+    arg.action(action).value_name(row.value_name).value_hint(match row.value_name {
         "PATH" | "FILE" => ValueHint::FilePath,
         _ => ValueHint::Other,
     })
@@ -230,16 +251,12 @@ fn after_help() -> String {
     text
 }
 
-fn prints(matches: &ArgMatches) -> bool {
-    matches.get_flag("print")
-}
-
 fn flags(matches: &ArgMatches) -> Flags {
     let mut values = Vec::new();
     for row in rows() {
-        // `root` has no flag: it stands by itself.
+        // `root` has no flag: it is an argument.
         let flag = if row.flag.is_empty() { "ROOT".to_owned() } else { format!("--{}", row.flag) };
-        let given = match row.on {
+        let given = match row.flag_sets {
             Some(on) => matches.get_flag(row.key).then(|| vec![on.to_owned()]),
             None => matches.get_many::<String>(row.key).map(|given| given.cloned().collect()),
         };
@@ -256,14 +273,14 @@ fn flags(matches: &ArgMatches) -> Flags {
     }
 }
 
-/// What clap found: help that was asked for, or a mistake in our own form.
+/// The help that clap made, or its error as a [`Failure`].
 fn explain(error: &clap::Error) -> Result<Invocation, Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Ok(Invocation::Text(error.to_string()));
     }
     if error.kind() == ErrorKind::MissingSubcommand {
         return Err(Failure::new(code::USAGE, "no command given")
-            .with_hint("try `millpond serve`, or `millpond --help`"));
+            .with_hint("`millpond serve` serves, and `millpond --help` lists the commands"));
     }
     let text = error.to_string();
     let first: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
@@ -309,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_says_how_it_is_completed() {
+    fn every_value_has_a_completion_hint() {
         let command = command();
         for sub in command.get_subcommands() {
             for arg in sub.get_arguments().filter(|arg| arg.get_action().takes_values()) {
@@ -329,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_kept_as_text_with_their_keys() {
+    fn flags_stay_text_until_they_are_parsed() {
         let args = ["serve", "-b", "unix:/a", "--bind", "[::]:1", "-t", "3", "--no-shed", "-vv"];
         let Ok(Invocation::Serve { flags, print }) = parsed(&args) else { panic!() };
         assert!(!print);
@@ -346,13 +363,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_alone_is_every_address_at_that_port() {
+    fn a_port_alone_binds_every_address_at_that_port() {
         let Ok(Invocation::Serve { flags, .. }) = parsed(&["serve", "-p", "0"]) else { panic!() };
         assert_eq!(flags.values, [("bind", "--port".into(), vec!["tcp://[::]:0".to_owned()])]);
     }
 
     #[test]
-    fn mistakes_are_one_line_and_a_hint() {
+    fn an_invalid_command_line_is_one_line_and_a_hint() {
         let table: [(&[&str], &str, &str); 7] = [
             (&[], "no command given", "millpond serve"),
             (&["sevre"], "unrecognized subcommand 'sevre'", "did you mean serve?"),

@@ -1,28 +1,26 @@
-//! [`Failure`]: what ends the program with an exit code other than 0, said in one place.
+//! [`Failure`]: an error that ends the program with an exit code other than 0.
 
 use std::process::ExitCode;
 
 use millpond::{Error, ErrorKind};
 
-use crate::os::logging;
-
-/// The exit codes, after sysexits(3) where that has one. docs/signals.md lists them for users.
+/// The exit codes, those of sysexits(3) where it has one. docs/signals.md lists them for users.
 pub(crate) mod code {
     /// Something failed at run time.
     pub(crate) const RUNTIME: u8 = 1;
-    /// The command line could not be understood.
+    /// The command line is invalid.
     pub(crate) const USAGE: u8 = 2;
     /// A listener could not be bound.
     pub(crate) const UNAVAILABLE: u8 = 69;
-    /// The drain deadline passed while something was still in hand.
-    pub(crate) const CUT_OFF: u8 = 75;
+    /// The drain timeout passed while requests were still being served.
+    pub(crate) const DRAIN_TIMEOUT: u8 = 75;
     /// The system denied a permission.
     pub(crate) const PERMISSION: u8 = 77;
-    /// A setting is wrong, in the file, a variable, or in relation to another.
+    /// A setting is invalid, in the file, in a variable, or in relation to another.
     pub(crate) const CONFIG: u8 = 78;
 }
 
-/// What ends the program: one line, usually a hint, and the exit code.
+/// A failure: one line of text, usually a hint, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -35,7 +33,7 @@ impl Failure {
         Self { code, message: message.into(), hint: None }
     }
 
-    /// A failure over a file or directory, by what the system said of it.
+    /// A failure of a system call. A denied permission has an exit code of its own.
     pub(crate) fn io(code: u8, message: impl Into<String>, error: std::io::Error) -> Self {
         let kind = if code == code::CONFIG { ErrorKind::Config } else { ErrorKind::System };
         let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
@@ -48,8 +46,8 @@ impl Failure {
         self
     }
 
-    /// The same failure, its message begun with its place.
-    pub(crate) fn within(mut self, place: &str) -> Self {
+    /// The same failure with its place before the message.
+    pub(crate) fn at(mut self, place: &str) -> Self {
         self.message.insert_str(0, place);
         self
     }
@@ -57,6 +55,10 @@ impl Failure {
     #[cfg(test)]
     pub(crate) fn code(&self) -> u8 {
         self.code
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
     }
 
     /// Whether the system denied a permission.
@@ -72,17 +74,12 @@ impl Failure {
         self.hint.as_deref()
     }
 
-    /// Writes the `error:` line and the `hint:` line to standard error, behind what is logged.
-    #[expect(clippy::print_stderr, reason = "the one place where the program reports its end")]
-    pub(crate) fn report(&self) -> ExitCode {
-        let mut text = format!("error: {}\n", self.message);
-        if let Some(hint) = &self.hint {
-            text.push_str(&format!("hint: {hint}\n"));
+    /// The `error:` line, and the `hint:` line if there is a hint.
+    pub(crate) fn report(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("error: {}\nhint: {hint}\n", self.message),
+            None => format!("error: {}\n", self.message),
         }
-        if !logging::say(&text) {
-            eprint!("{text}");
-        }
-        ExitCode::from(self.code)
     }
 }
 
@@ -122,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_may_not_be_read_is_a_matter_of_permission() {
+    fn a_file_without_read_permission_has_the_exit_code_of_permissions() {
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let failure = Failure::io(code::CONFIG, "cannot read a.toml", denied);
         assert_eq!(failure.code(), code::PERMISSION);

@@ -1,7 +1,8 @@
-//! A line of the access log: what a request and its answer say, as text without surprises.
+//! A line of the access log: a request and its response, in printable text.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,26 +11,27 @@ use millpond::http::{Method, Request, Response, Uri, Version};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::settings::Format;
+use crate::escape::escape_into;
+use crate::settings::AccessLogFormat;
 
-/// Bytes that are kept of anything that the client chose, so that a line has a bound.
-const LONGEST: usize = 2048;
+/// Bytes of each field that a client sent which a line can have, so that its length is bounded.
+const MAX_CLIENT_TEXT: usize = 2048;
 
-/// What is said of a request, kept while its handler works on it.
+/// The parts of a request that its line has, kept while the handler uses the request.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestSummary {
     peer: Option<SocketAddr>,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
     version: Version,
     referer: Option<HeaderValue>,
-    agent: Option<HeaderValue>,
-    /// How long it waited in the queue.
-    waited: Duration,
+    user_agent: Option<HeaderValue>,
+    /// The time in the queue.
+    queue_wait: Duration,
 }
 
-impl Asked {
+impl RequestSummary {
     pub(crate) fn new(request: &Request) -> Self {
         Self {
             peer: request.peer_addr(),
@@ -38,33 +40,38 @@ impl Asked {
             host: request.headers().get(HOST).cloned(),
             version: request.version(),
             referer: request.headers().get(REFERER).cloned(),
-            agent: request.headers().get(USER_AGENT).cloned(),
-            waited: request.queue_wait(),
+            user_agent: request.headers().get(USER_AGENT).cloned(),
+            queue_wait: request.queue_wait(),
         }
     }
 
-    /// The line, with its line feed; `None` where there is to be none.
+    /// The line with its line feed; `None` if the format is off.
     pub(crate) fn line(
         &self,
-        format: Format,
+        format: AccessLogFormat,
         response: &Response,
         service: Duration,
         now: OffsetDateTime,
     ) -> Option<Vec<u8>> {
-        // A response to HEAD ends with its head (RFC 9110 section 9.3.2).
-        let head = self.method == Method::HEAD;
-        let length = if head { Some(0) } else { response.body().length() };
-        let answer = (response.status().as_u16(), length);
+        // A response to HEAD ends after its header section (RFC 9110 §9.3.2).
+        let is_head = self.method == Method::HEAD;
+        let length = if is_head { Some(0) } else { response.body().length() };
+        let outcome = (response.status().as_u16(), length);
         match format {
-            Format::Off => None,
-            Format::Clf => Some(self.clf(answer, now, false)),
-            Format::Combined => Some(self.clf(answer, now, true)),
-            Format::Json => Some(self.json(answer, now, service)),
+            AccessLogFormat::Off => None,
+            AccessLogFormat::Clf => Some(self.clf(outcome, now, false)),
+            AccessLogFormat::Combined => Some(self.clf(outcome, now, true)),
+            AccessLogFormat::Json => Some(self.json(outcome, now, service)),
         }
     }
 
-    /// The common log format, or the combined one.
-    fn clf(&self, (status, bytes): (u16, Option<u64>), now: OffsetDateTime, all: bool) -> Vec<u8> {
+    /// The common log format, or with `combined` the combined one.
+    fn clf(
+        &self,
+        (status, bytes): (u16, Option<u64>),
+        now: OffsetDateTime,
+        combined: bool,
+    ) -> Vec<u8> {
         let mut line = Vec::with_capacity(160);
         let peer = self.peer.map_or(Cow::Borrowed("-"), |peer| peer.ip().to_string().into());
         let _ = write!(line, "{peer} - - [");
@@ -81,8 +88,8 @@ impl Asked {
             None => write!(line, "-"),
         }
         .unwrap_or_default();
-        if all {
-            for field in [&self.referer, &self.agent] {
+        if combined {
+            for field in [&self.referer, &self.user_agent] {
                 line.extend_from_slice(b" \"");
                 escape(&mut line, field.as_ref().map_or(b"-", |value| value.as_bytes()));
                 line.push(b'"');
@@ -98,36 +105,36 @@ impl Asked {
         now: OffsetDateTime,
         service: Duration,
     ) -> Vec<u8> {
-        let mut line = Vec::with_capacity(256);
-        line.extend_from_slice(b"{\"time\":\"");
+        let mut line = String::with_capacity(256);
+        line.push_str("{\"time\":\"");
         let format = format_description!(
             "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
         );
-        let _ = now.format_into(&mut line, format);
-        line.push(b'"');
+        line.push_str(&now.format(format).unwrap_or_default());
+        line.push('"');
         let peer = self.peer.map(|peer| peer.ip().to_string());
-        text(&mut line, "client", peer.as_deref().map(str::as_bytes));
-        text(&mut line, "method", Some(self.method.as_str().as_bytes()));
-        text(&mut line, "target", Some(self.uri.to_string().as_bytes()));
-        text(&mut line, "host", self.host.as_ref().map(HeaderValue::as_bytes));
-        text(&mut line, "version", Some(format!("{:?}", self.version).as_bytes()));
+        member(&mut line, "client", peer.as_deref().map(str::as_bytes));
+        member(&mut line, "method", Some(self.method.as_str().as_bytes()));
+        member(&mut line, "target", Some(self.uri.to_string().as_bytes()));
+        member(&mut line, "host", self.host.as_ref().map(HeaderValue::as_bytes));
+        member(&mut line, "version", Some(format!("{:?}", self.version).as_bytes()));
         let _ = write!(line, ",\"status\":{status}");
         if let Some(bytes) = bytes {
             let _ = write!(line, ",\"bytes\":{bytes}");
         }
-        let (wait, service) = (self.waited.as_micros(), service.as_micros());
+        let (wait, service) = (self.queue_wait.as_micros(), service.as_micros());
         let _ = write!(line, ",\"wait_us\":{wait},\"service_us\":{service}");
-        text(&mut line, "referer", self.referer.as_ref().map(HeaderValue::as_bytes));
-        text(&mut line, "user_agent", self.agent.as_ref().map(HeaderValue::as_bytes));
-        line.extend_from_slice(b"}\n");
-        line
+        member(&mut line, "referer", self.referer.as_ref().map(HeaderValue::as_bytes));
+        member(&mut line, "user_agent", self.user_agent.as_ref().map(HeaderValue::as_bytes));
+        line.push_str("}\n");
+        line.into_bytes()
     }
 }
 
-/// Bytes as printable ASCII without quotes: whatever else is there becomes `\xHH`, so that no
-/// client can forge a line or move a terminal's cursor.
+/// Appends bytes as printable ASCII without quotes. Other bytes become `\xHH`, so that a client can
+/// neither forge a line nor send escape sequences to a terminal.
 fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
-    for &byte in bytes.iter().take(LONGEST) {
+    for &byte in bytes.iter().take(MAX_CLIENT_TEXT) {
         match byte {
             b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
             b' '..=b'~' => line.push(byte),
@@ -138,28 +145,13 @@ fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// A member of a JSON object, preceded by a comma; none where there is no value.
-fn text(line: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+/// Appends a comma and a member of a JSON object; nothing if there is no value.
+fn member(line: &mut String, name: &str, value: Option<&[u8]>) {
     let Some(value) = value else { return };
     let _ = write!(line, ",\"{name}\":\"");
-    let cut = &value[..value.len().min(LONGEST)];
-    for c in String::from_utf8_lossy(cut).chars() {
-        match c {
-            '"' | '\\' => {
-                let _ = write!(line, "\\{c}");
-            }
-            c if c.is_control() || (c as u32) > 0xffff => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    let _ = write!(line, "\\u{unit:04x}");
-                }
-            }
-            c => {
-                let _ = write!(line, "{c}");
-            }
-        }
-    }
-    line.push(b'"');
+    let cut = &value[..value.len().min(MAX_CLIENT_TEXT)];
+    escape_into(line, &String::from_utf8_lossy(cut));
+    line.push('"');
 }
 
 #[cfg(test)]
@@ -167,29 +159,32 @@ mod tests {
     use super::*;
     use time::macros::datetime;
 
-    fn line(format: Format, agent: &[u8]) -> String {
+    fn line(format: AccessLogFormat, user_agent: &[u8]) -> String {
         let request = millpond::http::Request::from(
             http::Request::builder()
                 .uri("/a\"b?c")
                 .header(HOST, "a.test")
-                .header(USER_AGENT, HeaderValue::from_bytes(agent).unwrap())
+                .header(USER_AGENT, HeaderValue::from_bytes(user_agent).unwrap())
                 .body(millpond::http::Body::empty())
                 .unwrap(),
         );
         let now = datetime!(2026-11-24 09:08:07.006 UTC);
-        let asked = Asked::new(&request);
-        let line = asked.line(format, &Response::text("abc"), Duration::from_micros(1500), now);
+        let summary = RequestSummary::new(&request);
+        let line = summary.line(format, &Response::text("abc"), Duration::from_micros(1500), now);
         line.map_or_else(String::new, |line| String::from_utf8(line).unwrap())
     }
 
     #[test]
-    fn the_formats_are_as_their_readers_know_them() {
+    fn each_format_has_its_documented_fields() {
         let common = "- - - [24/Nov/2026:09:08:07 +0000] \"GET /a\\\"b?c HTTP/1.1\" 200 3";
-        assert_eq!(line(Format::Off, b""), "");
-        assert_eq!(line(Format::Clf, b"quern"), format!("{common}\n"));
-        assert_eq!(line(Format::Combined, b"quern"), format!("{common} \"-\" \"quern\"\n"));
+        assert_eq!(line(AccessLogFormat::Off, b""), "");
+        assert_eq!(line(AccessLogFormat::Clf, b"quern"), format!("{common}\n"));
         assert_eq!(
-            line(Format::Json, b"quern"),
+            line(AccessLogFormat::Combined, b"quern"),
+            format!("{common} \"-\" \"quern\"\n")
+        );
+        assert_eq!(
+            line(AccessLogFormat::Json, b"quern"),
             "{\"time\":\"2026-11-24T09:08:07.006Z\",\"method\":\"GET\",\"target\":\"/a\\\"b?c\",\
              \"host\":\"a.test\",\"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":3,\
              \"wait_us\":0,\"service_us\":1500,\"user_agent\":\"quern\"}\n"
@@ -199,23 +194,25 @@ mod tests {
     #[test]
     fn a_response_to_head_has_no_bytes() {
         let request = http::Request::head("/").body(millpond::http::Body::empty()).unwrap();
-        let asked = Asked::new(&request.into());
+        let summary = RequestSummary::new(&request.into());
         let now = datetime!(2026-11-24 09:08:07 UTC);
-        let line = asked.line(Format::Clf, &Response::text("abc"), Duration::ZERO, now).unwrap();
+        let line = summary
+            .line(AccessLogFormat::Clf, &Response::text("abc"), Duration::ZERO, now)
+            .unwrap();
         assert!(String::from_utf8(line).unwrap().ends_with("\"HEAD / HTTP/1.1\" 200 0\n"));
     }
 
     #[test]
-    fn what_the_client_chose_cannot_leave_its_field() {
-        let combined = line(Format::Combined, b"a\" \\\xff\tb");
+    fn text_of_a_client_cannot_leave_its_field() {
+        let combined = line(AccessLogFormat::Combined, b"a\" \\\xff\tb");
         assert!(combined.ends_with("\"a\\\" \\\\\\xff\\x09b\"\n"), "{combined}");
-        let json = line(Format::Json, b"a\" \\\xff\tb");
+        let json = line(AccessLogFormat::Json, b"a\" \\\xff\tb");
         assert!(json.ends_with("\"a\\\" \\\\\u{fffd}\\u0009b\"}\n"), "{json}");
     }
 
     #[test]
-    fn a_line_has_a_bound() {
-        assert!(line(Format::Combined, &[b'a'; 60_000]).len() < 2 * LONGEST);
-        assert!(line(Format::Json, &[b'a'; 60_000]).len() < 2 * LONGEST);
+    fn the_length_of_a_line_is_bounded() {
+        assert!(line(AccessLogFormat::Combined, &[b'a'; 60_000]).len() < 2 * MAX_CLIENT_TEXT);
+        assert!(line(AccessLogFormat::Json, &[b'a'; 60_000]).len() < 2 * MAX_CLIENT_TEXT);
     }
 }

@@ -1,4 +1,4 @@
-//! One message there, its answer back.
+//! An exchange: sends one message, receives and prints its response.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -6,152 +6,158 @@ use std::time::{Duration, Instant};
 use millpond::net::{Endpoint, Received};
 use rustix::io::Errno;
 
+use super::args::ConnectArgs;
+use super::output::{note, socket_failure};
 use super::reader::{Waited, wait};
-use super::{ConnectArgs, broken, note, print};
-use crate::connect::socket::{Line, ROOM};
+use super::socket::{ClientSocket, MAX_RECORD};
 use crate::failure::{Failure, code};
+use crate::os::stdout::{Reader, print};
 
-/// Bytes of a stream's answer that are printed as one; a longer answer comes in several lines.
-const ANSWER: usize = 1 << 20;
+/// Bytes of a stream's response that are printed as one line; a longer one takes several lines.
+const MAX_LINE: usize = 1 << 20;
 
-/// After only sending, how long the other side has to take it in: closing at once could cost it the
-/// end (a reset throws away what it has not read yet).
+/// How long `--send-only` waits for the other side to close. If the client closed at once, a reset
+/// could discard bytes that the other side has not read yet.
 const LINGER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(
     args: &ConnectArgs,
     endpoint: &Endpoint,
-    line: &mut Line,
+    socket: &mut ClientSocket,
     message: &[u8],
 ) -> Result<(), Failure> {
-    line.set_timeout(args.timeout);
-    line.send_all(message).map_err(|error| broken("cannot send to", endpoint, error))?;
+    socket.set_timeout(args.timeout);
+    socket.send_all(message).map_err(|error| socket_failure("cannot send to", endpoint, error))?;
     if !args.no_shutdown || args.send_only {
-        shut(line, endpoint)?;
+        shutdown(socket, endpoint)?;
     }
     if args.send_only {
-        linger(line);
+        linger(socket);
         return Ok(());
     }
-    line.set_timeout(args.idle.unwrap_or(args.timeout));
-    if line.keeps_boundaries() {
-        records(args, endpoint, line)
+    socket.set_timeout(args.idle.unwrap_or(args.timeout));
+    if socket.keeps_boundaries() {
+        records(args, endpoint, socket)
     } else {
-        stream(args, endpoint, line)
+        stream(args, endpoint, socket)
     }
 }
 
-/// Ends the sending side. That the other side has gone already is seen when receiving.
-pub(super) fn shut(line: &Line, endpoint: &Endpoint) -> Result<(), Failure> {
-    match line.shutdown_write() {
+/// Ends the sending side. If the other side has closed already, the next receive reports it.
+pub(super) fn shutdown(socket: &ClientSocket, endpoint: &Endpoint) -> Result<(), Failure> {
+    match socket.shutdown_write() {
         Err(error) if error.kind() != io::ErrorKind::NotConnected => {
-            Err(broken("cannot end sending to", endpoint, error))
+            Err(socket_failure("cannot end sending to", endpoint, error))
         }
         _ => Ok(()),
     }
 }
 
-/// Waits for the other side's end, for a while, and throws away what it sends.
-pub(super) fn linger(line: &mut Line) {
+/// Waits until the other side closes, for [`LINGER`] at most, and discards what it sends.
+pub(super) fn linger(socket: &mut ClientSocket) {
     let deadline = Instant::now() + LINGER;
     let mut buf = vec![0; 16 * 1024];
-    while line.has_end() {
+    while socket.has_end() {
         let left = deadline.saturating_duration_since(Instant::now());
-        line.set_timeout(left);
-        match line.recv(&mut buf) {
+        socket.set_timeout(left);
+        match socket.recv(&mut buf) {
             Ok(Received { len: 1.., .. }) if !left.is_zero() => {}
             _ => return,
         }
     }
 }
 
-/// Receives once. `None`: nobody reads standard output any more.
-fn receive(args: &ConnectArgs, line: &Line, buf: &mut [u8]) -> io::Result<Option<Received>> {
-    match wait(line, args.idle.unwrap_or(args.timeout))? {
-        Waited::Unread => Ok(None),
+/// Receives once. `None`: the reader of standard output has closed it.
+fn receive(
+    args: &ConnectArgs,
+    socket: &ClientSocket,
+    buf: &mut [u8],
+) -> io::Result<Option<Received>> {
+    match wait(socket, args.idle.unwrap_or(args.timeout))? {
+        Waited::StdoutClosed => Ok(None),
         Waited::TimedOut => Err(Errno::TIMEDOUT.into()),
-        Waited::Ready => line.recv(buf).map(Some),
+        Waited::Ready => socket.recv(buf).map(Some),
     }
 }
 
-/// A stream's answer is what comes until its end; or until it stops coming.
-fn stream(args: &ConnectArgs, endpoint: &Endpoint, line: &Line) -> Result<(), Failure> {
-    let mut answer = Vec::new();
+/// Receives from a stream until its end, or until nothing arrives within the timeout.
+fn stream(args: &ConnectArgs, endpoint: &Endpoint, socket: &ClientSocket) -> Result<(), Failure> {
+    let mut response = Vec::new();
     let mut buf = vec![0; 64 * 1024];
     let mut total = 0;
     loop {
-        let len = match receive(args, line, &mut buf) {
+        let len = match receive(args, socket, &mut buf) {
             Ok(Some(received)) => received.len,
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut && total > 0 => {
                 let time = args.idle.unwrap_or(args.timeout);
                 note(&format!(
-                    "note: {endpoint} left the connection open; nothing came for {time:?}"
+                    "note: {endpoint} kept the connection open and sent nothing for {time:?}"
                 ));
                 0
             }
             Err(error) => {
-                // What came before the error is not lost.
-                show(args, &answer)?;
-                return Err(broken("nothing more received from", endpoint, error));
+                // Bytes that arrived before the error are printed.
+                show(args, &response)?;
+                return Err(socket_failure("nothing more received from", endpoint, error));
             }
         };
         total += len;
-        answer.extend(&buf[..len]);
-        if len == 0 || args.raw || answer.len() >= ANSWER {
-            let more = (answer.is_empty() && total > 0) || show(args, &answer)?;
-            if len == 0 || !more {
+        response.extend(&buf[..len]);
+        if len == 0 || args.raw || response.len() >= MAX_LINE {
+            let reader = match response.is_empty() && total > 0 {
+                true => Reader::Open,
+                false => show(args, &response)?,
+            };
+            if len == 0 || reader == Reader::Closed {
                 return Ok(());
             }
-            answer.clear();
+            response.clear();
         }
     }
 }
 
-/// Records are printed one by one. Of a connection all until its end; of datagrams one, or with
-/// `--idle` all until no more come.
-fn records(args: &ConnectArgs, endpoint: &Endpoint, line: &Line) -> Result<(), Failure> {
-    let mut buf = vec![0; ROOM];
+/// Prints records one by one: those of a connection until its end; of datagrams one, or with
+/// `--idle` all until none arrives within that time.
+fn records(args: &ConnectArgs, endpoint: &Endpoint, socket: &ClientSocket) -> Result<(), Failure> {
+    let mut buf = vec![0; MAX_RECORD];
     let mut count = 0;
     loop {
-        let received = match receive(args, line, &mut buf) {
+        let received = match receive(args, socket, &mut buf) {
             Ok(Some(received)) => received,
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut && count > 0 => return Ok(()),
             Err(error) => {
-                return Err(broken("nothing received from", endpoint, error));
+                return Err(socket_failure("nothing received from", endpoint, error));
             }
         };
-        if line.has_end() && received.len == 0 {
+        if socket.has_end() && received.len == 0 {
             return Ok(());
         }
         warn_if_cut(received);
         count += 1;
-        let more = show(args, line.payload(&buf[..received.len]))?;
-        if !more || !(line.has_end() || args.idle.is_some()) {
+        let reader = show(args, socket.payload(&buf[..received.len]))?;
+        if reader == Reader::Closed || !(socket.has_end() || args.idle.is_some()) {
             return Ok(());
         }
     }
 }
 
-/// Says that the end of a datagram was lost.
+/// Warns that the end of a datagram was lost.
 pub(super) fn warn_if_cut(received: Received) {
     if received.is_truncated() {
-        note(&format!(
-            "warning: a datagram of {} bytes was cut to {}",
-            received.full, received.len
-        ));
+        note(&format!("warning: datagram of {} bytes cut to {}", received.full, received.len));
     }
 }
 
-fn show(args: &ConnectArgs, bytes: &[u8]) -> Result<bool, Failure> {
+fn show(args: &ConnectArgs, bytes: &[u8]) -> Result<Reader, Failure> {
     if args.raw {
         return print(bytes);
     }
     print(format!("Received b\"{}\"\n", bytes.escape_ascii()).as_bytes())
 }
 
-/// What ends a conversation that `--idle` found silent.
-pub(super) fn silent(endpoint: &Endpoint, idle: Duration) -> Failure {
+/// The failure of a conversation that `--idle` ended.
+pub(super) fn idle_failure(endpoint: &Endpoint, idle: Duration) -> Failure {
     Failure::new(code::RUNTIME, format!("nothing sent or received for {idle:?} at {endpoint}"))
 }

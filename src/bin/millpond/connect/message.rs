@@ -1,24 +1,11 @@
-//! What is sent: the bytes of MESSAGE, and line ends as network protocols want them.
+//! The bytes of MESSAGE, and line ends as network protocols require them.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use clap::ValueEnum;
-
-use super::ConnectArgs;
+use super::args::{ConnectArgs, CrlfWhen};
 use crate::failure::{Failure, code};
-
-/// When a line end is sent as CRLF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum CrlfWhen {
-    /// For lines that are typed at a terminal, over TCP
-    Auto,
-    /// In MESSAGE and in everything from standard input
-    Always,
-    /// Bytes are sent as they are
-    Never,
-}
 
 /// The bytes of MESSAGE, if there is one.
 pub(super) fn bytes(args: &ConnectArgs) -> Result<Option<Cow<'_, [u8]>>, Failure> {
@@ -34,21 +21,23 @@ pub(super) fn bytes(args: &ConnectArgs) -> Result<Option<Cow<'_, [u8]>>, Failure
     }))
 }
 
-/// Decodes pairs of hexadecimal digits; white space may be between the pairs.
+/// Decodes pairs of hexadecimal digits, with or without white space between pairs.
 fn hex(text: &OsStr) -> Result<Vec<u8>, Failure> {
-    let wrong = |what: String| {
-        Failure::new(code::USAGE, format!("invalid --hex message: {what}"))
-            .with_hint("expected pairs of hexadecimal digits, such as \"48 65 6c 6c 6f\"")
+    let invalid = |pair: &[u8]| {
+        let byte = pair.escape_ascii();
+        let what = format!("invalid byte \"{byte}\" in MESSAGE: expected two hexadecimal digits");
+        Failure::new(code::USAGE, what)
+            .with_hint("with --hex, MESSAGE is pairs of digits, such as \"48 65 6c 6c 6f\"")
     };
     let text = text.as_bytes().trim_ascii();
     let mut out = Vec::with_capacity(text.len() / 2);
     for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
         for pair in word.chunks(2) {
             let digits = str::from_utf8(pair).ok().filter(|digits| digits.len() == 2);
-            // The parser for numbers would take a sign as well.
+            // `from_str_radix` accepts a sign as well.
             let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
             let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
-                return Err(wrong(format!("\"{}\" is not a byte", pair.escape_ascii())));
+                return Err(invalid(pair));
             };
             out.push(byte);
         }
@@ -56,7 +45,8 @@ fn hex(text: &OsStr) -> Result<Vec<u8>, Failure> {
     Ok(out)
 }
 
-/// Makes CRLF of each LF. It remembers the last byte, as CR and LF may come in different pieces.
+/// Turns each LF into CRLF. Remembers whether the last byte was CR, as a piece can end between the
+/// two.
 #[derive(Debug, Default)]
 pub(super) struct LineEnds {
     after_cr: bool,
@@ -99,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn line_ends_do_not_depend_on_how_the_input_is_cut(text in "[a\r\n]{0,40}", at in 0..40_usize) {
+        fn line_ends_do_not_depend_on_the_pieces_of_the_input(text in "[a\r\n]{0,40}", at in 0..40_usize) {
             let mut whole = Vec::new();
             LineEnds::default().translate(text.as_bytes(), &mut whole);
             let (first, second) = text.as_bytes().split_at(at.min(text.len()));
@@ -120,7 +110,7 @@ mod tests {
         for text in ["0", "0g", "0 0", "+1", "0x01", "ä"] {
             let failure = hex(OsStr::new(text)).unwrap_err();
             assert_eq!(failure.code(), code::USAGE, "{text:?}");
-            assert!(failure.message().starts_with("invalid --hex message: "), "{text:?}");
+            assert!(failure.message().starts_with("invalid byte \""), "{text:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether somebody is there: `--probe` and `--wait-for`.
+//! Probes: whether a server accepts connections (`--probe`), and waiting for it (`--wait-for`).
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -9,33 +9,35 @@ use millpond::net::{Addr, Endpoint, describe};
 use millpond::{Error, ErrorKind};
 use rustix::termios::tcgetwinsize;
 
-use super::{ConnectArgs, note, print};
-use crate::connect::socket::Line;
+use super::args::ConnectArgs;
+use super::output::note;
+use super::socket::ClientSocket;
 use crate::failure::{Failure, code};
+use crate::os::stdout::print;
 
 /// The pause between two attempts, doubled each time up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// How long a datagram may take to be refused.
-const REFUSAL: Duration = Duration::from_millis(500);
+/// How long a probe waits for the refusal of a datagram.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What connecting came to, as connect_ex would tell: nothing and 0, or the system's reason and 1.
+/// Connects. The exit code is 0, or else 1 after the reason of the system was printed.
 pub(super) fn run(
     args: &ConnectArgs,
     endpoint: &Endpoint,
     from: Option<&Addr>,
 ) -> Result<ExitCode, Failure> {
     let result = match args.wait_for {
-        Some(patience) => keep_trying(args, endpoint, from, patience, true),
+        Some(limit) => retry(args, endpoint, from, limit, true),
         None => attempt(args, endpoint, from, args.timeout, true),
     };
-    // A raw socket that may not be made tells nothing about the other side.
+    // A denied raw socket says nothing about the other side.
     let raw = matches!(endpoint, Endpoint::Raw { .. } | Endpoint::Icmp { .. });
     match result {
         Err(error) if raw && error.kind() == ErrorKind::Permission => Err(error.into()),
-        Ok(line) => {
+        Ok(socket) => {
             if args.verbose {
-                note(&format!("{endpoint}: {}", line.names()));
+                note(&format!("{endpoint}: {}", socket.addresses()));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -52,15 +54,15 @@ pub(super) fn run(
     }
 }
 
-/// Connects, trying again until the time is up.
+/// Connects, with retries for `limit`.
 pub(super) fn wait_for(
     args: &ConnectArgs,
     endpoint: &Endpoint,
     from: Option<&Addr>,
-    patience: Duration,
-) -> Result<Line, Failure> {
-    keep_trying(args, endpoint, from, patience, false).map_err(|error| {
-        let tried = format!("tried for {patience:?}");
+    limit: Duration,
+) -> Result<ClientSocket, Failure> {
+    retry(args, endpoint, from, limit, false).map_err(|error| {
+        let tried = format!("retried for {limit:?}");
         let hint = match error.hint() {
             None => tried,
             Some(hint) => format!("{hint}; {tried}"),
@@ -69,23 +71,23 @@ pub(super) fn wait_for(
     })
 }
 
-fn keep_trying(
+fn retry(
     args: &ConnectArgs,
     endpoint: &Endpoint,
     from: Option<&Addr>,
-    patience: Duration,
+    limit: Duration,
     probing: bool,
-) -> Result<Line, Error> {
+) -> Result<ClientSocket, Error> {
     let start = Instant::now();
-    let left = || patience.saturating_sub(start.elapsed());
-    let mut progress = Progress { shown: false, terminal: io::stderr().is_terminal() };
-    progress.show(&format!("trying {endpoint}; {} s left", left().as_secs()));
+    let left = || limit.saturating_sub(start.elapsed());
+    let mut progress = ProgressLine { shown: false, terminal: io::stderr().is_terminal() };
+    progress.show(&format!("connecting to {endpoint}; {} s left", left().as_secs()));
     let mut pause = PAUSES.0;
     loop {
-        // The first attempt is made even where the time is short.
-        let limit = args.timeout.min(left().max(PAUSES.0));
-        let error = match attempt(args, endpoint, from, limit, probing) {
-            // Waiting gives nobody a permission.
+        // The first attempt is made however short the time is.
+        let timeout = args.timeout.min(left().max(PAUSES.0));
+        let error = match attempt(args, endpoint, from, timeout, probing) {
+            // A denied permission stays denied.
             Err(error) if error.kind() != ErrorKind::Permission => error,
             result => return result,
         };
@@ -98,26 +100,26 @@ fn keep_trying(
     }
 }
 
-/// One attempt. A datagram socket connects to anything; where nobody is, an empty datagram brings
-/// the refusal.
+/// Attempts to connect once. Connecting a datagram socket always succeeds; the response to an empty
+/// datagram may be a refusal.
 fn attempt(
     args: &ConnectArgs,
     endpoint: &Endpoint,
     from: Option<&Addr>,
     timeout: Duration,
     probing: bool,
-) -> Result<Line, Error> {
-    let mut line = Line::open(endpoint, from, timeout)?;
-    if probing && let Line::Datagram(_) = &line {
-        line.set_timeout(timeout.min(REFUSAL));
+) -> Result<ClientSocket, Error> {
+    let mut socket = ClientSocket::open(endpoint, from, timeout)?;
+    if probing && let ClientSocket::Datagram(_) = &socket {
+        socket.set_timeout(timeout.min(REFUSAL_TIMEOUT));
         let refused = |error| {
             Error::new(ErrorKind::Connect, format!("cannot reach {endpoint}")).with_source(error)
         };
-        line.send(&[]).map_err(refused)?;
-        match line.recv(&mut [0; 1]) {
+        socket.send(&[]).map_err(refused)?;
+        match socket.recv(&mut [0; 1]) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 if args.verbose {
-                    note("no answer, and no refusal either: somebody may be there");
+                    note("no response and no refusal: a server may be there");
                 }
             }
             result => {
@@ -125,16 +127,16 @@ fn attempt(
             }
         }
     }
-    Ok(line)
+    Ok(socket)
 }
 
-/// One line on a terminal that is written over each time, and removed in the end.
-struct Progress {
+/// A line on a terminal that each update overwrites, and that is removed in the end.
+struct ProgressLine {
     shown: bool,
     terminal: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     fn show(&mut self, text: &str) {
         if self.terminal {
             self.shown = true;
@@ -144,8 +146,8 @@ impl Progress {
     }
 }
 
-/// As much of a text as fits into one line of a terminal, since what goes on in a second one is not
-/// written over. A terminal that does not tell its width has no columns.
+/// The part of a text that fits into one line of a terminal, since an update would not overwrite a
+/// second line. A terminal of unknown width has 0 columns.
 fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     if columns < 2 || text.chars().count() < columns {
         return text.into();
@@ -153,7 +155,7 @@ fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     text.chars().take(columns - 2).chain(['…']).collect()
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.shown {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
@@ -166,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_progress_fits_into_the_terminal() {
+    fn a_progress_line_fits_into_the_terminal() {
         let table = [
             ("short", 80, "short"),
             ("exactly", 7, "exact…"),

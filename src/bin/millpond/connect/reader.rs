@@ -1,5 +1,4 @@
-//! Whether standard output is still read. A program that only waits for the other side would not
-//! learn it from writing.
+//! Waits for the socket and for the reader of standard output, which may close it meanwhile.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,46 +7,46 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::connect::socket::Line;
+use super::socket::ClientSocket;
 
-/// What a wait for the socket came to.
+/// The result of a wait for the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Waited {
-    /// There is something to receive, or an error.
+    /// The socket has bytes or an error.
     Ready,
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     TimedOut,
     /// The reader of standard output has closed it: nothing more can be printed.
-    Unread,
+    StdoutClosed,
 }
 
-/// Waits until there is something to receive, unless standard output is closed meanwhile.
-pub(super) fn wait(line: &Line, timeout: Duration) -> io::Result<Waited> {
+/// Waits until the socket can be received from, or standard output is closed.
+pub(super) fn wait(socket: &ClientSocket, timeout: Duration) -> io::Result<Waited> {
     let stdout = io::stdout();
-    let mut fds = [PollFd::from_borrowed_fd(line.as_fd(), PollFlags::IN), watch(&stdout)];
+    let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN), watch(&stdout)];
     if !poll_until(&mut fds, Some(Instant::now() + timeout))? {
         return Ok(Waited::TimedOut);
     }
-    Ok(if has_gone(&fds[1]) { Waited::Unread } else { Waited::Ready })
+    Ok(if is_closed(&fds[1]) { Waited::StdoutClosed } else { Waited::Ready })
 }
 
-/// Standard output in a set for poll(2): it asks for nothing, as errors are reported unasked.
+/// Standard output for poll(2), without events: errors are always reported.
 pub(super) fn watch(stdout: &io::Stdout) -> PollFd<'_> {
     PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty())
 }
 
-/// Whether poll(2) found that the reader of standard output has closed it: `POLLERR` on a pipe, and
+/// Whether poll(2) reported that the reader of standard output has closed it: `POLLERR` on a pipe,
 /// `POLLHUP` on a socket or a terminal.
-pub(super) fn has_gone(stdout: &PollFd<'_>) -> bool {
+pub(super) fn is_closed(stdout: &PollFd<'_>) -> bool {
     stdout.revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// Calls poll(2) again when a signal interrupts it. `false`: nothing happened by the deadline.
+/// Calls poll(2), again after each interrupting signal. Returns `false` if the deadline passed.
 pub(super) fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
     loop {
         let left = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+            Timespec::try_from(left).expect("a time up to a year fits into a timespec")
         });
         match poll(fds, left.as_ref()) {
             Ok(ready) => return Ok(ready > 0),

@@ -1,4 +1,4 @@
-//! Standard input to the socket and the socket to standard output, both at once.
+//! The relay: standard input to the socket and the socket to standard output, both at once.
 
 use std::io::{self, IsTerminal};
 use std::ops::Range;
@@ -9,57 +9,64 @@ use millpond::net::{Endpoint, Transport};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
-use super::exchange::{linger, shut, silent, warn_if_cut};
-use super::message::{CrlfWhen, LineEnds};
-use super::reader::{has_gone, poll_until, watch};
-use super::{ConnectArgs, broken, print};
-use crate::connect::socket::{Line, ROOM};
+use super::args::{ConnectArgs, CrlfWhen};
+use super::exchange::{idle_failure, linger, shutdown, warn_if_cut};
+use super::message::LineEnds;
+use super::output::socket_failure;
+use super::reader::{is_closed, poll_until, watch};
+use super::socket::{ClientSocket, MAX_RECORD};
 use crate::failure::{Failure, code};
+use crate::os::stdout::{Reader, print};
 
-/// How long datagrams are waited for after the end of standard input, unless `--idle` says.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long the client waits for datagrams after the end of standard input, without `--idle`.
+const LAST_RESPONSES: Duration = Duration::from_secs(1);
 
-/// How long more input is waited for when the other side has ended: it may read on.
+/// How long the client waits for more input after the other side has stopped sending: it may still
+/// receive.
 const LAST_INPUT: Duration = Duration::from_millis(500);
 
 struct Relay<'a> {
     args: &'a ConnectArgs,
     endpoint: &'a Endpoint,
-    line: &'a mut Line,
-    /// Whether standard input may give more.
+    socket: &'a mut ClientSocket,
+    /// Whether standard input has not ended.
     input: bool,
-    /// Whether the socket may give more.
+    /// Whether the other side has not stopped sending.
     output: bool,
-    /// Room to read one piece of standard input.
-    room: Vec<u8>,
-    /// Set where line ends are sent as CRLF.
+    /// The buffer into which a piece of standard input is read.
+    input_buf: Vec<u8>,
+    /// Set if line ends are sent as CRLF.
     line_ends: Option<LineEnds>,
-    /// What was read: one piece, of which `pending` is not sent yet. No more is read meanwhile.
+    /// The piece that was read, of which `pending` is not sent yet. The next one is read after it.
     piece: Vec<u8>,
     pending: Range<usize>,
     buf: Vec<u8>,
 }
 
-pub(super) fn run(args: &ConnectArgs, endpoint: &Endpoint, line: &mut Line) -> Result<(), Failure> {
-    // poll(2) does the waiting.
-    line.set_timeout(Duration::ZERO);
-    let piece = line.piece();
+pub(super) fn run(
+    args: &ConnectArgs,
+    endpoint: &Endpoint,
+    socket: &mut ClientSocket,
+) -> Result<(), Failure> {
+    // poll(2) waits instead of the socket.
+    socket.set_timeout(Duration::ZERO);
+    let piece = socket.max_send();
     let relay = Relay {
         args,
         endpoint,
-        line,
+        socket,
         input: !args.recv_only,
         output: !args.send_only,
-        room: vec![0; piece],
+        input_buf: vec![0; piece],
         line_ends: sends_crlf(args, endpoint).then(LineEnds::default),
         piece: Vec::new(),
         pending: 0..0,
-        buf: vec![0; ROOM],
+        buf: vec![0; MAX_RECORD],
     };
     relay.run()
 }
 
-/// Whether line ends of standard input become CRLF. A terminal gives LF alone for the return key.
+/// Whether line ends of standard input are sent as CRLF. A terminal reads LF for the return key.
 fn sends_crlf(args: &ConnectArgs, endpoint: &Endpoint) -> bool {
     match args.crlf {
         CrlfWhen::Always => true,
@@ -71,20 +78,20 @@ fn sends_crlf(args: &ConnectArgs, endpoint: &Endpoint) -> bool {
     }
 }
 
-/// What can be done without waiting.
+/// The calls that do not block.
 struct Ready {
     receive: bool,
     send: bool,
     read: bool,
-    /// The reader of standard output has closed it.
-    unread: bool,
+    /// Whether the reader of standard output has closed it.
+    stdout_closed: bool,
 }
 
 impl Relay<'_> {
     fn run(mut self) -> Result<(), Failure> {
         while self.input || self.output || !self.pending.is_empty() {
-            let Some(ready) = self.wait()? else { return self.quiet() };
-            if ready.unread || (ready.receive && !self.receive()?) {
+            let Some(ready) = self.wait()? else { return self.timed_out() };
+            if ready.stdout_closed || (ready.receive && self.receive()? == Reader::Closed) {
                 return Ok(());
             }
             if ready.send {
@@ -95,26 +102,26 @@ impl Relay<'_> {
             }
         }
         if self.args.send_only {
-            linger(self.line);
+            linger(self.socket);
         }
         Ok(())
     }
 
-    /// How long nothing may happen.
-    fn patience(&self) -> Option<Duration> {
+    /// The time after which the relay ends if nothing happens.
+    fn timeout(&self) -> Option<Duration> {
         match self.args.idle {
             Some(idle) => Some(idle),
             None if !self.output && self.input && !self.args.send_only => Some(LAST_INPUT),
-            None if !self.line.has_end() && !self.input && !self.args.recv_only => {
-                Some(LAST_ANSWERS)
+            None if !self.socket.has_end() && !self.input && !self.args.recv_only => {
+                Some(LAST_RESPONSES)
             }
             None => None,
         }
     }
 
-    /// Waits for what can be done: receive, send, read input. `None`: nothing happened in time.
+    /// Waits until a call does not block: receive, send, read. `None`: the timeout passed.
     fn wait(&self) -> Result<Option<Ready>, Failure> {
-        let deadline = self.patience().map(|patience| Instant::now() + patience);
+        let deadline = self.timeout().map(|timeout| Instant::now() + timeout);
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let sending = !self.pending.is_empty();
         let mut socket = PollFlags::empty();
@@ -122,69 +129,68 @@ impl Relay<'_> {
         socket.set(PollFlags::OUT, sending);
         let mut fds = Vec::with_capacity(3);
         if !socket.is_empty() {
-            fds.push(PollFd::from_borrowed_fd(self.line.as_fd(), socket));
+            fds.push(PollFd::from_borrowed_fd(self.socket.as_fd(), socket));
         }
         let reading = self.input && !sending;
         if reading {
             fds.push(PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN));
         }
-        // What has been printed to the end may be read by nobody.
+        // A client that only waits for the other side would not learn of it by writing.
         if self.output {
             fds.push(watch(&stdout));
         }
         let waited = poll_until(&mut fds, deadline);
-        if !waited.map_err(|error| Failure::io(code::RUNTIME, "cannot wait", error))? {
+        if !waited.map_err(|error| Failure::io(code::RUNTIME, "cannot poll the socket", error))? {
             return Ok(None);
         }
         let mut fds = fds.iter();
         let mut ready =
-            |asked: bool| asked && fds.next().is_some_and(|fd| !fd.revents().is_empty());
-        // An error or a hang-up shows at whichever call comes first.
+            |watched: bool| watched && fds.next().is_some_and(|fd| !fd.revents().is_empty());
+        // The next call, whichever it is, returns an error or a hang-up.
         let socket = ready(!socket.is_empty());
         Ok(Some(Ready {
             receive: socket && self.output,
             send: socket && sending,
             read: ready(reading),
-            unread: self.output && fds.next().is_some_and(has_gone),
+            stdout_closed: self.output && fds.next().is_some_and(is_closed),
         }))
     }
 
-    /// The end for want of anything happening.
-    fn quiet(&self) -> Result<(), Failure> {
+    /// The result if nothing happened within the timeout.
+    fn timed_out(&self) -> Result<(), Failure> {
         match self.args.idle {
-            Some(idle) if self.line.has_end() => Err(silent(self.endpoint, idle)),
+            Some(idle) if self.socket.has_end() => Err(idle_failure(self.endpoint, idle)),
             _ => Ok(()),
         }
     }
 
-    /// `false`: nobody reads standard output any more.
-    fn receive(&mut self) -> Result<bool, Failure> {
-        let received = match self.line.recv(&mut self.buf) {
+    fn receive(&mut self) -> Result<Reader, Failure> {
+        let received = match self.socket.recv(&mut self.buf) {
             Ok(received) => received,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(error) => return Err(broken("cannot receive from", self.endpoint, error)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Reader::Open),
+            Err(error) => return Err(socket_failure("cannot receive from", self.endpoint, error)),
         };
         warn_if_cut(received);
-        if received.len == 0 && self.line.has_end() {
+        if received.len == 0 && self.socket.has_end() {
             self.output = false;
-            return Ok(true);
+            return Ok(Reader::Open);
         }
-        print(self.line.payload(&self.buf[..received.len]))
+        print(self.socket.payload(&self.buf[..received.len]))
     }
 
     fn send(&mut self) -> Result<(), Failure> {
-        match self.line.send(&self.piece[self.pending.clone()]) {
+        match self.socket.send(&self.piece[self.pending.clone()]) {
             Ok(sent) => self.pending.start += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(broken("cannot send to", self.endpoint, error)),
+            Err(error) => return Err(socket_failure("cannot send to", self.endpoint, error)),
         }
         Ok(())
     }
 
     fn read(&mut self) -> Result<(), Failure> {
-        let len = match rustix::io::read(io::stdin(), &mut self.room[..]) {
+        let len = match rustix::io::read(io::stdin(), &mut self.input_buf[..]) {
             Ok(len) => len,
-            // Somebody else read it, or the terminal is another job's for now.
+            // Another process read it, or the terminal belongs to another job at present.
             Err(Errno::INTR | Errno::AGAIN) => return Ok(()),
             Err(errno) => {
                 let what = "cannot read standard input";
@@ -193,14 +199,14 @@ impl Relay<'_> {
         };
         self.piece.clear();
         match &mut self.line_ends {
-            Some(ends) => ends.translate(&self.room[..len], &mut self.piece),
-            None => self.piece.extend_from_slice(&self.room[..len]),
+            Some(ends) => ends.translate(&self.input_buf[..len], &mut self.piece),
+            None => self.piece.extend_from_slice(&self.input_buf[..len]),
         }
         self.pending = 0..self.piece.len();
         if len == 0 {
             self.input = false;
             if !self.args.no_shutdown || self.args.send_only {
-                shut(self.line, self.endpoint)?;
+                shutdown(self.socket, self.endpoint)?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! [`Line`]: a connected socket of whatever type, as the client uses it.
+//! [`ClientSocket`]: a connected socket of any type, as the client uses it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,19 +10,20 @@ use millpond::net::{
     UnixKind,
 };
 
-/// Room for the longest datagram of UDP, and for what a Unix socket's send buffer holds by default.
-pub(super) const ROOM: usize = 256 * 1024;
+/// Bytes of the longest record: more than UDP carries, and than the default send buffer of a Unix
+/// socket.
+pub(super) const MAX_RECORD: usize = 256 * 1024;
 
 /// A connected socket.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum ClientSocket {
     Stream(Stream),
     Packet(Packet),
     Datagram(Datagram),
     Raw(Raw),
 }
 
-impl Line {
+impl ClientSocket {
     pub(super) fn open(
         endpoint: &Endpoint,
         from: Option<&Addr>,
@@ -44,18 +45,18 @@ impl Line {
         })
     }
 
-    /// Whether the other side can end the conversation; datagrams only cease to come.
+    /// Whether the other side can end the conversation, which a sender of datagrams cannot.
     pub(super) fn has_end(&self) -> bool {
         matches!(self, Self::Stream(_) | Self::Packet(_))
     }
 
-    /// Whether what one call sends, one call receives.
+    /// Whether one call receives exactly what one call sent.
     pub(super) fn keeps_boundaries(&self) -> bool {
         !matches!(self, Self::Stream(_))
     }
 
-    /// How much may be sent in one piece.
-    pub(super) fn piece(&self) -> usize {
+    /// Bytes that may be sent by one call.
+    pub(super) fn max_send(&self) -> usize {
         match self {
             Self::Stream(_) => 64 * 1024,
             _ => UDP_MAX,
@@ -71,7 +72,7 @@ impl Line {
         }
     }
 
-    /// Sends some of the bytes of a stream, or the whole of anything else.
+    /// Sends some of the bytes of a stream, or a whole record.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stream(stream) => return stream.send(bytes),
@@ -101,7 +102,7 @@ impl Line {
         }
     }
 
-    /// What the other side sent of what was received: a raw packet has its header before that.
+    /// The payload of received bytes, which for a raw packet follows its header.
     pub(super) fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         match self {
             Self::Raw(_) => Ipv4Header::decode(bytes).map_or(bytes, |(_, payload)| payload),
@@ -117,8 +118,8 @@ impl Line {
         }
     }
 
-    /// The names of both ends.
-    pub(super) fn names(&self) -> String {
+    /// The addresses of both ends.
+    pub(super) fn addresses(&self) -> String {
         let (local, peer) = match self {
             Self::Stream(stream) => (stream.local_addr(), stream.peer_addr()),
             Self::Packet(packet) => (packet.local_addr(), packet.peer_addr()),
@@ -136,7 +137,7 @@ impl Line {
     }
 }
 
-impl AsFd for Line {
+impl AsFd for ClientSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Stream(stream) => stream.as_fd(),

@@ -1,4 +1,4 @@
-//! [`LogWriter`]: a bounded queue of lines, and the one thread that may block on writing them.
+//! [`LogWriter`]: a bounded queue of lines, and the one thread that may block while it writes them.
 //!
 //! ```text
 //! workers ──► access lines ─┐
@@ -6,10 +6,10 @@
 //! monitor ──► log lines ────┘
 //! ```
 //!
-//! A thread that logs never waits: past the bound its line is dropped and counted. The count is
-//! logged once the sink takes lines again. The log and the access log share a writer where both go
-//! to standard error. An access log with a file has a writer of its own, so that a FIFO that nobody
-//! reads does not silence the log.
+//! A thread that logs never waits: if the queue is full, its line is dropped and counted. The count
+//! is logged once the sink accepts lines again. The log and the access log share a writer if both go
+//! to standard error. An access log with a file has a writer of its own, so that a FIFO without a
+//! reader does not stop the log.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,32 +23,31 @@ use log::warn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// How much a pipe takes at once without blocking when poll(2) calls it writable: `PIPE_BUF`,
-/// pipe(7).
-const PIECE: usize = 4096;
+/// Bytes that a pipe accepts without blocking once poll(2) reports it writable: `PIPE_BUF`, pipe(7).
+const PIPE_BUF: usize = 4096;
 
-/// How much is written to a regular file by one system call when lines come fast.
+/// Bytes of waiting lines that are written to a regular file by one system call.
 const FILE_BATCH: usize = 64 * 1024;
 
-/// How often a thread whose sink is full looks whether it is to reopen it.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+/// How often a thread that waits for its sink checks whether it has to reopen it.
+const REOPEN_CHECK: Duration = Duration::from_millis(250);
 
-/// Whose line it is. Each source has its own bound, so that neither crowds out the other.
+/// The log that a line belongs to. Each has its own limit, so that neither crowds out the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum LogKind {
     Log,
     Access,
 }
 
-/// Where a writer's lines go.
+/// The destination of a writer's lines.
 pub(crate) trait Sink: Send + 'static {
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Opens it again, after a tool has moved it away.
+    /// Opens the file again, after a tool has moved it away.
     fn reopen(&mut self) {}
 }
 
-/// Standard error, which is written to without its lock.
+/// Standard error, written to without its lock.
 impl Sink for io::Stderr {
     fn fd(&self) -> BorrowedFd<'_> {
         self.as_fd()
@@ -56,127 +55,127 @@ impl Sink for io::Stderr {
 }
 
 enum Message {
-    Line(Source, Vec<u8>),
+    Line(LogKind, Vec<u8>),
     Reopen,
     Flush(Sender<()>),
 }
 
-/// Hands lines to the thread. Clones are the same writer. The thread ends when all of them are gone
-/// and every line is written.
+/// Sends lines to the thread. Clones are the same writer. The thread ends once all of them are
+/// dropped and every line is written.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
-    /// Bounded by `Shared::waiting`, so that a reload can move the bound.
+    /// Bounded by `LineCount::limit` instead of a capacity, so that a reload can change the limit.
     sender: Sender<Message>,
-    shared: Arc<Shared>,
+    counts: Arc<LineCounts>,
 }
 
 impl std::fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogWriter").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("LogWriter").field("counts", &self.counts).finish_non_exhaustive()
     }
 }
 
-/// The thread's end, until it is started.
-pub(crate) struct Pending {
+/// The receiving end of a writer whose thread is not started yet.
+pub(crate) struct UnstartedWriter {
     receiver: Receiver<Message>,
-    shared: Arc<Shared>,
+    counts: Arc<LineCounts>,
 }
 
-impl std::fmt::Debug for Pending {
+impl std::fmt::Debug for UnstartedWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pending").finish_non_exhaustive()
+        f.debug_struct("UnstartedWriter").finish_non_exhaustive()
     }
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    log: Count,
-    access: Count,
-    /// Set from a call of [`LogWriter::reopen`] until the thread has done it.
+struct LineCounts {
+    log: LineCount,
+    access: LineCount,
+    /// Set by [`LogWriter::reopen`], cleared by the thread once it has reopened the sink.
     reopening: AtomicBool,
 }
 
-/// The lines of one source.
+/// The number of lines of one log.
 #[derive(Debug, Default)]
-struct Count {
-    /// Lines that are not written yet.
+struct LineCount {
+    /// Lines that wait to be written.
     waiting: AtomicUsize,
-    /// The most that may wait.
-    most: AtomicUsize,
-    /// Lines that were not taken or not written, since the start.
+    /// The number of lines that may wait.
+    limit: AtomicUsize,
+    /// Lines that were dropped before they were written, since the start.
     dropped: AtomicU64,
 }
 
-impl Shared {
-    fn of(&self, source: Source) -> &Count {
-        match source {
-            Source::Log => &self.log,
-            Source::Access => &self.access,
+impl LineCounts {
+    fn of(&self, log: LogKind) -> &LineCount {
+        match log {
+            LogKind::Log => &self.log,
+            LogKind::Access => &self.access,
         }
     }
 }
 
 impl LogWriter {
-    /// A writer whose lines wait until [`Pending::start`].
-    pub(crate) fn new() -> (Self, Pending) {
+    /// A writer whose lines wait until [`UnstartedWriter::start`].
+    pub(crate) fn new() -> (Self, UnstartedWriter) {
         let (sender, receiver) = unbounded();
-        let shared = Arc::new(Shared::default());
-        (Self { sender, shared: Arc::clone(&shared) }, Pending { receiver, shared })
+        let counts = Arc::new(LineCounts::default());
+        (Self { sender, counts: Arc::clone(&counts) }, UnstartedWriter { receiver, counts })
     }
 
-    /// Sets how many lines of a source may wait.
-    pub(crate) fn bound(&self, source: Source, most: usize) {
-        self.shared.of(source).most.store(most.max(1), Ordering::Relaxed);
+    /// Sets the number of lines of a log that may wait.
+    pub(crate) fn set_limit(&self, log: LogKind, limit: usize) {
+        self.counts.of(log).limit.store(limit.max(1), Ordering::Relaxed);
     }
 
-    /// Takes a line, with its line feed, or drops and counts it: it never waits.
-    pub(crate) fn put(&self, source: Source, line: Vec<u8>) {
-        let count = self.shared.of(source);
+    /// Enqueues a line, which ends with a line feed, or drops and counts it. Never waits.
+    pub(crate) fn enqueue(&self, log: LogKind, line: Vec<u8>) {
+        let count = self.counts.of(log);
         let waiting = count.waiting.fetch_add(1, Ordering::Relaxed);
-        let room = waiting < count.most.load(Ordering::Relaxed);
-        if !room || self.sender.send(Message::Line(source, line)).is_err() {
+        let has_room = waiting < count.limit.load(Ordering::Relaxed);
+        if !has_room || self.sender.send(Message::Line(log, line)).is_err() {
             count.waiting.fetch_sub(1, Ordering::Relaxed);
             count.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Lines of a source that were dropped so far.
-    pub(crate) fn dropped(&self, source: Source) -> u64 {
-        self.shared.of(source).dropped.load(Ordering::Relaxed)
+    /// The number of lines of a log that were dropped so far.
+    pub(crate) fn dropped(&self, log: LogKind) -> u64 {
+        self.counts.of(log).dropped.load(Ordering::Relaxed)
     }
 
-    /// Has the sink opened again behind the lines put so far. If it takes no more of those, they
-    /// are dropped.
+    /// Makes the thread reopen the sink after it has written the lines enqueued so far. Those that
+    /// the old sink does not accept are dropped.
     pub(crate) fn reopen(&self) {
-        self.shared.reopening.store(true, Ordering::Release);
+        self.counts.reopening.store(true, Ordering::Release);
         let _ = self.sender.send(Message::Reopen);
     }
 
-    /// Waits until every line put so far is written, at most this long. `false` if the time was not
-    /// enough.
-    pub(crate) fn flush(&self, within: Duration) -> bool {
+    /// Waits until every line enqueued so far is written, at most for `timeout`. Returns `false` if
+    /// that was too short.
+    pub(crate) fn flush(&self, timeout: Duration) -> bool {
         let (done, written) = bounded(1);
         let sent = self.sender.send(Message::Flush(done)).is_ok();
-        sent && written.recv_timeout(within).is_ok()
+        sent && written.recv_timeout(timeout).is_ok()
     }
 
-    /// Counts the lines that still wait as dropped, as the process ends.
-    pub(crate) fn give_up(&self) {
-        for count in [&self.shared.log, &self.shared.access] {
+    /// Counts the lines that still wait as dropped, before the process ends.
+    pub(crate) fn count_waiting_as_dropped(&self) {
+        for count in [&self.counts.log, &self.counts.access] {
             let waiting = count.waiting.load(Ordering::Relaxed) as u64;
             count.dropped.fetch_add(waiting, Ordering::Relaxed);
         }
     }
 }
 
-impl Pending {
-    /// Starts the thread, which has the rights that the calling one has now. It is not joined: it
-    /// may block for as long as its sink does, and the process ends without it.
+impl UnstartedWriter {
+    /// Starts the thread, which has the rights that the calling thread has now. It is not joined: it
+    /// blocks while its sink does, and the process must end even then.
     pub(crate) fn start(self, name: &str, sink: impl Sink) -> io::Result<()> {
         let thread = Thread {
             regular: is_regular(sink.fd()),
             sink,
-            shared: self.shared,
+            counts: self.counts,
             failing: false,
             reported: [0; 2],
         };
@@ -188,20 +187,20 @@ impl Pending {
 
 struct Thread<S> {
     sink: S,
-    /// Whether a write to the sink cannot wait for a reader.
+    /// Whether the sink is a regular file, whose writes do not wait for a reader.
     regular: bool,
-    shared: Arc<Shared>,
-    /// Whether the last write failed, which is logged once.
+    counts: Arc<LineCounts>,
+    /// Whether the last write failed: a failure is logged once.
     failing: bool,
-    /// How many dropped lines of each source are reported.
+    /// The number of dropped lines that was logged, for each log.
     reported: [u64; 2],
 }
 
-/// Whole lines that are written together.
+/// Whole lines that are written by one call.
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
-    /// Lines of each source.
+    /// The number of lines of each log.
     lines: [usize; 2],
 }
 
@@ -213,11 +212,11 @@ impl<S: Sink> Thread<S> {
             let mut after = None;
             while let Some(message) = next.take() {
                 match message {
-                    Message::Line(source, line) => {
+                    Message::Line(log, line) => {
                         batch.bytes.extend_from_slice(&line);
-                        batch.lines[source as usize] += 1;
-                        let most = if self.regular { FILE_BATCH } else { PIECE / 2 };
-                        if batch.bytes.len() < most {
+                        batch.lines[log as usize] += 1;
+                        let limit = if self.regular { FILE_BATCH } else { PIPE_BUF / 2 };
+                        if batch.bytes.len() < limit {
                             next = receiver.try_recv().ok();
                         }
                     }
@@ -229,7 +228,7 @@ impl<S: Sink> Thread<S> {
                 Some(Message::Reopen) => {
                     self.sink.reopen();
                     self.regular = is_regular(self.sink.fd());
-                    self.shared.reopening.store(false, Ordering::Release);
+                    self.counts.reopening.store(false, Ordering::Release);
                 }
                 Some(Message::Flush(done)) => drop(done.send(())),
                 _ => {}
@@ -242,18 +241,18 @@ impl<S: Sink> Thread<S> {
             return;
         }
         let written = self.write_all(&batch.bytes);
-        for source in [Source::Log, Source::Access] {
-            let (count, lines) = (self.shared.of(source), batch.lines[source as usize]);
+        for log in [LogKind::Log, LogKind::Access] {
+            let (count, lines) = (self.counts.of(log), batch.lines[log as usize]);
             count.waiting.fetch_sub(lines, Ordering::Relaxed);
             if written.is_err() {
                 count.dropped.fetch_add(lines as u64, Ordering::Relaxed);
             }
         }
-        // What is said of the log itself would be lost with it.
-        let says = batch.lines[Source::Access as usize] > 0;
+        // A message about the log itself would be lost with it.
+        let is_reported = batch.lines[LogKind::Access as usize] > 0;
         match (&written, self.failing) {
-            (Err(error), false) if says => warn!("the access log cannot be written: {error}"),
-            (Ok(()), true) if says => warn!("the access log can be written again"),
+            (Err(error), false) if is_reported => warn!("access log: cannot write: {error}"),
+            (Ok(()), true) if is_reported => warn!("access log: writing again"),
             _ => {}
         }
         self.failing = written.is_err();
@@ -264,35 +263,32 @@ impl<S: Sink> Thread<S> {
         batch.lines = [0; 2];
     }
 
-    /// Logs how many lines were dropped, once there is room again.
+    /// Logs the number of dropped lines, once half of the queue is free again.
     fn report(&mut self) {
-        for (source, name) in [(Source::Log, "log"), (Source::Access, "access log")] {
-            let count = self.shared.of(source);
+        for (log, name) in [(LogKind::Log, "log"), (LogKind::Access, "access log")] {
+            let count = self.counts.of(log);
             let dropped = count.dropped.load(Ordering::Relaxed);
-            let room =
-                count.waiting.load(Ordering::Relaxed) <= count.most.load(Ordering::Relaxed) / 2;
-            let reported = &mut self.reported[source as usize];
-            if dropped > *reported && room {
-                warn!(
-                    "{} lines of the {name} were dropped: its reader fell behind",
-                    dropped - *reported
-                );
+            let has_room =
+                count.waiting.load(Ordering::Relaxed) <= count.limit.load(Ordering::Relaxed) / 2;
+            let reported = &mut self.reported[log as usize];
+            if dropped > *reported && has_room {
+                warn!("{name}: dropped {} lines: the reader is too slow", dropped - *reported);
                 *reported = dropped;
             }
         }
     }
 
-    /// Writes everything, and waits for as long as the sink takes nothing.
+    /// Writes all bytes. Waits while the sink accepts none.
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let mut piece = bytes;
             if !self.regular {
                 self.wait_for_room()?;
-                piece = &bytes[..bytes.len().min(PIECE)];
+                piece = &bytes[..bytes.len().min(PIPE_BUF)];
             }
             match rustix::io::write(self.sink.fd(), piece) {
                 Ok(written) => bytes = &bytes[written..],
-                // Standard error may be non-blocking, as another process left it.
+                // Another process may have made standard error non-blocking.
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -302,11 +298,12 @@ impl<S: Sink> Thread<S> {
 
     fn wait_for_room(&self) -> io::Result<()> {
         loop {
-            let leaving = self.shared.reopening.load(Ordering::Acquire);
-            let wait = if leaving { Timespec { tv_sec: 0, tv_nsec: 0 } } else { LOOK };
+            let reopening = self.counts.reopening.load(Ordering::Acquire);
+            let wait = if reopening { Duration::ZERO } else { REOPEN_CHECK };
+            let wait = Timespec::try_from(wait).expect("a short time fits into a timespec");
             let fd = self.sink.fd();
             match poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&wait)) {
-                Ok(0) if leaving => {
+                Ok(0) if reopening => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader has stopped"));
                 }
                 Ok(0) | Err(Errno::INTR) => {}
@@ -337,12 +334,12 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(50);
     const LONG: Duration = Duration::from_secs(20);
 
-    /// A writer whose sink is this pipe.
-    fn started(most: usize) -> (LogWriter, PipeReader) {
+    /// A writer whose sink is a pipe, and the reader of the pipe.
+    fn started(limit: usize) -> (LogWriter, PipeReader) {
         let (reader, sink) = pipe().unwrap();
         let (writer, pending) = LogWriter::new();
-        writer.bound(Source::Access, most);
-        writer.bound(Source::Log, most);
+        writer.set_limit(LogKind::Access, limit);
+        writer.set_limit(LogKind::Log, limit);
         pending.start("test", sink).unwrap();
         (writer, reader)
     }
@@ -350,31 +347,31 @@ mod tests {
     #[test]
     fn lines_are_written_in_order_and_a_flush_waits_for_them() {
         let (writer, mut reader) = started(10);
-        writer.put(Source::Access, b"one\n".to_vec());
-        writer.put(Source::Log, b"two\n".to_vec());
+        writer.enqueue(LogKind::Access, b"one\n".to_vec());
+        writer.enqueue(LogKind::Log, b"two\n".to_vec());
         assert!(writer.flush(LONG));
         drop(writer);
         let mut text = String::new();
-        // The thread ends with its last writer, and closes the pipe.
+        // The thread ends with its last writer and closes the pipe.
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\ntwo\n");
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_costs_its_lines_and_no_time() {
+    fn a_pipe_without_a_reader_loses_lines_and_blocks_no_writer() {
         let (writer, mut reader) = started(100);
         let began = Instant::now();
         for _ in 0..10_000 {
-            writer.put(Source::Access, vec![b'a'; 1000]);
+            writer.enqueue(LogKind::Access, vec![b'a'; 1000]);
         }
-        // One source does not crowd out the other.
-        writer.put(Source::Log, b"end\n".to_vec());
-        assert_eq!(writer.dropped(Source::Log), 0);
+        // One log does not crowd out the other.
+        writer.enqueue(LogKind::Log, b"end\n".to_vec());
+        assert_eq!(writer.dropped(LogKind::Log), 0);
         assert!(!writer.flush(SHORT));
-        writer.give_up();
+        writer.count_waiting_as_dropped();
         assert!(began.elapsed() < LONG);
         // The pipe holds 64 KiB, the queue 100 lines.
-        let dropped = writer.dropped(Source::Access);
+        let dropped = writer.dropped(LogKind::Access);
         assert!((9_700..10_000).contains(&dropped), "{dropped}");
         let mut bytes = [0; 4096];
         let mut seen = Vec::new();
@@ -386,17 +383,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_before_the_start_waits_for_it() {
+    fn a_line_before_the_start_is_written_after_it() {
         let (writer, pending) = LogWriter::new();
-        writer.bound(Source::Log, 1);
-        writer.put(Source::Log, b"early\n".to_vec());
-        writer.put(Source::Log, b"too many\n".to_vec());
+        writer.set_limit(LogKind::Log, 1);
+        writer.enqueue(LogKind::Log, b"early\n".to_vec());
+        writer.enqueue(LogKind::Log, b"too many\n".to_vec());
         let (mut reader, sink) = pipe().unwrap();
         pending.start("test", sink).unwrap();
         assert!(writer.flush(LONG));
         let mut bytes = [0; 64];
         let count = reader.read(&mut bytes).unwrap();
         assert_eq!(&bytes[..count], b"early\n");
-        assert_eq!(writer.dropped(Source::Log), 1);
+        assert_eq!(writer.dropped(LogKind::Log), 1);
     }
 }

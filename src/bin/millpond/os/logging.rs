@@ -1,4 +1,4 @@
-//! The log: simplelog's lines, which a thread of their own writes to standard error.
+//! The log: simplelog formats the lines, and a thread writes them to standard error.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record, error};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
-use crate::os::log_writer::{LogWriter, Pending, Source};
+use crate::os::log_writer::{LogKind, LogWriter, UnstartedWriter};
 use crate::settings::{self, Color};
 
 /// 2026-11-24T09:00:00.123Z
@@ -16,39 +16,42 @@ const TIME: &[simplelog::FormatItem<'_>] = time::macros::format_description!(
     "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
 );
 
-/// Lines of the log that may wait to be written. Those of the access log have their own bound.
-const LINES: usize = 4096;
+/// Lines of the log that may wait to be written. Those of the access log have their own limit.
+const WAITING_LINES: usize = 4096;
 
-/// How long the end of the process waits for the log to be written.
-const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+/// How long the process waits for the log to be written before it ends.
+const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The writer of standard error, from [`start`] on.
+/// The writer of standard error, set by [`start`].
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
-/// The writer's thread, until [`write`] starts it.
-static PENDING: Mutex<Option<Pending>> = Mutex::new(None);
+/// The writer until [`start_thread`] starts its thread.
+static UNSTARTED: Mutex<Option<UnstartedWriter>> = Mutex::new(None);
 
-/// Starts the log. It can be done once; the level can be changed later by [`set_level`]. Lines wait
-/// until [`write`].
-pub(crate) fn start(settings: &settings::Log) {
+/// Starts the log, once in a process. Lines wait until [`start_thread`]; [`set_level`] can change
+/// the level at any time.
+pub(crate) fn start(settings: &settings::LogSettings) {
     let writer = WRITER.get_or_init(|| {
         let (writer, pending) = LogWriter::new();
-        writer.bound(Source::Log, LINES);
-        *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
+        writer.set_limit(LogKind::Log, WAITING_LINES);
+        *UNSTARTED.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
         writer
     });
     let logger = if under_journal() {
-        Leveled::new(writer, &config(false), |level| Style { prefix: priority(level), paint: None })
+        LeveledLogger::new(writer, &config(false), |level| Style {
+            prefix: priority(level),
+            colored_level: None,
+        })
     } else if colored(settings.color) {
-        let style = |level| Style { prefix: "", paint: Some(paint(level)) };
-        Leveled::new(writer, &config(true), style)
+        let style = |level| Style { prefix: "", colored_level: Some(colored_level(level)) };
+        LeveledLogger::new(writer, &config(true), style)
     } else {
-        Leveled::new(writer, &config(true), |_| Style::default())
+        LeveledLogger::new(writer, &config(true), |_| Style::default())
     };
-    // It only fails where a logger was set before, which then stays.
+    // Fails only if a logger was set before, which then stays.
     let _ = log::set_boxed_logger(Box::new(logger));
     set_level(settings.level);
-    // The hook of the standard library blocks on a standard error that nobody reads.
+    // The hook of the standard library would block on a standard error without a reader.
     std::panic::set_hook(Box::new(|panic| {
         let trace = std::backtrace::Backtrace::capture();
         match trace.status() {
@@ -59,50 +62,50 @@ pub(crate) fn start(settings: &settings::Log) {
 }
 
 /// Starts the thread that writes the log. It has the rights that the calling thread has now.
-pub(crate) fn write() -> io::Result<()> {
-    match PENDING.lock().unwrap_or_else(PoisonError::into_inner).take() {
+pub(crate) fn start_thread() -> io::Result<()> {
+    match UNSTARTED.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(pending) => pending.start("log", io::stderr()),
         None => Ok(()),
     }
 }
 
-/// The writer of standard error, if the log was started.
+/// The writer of standard error, if the log is started.
 pub(crate) fn writer() -> Option<LogWriter> {
     WRITER.get().cloned()
 }
 
-/// Puts lines into the log as they are, unless it was never started.
-pub(crate) fn say(text: &str) -> bool {
+/// Writes whole lines to the log as they are. Returns `false` if the log is not started.
+pub(crate) fn write_raw(text: &str) -> bool {
     let Some(writer) = WRITER.get() else { return false };
-    writer.put(Source::Log, text.as_bytes().to_vec());
+    writer.enqueue(LogKind::Log, text.as_bytes().to_vec());
     true
 }
 
-/// Lines of the log that were dropped so far.
+/// The number of lines of the log that were dropped so far.
 pub(crate) fn dropped() -> u64 {
-    WRITER.get().map_or(0, |writer| writer.dropped(Source::Log))
+    WRITER.get().map_or(0, |writer| writer.dropped(LogKind::Log))
 }
 
-/// How long the start waits for its lines to be written before it reports that it is ready.
-const READY_WITHIN: Duration = Duration::from_millis(100);
+/// How long the start waits for its lines to be written before it reports readiness.
+const START_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Waits until what was logged so far can be read, but not for a reader that has stopped.
-pub(crate) fn settle() {
+/// Waits until the lines logged so far are written, for a short time, as the reader may have stopped.
+pub(crate) fn flush_at_start() {
     if let Some(writer) = WRITER.get() {
-        writer.flush(READY_WITHIN);
+        writer.flush(START_FLUSH_TIMEOUT);
     }
 }
 
-/// Has the log written before the process ends, within a short time.
-pub(crate) fn finish() {
+/// Waits until the whole log is written before the process ends, for a short time.
+pub(crate) fn flush_at_exit() {
     if let Some(writer) = WRITER.get()
-        && write().is_ok()
+        && start_thread().is_ok()
     {
-        writer.flush(FLUSH_WITHIN);
+        writer.flush(EXIT_FLUSH_TIMEOUT);
     }
 }
 
-/// Changes how much is logged.
+/// Sets the level from which on records are logged.
 pub(crate) fn set_level(level: LevelFilter) {
     log::set_max_level(level);
 }
@@ -112,7 +115,7 @@ fn config(own_time_and_level: bool) -> Config {
     builder
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
-        // Who says it matters where much is said.
+        // The name of the thread helps only in a detailed log.
         .set_thread_level(LevelFilter::Debug)
         .set_thread_mode(simplelog::ThreadLogMode::Names)
         .set_time_format_custom(TIME);
@@ -145,14 +148,15 @@ fn is_stream(text: &str, device: u64, inode: u64) -> bool {
     text == format!("{device}:{inode}")
 }
 
-/// What begins a line, and how its level is painted.
+/// The prefix of a line, and the colour of its level.
 #[derive(Clone, Copy, Default)]
 struct Style {
     prefix: &'static str,
-    paint: Option<(&'static str, &'static str)>,
+    /// The level as simplelog writes it, and the same with colour.
+    colored_level: Option<(&'static str, &'static str)>,
 }
 
-/// The priority of a level in the journal, which keeps the time itself (sd-daemon(3)).
+/// The prefix with which the journal recognises a level (sd-daemon(3)).
 fn priority(level: Level) -> &'static str {
     match level {
         Level::Error => "<3>",
@@ -163,7 +167,7 @@ fn priority(level: Level) -> &'static str {
 }
 
 /// A level as simplelog writes it, and the same with its colour (ECMA-48).
-fn paint(level: Level) -> (&'static str, &'static str) {
+fn colored_level(level: Level) -> (&'static str, &'static str) {
     match level {
         Level::Error => ("[ERROR]", "\x1b[31m[ERROR]\x1b[0m"),
         Level::Warn => ("[WARN]", "\x1b[33m[WARN]\x1b[0m"),
@@ -175,13 +179,14 @@ fn paint(level: Level) -> (&'static str, &'static str) {
 
 const LEVELS: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
-/// One logger for each level, which differ in their style.
-struct Leveled([Box<WriteLogger<Lines>>; 5]);
+/// One logger for each level, as the style depends on the level.
+struct LeveledLogger([Box<WriteLogger<LineBuffer>>; 5]);
 
-impl Leveled {
+impl LeveledLogger {
     fn new(writer: &LogWriter, config: &Config, style: impl Fn(Level) -> Style) -> Self {
         Self(LEVELS.map(|level| {
-            let lines = Lines { style: style(level), line: Vec::new(), writer: writer.clone() };
+            let lines =
+                LineBuffer { style: style(level), line: Vec::new(), writer: writer.clone() };
             WriteLogger::new(LevelFilter::Trace, config.clone(), lines)
         }))
     }
@@ -191,7 +196,7 @@ impl Leveled {
     }
 }
 
-impl Log for Leveled {
+impl Log for LeveledLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.of(metadata.level()).enabled(metadata)
     }
@@ -203,27 +208,27 @@ impl Log for Leveled {
     fn flush(&self) {}
 }
 
-/// Puts whole lines into the writer's queue.
-struct Lines {
+/// Enqueues whole lines.
+struct LineBuffer {
     style: Style,
     line: Vec<u8>,
     writer: LogWriter,
 }
 
-impl Lines {
-    /// The line so far, finished.
+impl LineBuffer {
+    /// Takes the finished line.
     fn take(&mut self) -> Vec<u8> {
         let line = std::mem::take(&mut self.line);
-        let Some((plain, painted)) = self.style.paint else { return line };
-        // A level that is there stands before everything that a client could have written.
+        let Some((plain, colored)) = self.style.colored_level else { return line };
+        // The first occurrence is the level: text that a client wrote comes after it.
         match line.windows(plain.len()).position(|window| window == plain.as_bytes()) {
-            Some(at) => [&line[..at], painted.as_bytes(), &line[at + plain.len()..]].concat(),
+            Some(at) => [&line[..at], colored.as_bytes(), &line[at + plain.len()..]].concat(),
             None => line,
         }
     }
 }
 
-impl Write for Lines {
+impl Write for LineBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             if self.line.is_empty() {
@@ -232,7 +237,7 @@ impl Write for Lines {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
                 let line = self.take();
-                self.writer.put(Source::Log, line);
+                self.writer.enqueue(LogKind::Log, line);
             }
         }
         Ok(bytes.len())
@@ -250,7 +255,7 @@ mod tests {
     use std::io::{PipeWriter, Read, pipe};
     use std::os::fd::BorrowedFd;
 
-    /// What a logger with this style writes.
+    /// The text that a logger with this style writes.
     fn written(style: Style, pieces: &[&str]) -> String {
         struct Pipe(PipeWriter);
         impl Sink for Pipe {
@@ -260,8 +265,8 @@ mod tests {
         }
         let (mut reader, sink) = pipe().unwrap();
         let (writer, pending) = LogWriter::new();
-        writer.bound(Source::Log, 10);
-        let mut lines = Lines { style, line: Vec::new(), writer };
+        writer.set_limit(LogKind::Log, 10);
+        let mut lines = LineBuffer { style, line: Vec::new(), writer };
         for piece in pieces {
             lines.write_all(piece.as_bytes()).unwrap();
         }
@@ -274,19 +279,19 @@ mod tests {
 
     #[test]
     fn each_line_has_its_prefix() {
-        let style = Style { prefix: "<6>", paint: None };
+        let style = Style { prefix: "<6>", colored_level: None };
         assert_eq!(written(style, &["a", "b ", "c\n", "d\ne\n"]), "<6>ab c\n<6>d\n<6>e\n");
     }
 
     #[test]
-    fn the_level_is_painted_once() {
-        let style = Style { prefix: "", paint: Some(paint(Level::Info)) };
+    fn only_the_level_is_coloured() {
+        let style = Style { prefix: "", colored_level: Some(colored_level(Level::Info)) };
         let text = written(style, &["now [INFO]", " [INFO]\n"]);
         assert_eq!(text, "now \x1b[34m[INFO]\x1b[0m [INFO]\n");
     }
 
     #[test]
-    fn the_journal_is_known_by_device_and_inode() {
+    fn the_journal_is_recognised_by_device_and_inode() {
         assert!(is_stream("8:42", 8, 42));
         for other in ["", "8", "8:43", "42:8", "8:42:1"] {
             assert!(!is_stream(other, 8, 42), "{other}");

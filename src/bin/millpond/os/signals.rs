@@ -1,6 +1,6 @@
-//! Signals, taken by one thread and told to the main thread as [`Event`]s.
+//! Signals: one thread receives them and passes them to the main thread as [`Event`]s.
 //!
-//! docs/signals.md says what each does.
+//! docs/signals.md documents what each signal does.
 
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,39 +13,39 @@ use signal_hook::iterator::Signals as Iterator;
 
 use crate::failure::{Failure, code};
 
-/// How long the main thread has to end the process after a second signal.
+/// The time in which the main thread has to end the process after a second signal.
 const QUIT_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a signal asks for. The most urgent stands first.
+/// What a signal requests, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// TERM or INT: finish what is in hand, then end. A second one ends the process at once.
+    /// TERM or INT: stop gracefully. A second one ends the process at once.
     Stop,
-    /// QUIT: log the state.
-    Dump,
-    /// USR1: open the log files again.
+    /// QUIT: log the state of the server.
+    LogState,
+    /// USR1: reopen the access log.
     Reopen,
-    /// HUP: read the settings again.
+    /// HUP: reload the settings.
     Reload,
 }
 
-const EVENTS: [Event; 4] = [Event::Stop, Event::Dump, Event::Reopen, Event::Reload];
+const EVENTS: [Event; 4] = [Event::Stop, Event::LogState, Event::Reopen, Event::Reload];
 
-/// Signals that are held until [`start`](Self::start) hands them on.
+/// Registered signals. Those that arrive before [`start`](Self::start) are kept until then.
 #[derive(Debug)]
 pub(crate) struct Signals(Iterator);
 
-/// How the main thread hears of signals.
+/// The main thread's end, at which it receives events.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub(crate) struct SignalReceiver {
     wake: Receiver<()>,
-    shared: Arc<Shared>,
+    shared: Arc<PendingEvents>,
 }
 
 #[derive(Default)]
-struct Shared {
-    /// A bit for each event that was not yet taken. The same signal twice is one event: nothing
-    /// has to be kept, and nothing can be lost.
+struct PendingEvents {
+    /// One bit for each event that the main thread has not taken yet. Two equal signals are one
+    /// event, so that no queue is needed and no event is lost.
     pending: AtomicU8,
     /// The second TERM or INT; 0 before.
     quit: AtomicI32,
@@ -53,63 +53,63 @@ struct Shared {
     on_quit: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for PendingEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("pending", &self.pending).finish_non_exhaustive()
+        f.debug_struct("PendingEvents").field("pending", &self.pending).finish_non_exhaustive()
     }
 }
 
 impl Signals {
-    /// Registers the handlers. From here on no signal ends the process by itself.
+    /// Registers the handlers. From then on, no signal ends the process by itself.
     pub(crate) fn register() -> Result<Self, Failure> {
-        // USR2 asks for nothing. It is here because it would end a process that does not take it,
-        // and other servers are sent it for an upgrade.
-        let taken = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT];
-        Iterator::new(taken).map(Self).map_err(|error| {
-            Failure::io(code::RUNTIME, "cannot register handlers for signals", error)
-        })
+        // USR2 requests nothing. Its default action would end the process, and other servers
+        // upgrade on it, so that a script may send it.
+        let handled = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT];
+        Iterator::new(handled)
+            .map(Self)
+            .map_err(|error| Failure::io(code::RUNTIME, "cannot register signal handlers", error))
     }
 
-    /// Starts the thread that takes signals, those first that came since.
+    /// Starts the thread that receives signals, beginning with those that arrived before.
     ///
-    /// It is not joined: it ends with the process, which is what it is there to see to.
-    pub(crate) fn start(self) -> Result<Listener, Failure> {
+    /// The thread is not joined: it has to end the process on a second signal, at any time.
+    pub(crate) fn start(self) -> Result<SignalReceiver, Failure> {
         let (sender, wake) = bounded(1);
-        let shared = Arc::new(Shared::default());
-        let listener = Listener { wake, shared: Arc::clone(&shared) };
+        let shared = Arc::new(PendingEvents::default());
+        let listener = SignalReceiver { wake, shared: Arc::clone(&shared) };
         let spawned = thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || forward(self.0, &sender, &shared));
         spawned
             .map(|_| listener)
-            .map_err(|error| Failure::io(code::RUNTIME, "cannot start the thread signals", error))
+            .map_err(|error| Failure::io(code::RUNTIME, "cannot start the signals thread", error))
     }
 }
 
-impl Listener {
-    /// Waits for the next event, at most for so long.
-    pub(crate) fn wait(&self, most: Option<Duration>) -> Option<Event> {
+impl SignalReceiver {
+    /// Waits for the next event, at most for `timeout`.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<Event> {
         if let Some(event) = self.shared.take() {
             return Some(event);
         }
-        let woken = match most {
-            Some(most) => self.wake.recv_timeout(most),
+        let woken = match timeout {
+            Some(timeout) => self.wake.recv_timeout(timeout),
             None => self.wake.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match woken {
             Ok(()) | Err(RecvTimeoutError::Timeout) => self.shared.take(),
-            // The thread has ended, which it never does: without signals there is only stopping.
+            // The thread never ends. If it did, no signal could stop the server: stop it now.
             Err(RecvTimeoutError::Disconnected) => Some(Event::Stop),
         }
     }
 
-    /// What a second TERM or INT calls, so that the main thread returns from where it is. It must
-    /// not wait for that.
+    /// Sets the function that a second TERM or INT calls to interrupt the main thread. It must not
+    /// wait for the main thread.
     pub(crate) fn on_quit(&self, stop: impl Fn() + Send + Sync + 'static) {
         let _ = self.shared.on_quit.set(Box::new(stop));
     }
 
-    /// The exit code after a second signal: 128 and the signal's number, as a shell has it.
+    /// The exit code after a second signal: 128 plus its number, as in a shell.
     pub(crate) fn quit_code(&self) -> Option<u8> {
         match self.shared.quit.load(Ordering::SeqCst) {
             0 => None,
@@ -118,8 +118,8 @@ impl Listener {
     }
 }
 
-impl Shared {
-    /// The most urgent event that is pending.
+impl PendingEvents {
+    /// Takes the most urgent of the pending events.
     fn take(&self) -> Option<Event> {
         EVENTS.into_iter().find(|event| {
             let bit = 1 << *event as u8;
@@ -132,7 +132,7 @@ impl Shared {
     }
 }
 
-fn forward(mut signals: Iterator, wake: &Sender<()>, shared: &Shared) {
+fn forward(mut signals: Iterator, wake: &Sender<()>, shared: &PendingEvents) {
     let mut stopping = false;
     for signal in signals.forever() {
         let event = match signal {
@@ -143,19 +143,19 @@ fn forward(mut signals: Iterator, wake: &Sender<()>, shared: &Shared) {
             SIGTERM | SIGINT => Event::Stop,
             SIGHUP => Event::Reload,
             SIGUSR1 => Event::Reopen,
-            SIGQUIT => Event::Dump,
+            SIGQUIT => Event::LogState,
             _ => continue,
         };
         stopping |= event == Event::Stop;
         shared.put(event);
-        // A wake-up that still stands is enough for this event, too.
+        // A wake-up that the main thread has not received yet covers this event, too.
         let _ = wake.try_send(());
     }
 }
 
-/// Has the main thread end the process, and ends it here where that one does not get to it: it may
-/// hang in a system call, or not have got so far yet.
-fn quit(shared: &Shared, code: i32) -> ! {
+/// Interrupts the main thread so that it ends the process. Ends the process here if the main thread
+/// does not: it may hang in a system call, or still be starting the server.
+fn quit(shared: &PendingEvents, code: i32) -> ! {
     if let Some(stop) = shared.on_quit.get() {
         stop();
         let _ = never::<()>().recv_timeout(QUIT_WITHIN);
@@ -168,8 +168,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_urgent_event_is_taken_first_and_each_once() {
-        let shared = Shared::default();
+    fn each_event_is_taken_once_and_the_most_urgent_first() {
+        let shared = PendingEvents::default();
         for event in [Event::Reload, Event::Reload, Event::Stop, Event::Reopen] {
             shared.put(event);
         }
@@ -178,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn no_event_is_lost_when_the_wake_up_comes_first() {
+    fn an_event_after_its_wake_up_is_not_lost() {
         let (sender, wake) = bounded(1);
-        let listener = Listener { wake, shared: Arc::default() };
+        let listener = SignalReceiver { wake, shared: Arc::default() };
         sender.send(()).unwrap();
-        listener.shared.put(Event::Dump);
-        assert_eq!(listener.wait(None), Some(Event::Dump));
-        // The wake-up that was left over means nothing.
+        listener.shared.put(Event::LogState);
+        assert_eq!(listener.wait(None), Some(Event::LogState));
+        // The wake-up that is left over reports no event.
         assert_eq!(listener.wait(Some(Duration::from_secs(5))), None);
         assert_eq!(listener.wait(Some(Duration::ZERO)), None);
     }

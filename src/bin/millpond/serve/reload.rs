@@ -1,68 +1,70 @@
-//! SIGHUP: new settings are taken on as far as that goes while running, as a whole or not at all.
+//! SIGHUP: new settings replace the old ones, as a whole or not at all.
 
 use log::{error, info, warn};
 
-use crate::access_log::AccessLog;
+use super::build::{access_log, handlers, recorder};
+use super::daemon::Daemon;
+use super::load::load;
+use crate::access_log::writer::AccessLog;
 use crate::failure::Failure;
 use crate::os::logging;
-use crate::serve;
-use crate::serve::daemon::Daemon;
 use crate::settings::table::{Row, rows};
-use crate::settings::{Format, Loaded};
-use crate::sites::routing::places;
-use crate::sites::swap::Room;
+use crate::settings::{AccessLogFormat, Loaded};
+use crate::sites::routing::listener_sites;
+use crate::sites::swap::ListenerHandler;
 
-/// What to do where a file is denied to a confined process; its modes are rarely the reason.
-const CONFINED: &str = "the server is confined (Landlock) to the directories that were named when it \
-                        started: restart it; or name more in `reach`, which takes effect at a start";
+/// The hint for a denied path of a confined process, whose file modes are rarely the reason.
+const CONFINED_HINT: &str = "the server is confined (Landlock) to the directories that were allowed \
+                             when it started: restart it, or allow more by `reach`, which takes \
+                             effect at a start";
 
 impl Daemon {
-    /// Reads the settings again, and tells the service manager before and after. Wrong ones change
-    /// nothing.
-    pub(crate) fn reload(&mut self) {
+    /// Reloads the settings. The service manager is notified before and after. Invalid settings
+    /// change nothing.
+    pub(super) fn reload(&mut self) {
         self.notifier.reloading();
-        match self.take_on() {
+        match self.apply_new_settings() {
             Ok(()) => {
-                self.stale = false;
-                info!("settings read again");
+                self.reload_failed = false;
+                info!("settings reloaded");
             }
             Err(failure) => {
-                self.stale = true;
-                let confined = (self.confined && failure.is_denied()).then_some(CONFINED);
+                self.reload_failed = true;
+                let confined = (self.confined && failure.is_denied()).then_some(CONFINED_HINT);
                 let hint = confined
                     .or(failure.hint())
                     .map(|hint| format!(" ({hint})"))
                     .unwrap_or_default();
-                error!("keeping the old settings: {}{hint}", failure.message());
+                error!("reload failed, the old settings stay: {}{hint}", failure.message());
             }
         }
         self.notifier.ready(&self.status());
     }
 
-    fn take_on(&mut self) -> Result<(), Failure> {
-        let loaded = serve::load(&self.flags)?;
-        let settings = &loaded.settings.access;
-        let kept = self.access.as_ref().filter(|log| log.is_at(settings));
-        let kept = kept.filter(|_| settings.format != Format::Off);
-        let mut opened = if kept.is_some() { None } else { serve::access_log(&loaded.settings) };
+    fn apply_new_settings(&mut self) -> Result<(), Failure> {
+        let loaded = load(&self.flags)?;
+        let settings = &loaded.settings.access_log;
+        let kept = self.access_log.as_ref().filter(|log| log.is_at(settings));
+        let kept = kept.filter(|_| settings.format != AccessLogFormat::Off);
+        let mut opened = if kept.is_some() { None } else { access_log(&loaded.settings) };
         if let Some(log) = &mut opened {
             log.open(None)?;
             log.start()?;
         }
-        let rooms = self.rooms(&loaded, kept.or(opened.as_ref()))?;
+        let handlers = self.new_handlers(&loaded, kept.or(opened.as_ref()))?;
         self.handle.reconfigure(loaded.settings.config.clone())?;
         // Nothing fails from here on.
-        for ((_, door), room) in self.doors.iter().zip(rooms) {
-            door.swap(room);
+        for ((_, swap), handler) in self.swaps.iter().zip(handlers) {
+            swap.replace(handler);
         }
         match kept {
-            Some(log) => log.bound(settings),
-            // The old log ends with the last request that began with it.
+            Some(log) => log.set_limit(settings),
+            // The old log ends with the last request that uses it.
             None => {
-                if let (Some(new), Some(old)) = (&mut opened, &self.access) {
-                    new.follow(old);
+                if let (Some(new), Some(old)) = (&mut opened, &self.access_log) {
+                    new.continue_count_of(old);
                 }
-                self.access = opened;
+                self.access_log = opened;
             }
         }
         logging::set_level(loaded.settings.log.level);
@@ -77,36 +79,44 @@ impl Daemon {
         Ok(())
     }
 
-    /// What is to be behind each door. Endpoints stay as they were at the start: one that the sites
-    /// do not name any more is served as before.
-    fn rooms(&self, loaded: &Loaded, access: Option<&AccessLog>) -> Result<Vec<Room>, Failure> {
+    /// The new handler of each listener. The listeners stay those of the start: one that the new
+    /// settings do not have keeps its handler.
+    fn new_handlers(
+        &self,
+        loaded: &Loaded,
+        access: Option<&AccessLog>,
+    ) -> Result<Vec<ListenerHandler>, Failure> {
         let mut bound = loaded.clone();
         bound.settings.bind.clone_from(&self.started.bind);
-        let passed = self.doors.iter().any(|(endpoint, _)| endpoint.is_none());
-        let places = places(&bound, passed)?;
-        let rooms = serve::rooms(&bound, &places, access)?;
-        let mut rooms: Vec<_> = rooms.into_iter().map(Some).collect();
+        let passed = self.swaps.iter().any(|(endpoint, _)| endpoint.is_none());
+        let listeners = listener_sites(&bound, passed)?;
+        let handlers = handlers(&bound, &listeners, access)?;
+        let mut handlers: Vec<_> = handlers.into_iter().map(Some).collect();
         let mut found = Vec::new();
-        for (endpoint, door) in &self.doors {
-            let position = places.iter().position(|place| place.endpoint == *endpoint);
-            found.push(match position.and_then(|index| rooms[index].take()) {
-                Some(room) => room,
+        for (endpoint, swap) in &self.swaps {
+            let position = listeners.iter().position(|listener| listener.endpoint == *endpoint);
+            found.push(match position.and_then(|index| handlers[index].take()) {
+                Some(handler) => handler,
                 None => {
-                    let name = endpoint.as_deref().unwrap_or("what was passed");
-                    warn!("{name} is served as before until the next start");
-                    Room { access: serve::line_log(loaded, access), ..door.room() }
+                    warn!("{} keeps its old sites until the next start", name(endpoint.as_deref()));
+                    let handler = swap.current().handler.clone();
+                    ListenerHandler { handler, access_log: recorder(loaded, access) }
                 }
             });
         }
-        for (place, _) in places.iter().zip(&rooms).filter(|(_, room)| room.is_some()) {
-            let name = place.endpoint.as_deref().unwrap_or("what was passed");
-            warn!("{name} is served from the next start on");
+        for (listener, _) in listeners.iter().zip(&handlers).filter(|(_, left)| left.is_some()) {
+            warn!("{} is bound at the next start", name(listener.endpoint.as_deref()));
         }
         Ok(found)
     }
 }
 
-/// Whether a new value takes effect while running.
+/// A listener in the words of the log.
+fn name(endpoint: Option<&str>) -> &str {
+    endpoint.unwrap_or("the listener with the passed sockets")
+}
+
+/// Whether a new value takes effect while the server runs.
 fn takes_effect(row: &Row) -> bool {
     let fixed = ["bind", "echo", "log.color", "user", "confine", "reach"];
     !fixed.contains(&row.key) && !row.key.starts_with("pool.")

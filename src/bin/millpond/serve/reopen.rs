@@ -1,5 +1,5 @@
-//! What a reload or a rotation could not open again with the rights that the server runs with: it
-//! is logged at the start, and `millpond check` warns of it.
+//! Warnings of files that the server could not reopen with the rights that it runs with. They are
+//! logged at the start, and `millpond check` prints them.
 
 use std::path::Path;
 use std::thread;
@@ -7,40 +7,40 @@ use std::thread;
 use rustix::fs::{Access as May, access};
 use rustix::process::geteuid;
 
-use crate::access_log;
+use crate::access_log::writer;
 use crate::failure::{Failure, code};
-use crate::os::sandbox::User;
-use crate::settings::{Format, Loaded};
+use crate::os::user::User;
+use crate::settings::{AccessLogFormat, Loaded};
 
-/// What the calling thread could not open again, a line each.
-pub(crate) fn warnings(loaded: &Loaded) -> Vec<String> {
+/// One warning for each file that the calling thread could not reopen.
+pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
     let settings = &loaded.settings;
     let sites = || std::iter::once(&settings.site).chain(&settings.sites);
     let files =
         loaded.file.as_deref().into_iter().chain(sites().filter_map(|s| s.users.as_deref()));
     let files = files.map(|path| (path, May::READ_OK));
     let roots = sites().filter_map(|site| site.root.as_deref()).map(|path| (path, May::EXEC_OK));
-    let log = match settings.access.format {
-        Format::Off => None,
-        _ => access_log::not_again(&settings.access),
+    let log = match settings.access_log.format {
+        AccessLogFormat::Off => None,
+        _ => writer::reopen_problem(&settings.access_log),
     };
     files.chain(roots).filter_map(|(path, may)| unreadable(path, may)).chain(log).collect()
 }
 
 fn unreadable(path: &Path, may: May) -> Option<String> {
     let error = access(path, may).err()?.into();
-    let what = format!("HUP cannot read {} again", path.display());
+    let what = format!("reload: HUP cannot read {}", path.display());
     Some(Failure::io(code::CONFIG, what, error).message().to_owned())
 }
 
-/// The same for another user, as far as the calling one may become that one: rights belong to a
-/// thread, so that a thread of its own can look.
-pub(crate) fn warnings_as(user: &User, loaded: &Loaded) -> Result<Vec<String>, Failure> {
+/// The warnings for another user, if the calling thread may become that user. Rights belong to a
+/// thread, so that a thread of its own can check.
+pub(super) fn warnings_as(user: &User, loaded: &Loaded) -> Result<Vec<String>, Failure> {
     if !geteuid().is_root() {
         return Ok(Vec::new());
     }
     thread::scope(|scope| {
-        let look = || user.assume().map(|()| warnings(loaded));
-        scope.spawn(look).join().unwrap_or_else(|_| Ok(Vec::new()))
+        let check = || user.assume().map(|()| warnings(loaded));
+        scope.spawn(check).join().unwrap_or_else(|_| Ok(Vec::new()))
     })
 }

@@ -1,16 +1,16 @@
-//! The state of the server in lines of the log: what SIGQUIT asks for.
+//! The state of the server in lines of the log, which SIGQUIT requests.
 
 use millpond::pool::{WorkerActivity, WorkerState};
 use millpond::{CloseReason, Handle, Refusal};
 
-/// Workers that have a line each; a thousand of them would bury the rest.
-const WORKERS: usize = 64;
+/// The number of workers with a line of their own. More would bury the other lines.
+const WORKER_LINES: usize = 64;
 
-/// The lines, after the one with the totals.
-pub(crate) fn lines(handle: &Handle) -> Vec<String> {
+/// The lines after the one with the totals.
+pub(super) fn lines(handle: &Handle) -> Vec<String> {
     let stats = handle.stats();
     let mut lines = vec![format!(
-        "queue: {} wait, of {} that may; wait limit {:?}, mean service {:?}",
+        "queue: {} of {} waiting; wait limit {:?}, mean service time {:?}",
         stats.queued, stats.queue_capacity, stats.wait_limit, stats.service_mean,
     )];
     lines.extend(workers(handle.workers()));
@@ -19,8 +19,8 @@ pub(crate) fn lines(handle: &Handle) -> Vec<String> {
     let refused = Refusal::ALL.iter().zip(stats.refused).filter(|(_, count)| *count > 0);
     lines.extend(refused.map(|(refusal, count)| format!("refused {count}: {}", refusal.explain())));
     lines.push(format!(
-        "accept interrupted {}, skipped {}, paused for want of descriptors {}, at the limit {}, for \
-         the cost of refusing {}; panics {}",
+        "accept: interrupted {}, skipped {}, paused for lack of descriptors {}, at the connection \
+         limit {}, over the refusal budget {}; panics {}",
         stats.accept_interrupted,
         stats.accept_skipped,
         stats.accept_exhausted,
@@ -31,7 +31,8 @@ pub(crate) fn lines(handle: &Handle) -> Vec<String> {
     lines
 }
 
-/// Those who serve, the one that has for longest first, and who leads; the others in one line.
+/// A line for each worker that serves, the longest request first, and for the leader; one line for
+/// all idle workers.
 fn workers(mut workers: Vec<WorkerState>) -> Vec<String> {
     let all = workers.len();
     workers.retain(|worker| worker.activity != WorkerActivity::Idle);
@@ -39,9 +40,9 @@ fn workers(mut workers: Vec<WorkerState>) -> Vec<String> {
         (worker.activity != WorkerActivity::Serving, std::cmp::Reverse(worker.since))
     });
     let idle = all - workers.len();
-    let mut lines: Vec<_> = workers.iter().take(WORKERS).map(ToString::to_string).collect();
-    if workers.len() > WORKERS {
-        lines.push(format!("and {} more workers that serve", workers.len() - WORKERS));
+    let mut lines: Vec<_> = workers.iter().take(WORKER_LINES).map(ToString::to_string).collect();
+    if workers.len() > WORKER_LINES {
+        lines.push(format!("and {} more busy workers", workers.len() - WORKER_LINES));
     }
     lines.push(format!("{idle} of {all} workers idle"));
     lines
@@ -54,11 +55,11 @@ mod tests {
     use millpond::http::{Request, Response};
 
     #[test]
-    fn a_quiet_server_has_a_queue_idle_workers_and_what_was_accepted() {
+    fn the_state_of_an_idle_server_has_the_queue_the_workers_and_the_acceptor() {
         let server = Server::builder().bind("tcp://127.0.0.1:0").workers(3);
         let handle = server.http(|_: &mut Request| Response::text("")).unwrap().spawn().unwrap();
         let lines = lines(&handle);
-        assert!(lines[0].starts_with("queue: 0 wait, of 1024 that may"), "{lines:#?}");
+        assert!(lines[0].starts_with("queue: 0 of 1024 waiting"), "{lines:#?}");
         let idle = lines.iter().filter(|line| line.contains("of 3 workers idle")).count();
         assert_eq!(idle, 1, "{lines:#?}");
         assert!(lines.last().unwrap().contains("panics 0"), "{lines:#?}");

@@ -1,35 +1,34 @@
 //! Values of settings that are not UTF-8, as paths may be.
 //!
-//! Settings are text until they are parsed. A byte that is no part of UTF-8 becomes a character of
-//! the last private plane, which no text has a use for, and a path becomes bytes again when it is
-//! parsed.
+//! Settings are text until they are parsed. Each byte that is not UTF-8 becomes a character of the
+//! last private plane of Unicode, which no text uses; a path becomes bytes again when it is parsed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// What the byte 0 would become. Bytes that are not UTF-8 are 0x80 to 0xff.
-const FIRST: u32 = 0x10_ff00;
+/// The character of byte 0. Bytes that are not UTF-8 are 0x80 to 0xff.
+const BYTE_0: u32 = 0x10_ff00;
 
-/// Keys whose values are paths of this machine, which may be any bytes.
+/// Keys whose values are paths, which may have any bytes.
 const PATHS: [&str; 4] = ["root", "access_log.file", "files.auth", "reach"];
 
-/// Any bytes as text.
+/// Bytes as text.
 pub(crate) fn text(value: &OsStr) -> String {
     let mut text = String::with_capacity(value.len());
     for chunk in value.as_bytes().utf8_chunks() {
         text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().filter_map(|&b| char::from_u32(FIRST + u32::from(b))));
+        text.extend(chunk.invalid().iter().filter_map(|&b| char::from_u32(BYTE_0 + u32::from(b))));
     }
     text
 }
 
-/// The byte that a character stands for.
+/// The byte that a character encodes, if it encodes one.
 fn byte(c: char) -> Option<u8> {
-    u8::try_from(u32::from(c).checked_sub(FIRST)?).ok()
+    u8::try_from(u32::from(c).checked_sub(BYTE_0)?).ok()
 }
 
-/// The path that the text stands for.
+/// The path that a text encodes.
 pub(crate) fn path(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
@@ -41,7 +40,7 @@ pub(crate) fn path(text: &str) -> PathBuf {
     OsString::from_vec(bytes).into()
 }
 
-/// Whether a setting takes this value: paths may be any bytes, all others are UTF-8.
+/// Whether a setting accepts this value: a path may have any bytes, other values are UTF-8.
 pub(super) fn fits(key: &str, value: &str) -> bool {
     PATHS.contains(&key) || value.chars().all(|c| byte(c).is_none())
 }

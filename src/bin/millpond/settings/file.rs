@@ -1,4 +1,4 @@
-//! The TOML file: text to rows, values and lines, without reading anything.
+//! The TOML file: from text to rows, values and lines. No file is read here.
 
 use std::path::Path;
 
@@ -8,33 +8,33 @@ use toml::de::{DeTable, DeValue};
 use super::table::{Row, rows, site_rows};
 use crate::failure::{Failure, code};
 
-/// A setting that the file gives.
+/// A setting in the file.
 pub(crate) struct Entry {
     pub(crate) row: &'static Row,
     pub(crate) values: Vec<String>,
-    /// From 1.
+    /// The line in the file, from 1.
     pub(crate) line: usize,
 }
 
-/// What the file says.
+/// The settings in the file.
 pub(crate) struct Parsed {
-    /// What it sets, in the order of its lines.
+    /// The settings outside of the `[[site]]`s, in the order of their lines.
     pub(crate) entries: Vec<Entry>,
-    /// What each `[[site]]` sets.
+    /// The settings of each `[[site]]`.
     pub(crate) sites: Vec<SiteEntries>,
 }
 
-/// What a `[[site]]` sets.
+/// The settings of a `[[site]]`.
 pub(crate) struct SiteEntries {
     pub(crate) entries: Vec<Entry>,
-    /// Where it begins, from 1.
+    /// The line at which it begins, from 1.
     pub(crate) line: usize,
 }
 
-/// Which settings there are.
+/// A part of the file, which determines the settings that it may have.
 #[derive(Clone, Copy, PartialEq)]
 enum Scope {
-    /// At the top of the file.
+    /// Outside of the `[[site]]`s.
     Top,
     /// In a `[[site]]`.
     Site,
@@ -49,25 +49,29 @@ impl Scope {
     }
 }
 
-/// Understands the file.
+/// Parses the file. `path` is for errors.
 pub(crate) fn parse(path: &Path, text: &str) -> Result<Parsed, Failure> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = line_of(text, error.span().map_or(0, |span| span.start));
         let message = error.message().lines().next().unwrap_or_default().to_owned();
-        wrong(path, line, message).with_hint("the file is TOML: tables, keys, and quoted strings")
+        error_at(path, line, message)
+            .with_hint("the file is TOML: tables, keys, and quoted strings")
     })?;
-    let file = Source { path, text };
+    let file = SettingsFile { path, text };
     let (mut entries, mut sites) = (Vec::new(), Vec::new());
     file.collect(Scope::Top, "", table.get_ref(), &mut entries)?;
     if let Some((key, value)) = table.get_ref().get_key_value("site") {
         let DeValue::Array(tables) = value.get_ref() else {
             let line = line_of(text, key.span().start);
-            return Err(wrong(path, line, "site is not a list of tables").with_hint(SITE_FORM));
+            return Err(error_at(path, line, "invalid site: expected a list of tables")
+                .with_hint(SITE_FORM));
         };
         for table in tables {
             let line = line_of(text, table.span().start);
             let DeValue::Table(inner) = table.get_ref() else {
-                return Err(wrong(path, line, "a site is not a table").with_hint(SITE_FORM));
+                return Err(
+                    error_at(path, line, "invalid site: expected a table").with_hint(SITE_FORM)
+                );
             };
             let mut entries = Vec::new();
             file.collect(Scope::Site, "", inner, &mut entries)?;
@@ -81,13 +85,13 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Parsed, Failure> {
 
 const SITE_FORM: &str = "begin each site with a line `[[site]]`";
 
-/// The file, by which an error names its place.
-struct Source<'a> {
+/// The file, for the places that errors name.
+struct SettingsFile<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-impl Source<'_> {
+impl SettingsFile<'_> {
     fn collect(
         &self,
         scope: Scope,
@@ -114,12 +118,12 @@ impl Source<'_> {
             let row = rows.iter().find(|row| row.key == name);
             let row = row.ok_or_else(|| self.unknown(scope, line, &name))?;
             let values = texts(value, row).ok_or_else(|| {
-                let form = match (row.many, row.table) {
+                let form = match (row.is_list, row.is_table) {
                     (true, true) => "a list of strings or a table",
                     (true, false) => "a list of strings",
                     (false, _) => "one value",
                 };
-                wrong(self.path, line, format!("{name} is not {form}"))
+                error_at(self.path, line, format!("invalid value of {name}: expected {form}"))
                     .with_hint(format!("{name}: {}", row.help))
             })?;
             found.push(Entry { row, values, line });
@@ -128,12 +132,12 @@ impl Source<'_> {
     }
 
     fn unknown(&self, scope: Scope, line: usize, name: &str) -> Failure {
-        let place = if scope == Scope::Site { " of a site" } else { "" };
+        let of_site = if scope == Scope::Site { " of a site" } else { "" };
         if is_table(&scope.rows(), name) {
-            return wrong(self.path, line, format!("{name} is a table"))
-                .with_hint(format!("begin it with a line `[{name}]`"));
+            return error_at(self.path, line, format!("invalid value of {name}: expected a table"))
+                .with_hint(format!("begin the table with a line `[{name}]`"));
         }
-        let failure = wrong(self.path, line, format!("unknown key {name:?}{place}"));
+        let failure = error_at(self.path, line, format!("unknown key {name:?}{of_site}"));
         let sites = (scope == Scope::Top).then_some("site");
         let near = nearest(name, names(&scope.rows()).chain(sites));
         let below = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
@@ -141,24 +145,24 @@ impl Source<'_> {
         match near {
             Some("site") => failure.with_hint(SITE_FORM),
             Some(near) => failure.with_hint(format!("did you mean {near:?}?")),
-            None if elsewhere => {
-                failure.with_hint(format!("{name} is the same for all sites: put it before them"))
-            }
+            None if elsewhere => failure.with_hint(format!(
+                "{name} is the same for all sites: move it above the first one"
+            )),
             None => failure.with_hint("`millpond serve --print-config` prints every key"),
         }
     }
 }
 
-/// Whether some setting's key begins with this table's name.
+/// Whether a key of these rows is in the table of this name.
 fn is_table(rows: &[&Row], name: &str) -> bool {
     rows.iter().any(|row| row.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The text of a value, or of a list's values.
+/// The text of a value, or of each value of a list.
 fn texts(value: &Spanned<DeValue<'_>>, row: &Row) -> Option<Vec<String>> {
     match value.get_ref() {
-        DeValue::Array(items) if row.many => items.iter().map(scalar).collect(),
-        DeValue::Table(entries) if row.table => {
+        DeValue::Array(items) if row.is_list => items.iter().map(scalar).collect(),
+        DeValue::Table(entries) if row.is_table => {
             let pair = |(key, value): (&Spanned<_>, _)| {
                 Some(format!("{}={}", key.get_ref(), scalar(value)?))
             };
@@ -180,7 +184,7 @@ fn scalar(value: &Spanned<DeValue<'_>>) -> Option<String> {
     }
 }
 
-fn wrong(path: &Path, line: usize, message: impl std::fmt::Display) -> Failure {
+fn error_at(path: &Path, line: usize, message: impl std::fmt::Display) -> Failure {
     Failure::new(code::CONFIG, format!("{}:{line}: {message}", path.display()))
 }
 
@@ -188,21 +192,21 @@ fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
 }
 
-/// The keys, and the tables that they are in.
+/// The keys of these rows, and the tables that contain them.
 fn names(rows: &[&'static Row]) -> impl Iterator<Item = &'static str> {
     let tables = |key: &'static str| key.match_indices('.').map(|(end, _)| &key[..end]);
     rows.iter().flat_map(move |row| tables(row.key).chain([row.key]))
 }
 
-/// The known name that is fewest edits away, if it is near enough to be meant.
+/// The known name with the fewest edits from `name`, if it is near enough for a suggestion.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |name: &str| name.rsplit('.').next().map(ToOwned::to_owned);
     known
         .map(|candidate| {
             // The right key in the wrong table is near, too.
-            let moved = last(name).is_some() && last(name) == last(candidate);
+            let same_key = last(name).is_some() && last(name) == last(candidate);
             let edits = strsim::osa_distance(name, candidate);
-            (if moved { edits.min(2) } else { edits }, candidate)
+            (if same_key { edits.min(2) } else { edits }, candidate)
         })
         .min_by_key(|(edits, _)| *edits)
         .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 5)
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn sites_have_keys_of_their_own_with_their_lines() {
+    fn each_site_has_its_own_keys_and_lines() {
         let text = "bind = \"[::]:1\"\n[[site]]\nhosts = [\"a.test\"]\nroot = \"/a\"\n\
                     [site.files]\nlisting = true\n\n[[site]]\nbind = \"[::]:2\"\n";
         let parsed = parse(Path::new("a.toml"), text).unwrap();
@@ -262,9 +266,13 @@ mod tests {
             ("[[site]]\nhost = \"a\"", "a.toml:2: unknown key \"host\" of a site", "\"hosts\""),
             ("[[site]]\n[site.files]\nlistnig = true", "a.toml:3: unknown key", "files.listing"),
             ("[[site]]\nlimits.head = 1", "a.toml:2: unknown key", "same for all sites"),
-            ("[site]\nroot = \"a\"", "a.toml:1: site is not a list of tables", "[[site]]"),
+            (
+                "[site]\nroot = \"a\"",
+                "a.toml:1: invalid site: expected a list of tables",
+                "[[site]]",
+            ),
             ("[[sites]]\nroot = \"a\"", "a.toml:1: unknown key \"sites\"", "[[site]]"),
-            ("site = [1]", "a.toml:1: a site is not a table", "[[site]]"),
+            ("site = [1]", "a.toml:1: invalid site: expected a table", "[[site]]"),
         ];
         for (text, message, hint) in table {
             let Err(failure) = parse(Path::new("a.toml"), text) else { panic!("{text}") };
@@ -274,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn one_endpoint_needs_no_list() {
+    fn a_single_endpoint_may_be_a_string() {
         assert_eq!(read("bind = \"unix:/a\"").unwrap(), [("bind", vec!["unix:/a".to_owned()], 1)]);
     }
 
@@ -288,7 +296,7 @@ mod tests {
             ("[file]\nlisting = true", "a.toml:1: unknown key \"file\"", "\"files\""),
             ("[pool]\nbakclog = 1", "a.toml:2: unknown key \"pool.bakclog\"", "pool.backlog"),
             ("workers = 1", "a.toml:1: unknown key \"workers\"", "pool.workers"),
-            ("limits = 1", "a.toml:1: limits is a table", "`[limits]`"),
+            ("limits = 1", "a.toml:1: invalid value of limits: expected a table", "`[limits]`"),
             ("colour = 1", "a.toml:1: unknown key \"colour\"", "print-config"),
         ];
         for (text, message, near) in table {
@@ -300,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_toml_is_refused_with_its_line() {
+    fn invalid_toml_is_refused_with_its_line() {
         let failure = read("\n\nbind = \n").unwrap_err();
         assert!(failure.message().starts_with("a.toml:3: "), "{}", failure.message());
     }

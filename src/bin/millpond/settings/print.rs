@@ -1,11 +1,14 @@
-//! `--print-config`: the effective settings as a file that means the same, with their origins.
+//! `--print-config`: the effective settings as a file, with the origin of each.
 
 use std::fmt::Write as _;
 
+use super::load::Loaded;
+use super::origin::Origin;
 use super::table::{Row, rows, site_rows};
-use super::{Loaded, Origin, Settings, origin_text};
+use super::types::Settings;
+use crate::escape::escape_into;
 
-/// The effective settings in TOML, each with where it comes from.
+/// The effective settings in TOML, each with its origin. As a file, they have the same meaning.
 pub(crate) fn print(loaded: &Loaded) -> String {
     let mut out = String::new();
     write(&mut out, "", rows(), &loaded.settings, |key| loaded.origin(key));
@@ -17,7 +20,7 @@ pub(crate) fn print(loaded: &Loaded) -> String {
     out
 }
 
-/// The settings of some rows, those at the top before those in tables, as TOML wants it.
+/// Writes the settings of some rows, keys at the top before keys in tables, as TOML requires.
 fn write<'a>(
     out: &mut String,
     within: &str,
@@ -34,14 +37,14 @@ fn write<'a>(
             let _ = writeln!(out, "\n[{within}{table}]");
         }
         let line = format!("{key} = {}", value(row, settings));
-        let _ = writeln!(out, "{line:<40} # {}", origin_text(&origin(row.key)));
+        let _ = writeln!(out, "{line:<40} # {}", origin(row.key));
     }
 }
 
 /// The value of a setting as TOML.
 pub(crate) fn value(row: &Row, settings: &Settings) -> String {
     let values = (row.get)(settings);
-    match row.many {
+    match row.is_list {
         true => {
             let quoted: Vec<_> = values.iter().map(|text| self::quoted(text)).collect();
             format!("[{}]", quoted.join(", "))
@@ -50,7 +53,7 @@ pub(crate) fn value(row: &Row, settings: &Settings) -> String {
     }
 }
 
-/// A number or a switch as it is, any other text in quotes.
+/// A number or a switch without quotes, any other text in quotes.
 fn literal(text: &str) -> String {
     let bare = text == "true" || text == "false" || text.parse::<f64>().is_ok_and(f64::is_finite);
     if bare { text.to_owned() } else { quoted(text) }
@@ -58,15 +61,7 @@ fn literal(text: &str) -> String {
 
 fn quoted(text: &str) -> String {
     let mut out = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04X}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
+    escape_into(&mut out, text);
     out.push('"');
     out
 }
@@ -77,7 +72,7 @@ mod tests {
     use crate::settings::Flags;
 
     #[test]
-    fn what_is_printed_is_a_file_that_means_the_same() {
+    fn printed_settings_are_a_file_with_the_same_meaning() {
         let flags = Flags {
             values: vec![
                 ("bind", "-b".to_owned(), vec!["unix:/a \"b\"".to_owned(), "[::]:1".to_owned()]),
@@ -96,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn sites_are_printed_with_what_they_take_from_the_top() {
+    fn sites_are_printed_with_the_settings_that_they_inherit() {
         let path = std::path::Path::new("a.toml");
         let text = "[files]\nlisting = true\nheaders = [\"X-A: b\"]\n\
                     [[site]]\nhosts = [\"a.test\"]\nroot = \"/srv/a\"\nfiles.index = [\"a.html\"]\n\

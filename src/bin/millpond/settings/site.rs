@@ -1,24 +1,25 @@
-//! [`Site`]: what answers requests for some names at some endpoints, and how a name is matched.
+//! [`Site`]: what is served for some host names at some endpoints.
 
 use std::path::PathBuf;
 
 use millpond::handlers::{BasicAuth, Cors, FilesOptions};
 use millpond::net::Endpoint;
 
-/// What is served: a directory, or a greeting.
+/// A site: a directory that is served, or a greeting.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Site {
-    /// The names that it answers for, `*` for all. Empty: all.
+    /// The host names of the site; `*` matches every other name. Empty: like `*`.
     pub(crate) hosts: Vec<String>,
-    /// Endpoints of its own. Empty: those of the others.
+    /// The endpoints of the site alone. Empty: the endpoints at the top of the file.
     pub(crate) bind: Vec<String>,
-    /// The directory that is served. `None`: every answer is a greeting.
+    /// The directory that is served. `None`: every response is a greeting.
     pub(crate) root: Option<PathBuf>,
     pub(crate) files: FilesOptions,
-    /// Without origins, none.
+    /// The rules of CORS; none without origins.
     pub(crate) cors: Cors,
+    /// The realm of basic authentication, which browsers show.
     pub(crate) realm: String,
-    /// Without a file, everybody may read.
+    /// The file of user names and password hashes. `None`: every client may read.
     pub(crate) users: Option<PathBuf>,
 }
 
@@ -37,7 +38,7 @@ impl Default for Site {
 }
 
 impl Site {
-    /// The options of its files.
+    /// The options of the handler for files, including CORS and basic authentication.
     pub(crate) fn options(&self) -> FilesOptions {
         let users = |users: &PathBuf| BasicAuth { realm: self.realm.clone(), users: users.clone() };
         FilesOptions {
@@ -47,31 +48,31 @@ impl Site {
         }
     }
 
-    /// Whether it answers for names that no site has.
+    /// Whether the site is served for host names that no site has.
     pub(crate) fn is_default(&self) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|host| host == "*")
     }
 }
 
-/// What is wrong with a name of [`Site::hosts`], if anything is.
-pub(crate) fn wrong_host(host: &str) -> Option<&'static str> {
+/// Checks a name of [`Site::hosts`]. The error says which form is expected.
+pub(crate) fn check_host(host: &str) -> Result<(), &'static str> {
     let name = host.strip_prefix("*.").unwrap_or(host);
     if host == "*" {
-        None
+        Ok(())
     } else if name.is_empty() || name.contains('*') {
-        Some("`*` stands alone, or for the first labels: *.example.org")
+        Err("a name, `*` alone, or `*.` before a name")
     } else if name.contains('/') {
-        Some("it is a name without scheme and path: example.org")
+        Err("a name without scheme and path")
     } else if name.contains(':') && !(name.starts_with('[') && name.ends_with(']')) {
-        Some("it is a name without a port, as a site answers at every port where it is bound")
+        Err("a name without a port (`bind` sets the port)")
     } else if name.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        Some("it is a name in ASCII, as in the Host field: xn--mhle-0ra.example for mühle.example")
+        Err("a name in ASCII, such as xn--mhle-0ra.example for mühle.example")
     } else {
-        None
+        Ok(())
     }
 }
 
-/// Whether two endpoints are the same, however they are written.
+/// Whether two texts are spellings of the same endpoint.
 pub(crate) fn is_same_endpoint(one: &str, other: &str) -> bool {
     match (one.parse::<Endpoint>(), other.parse::<Endpoint>()) {
         (Ok(one), Ok(other)) => one == other,
@@ -86,12 +87,12 @@ mod tests {
     #[test]
     fn a_host_is_a_name_without_port_scheme_and_path() {
         for host in ["example.org", "*", "*.example.org", "localhost", "192.0.2.1", "[::1]"] {
-            assert_eq!(wrong_host(host), None, "{host}");
+            assert_eq!(check_host(host), Ok(()), "{host}");
         }
         for host in
             ["", "*.", "a.*", "*a", "a:80", "http://a", "a/b", "mühle.example", "a b", "*.*.a"]
         {
-            assert!(wrong_host(host).is_some(), "{host}");
+            assert!(check_host(host).is_err(), "{host}");
         }
     }
 

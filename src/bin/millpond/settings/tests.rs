@@ -1,7 +1,12 @@
-//! Tests of how the layers of settings are put together.
+//! Tests of how the layers of settings are merged.
+
+use std::path::Path;
+use std::time::Duration;
+
+use log::LevelFilter;
 
 use super::*;
-use std::time::Duration;
+use crate::failure::code;
 
 fn flag(key: &'static str, value: &str) -> (&'static str, String, Vec<String>) {
     (key, format!("--{key}"), vec![value.to_owned()])
@@ -12,7 +17,7 @@ fn variable(name: &str, value: &str) -> (String, String) {
 }
 
 #[test]
-fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
+fn a_flag_overrides_a_variable_which_overrides_the_file() {
     let path = Path::new("a.toml");
     let text = "[timeouts]\nhead = 1\nidle = \"2s\"\nbody = 3.5\n";
     let variables =
@@ -34,7 +39,7 @@ fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
 }
 
 #[test]
-fn a_wrong_value_is_named_with_its_place() {
+fn an_invalid_value_is_reported_with_its_place() {
     let path = Path::new("a.toml");
     let file = Loaded::from_layers(Some((path, "[limits]\nhead = \"big\"")), &[], &[]);
     let failure = file.unwrap_err();
@@ -73,15 +78,14 @@ fn values_beyond_their_bounds_are_refused() {
 }
 
 #[test]
-fn an_unknown_variable_is_warned_of_with_the_nearest() {
+fn an_unknown_variable_gets_a_warning_with_the_nearest_name() {
     let variables = [variable("MILLPOND_TIMEOUT_HEAD", "4s"), variable("MILLPOND_XYZ", "")];
     let loaded = Loaded::from_layers(None, &variables, &[]).unwrap();
     assert_eq!(
         loaded.warnings,
         [
-            "the variable MILLPOND_TIMEOUT_HEAD is unknown; did you mean \
-             MILLPOND_TIMEOUTS_HEAD?",
-            "the variable MILLPOND_XYZ is unknown"
+            "unknown variable MILLPOND_TIMEOUT_HEAD: did you mean MILLPOND_TIMEOUTS_HEAD?",
+            "unknown variable MILLPOND_XYZ"
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! Values as text: times, sizes, switches, and what may be left out.
+//! Values as text: times, sizes, numbers, switches, choices, lists.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use millpond::handlers::FieldRule;
 
-/// What a value is that was not understood: made to follow `expected`.
+/// The form of a value that was expected, to follow the word "expected" in an error.
 pub(crate) type Expected = String;
 
-/// The longest time that can be set: a year. A longer one never ends.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest time that can be set: a year.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 const TIMES: [(&str, u64); 6] = [
     ("ns", 1),
@@ -41,11 +41,11 @@ const SIZES: [(&str, u64); 14] = [
 
 /// A time: seconds, or a sum of numbers with units: `2.5`, `250ms`, `1m30s`.
 pub(crate) fn time(text: &str) -> Result<Duration, Expected> {
-    let wrong = || "a time of at most a year, such as 10s, 250ms or 1m30s".to_owned();
+    let wrong = || "a time up to a year, such as 10s, 250ms or 1m30s".to_owned();
     let text = text.trim();
-    let limited = |time| if time <= LONGEST { Ok(time) } else { Err(wrong()) };
+    let bounded = |time| if time <= MAX_TIME { Ok(time) } else { Err(wrong()) };
     if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong()).and_then(limited);
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong()).and_then(bounded);
     }
     let mut rest = text;
     let mut sum = Duration::ZERO;
@@ -61,7 +61,7 @@ pub(crate) fn time(text: &str) -> Result<Duration, Expected> {
         sum = sum.checked_add(part).ok_or_else(wrong)?;
         rest = tail;
     }
-    if text.is_empty() { Err(wrong()) } else { limited(sum) }
+    if text.is_empty() { Err(wrong()) } else { bounded(sum) }
 }
 
 /// The shortest text that [`time`] reads as this time.
@@ -87,6 +87,11 @@ pub(crate) fn size(text: &str) -> Result<u64, Expected> {
     number.checked_mul(scale).ok_or_else(wrong)
 }
 
+/// The same in the type of a field.
+pub(crate) fn size_as<T: TryFrom<u64>>(text: &str) -> Result<T, Expected> {
+    size(text)?.try_into().map_err(|_| "a size that this machine can address".to_owned())
+}
+
 /// The shortest text that [`size`] reads as this size.
 pub(crate) fn size_text(size: u64) -> String {
     for (unit, scale) in [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
@@ -99,16 +104,16 @@ pub(crate) fn size_text(size: u64) -> String {
 
 /// A whole number.
 pub(crate) fn number<T: FromStr>(text: &str) -> Result<T, Expected> {
-    text.trim().parse().map_err(|_| "a number in the range of this setting".to_owned())
+    text.trim().parse().map_err(|_| "a number in the range of the setting".to_owned())
 }
 
 /// Any text.
-#[expect(clippy::unnecessary_wraps, reason = "the form that values are read in")]
+#[expect(clippy::unnecessary_wraps, reason = "the table calls each parser by this signature")]
 pub(crate) fn any(text: &str) -> Result<String, Expected> {
     Ok(text.trim().to_owned())
 }
 
-/// A switch.
+/// A switch: true or false.
 pub(crate) fn switch(text: &str) -> Result<bool, Expected> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -117,8 +122,8 @@ pub(crate) fn switch(text: &str) -> Result<bool, Expected> {
     }
 }
 
-/// A value that may be left out: `none`.
-pub(crate) fn maybe<T>(
+/// An optional value; `none` is no value.
+pub(crate) fn optional<T>(
     text: &str,
     parse: impl FnOnce(&str) -> Result<T, Expected>,
 ) -> Result<Option<T>, Expected> {
@@ -128,8 +133,8 @@ pub(crate) fn maybe<T>(
     }
 }
 
-/// The text that [`maybe`] reads as this value.
-pub(crate) fn maybe_text<T>(value: Option<&T>, text: impl FnOnce(&T) -> String) -> String {
+/// The text that [`optional`] reads as this value.
+pub(crate) fn optional_text<T>(value: Option<&T>, text: impl FnOnce(&T) -> String) -> String {
     value.map_or_else(|| "none".to_owned(), text)
 }
 
@@ -142,13 +147,13 @@ pub(crate) fn range(text: &str) -> Result<(u32, u32), Expected> {
     }
 }
 
-/// The words of [`word`]'s table.
+/// The words of a table for [`choice`].
 pub(crate) const fn names<T: Copy, const N: usize>(
     words: &[(&'static str, T); N],
 ) -> [&'static str; N] {
     let mut names = [""; N];
     let mut i = 0;
-    // A constant function has no iterators.
+    // A const fn has no iterators.
     while i < N {
         names[i] = words[i].0;
         i += 1;
@@ -157,7 +162,7 @@ pub(crate) const fn names<T: Copy, const N: usize>(
 }
 
 /// One of several words.
-pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Expected> {
+pub(crate) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Expected> {
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -165,8 +170,8 @@ pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Expect
     })
 }
 
-/// The word for a value of [`word`]'s table.
-pub(crate) fn word_text<T: PartialEq>(value: &T, words: &[(&str, T)]) -> String {
+/// The word that [`choice`] reads as this value.
+pub(crate) fn choice_text<T: PartialEq>(value: &T, words: &[(&str, T)]) -> String {
     words.iter().find(|(_, v)| v == value).map_or_else(String::new, |(word, _)| (*word).to_owned())
 }
 
@@ -182,7 +187,7 @@ pub(crate) fn pairs<K: FromStr + Ord>(
     texts.iter().map(|text| pair(text).ok_or_else(|| expected.to_owned())).collect()
 }
 
-/// A field for some paths: `[PATTERN ]NAME: VALUE`; without a pattern, for all.
+/// A response field for some paths: `[PATTERN ]NAME: VALUE`. Without a pattern, for all paths.
 pub(crate) fn rule(text: &str) -> Result<FieldRule, Expected> {
     let wrong = || "a rule, such as \"/assets/** Cache-Control: max-age=3600\"".to_owned();
     let (left, value) = text.split_once(':').ok_or_else(wrong)?;
@@ -199,7 +204,7 @@ pub(crate) fn rule_text(rule: &FieldRule) -> String {
     format!("{} {}: {}", rule.pattern, rule.name, rule.value)
 }
 
-/// A value's own text.
+/// The text of a value that displays itself.
 pub(crate) fn text(value: &impl Display) -> String {
     value.to_string()
 }
@@ -209,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_seconds_or_carry_units() {
+    fn a_time_is_a_number_of_seconds_or_has_units() {
         let table = [
             ("10", 10_000),
             ("2.5", 2_500),
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_bytes_or_carry_units() {
+    fn a_size_is_a_number_of_bytes_or_has_a_unit() {
         let table =
             [("0", 0), ("65536", 65_536), ("64KiB", 65_536), ("64k", 65_536), ("1MB", 1_000_000)];
         for (text, bytes) in table {
@@ -253,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_reads_as_the_same() {
+    fn a_printed_value_is_parsed_as_the_same_value() {
         for millis in [0, 1, 100, 1_500, 60_000, 86_400_000] {
             let value = Duration::from_millis(millis);
             assert_eq!(time(&time_text(value)), Ok(value));
@@ -275,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_has_a_pattern_or_is_for_all_paths() {
+    fn a_rule_without_a_pattern_is_for_all_paths() {
         let table = [
             ("X-A: b: c", ("**", "X-A", "b: c")),
             ("/a b/** X-A:", ("/a b/**", "X-A", "")),

@@ -1,4 +1,4 @@
-//! [`Hosts`]: several sites behind one listener, told apart by the Host field.
+//! [`Hosts`]: several sites at one listener, selected by the Host field.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,52 +6,53 @@ use std::sync::Arc;
 use millpond::http::header::HOST;
 use millpond::http::{Handler, Request, Response, StatusCode};
 
-/// Gives each request to the site that has its name.
+/// Passes each request to the site whose host name matches.
 ///
-/// The longest name wins: `a.example.org` before `*.example.org` before `*.org` before the site for
-/// all others. Without one for all others, a name that no site has is answered with 421 (RFC 9110
-/// §15.5.20): a client that came by mistake is told so, rather than shown another's pages.
+/// The longest match wins: `a.example.org`, then `*.example.org`, then `*.org`, then the default
+/// site. Without a default site, the response to a name that no site has is 421 (RFC 9110
+/// §15.5.20), so that a misdirected client does not get the pages of another site.
 #[derive(Default)]
 pub(crate) struct Hosts {
     exact: HashMap<String, Arc<dyn Handler>>,
-    /// What follows the `*`, dot included: `.example.org`. The longest stands first.
-    below: Vec<(String, Arc<dyn Handler>)>,
-    others: Option<Arc<dyn Handler>>,
+    /// The part after the `*`, with its dot: `.example.org`. The longest is the first.
+    wildcards: Vec<(String, Arc<dyn Handler>)>,
+    /// The site for every other name.
+    default: Option<Arc<dyn Handler>>,
 }
 
 impl Hosts {
-    /// A site for these names; no names at all are all others.
+    /// Adds a site for these names. Without names, it is the default site.
     pub(crate) fn add(&mut self, hosts: &[String], site: &Arc<dyn Handler>) {
         if hosts.is_empty() {
-            self.others = Some(Arc::clone(site));
+            self.default = Some(Arc::clone(site));
         }
         for host in hosts {
             let host = host.trim_end_matches('.').to_ascii_lowercase();
             match host.strip_prefix('*') {
-                Some("") => self.others = Some(Arc::clone(site)),
-                Some(below) => self.below.push((below.to_owned(), Arc::clone(site))),
+                Some("") => self.default = Some(Arc::clone(site)),
+                Some(suffix) => self.wildcards.push((suffix.to_owned(), Arc::clone(site))),
                 None => drop(self.exact.insert(host, Arc::clone(site))),
             }
         }
-        self.below.sort_by_key(|(below, _)| std::cmp::Reverse(below.len()));
+        self.wildcards.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
     }
 
     fn find(&self, request: &Request) -> Option<&Arc<dyn Handler>> {
-        // The server has seen to it that there is one field at most, that it is well-formed, and
-        // that the host of an absolute target goes before it.
+        // The server has checked that there is at most one well-formed field. The host of a target
+        // in absolute-form has replaced its value.
         let host = request.headers().get(HOST).and_then(|value| value.to_str().ok());
         let name = host.map(|host| name(host).to_ascii_lowercase()).unwrap_or_default();
-        let below = || {
-            self.below
+        let wildcard = || {
+            self.wildcards
                 .iter()
-                .find(|(below, _)| name.len() > below.len() && name.ends_with(below.as_str()))
+                .find(|(suffix, _)| name.len() > suffix.len() && name.ends_with(suffix.as_str()))
                 .map(|(_, site)| site)
         };
-        self.exact.get(&name).or_else(below).or(self.others.as_ref())
+        self.exact.get(&name).or_else(wildcard).or(self.default.as_ref())
     }
 }
 
-/// The name in a Host field, without the port and without the dot that may end it.
+/// The name in a Host field, without the port and a trailing dot.
 fn name(host: &str) -> &str {
     let end = match host.rfind(']') {
         Some(bracket) => bracket + 1,
@@ -85,29 +86,29 @@ mod tests {
 
     fn hosts(sites: &[(&str, &[&str])]) -> Hosts {
         let mut hosts = Hosts::default();
-        for (name, of) in sites {
+        for (name, names) in sites {
             let name = (*name).to_owned();
             let site: Arc<dyn Handler> =
                 Arc::new(move |_: &mut Request| Response::text(name.clone()));
-            hosts.add(&of.iter().map(ToString::to_string).collect::<Vec<_>>(), &site);
+            hosts.add(&names.iter().map(ToString::to_string).collect::<Vec<_>>(), &site);
         }
         hosts
     }
 
-    fn asked(hosts: &Hosts, host: Option<&str>) -> String {
+    fn get(hosts: &Hosts, host: Option<&str>) -> String {
         let mut request = http::Request::builder();
         if let Some(host) = host {
             request = request.header(HOST, host);
         }
         let mut request = Request::from(request.body(Body::empty()).unwrap());
-        let mut answer = hosts.handle(&mut request);
+        let mut response = hosts.handle(&mut request);
         let mut text = String::new();
-        answer.body_mut().read_to_string(&mut text).unwrap();
+        response.body_mut().read_to_string(&mut text).unwrap();
         text
     }
 
     #[test]
-    fn the_longest_name_wins() {
+    fn the_longest_matching_name_wins() {
         let hosts = hosts(&[
             ("org", &["*.org"]),
             ("below", &["*.example.org"]),
@@ -129,17 +130,17 @@ mod tests {
             ("192.0.2.1", "exact"),
             ("", "rest"),
         ] {
-            assert_eq!(asked(&hosts, Some(host)), site, "{host}");
+            assert_eq!(get(&hosts, Some(host)), site, "{host}");
         }
-        assert_eq!(asked(&hosts, None), "rest");
+        assert_eq!(get(&hosts, None), "rest");
     }
 
     #[test]
-    fn a_name_that_no_site_has_is_misdirected() {
+    fn a_name_that_no_site_has_gets_421() {
         let hosts = hosts(&[("a", &["a.test"])]);
-        assert_eq!(asked(&hosts, Some("a.test")), "a");
+        assert_eq!(get(&hosts, Some("a.test")), "a");
         for host in [Some("b.test"), Some(""), None] {
-            assert!(asked(&hosts, host).starts_with("421"), "{host:?}");
+            assert!(get(&hosts, host).starts_with("421"), "{host:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Which site serves a request, and how the sites are exchanged while the server runs.
+//! The sites: which one serves a request, and how a reload replaces them.
 
+pub(crate) mod file_broker;
 pub(crate) mod hosts;
-pub(crate) mod opener;
 pub(crate) mod routing;
 pub(crate) mod swap;

@@ -1,76 +1,79 @@
-//! [`Door`]: the handler that the server knows, behind which another one can be put at any time.
+//! [`SiteSwap`]: the handler of a listener, which a reload can replace while the server runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use millpond::http::{Handler, Request, Response, StatusCode};
 use time::OffsetDateTime;
 
-use crate::access_log::Recorder;
-use crate::access_log::line::Asked;
-use crate::settings::Format;
+use crate::access_log::line::RequestSummary;
+use crate::access_log::writer::Recorder;
+use crate::settings::AccessLogFormat;
 
-/// The handler that the server knows. Requests that are in hand when another one is put behind it
-/// end with the handler that they began with.
+/// The handler that the server calls. A request that is being served when a reload replaces the
+/// handler is finished by the old one.
 #[derive(Clone)]
-pub(crate) struct Door(Arc<RwLock<Arc<Room>>>);
+pub(crate) struct SiteSwap(Arc<ArcSwap<ListenerHandler>>);
 
-/// What is behind the door.
+/// The handler of a listener's sites, and its access log.
 #[derive(Clone)]
-pub(crate) struct Room {
+pub(crate) struct ListenerHandler {
     pub(crate) handler: Arc<dyn Handler>,
-    /// Where a line for each request goes, and what it looks like.
-    pub(crate) access: Option<(Recorder, Format)>,
+    /// Where each request is logged, and in which format.
+    pub(crate) access_log: Option<(Recorder, AccessLogFormat)>,
 }
 
-impl Door {
-    pub(crate) fn new(room: Room) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(room))))
+/// The swap of each listener, with its endpoint. `None`: the listener has the sockets that the
+/// service manager passed and that no endpoint names.
+pub(crate) type ListenerSwaps = Vec<(Option<String>, SiteSwap)>;
+
+impl SiteSwap {
+    pub(crate) fn new(handler: ListenerHandler) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(handler)))
     }
 
-    /// Puts something else behind the door.
-    pub(crate) fn swap(&self, room: Room) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(room);
+    /// Replaces the handler.
+    pub(crate) fn replace(&self, handler: ListenerHandler) {
+        self.0.store(Arc::new(handler));
     }
 
-    /// What is behind it now.
-    pub(crate) fn room(&self) -> Room {
-        self.enter().as_ref().clone()
-    }
-
-    /// The lock is not held while a handler works.
-    fn enter(&self) -> Arc<Room> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// The present handler.
+    pub(crate) fn current(&self) -> Arc<ListenerHandler> {
+        self.0.load_full()
     }
 }
 
-impl Handler for Door {
+impl Handler for SiteSwap {
     fn handle(&self, request: &mut Request) -> Response {
-        let room = self.enter();
-        let Some((recorder, format)) = &room.access else { return room.handler.handle(request) };
-        let asked = Asked::new(request);
-        let began = Instant::now();
-        let answered = catch_unwind(AssertUnwindSafe(|| room.handler.handle(request)));
-        // The server answers a panic like this; the line must not be missing for it.
+        // A guard: no reference count that all workers would share is touched.
+        let current = self.0.load();
+        let Some((recorder, format)) = &current.access_log else {
+            return current.handler.handle(request);
+        };
+        let summary = RequestSummary::new(request);
+        let start = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| current.handler.handle(request)));
+        // The server responds to a panic with this status. The log must have a line for it, too.
         let failed = Response::empty(StatusCode::INTERNAL_SERVER_ERROR);
-        let response = answered.as_ref().unwrap_or(&failed);
-        let line = asked.line(*format, response, began.elapsed(), OffsetDateTime::now_utc());
+        let response = result.as_ref().unwrap_or(&failed);
+        let line = summary.line(*format, response, start.elapsed(), OffsetDateTime::now_utc());
         if let Some(line) = line {
-            recorder.put(line);
+            recorder.enqueue(line);
         }
-        answered.unwrap_or_else(|panic| resume_unwind(panic))
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn expect_continue(&self, request: &Request) -> Option<Response> {
-        self.enter().handler.expect_continue(request)
+        self.0.load().handler.expect_continue(request)
     }
 
     fn refusal(&self) -> Option<String> {
-        self.enter().handler.refusal()
+        self.0.load().handler.refusal()
     }
 
     fn check(&self) -> Result<(), millpond::Error> {
-        self.enter().handler.check()
+        self.0.load().handler.check()
     }
 }

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use millpond::net::{Endpoint, describe};
 
-use super::{ConnectArgs, note, print};
-use crate::failure::{Failure, code};
 use pinger::Pinger;
+
+use super::args::ConnectArgs;
+use super::output::note;
+use crate::failure::{Failure, code};
+use crate::os::stdout::{Reader, print};
 
 /// The payload without a MESSAGE. ping(8) sends 56 bytes, too.
 const PAYLOAD: [u8; 56] = *b"millpond millpond millpond millpond millpond millpond 56";
@@ -46,7 +49,7 @@ pub(super) fn run(
             }
             Err(error) => format!("seq={}: {}\n", tally.sent, describe(&error)),
         };
-        if !print(text.as_bytes())? {
+        if print(text.as_bytes())? == Reader::Closed {
             break;
         }
         if tally.sent != args.count {

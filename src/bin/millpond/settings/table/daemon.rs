@@ -1,9 +1,11 @@
 //! The daemon's settings: logs, and what the process may do.
 
-use super::{COLORS, FORMATS, LEVELS, ROW, Row, common, one, path, path_text, value};
+use super::row::{ROW, Row, in_short_help, path, path_text, single};
+use crate::settings::types::{COLORS, FORMATS, LEVELS};
+use crate::settings::value;
 
-pub(super) static ROWS: &[Row] = &[
-    word!(
+pub(super) static DAEMON_ROWS: &[Row] = &[
+    choice!(
         LEVELS,
         log.level,
         "log.level",
@@ -12,7 +14,7 @@ pub(super) static ROWS: &[Row] = &[
         "How much is logged: off, error, warn, info, debug, trace",
         "-v and -q go one step up and down from it."
     ),
-    word!(
+    choice!(
         COLORS,
         log.color,
         "log.color",
@@ -23,9 +25,9 @@ pub(super) static ROWS: &[Row] = &[
     ),
     Row {
         alias: Some("log-format"),
-        ..common(word!(
+        ..in_short_help(choice!(
             FORMATS,
-            access.format,
+            access_log.format,
             "access_log.format",
             "access-log",
             "FORMAT",
@@ -33,10 +35,10 @@ pub(super) static ROWS: &[Row] = &[
             "Combined where a file is named and no format."
         ))
     },
-    maybe!(
+    optional!(
         path,
         path_text,
-        access.file,
+        access_log.file,
         "access_log.file",
         "access-log-file",
         "PATH",
@@ -44,14 +46,14 @@ pub(super) static ROWS: &[Row] = &[
         "None: standard error. SIGUSR1 opens the file anew."
     ),
     number!(
-        access.buffer,
+        access_log.buffer,
         "access_log.buffer",
         "access-log-buffer",
         "N",
         "Lines that wait to be written",
         "Past it lines are dropped, and counted, rather than keep a worker waiting."
     ),
-    maybe!(
+    optional!(
         |text| Ok(text.to_owned()),
         Clone::clone,
         user,
@@ -70,7 +72,7 @@ pub(super) static ROWS: &[Row] = &[
         "Do not confine the process to the files that it serves (Landlock)",
         ""
     ),
-    many!(
+    list!(
         reach,
         "reach",
         "reach",

@@ -1,9 +1,10 @@
 //! The settings of files: the directory that is served, and how. Each `[[site]]` has its own.
 
-use super::{Expected, ROW, Row, common, one, path, path_text, value};
+use super::row::{ROW, Row, in_short_help, path, path_text, single};
+use crate::settings::value::{self, Expected};
 
-pub(super) static ROWS: &[Row] = &[
-    maybe!(
+pub(super) static FILES_ROWS: &[Row] = &[
+    optional!(
         path,
         path_text,
         site.root,
@@ -13,7 +14,7 @@ pub(super) static ROWS: &[Row] = &[
         "The directory to serve",
         "None: every answer is a greeting."
     ),
-    many!(
+    list!(
         site.files.index,
         "files.index",
         "index",
@@ -21,7 +22,7 @@ pub(super) static ROWS: &[Row] = &[
         "Files that are served for the directory they are in; the first that exists wins",
         ""
     ),
-    common(switch!(
+    in_short_help(switch!(
         "true",
         site.files.listing,
         "files.listing",
@@ -38,7 +39,7 @@ pub(super) static ROWS: &[Row] = &[
         "Names of a directory that are listed at most",
         "The first ones in order. A list that was cut says so."
     ),
-    maybe!(
+    optional!(
         |text| Ok(text.to_owned()),
         Clone::clone,
         site.files.fallback,
@@ -59,13 +60,13 @@ pub(super) static ROWS: &[Row] = &[
         "Such as /user/jane.doe. A missing picture is still a 404, unless it is asked for as a page."
     ),
     Row {
-        table: true,
+        is_table: true,
         get: |s| s.site.files.error_pages.iter().map(|(k, v)| format!("{k}={v}")).collect(),
         set: |s, v| {
             s.site.files.error_pages = value::pairs(v, "STATUS=FILE, such as 404=404.html")?;
             Ok(())
         },
-        many: true,
+        is_list: true,
         ..row!(
             "files.error_pages",
             "error-page",
@@ -75,14 +76,14 @@ pub(super) static ROWS: &[Row] = &[
         )
     },
     Row {
-        lines: true,
+        one_per_line: true,
         get: |s| s.site.files.headers.iter().map(value::rule_text).collect(),
         set: |s, v| {
             let rules: Result<Vec<_>, Expected> = v.iter().map(|text| value::rule(text)).collect();
             s.site.files.headers = rules?;
             Ok(())
         },
-        many: true,
+        is_list: true,
         ..row!(
             "files.headers",
             "header",
@@ -93,7 +94,7 @@ pub(super) static ROWS: &[Row] = &[
              one rule a line."
         )
     },
-    maybe!(
+    optional!(
         |text| Ok(text.to_owned()),
         Clone::clone,
         site.files.cache_control,
@@ -103,7 +104,7 @@ pub(super) static ROWS: &[Row] = &[
         "Cache-Control of files",
         ""
     ),
-    many!(
+    list!(
         site.cors.origins,
         "files.cors",
         "cors",
@@ -111,7 +112,7 @@ pub(super) static ROWS: &[Row] = &[
         "An origin whose pages may read the answers (CORS), or `*` for any; repeatable",
         ""
     ),
-    many!(
+    list!(
         site.cors.allow_headers,
         "files.cors_allow",
         "cors-allow",
@@ -119,7 +120,7 @@ pub(super) static ROWS: &[Row] = &[
         "A request field that such pages may send; repeatable",
         ""
     ),
-    many!(
+    list!(
         site.cors.expose_headers,
         "files.cors_expose",
         "cors-expose",
@@ -135,7 +136,7 @@ pub(super) static ROWS: &[Row] = &[
         "How long browsers may remember what such pages may do",
         ""
     ),
-    maybe!(
+    optional!(
         path,
         path_text,
         site.users,
@@ -148,19 +149,19 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         get: |s| vec![s.site.realm.clone()],
         set: |s, v| {
-            s.site.realm = one(v)?.to_owned();
+            s.site.realm = single(v)?.to_owned();
             Ok(())
         },
         ..row!("files.realm", "realm", "TEXT", "What browsers say is protected by --auth", "")
     },
     Row {
-        table: true,
+        is_table: true,
         get: |s| s.site.files.types.iter().map(|(k, v)| format!("{k}={v}")).collect(),
         set: |s, v| {
             s.site.files.types = value::pairs(v, "EXTENSION=TYPE, such as md=text/markdown")?;
             Ok(())
         },
-        many: true,
+        is_list: true,
         ..row!(
             "files.types",
             "type",
@@ -172,7 +173,7 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         get: |s| vec![s.site.files.default_type.clone()],
         set: |s, v| {
-            s.site.files.default_type = one(v)?.to_owned();
+            s.site.files.default_type = single(v)?.to_owned();
             Ok(())
         },
         ..row!(
@@ -183,7 +184,7 @@ pub(super) static ROWS: &[Row] = &[
             ""
         )
     },
-    maybe!(
+    optional!(
         |text| Ok(text.to_owned()),
         Clone::clone,
         site.files.charset,

@@ -1,12 +1,13 @@
 //! The server's own settings: pool, limits, timeouts, overload control.
 
-use super::{ROW, Row, common, one, short, value};
+use super::row::{ROW, Row, in_short_help, single, with_short};
+use crate::settings::value;
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static SERVER_ROWS: &[Row] = &[
     // The pool.
     Row {
         alias: Some("workers"),
-        ..short(
+        ..with_short(
             't',
             number!(
                 config.pool.workers,
@@ -18,7 +19,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
         )
     },
-    common(number!(
+    in_short_help(number!(
         config.pool.backlog,
         "pool.backlog",
         "backlog",
@@ -26,7 +27,7 @@ pub(super) static ROWS: &[Row] = &[
         "Connections that the kernel holds before they are accepted",
         "Clipped by the kernel to net.core.somaxconn, which is warned of."
     )),
-    common(maybe!(
+    in_short_help(optional!(
         value::number,
         value::text,
         config.pool.queue,
@@ -36,9 +37,8 @@ pub(super) static ROWS: &[Row] = &[
         "Work that waits for a worker",
         "None: as many as the backlog, but at most 4096."
     )),
-    maybe!(
-        |text| value::size(text)
-            .and_then(|n| n.try_into().map_err(|_| "a size that fits".to_owned())),
+    optional!(
+        value::size_as,
         |bytes: &usize| value::size_text(*bytes as u64),
         config.pool.receive_buffer,
         "pool.receive_buffer",
@@ -73,7 +73,7 @@ pub(super) static ROWS: &[Row] = &[
         "Each takes a thread."
     ),
     // Limits.
-    common(number!(
+    in_short_help(number!(
         config.limits.connections,
         "limits.connections",
         "max-connections",
@@ -138,7 +138,7 @@ pub(super) static ROWS: &[Row] = &[
         "Bytes of unfinished requests kept in memory for all connections",
         "Exceeded: the connections that hold most of them are closed."
     ),
-    maybe!(
+    optional!(
         value::number,
         value::text,
         config.limits.waiting_workers,
@@ -189,7 +189,7 @@ pub(super) static ROWS: &[Row] = &[
         "Bytes of all datagrams that wait for a worker",
         ""
     ),
-    maybe!(
+    optional!(
         value::number,
         value::text,
         config.limits.requests,
@@ -264,7 +264,7 @@ pub(super) static ROWS: &[Row] = &[
         "How long the kernel keeps a connection that says nothing yet",
         "TCP_DEFER_ACCEPT, for HTTP. 0: it is accepted at once."
     ),
-    common(time!(
+    in_short_help(time!(
         config.timeouts.drain,
         "timeouts.drain",
         "drain",
@@ -272,7 +272,7 @@ pub(super) static ROWS: &[Row] = &[
         "For everything in hand to end when told to stop",
         "What is still open then is cut off, and the exit code is 75."
     )),
-    maybe!(
+    optional!(
         value::time,
         |t| value::time_text(*t),
         config.timeouts.age,
@@ -307,7 +307,7 @@ pub(super) static ROWS: &[Row] = &[
         ""
     ),
     // Overload.
-    common(time!(
+    in_short_help(time!(
         config.overload.target,
         "overload.target",
         "target",
@@ -323,7 +323,7 @@ pub(super) static ROWS: &[Row] = &[
         "How long waits may exceed the target before work is refused",
         ""
     ),
-    common(time!(
+    in_short_help(time!(
         config.overload.deadline,
         "overload.deadline",
         "deadline",
@@ -331,7 +331,7 @@ pub(super) static ROWS: &[Row] = &[
         "The time a request may take, wait included",
         "Work that cannot be done by then is refused with 503."
     )),
-    common(switch!(
+    in_short_help(switch!(
         "false",
         config.overload.shed,
         "overload.shed",
@@ -366,27 +366,31 @@ pub(super) static ROWS: &[Row] = &[
         "Share of the CPU time that refusing may take, above 0 and up to 1",
         ""
     ),
-    {
-        const R: Row = row!(
+    field!(
+        row!(
             "overload.retry_after",
             "retry-after",
             "LOW-HIGH",
             "Range of the Retry-After of a refusal, in seconds",
             ""
-        );
-        field!(R, config.overload.retry_after, value::range, |(a, b)| format!("{a}-{b}"))
-    },
-    {
-        const R: Row = row!(
+        ),
+        config.overload.retry_after,
+        value::range,
+        |(a, b)| format!("{a}-{b}")
+    ),
+    field!(
+        row!(
             "overload.timeout_field",
             "timeout-field",
             "NAME",
             "Request field in which clients say how long they wait",
             "In seconds, or with a unit: 250ms. What would take longer is refused at once. It can only \
              shorten the deadline. Empty: there is none."
-        );
-        field!(R, config.overload.timeout_field, value::any, |name| name)
-    },
+        ),
+        config.overload.timeout_field,
+        value::any,
+        |name| name
+    ),
     time!(
         config.overload.report,
         "overload.report",

@@ -1,59 +1,33 @@
-//! Standard output: help, the man page, shell completions.
+//! Documents that the program prints: the man page, the reference, a sample file, completions.
 
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap_complete::Shell;
-
-use crate::cli;
+use crate::cli::{self, Document};
 use crate::failure::{Failure, code};
+use crate::os::stdout;
 use crate::settings::table::{Row, rows};
-use crate::settings::{Settings, print};
+use crate::settings::{self, Settings};
 
-/// What a subcommand prints.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Manual {
-    /// millpond(1), in roff.
-    Page,
-    /// The table of settings in docs/configuration.md.
-    Reference,
-    /// A file of settings in which everything is commented out.
-    Sample,
-    Completions(Shell),
-}
-
-/// Writes the man page or completions to standard output.
-pub(crate) fn write(what: Manual) -> Result<ExitCode, Failure> {
+/// Writes a document to standard output.
+pub(crate) fn print(document: Document) -> Result<ExitCode, Failure> {
     let mut out = Vec::new();
-    match what {
-        Manual::Page => page(&mut out).map_err(|error| Failure::io(code::RUNTIME, "man", error))?,
-        Manual::Reference => out = reference().into_bytes(),
-        Manual::Sample => out = sample().into_bytes(),
-        Manual::Completions(shell) => {
+    match document {
+        Document::ManPage => {
+            let failed = |error| Failure::io(code::RUNTIME, "cannot make the man page", error);
+            page(&mut out).map_err(failed)?;
+        }
+        Document::Reference => out = reference().into_bytes(),
+        Document::Sample => out = sample().into_bytes(),
+        Document::Completions(shell) => {
             clap_complete::generate(shell, &mut cli::command(), "millpond", &mut out);
         }
     }
-    print(&out)
+    stdout::print(&out).map(|_| ExitCode::SUCCESS)
 }
 
-/// Writes text to standard output.
-pub(crate) fn say(text: &str) -> Result<ExitCode, Failure> {
-    print(text.as_bytes())
-}
-
-/// A reader that has gone (`millpond --help | head -1`) is no failure.
-fn print(bytes: &[u8]) -> Result<ExitCode, Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::io(code::RUNTIME, "cannot write to standard output", error))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-/// One page for the program and its subcommands.
+/// The man page, for the program and its subcommands.
 fn page(out: &mut Vec<u8>) -> std::io::Result<()> {
     let mut command = cli::command();
     command.build();
@@ -78,7 +52,7 @@ fn page(out: &mut Vec<u8>) -> std::io::Result<()> {
     out.write_all(appendix(&command).as_bytes())
 }
 
-/// The sections behind the commands.
+/// The sections after those of the commands.
 fn appendix(command: &clap::Command) -> String {
     let mut out = String::new();
     let mut list = |title: &str, entries: &mut dyn Iterator<Item = (String, String)>| {
@@ -105,25 +79,28 @@ fn appendix(command: &clap::Command) -> String {
 }
 
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("MILLPOND_CONFIG", "The file of settings, where --config names none."),
-    ("MILLPOND_*", "A setting each: the key in capitals, with _ for each dot."),
-    ("LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID", "Sockets from the service manager."),
-    ("NOTIFY_SOCKET, WATCHDOG_USEC", "Where the service manager is notified, and how often."),
-    ("NO_COLOR", "If it is set, the log has no colours unless --color asks for them."),
+    ("MILLPOND_CONFIG", "The settings file, unless --config names one."),
+    ("MILLPOND_*", "One variable a setting: the key in capitals, with _ for each dot."),
+    ("LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID", "The sockets that the service manager passes."),
+    (
+        "NOTIFY_SOCKET, WATCHDOG_USEC",
+        "The socket for notifications to the service manager, and the time of its watchdog.",
+    ),
+    ("NO_COLOR", "If it is set, the log has no colours, unless --color is always."),
 ];
 
 const FILES: &[(&str, &str)] = &[
     (
         "/etc/millpond/millpond.toml",
-        "The settings of the service. No file is read unless it is named.",
+        "The settings file of the service. `millpond serve` reads no file unless one is named.",
     ),
-    ("/var/log/millpond/", "Where the service may write an access log."),
+    ("/var/log/millpond/", "The directory in which the service can write an access log."),
     ("/usr/share/doc/millpond/", "The documentation."),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
     ("millpond serve /srv/www --listing -p 8080", "Serve a directory on port 8080, with listings:"),
-    ("millpond check -c /etc/millpond/millpond.toml", "Check a file of settings:"),
+    ("millpond check -c /etc/millpond/millpond.toml", "Check a settings file:"),
     (
         "printf 'GET / HTTP/1.0\\n\\n' | millpond connect --crlf tcp://localhost:8080",
         "Send a request and print the response:",
@@ -142,13 +119,13 @@ const SEE_ALSO: &[&str] = &[
     ".BR htpasswd (1)",
 ];
 
-/// A text in which roff finds nothing to obey.
+/// A text in which roff finds no request and no escape.
 fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
     if text.starts_with('.') { format!("\\&{text}") } else { text }
 }
 
-/// The settings as rows of a Markdown table, a table for each part of the file.
+/// The settings as Markdown, one table for each table of the file.
 fn reference() -> String {
     let defaults = Settings::default();
     let mut out = String::new();
@@ -164,16 +141,16 @@ fn reference() -> String {
             );
         }
         let key = row.key.rsplit('.').next().unwrap_or(row.key);
-        let flag = match (row.short, row.flag, row.on) {
+        let flag = match (row.short, row.flag, row.flag_sets) {
             (_, "", _) => "ROOT".to_owned(),
-            (Some(letter), flag, _) => format!("`-{letter}`, `--{flag} {}`", row.value),
+            (Some(letter), flag, _) => format!("`-{letter}`, `--{flag} {}`", row.value_name),
             (None, flag, Some(_)) => format!("`--{flag}`"),
-            (None, flag, None) => format!("`--{flag} {}`", row.value),
+            (None, flag, None) => format!("`--{flag} {}`", row.value_name),
         };
         let default = match row.key {
-            // It depends on the machine.
+            // The default depends on the machine.
             "pool.workers" => "8 per core".to_owned(),
-            _ => format!("`{}`", print::value(row, &defaults)),
+            _ => format!("`{}`", settings::print::value(row, &defaults)),
         };
         let meaning = meaning(row).replace('|', "\\|");
         let _ = writeln!(out, "| `{key}` | {flag} | {default} | {meaning} |");
@@ -181,12 +158,13 @@ fn reference() -> String {
     out
 }
 
-/// Every setting at its default, commented out, with what it means.
+/// A settings file in which every setting has its default, is explained and commented out.
 fn sample() -> String {
     let defaults = Settings::default();
     let mut out = "\
-# Settings of millpond(1). `millpond check -c FILE` checks them, and `systemctl reload millpond` has
-# them read again. What is commented out is the default. Times are 10s, 250ms, 1m30s; sizes 64KiB.
+# Settings of millpond(1). `millpond check -c FILE` checks them, and `systemctl reload millpond`
+# reloads them. The lines that are commented out have the defaults. Times are 10s, 250ms or 1m30s;
+# sizes are 64KiB or 1GiB.
 "
     .to_owned();
     let mut part = "";
@@ -196,7 +174,7 @@ fn sample() -> String {
             part = of;
             let _ = write!(out, "\n[{of}]\n");
         }
-        let (comment, value) = (comment(&meaning(row)), print::value(row, &defaults));
+        let (comment, value) = (comment(&meaning(row)), settings::print::value(row, &defaults));
         let _ = write!(out, "\n{comment}#{key} = {value}\n");
     }
     out.push_str(SITES);
@@ -204,7 +182,7 @@ fn sample() -> String {
 }
 
 const SITES: &str = "
-# Several sites: each takes the settings of [files] above where it has none of its own.
+# Several sites. Each inherits the settings of [files] above that it does not set itself.
 #
 # [[site]]
 # hosts = [\"example.org\", \"*.example.org\"]
@@ -215,7 +193,7 @@ const SITES: &str = "
 # root = \"/srv/www/default\"
 ";
 
-/// What a key means; the help is said of its flag, which may turn it off.
+/// The meaning of a key. The help text is about the flag, which may turn the setting off.
 fn meaning(row: &Row) -> String {
     let help = row.help.strip_suffix("; repeatable").unwrap_or(row.help);
     let help = match help.strip_prefix("Do not ") {
@@ -225,10 +203,10 @@ fn meaning(row: &Row) -> String {
         }
         None => help.to_owned(),
     };
-    format!("{help}. {}", row.more).trim_end().to_owned()
+    format!("{help}. {}", row.details).trim_end().to_owned()
 }
 
-/// Lines of at most 90 columns, each begun with `# `.
+/// A comment in lines of at most 90 columns.
 fn comment(text: &str) -> String {
     let mut out = String::new();
     let mut column = 0;
@@ -244,7 +222,7 @@ fn comment(text: &str) -> String {
     out + "\n"
 }
 
-/// The settings, those at the top before those in tables.
+/// The settings, keys at the top before keys in tables.
 fn ordered() -> impl Iterator<Item = &'static Row> {
     let (top, inner): (Vec<_>, Vec<_>) = rows().partition(|row| !row.key.contains('.'));
     top.into_iter().chain(inner)
@@ -254,9 +232,9 @@ fn ordered() -> impl Iterator<Item = &'static Row> {
 mod tests {
     use crate::settings::{Flags, Loaded, Settings};
 
-    /// `UPDATE_DOCS=1 cargo test documented_settings` writes the table anew.
+    /// `UPDATE_DOCS=1 cargo test documented_settings` writes the table.
     #[test]
-    fn the_documented_settings_are_those_there_are() {
+    fn the_documented_settings_are_the_settings_of_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
         let docs = std::fs::read_to_string(path).unwrap();
         let (before, rest) = docs.split_once("<!-- settings -->\n").unwrap();
@@ -268,15 +246,15 @@ mod tests {
             std::fs::write(path, all).unwrap();
         } else {
             let fresh = documented.trim() == table.trim();
-            assert!(fresh, "UPDATE_DOCS=1 cargo test documented_settings writes it anew");
+            assert!(fresh, "outdated: UPDATE_DOCS=1 cargo test documented_settings writes it");
         }
     }
 
     #[test]
-    fn the_documented_exit_codes_are_those_there_are() {
+    fn the_documented_exit_codes_are_the_exit_codes_of_the_program() {
         for docs in [
-            include_str!("../../../../docs/configuration.md"),
-            include_str!("../../../../docs/signals.md"),
+            include_str!("../../../docs/configuration.md"),
+            include_str!("../../../docs/signals.md"),
         ] {
             let found: Vec<_> = docs
                 .lines()
@@ -290,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_changes_nothing_and_neither_does_what_is_commented_out() {
+    fn the_sample_has_the_defaults_with_and_without_its_comments() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("millpond.toml");
         let read = |text: &str| {

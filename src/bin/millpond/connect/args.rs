@@ -1,0 +1,117 @@
+//! The command line of `millpond connect`.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::settings::value;
+
+/// Connect to a server, send, print what it sends back
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConnectArgs {
+    /// The server: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, unixgram:PATH,
+    /// unixpacket:PATH, icmp:HOST (ping), ip4:PROTOCOL:HOST (raw packets)
+    #[arg(value_name = "ENDPOINT")]
+    pub(super) endpoint: String,
+    /// The bytes to send, after which the response is printed. Without MESSAGE, standard input is
+    /// sent and received bytes are printed, both at once
+    #[arg(value_name = "MESSAGE")]
+    pub(super) message: Option<OsString>,
+
+    /// Send each line end as CRLF, as HTTP, SMTP and most text protocols require: always, never, or
+    /// auto (only lines typed at a terminal, over TCP). Without WHEN: always
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", num_args = 0..=1,
+        require_equals = true, default_missing_value = "always", hide_possible_values = true)]
+    pub(super) crlf: CrlfWhen,
+    /// Read MESSAGE as hexadecimal digits, such as "48 65 6c 6c 6f"
+    #[arg(long, requires = "message")]
+    pub(super) hex: bool,
+
+    /// Timeout for connecting, and for each part of the response to MESSAGE
+    #[arg(short = 'w', long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(super) timeout: Duration,
+    /// End when nothing was sent or received for TIME
+    #[arg(short = 'i', long, value_name = "TIME", value_parser = time)]
+    pub(super) idle: Option<Duration>,
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "six")]
+    pub(super) four: bool,
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    pub(super) six: bool,
+    /// The source address to bind: IP, IP:PORT, or for Unix sockets a path or @NAME
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) from: Option<String>,
+    /// Print the addresses of both ends on standard error
+    #[arg(short = 'v', long)]
+    pub(super) verbose: bool,
+
+    /// Print the response to MESSAGE as it is, without quotes and escapes
+    #[arg(long)]
+    pub(super) raw: bool,
+    /// Keep the sending side open after MESSAGE or the end of standard input
+    #[arg(long)]
+    pub(super) no_shutdown: bool,
+    /// Only receive; standard input is not read
+    #[arg(long, conflicts_with_all = ["send_only", "message"])]
+    pub(super) recv_only: bool,
+    /// Only send; nothing is printed
+    #[arg(long)]
+    pub(super) send_only: bool,
+
+    /// Only connect; if that fails, print the reason and exit with 1
+    #[arg(long, conflicts_with_all = ["message", "recv_only", "send_only"])]
+    pub(super) probe: bool,
+    /// Retry until the connection succeeds, for TIME at most
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) wait_for: Option<Duration>,
+
+    /// icmp: the number of echo requests; 0 for no limit
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(super) count: u64,
+    /// icmp: the time between two echo requests
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(super) interval: Duration,
+    /// icmp: build the IPv4 header here (IP_HDRINCL), not in the kernel
+    #[arg(long)]
+    pub(super) own_header: bool,
+    /// icmp: the time to live in the header of --own-header
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "own_header",
+        value_parser = clap::value_parser!(u8).range(1..))]
+    pub(super) ttl: u8,
+}
+
+/// When a line end is sent as CRLF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CrlfWhen {
+    /// For lines that are typed at a terminal, over TCP
+    Auto,
+    /// In MESSAGE and in everything from standard input
+    Always,
+    /// Bytes are sent as they are
+    Never,
+}
+
+/// Parses a time, which is not zero: a number of seconds, or with units.
+fn time(text: &str) -> Result<Duration, String> {
+    match value::time(text) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        Ok(_) => Err("expected a time above 0".to_owned()),
+        Err(expected) => Err(format!("expected {expected}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_positive() {
+        assert_eq!(time("2.5"), Ok(Duration::from_millis(2500)));
+        assert_eq!(time("250ms"), Ok(Duration::from_millis(250)));
+        for text in ["0", "-1", "", "soon", "NaN", "inf", "1e300"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `millpond check`: everything that can be checked without binding an endpoint.
+
+use std::process::ExitCode;
+
+use millpond::Bind;
+
+use super::build::{check_access_log, echo, plan};
+use super::load::{load, passed_name};
+use super::reopen;
+use crate::failure::Failure;
+use crate::os::stdout;
+use crate::os::user::User;
+use crate::settings::{self, Flags};
+use crate::sites::routing::listener_sites;
+
+/// Checks the settings, opens roots and files of users, and binds nothing.
+pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
+    let mut loaded = load(flags)?;
+    check_access_log(&loaded.settings)?;
+    if let Some(user) = &loaded.settings.user {
+        let warnings = reopen::warnings_as(&User::find(user)?, &loaded)?;
+        loaded.warnings.extend(warnings);
+    }
+    // The sockets that a service manager would pass are not there to be checked.
+    let binds = |endpoint: Option<&str>| {
+        let text = endpoint.filter(|text| passed_name(Bind::split_priority(text).0).is_none());
+        Ok(text.map(Bind::to).into_iter().collect())
+    };
+    plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?.0.check(&echo())?;
+    let text = if print {
+        settings::print::print(&loaded)
+    } else {
+        let warnings: String = loaded.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
+        format!("{warnings}the configuration is valid\n")
+    };
+    stdout::print(text.as_bytes()).map(|_| ExitCode::SUCCESS)
+}

@@ -1,0 +1,53 @@
+//! The settings of the process: its flags, its environment, its file.
+
+use millpond::Bind;
+use millpond::net::Endpoint;
+
+use crate::failure::{Failure, code};
+use crate::settings::{AccessLogFormat, Flags, Loaded, Origin, bytes};
+
+/// Loads the settings and checks the endpoints, as far as that needs no socket and no other file.
+pub(super) fn load(flags: &Flags) -> Result<Loaded, Failure> {
+    let variables: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, bytes::text(&value))))
+        .filter(|(name, _)| name.starts_with("MILLPOND_"))
+        .collect();
+    let mut loaded = Loaded::new(flags, &variables)?;
+    // A file without a format turns the access log on.
+    if loaded.settings.access_log.file.is_some()
+        && loaded.origin("access_log.format") == Origin::Default
+    {
+        loaded.settings.access_log.format = AccessLogFormat::Combined;
+    }
+    for text in &loaded.settings.bind {
+        check_endpoint(text, &loaded.origin("bind"))?;
+    }
+    for (index, site) in loaded.settings.sites.iter().enumerate() {
+        for text in &site.bind {
+            check_endpoint(text, &loaded.site_origin(index, "bind"))?;
+        }
+    }
+    Ok(loaded)
+}
+
+/// Checks the syntax of an endpoint.
+fn check_endpoint(text: &str, origin: &Origin) -> Result<(), Failure> {
+    let (text, _) = Bind::split_priority(text);
+    if passed_name(text).is_some() {
+        return Ok(());
+    }
+    text.parse::<Endpoint>().map(drop).map_err(|error| {
+        let (code, place) = match origin {
+            Origin::File(..) | Origin::Variable(_) => (code::CONFIG, format!("{origin}: ")),
+            Origin::Flag(_) | Origin::Default => (code::USAGE, String::new()),
+        };
+        let hint = error.hint().unwrap_or_default().to_owned();
+        Failure::new(code, format!("{place}{error}")).with_hint(hint)
+    })
+}
+
+/// The part `NAME` of an endpoint `fd:NAME`, a socket that the service manager passes.
+pub(super) fn passed_name(endpoint: &str) -> Option<&str> {
+    let name = endpoint.strip_prefix("fd:")?;
+    Some(name.strip_prefix("//").unwrap_or(name))
+}
