@@ -49,11 +49,11 @@ fn a_reload_moves_to_another_root_within_reach() {
     assert!(get(addr, "/a").ends_with("\r\n\r\none"));
     set("two");
     daemon.signal(Signal::HUP);
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     assert!(get(addr, "/a").ends_with("\r\n\r\ntwo"));
     set("three");
     daemon.signal(Signal::HUP);
-    daemon.wait_for("keeping the old settings");
+    daemon.wait_for("reload failed, the old settings stay");
     assert!(get(addr, "/a").ends_with("\r\n\r\ntwo"));
 }
 
@@ -81,7 +81,7 @@ fn no_file_outside_the_root_is_readable_after_the_start() {
     // Told to serve it, the process cannot: the kernel keeps it from doing so.
     fs::write(&file, format!("root = {:?}\n", elsewhere.path())).unwrap();
     daemon.signal(Signal::HUP);
-    let line = daemon.wait_for("keeping the old settings");
+    let line = daemon.wait_for("reload failed, the old settings stay");
     assert!(line.contains("permission denied"), "{line}");
     assert!(get(addr, "/a").ends_with("\r\n\r\nin"));
 }
@@ -179,11 +179,11 @@ fn a_site_may_ask_for_a_name_and_a_password() {
     // A reload reads the file again, and a broken one keeps the old.
     fs::write(&users, "ada").unwrap();
     daemon.signal(Signal::HUP);
-    daemon.wait_for("keeping the old settings");
+    daemon.wait_for("reload failed, the old settings stay");
     assert!(ask("Authorization: Basic YWRhOnNlY3JldA==\r\n").ends_with("closed"));
     fs::write(&users, "").unwrap();
     daemon.signal(Signal::HUP);
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     assert!(ask("Authorization: Basic YWRhOnNlY3JldA==\r\n").starts_with("HTTP/1.1 401"));
 }
 
@@ -200,7 +200,7 @@ fn a_root_that_is_made_again_is_served_after_a_reload_though_confined() {
         fs::write(at.join("a"), content).unwrap();
         daemon.signal(Signal::HUP);
         let line = daemon.wait_for("settings");
-        assert!(line.contains("settings read again"), "{line}");
+        assert!(line.contains("settings reloaded"), "{line}");
         let answer = get(addr, "/a");
         assert!(answer.ends_with(&format!("\r\n\r\n{content}")), "{answer}");
     }
@@ -221,7 +221,7 @@ fn a_root_may_be_one_that_can_be_searched_and_not_read() {
     let addr = daemon.addr();
     daemon.signal(Signal::HUP);
     let line = daemon.wait_for("settings");
-    assert!(line.contains("settings read again"), "{line}");
+    assert!(line.contains("settings reloaded"), "{line}");
     assert!(get(addr, "/").ends_with("bran"));
     assert!(get(addr, "/sub/a").ends_with("grain"));
     assert!(get(addr, "/sub").starts_with("HTTP/1.1 301"), "{}", get(addr, "/sub"));
@@ -270,6 +270,6 @@ fn a_working_directory_that_is_made_again_is_served_too() {
     fs::create_dir(&at).unwrap();
     fs::write(at.join("a"), "new").unwrap();
     daemon.signal(Signal::HUP);
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     assert!(get(addr, "/a").ends_with("\r\n\r\nnew"), "{}", get(addr, "/a"));
 }

@@ -121,7 +121,7 @@ fn what_a_full_standard_error_cost_is_reported_once_it_is_read() {
     }
     let mut seen = Vec::new();
     let mut bytes = [0; 4096];
-    let reported = |seen: &[u8]| String::from_utf8_lossy(seen).contains("access log were dropped");
+    let reported = |seen: &[u8]| String::from_utf8_lossy(seen).contains("access log: dropped");
     while !reported(&seen) {
         let count = daemon.stderr.read(&mut bytes).unwrap();
         seen.extend_from_slice(&bytes[..count]);
@@ -151,7 +151,7 @@ fn a_fifo_that_nobody_reads_stops_nothing_and_silences_no_other_log() {
     for signal in [Signal::HUP, Signal::USR1] {
         daemon.signal(signal);
     }
-    daemon.wait_for("opening the access log anew");
+    daemon.wait_for("access log: reopening");
     assert!(get(addr, "/").contains("Hello"));
     daemon.signal(Signal::QUIT);
     daemon.wait_for("access log lines dropped");
@@ -168,7 +168,7 @@ fn a_reload_leaves_a_log_open_whose_path_is_the_same() {
     let addr = daemon.addr();
     fs::rename(&path, &moved).unwrap();
     daemon.signal(Signal::HUP);
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     get(addr, "/after");
     until("the line", || fs::read_to_string(&moved).unwrap().contains("/after"));
     assert!(!path.exists());
@@ -183,7 +183,7 @@ fn a_log_that_links_into_another_directory_survives_a_confined_rotation() {
     let addr = daemon.addr();
     fs::rename(&target, elsewhere.path().join("access.1")).unwrap();
     daemon.signal(Signal::USR1);
-    daemon.wait_for("opening the access log anew");
+    daemon.wait_for("access log: reopening");
     until("the new file", || {
         get(addr, "/after");
         fs::read_to_string(&target).is_ok_and(|lines| lines.contains("/after"))
@@ -207,13 +207,15 @@ fn standard_output_and_standard_error_survive_a_confined_reload_and_rotation() {
         let line = lines.lines().find(|line| line.contains("listening on tcp://")).unwrap();
         let addr = line.rsplit("tcp://").next().unwrap().parse().unwrap();
         let pid = Pid::from_child(&child);
-        for (signal, done) in [(Signal::HUP, "settings read again"), (Signal::USR1, "open anew")] {
+        for (signal, done) in
+            [(Signal::HUP, "settings reloaded"), (Signal::USR1, "no file to reopen")]
+        {
             kill_process(pid, signal).unwrap();
             until(done, || seen(done));
         }
         get(addr, "/after");
         until("the line", || seen("GET /after"));
-        assert!(!seen("keeping the old"), "{name}");
+        assert!(!seen("the old settings stay"), "{name}");
         kill_process(pid, Signal::TERM).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }
@@ -267,7 +269,7 @@ fn a_log_that_its_user_cannot_make_again_is_reported_at_the_start_and_by_check()
     let path = dir.path().join("access");
     let args = ["--user", "4242:4243", "--access-log", "clf", "--access-log-file", text(&path)];
     let mut daemon = Daemon::serve(&args);
-    let warning = "cannot open the access log";
+    let warning = "access log: cannot reopen";
     let line = daemon.wait_for(warning);
     assert!(line.contains("[WARN]") && line.contains(text(dir.path())), "{line}");
     let addr = daemon.addr();
@@ -276,7 +278,7 @@ fn a_log_that_its_user_cannot_make_again_is_reported_at_the_start_and_by_check()
     until("the line", || fs::read_to_string(&path).unwrap().contains("/one"));
     let ran = crate::support::daemon::run(&[&["check"], &args[..]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.stdout.contains("warning: USR1 cannot open the access log"), "{ran:?}");
+    assert!(ran.stdout.contains("warning: access log: USR1 cannot reopen"), "{ran:?}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn the_access_log_has_a_line_for_each_request_and_is_opened_anew() {
     until("the first line", || fs::read_to_string(&path).unwrap().contains("/one"));
     fs::rename(&path, &moved).unwrap();
     daemon.signal(Signal::USR1);
-    daemon.wait_for("opening the access log anew");
+    daemon.wait_for("access log: reopening");
     until("the new file", || path.exists());
     get(addr, "/two");
     daemon.signal(Signal::TERM);
@@ -45,7 +45,7 @@ fn a_full_disk_for_logs_never_stops_serving() {
     for _ in 0..20 {
         assert!(get(addr, "/").contains("Hello"));
     }
-    daemon.wait_for("the access log cannot be written");
+    daemon.wait_for("access log: cannot write");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0));
     assert!(daemon.log.iter().any(|line| line.contains("20 lines")), "{:#?}", daemon.log);
@@ -72,7 +72,7 @@ fn a_reload_takes_on_what_it_can_and_says_what_it_cannot() {
     settings(dir.path(), &format!("{text}{log:?}\n"));
     daemon.signal(Signal::HUP);
     daemon.wait_for("pool.workers = 4 takes effect at the next start");
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     assert!(get(addr, "/").contains("Hello"));
     daemon.wait_for("[DEBUG]");
     let long = format!("/{}", "a".repeat(200));
@@ -88,15 +88,15 @@ fn wrong_new_settings_change_nothing_and_are_seen_in_the_state() {
     let addr = daemon.addr();
     settings(dir.path(), "[pool]\nwrokers = 4\n");
     daemon.signal(Signal::HUP);
-    let line = daemon.wait_for("keeping the old settings");
+    let line = daemon.wait_for("reload failed, the old settings stay");
     assert!(line.contains("millpond.toml:2: unknown key \"pool.wrokers\""), "{line}");
     assert!(line.contains("did you mean \"pool.workers\"?"), "{line}");
     daemon.signal(Signal::QUIT);
-    daemon.wait_for("new settings refused");
+    daemon.wait_for("last reload failed");
     assert!(get(addr, "/").contains("Hello"));
     settings(dir.path(), "[pool]\nworkers = 3\n");
     daemon.signal(Signal::HUP);
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     daemon.signal(Signal::QUIT);
     assert!(!daemon.wait_for("state: ").contains("refused,"));
 }
@@ -144,7 +144,7 @@ fn once_confined_no_file_elsewhere_is_in_reach() {
     let log = elsewhere.path().join("access");
     settings(dir.path(), &format!("[access_log]\nformat = \"clf\"\nfile = {log:?}\n"));
     daemon.signal(Signal::HUP);
-    let line = daemon.wait_for("keeping the old settings");
+    let line = daemon.wait_for("reload failed, the old settings stay");
     assert!(line.contains("permission denied"), "{line}");
     // The modes of the file are not to blame.
     assert!(line.contains("confined (Landlock)") && line.contains("`reach`"), "{line}");
@@ -165,8 +165,8 @@ fn what_the_kernel_grants_of_the_confinement_is_logged() {
     let root = www.path().to_str().unwrap();
     for (args, reached) in [
         (&[root][..], "confined to the files that are served"),
-        (&[], "confined to its own settings and logs"),
-        (&["--echo"], "confined to its own settings and logs"),
+        (&[], "confined to the settings and the logs"),
+        (&["--echo"], "confined to the settings and the logs"),
     ] {
         let mut daemon = Daemon::serve(args);
         let line = daemon.wait_for("confined");

@@ -115,7 +115,7 @@ fn quit_logs_the_state_and_serving_goes_on() {
     daemon.signal(Signal::QUIT);
     let line = daemon.wait_for("state: live ");
     assert!(line.contains("accepted 1"), "{line}");
-    daemon.wait_for("state: queue: 0 wait, of 1024");
+    daemon.wait_for("state: queue: 0 of 1024 waiting");
     daemon.wait_for("workers idle");
     daemon.wait_for("state: accept interrupted");
     assert!(get(addr, "/").contains("Hello"));

@@ -78,7 +78,7 @@ fn a_reload_exchanges_the_sites() {
     );
     daemon.signal(Signal::HUP);
     daemon.wait_for("tcp://127.0.0.2:0 is served from the next start on");
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     assert_eq!(body(&get_from(addr, "b.test", "/f")), "b");
     assert!(get_from(addr, "a.test", "/f").starts_with("HTTP/1.1 421"));
 }
@@ -89,10 +89,10 @@ fn mistakes_in_sites_are_named_with_their_line() {
     for (lines, message, hint) in [
         ("[[site]]\nhots = \"a\"\n", "millpond.toml:3: unknown key \"hots\"", "\"hosts\""),
         ("[[site]]\nroot = \"WWW/none\"\n", "millpond.toml:2: cannot serve", "directory"),
-        ("[[site]]\nhosts = \"a:80\"\n", "millpond.toml:3: invalid host \"a:80\"", "port"),
+        ("[[site]]\nhosts = \"a:80\"\n", "millpond.toml:3: invalid host \"a:80\"", "names such as"),
         ("[[site]]\nbind = \"gopher://x\"\n", "millpond.toml:3: ", "tcp"),
-        ("[[site]]\n[[site]]\n", "millpond.toml:3: a second site for \"*\"", "toml:2"),
-        ("echo = true\n[[site]]\n", "files and echo exclude each other", "leave out"),
+        ("[[site]]\n[[site]]\n", "millpond.toml:3: duplicate host \"*\"", "toml:2"),
+        ("echo = true\n[[site]]\n", "echo cannot be combined with a root", "remove one"),
     ] {
         let file = settings(&www, lines);
         for command in ["check", "serve"] {

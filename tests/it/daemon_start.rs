@@ -73,7 +73,7 @@ fn each_mistake_is_one_error_and_one_hint_with_its_exit_code() {
         (&["serve", "-t", "many"], 2, "invalid value \"many\": expected a number"),
         (&["serve", "-b", "gopher://x"], 2, "gopher"),
         (&["serve", "-b", "tcp://127.0.0.1:99999"], 2, "99999"),
-        (&["serve", "-b", "fd:web"], 69, "no socket fd:web was passed"),
+        (&["serve", "-b", "fd:web"], 69, "unknown socket fd:web"),
         (&["serve", "-t", "0"], 78, "workers is 0"),
         (&["serve", "--max-target", "1MiB"], 78, "limits.target"),
         (&["serve", "-c", missing], 78, "missing"),
@@ -175,7 +175,7 @@ fn a_start_shows_the_address_for_a_browser() {
 fn a_root_without_an_index_is_said_to_answer_404() {
     let (bare, indexed) = (root(&[("a", "flour")]), root(&[("index.html", "flour")]));
     let mut daemon = Daemon::serve(&[text(bare.path())]);
-    let line = daemon.wait_for("/ is answered with 404");
+    let line = daemon.wait_for("GET / gets 404");
     assert!(line.contains(text(bare.path())) && line.contains("--listing"), "{line}");
     for args in [&[text(bare.path()), "--listing"][..], &[text(indexed.path())]] {
         let mut daemon = Daemon::serve(args);
@@ -244,7 +244,7 @@ fn files_and_passed_sockets_are_served_without_proc() {
     for signal in [rustix::process::Signal::HUP, rustix::process::Signal::USR1] {
         daemon.signal(signal);
     }
-    daemon.wait_for("settings read again");
+    daemon.wait_for("settings reloaded");
     assert!(get(addr, "/a").ends_with("flour"));
     daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);

@@ -88,8 +88,8 @@ fn a_name_that_was_not_passed_ends_the_start_with_those_that_were() {
     daemon.wait_for("Listening on");
     // The connection is what starts it.
     let _trigger = UnixStream::connect(&a).unwrap();
-    daemon.wait_for("error: no socket fd:c was passed");
-    daemon.wait_for("hint: passed were: a, b");
+    daemon.wait_for("error: unknown socket fd:c");
+    daemon.wait_for("hint: the passed sockets have the names a, b");
     assert_eq!(daemon.end().code(), Some(69));
 }
 

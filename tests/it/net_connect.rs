@@ -91,7 +91,7 @@ fn a_connection_that_the_server_keeps_open_is_closed_after_the_idle_time() {
     });
     let output = run(&[&endpoint, "x", "-i", "0.05", "--no-shutdown"]);
     prints(&output, 0, "Received b\"hi\"\n");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("left the connection open"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("kept the connection open"));
     drop(server.join().unwrap());
 }
 
@@ -229,7 +229,7 @@ fn waiting_ends_when_the_server_listens_or_the_time_is_over() {
     prints(&output, 1, "");
     assert!(start.elapsed() >= Duration::from_millis(200));
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("tried for 200ms"), "{error}");
+    assert!(error.contains("retried for 200ms"), "{error}");
 }
 
 #[test]
@@ -240,8 +240,8 @@ fn each_kind_of_failure_has_its_own_exit_code() {
         (&["tcp:localhost", "x"], 2, "the port is missing\nhint: an endpoint looks like"),
         (&["nowhere.invalid:1", "x"], 2, "cannot look up the host \"nowhere.invalid\""),
         (&["-6", "tcp:127.0.0.1:1"], 2, "invalid host 127.0.0.1: expected an IPv6 address"),
-        (&["--from", "here", &nobody], 2, "invalid source address \"here\" for --from"),
-        (&["-w", "0", &nobody], 2, "give it seconds"),
+        (&["--from", "here", &nobody], 2, "invalid source address \"here\": expected IP"),
+        (&["-w", "0", &nobody], 2, "expected a time"),
         (&["fd:3"], 2, "invalid endpoint fd:3 for a stream: expected tcp: or unix:"),
         (&["rdm:127.0.0.1:1"], 1, "ESOCKTNOSUPPORT (94)"),
     ];

@@ -164,7 +164,7 @@ fn with_settings(command: Command) -> Command {
         .short('p')
         .long("port")
         .value_name("PORT")
-        .value_parser(value_parser!(u16))
+        .value_parser(port)
         .value_hint(ValueHint::Other)
         .conflicts_with("bind")
         .help(format!("Short for --bind {}PORT", DEFAULT_BIND.trim_end_matches("8888")));
@@ -195,6 +195,10 @@ fn with_settings(command: Command) -> Command {
         .arg(root)
         .args(rows().filter(|row| !row.flag.is_empty()).map(|row| arg(row, &defaults)))
         .args([port, file, print, more, less])
+}
+
+fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| "expected 0 to 65535")
 }
 
 /// The flag of a setting.
@@ -282,9 +286,11 @@ fn explain(error: &clap::Error) -> Result<Invocation, Failure> {
         return Err(Failure::new(code::USAGE, "no command given")
             .with_hint("`millpond serve` serves, and `millpond --help` lists the commands"));
     }
-    let text = error.to_string();
-    let first: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    let message = first.join(" ").trim_start_matches("error: ").to_owned();
+    let message = invalid_value(error).unwrap_or_else(|| {
+        let text = error.to_string();
+        let first = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+        first.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
+    });
     let suggested = [
         ContextKind::SuggestedArg,
         ContextKind::SuggestedSubcommand,
@@ -305,10 +311,27 @@ fn explain(error: &clap::Error) -> Result<Invocation, Failure> {
     })
 }
 
+/// The message for an invalid value, in the form of errors of settings.
+fn invalid_value(error: &clap::Error) -> Option<String> {
+    let expected = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, _) => std::error::Error::source(error)?.to_string(),
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(words))) => {
+            format!("expected one of {}", words.join(", "))
+        }
+        _ => return None,
+    };
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let flag = text(ContextKind::InvalidArg)?.split(' ').next()?;
+    let value = text(ContextKind::InvalidValue)?;
+    Some(format!("invalid value {value:?} for {flag}: {expected}"))
+}
+
 fn usage(message: String) -> Failure {
     Failure::new(code::USAGE, message).with_hint(
-        "`millpond --help` lists the commands, and \
-        `millpond serve --help` the flags",
+        "`millpond --help` lists the commands, and `millpond COMMAND --help` lists the flags",
     )
 }
 
@@ -370,11 +393,25 @@ mod tests {
 
     #[test]
     fn an_invalid_command_line_is_one_line_and_a_hint() {
-        let table: [(&[&str], &str, &str); 7] = [
+        let table: [(&[&str], &str, &str); 9] = [
             (&[], "no command given", "millpond serve"),
             (&["sevre"], "unrecognized subcommand 'sevre'", "did you mean serve?"),
             (&["serve", "--thread", "1"], "unexpected argument '--thread' found", "--threads"),
-            (&["serve", "-p", "99999"], "invalid value '99999' for '--port <PORT>'", "help"),
+            (
+                &["serve", "-p", "80x"],
+                "invalid value \"80x\" for --port: expected 0 to 65535",
+                "help",
+            ),
+            (
+                &["serve", "--color", "alway"],
+                "invalid value \"alway\" for --color: expected one of auto, always, never",
+                "did you mean always?",
+            ),
+            (
+                &["connect", "-w", "soon", "x:1"],
+                "invalid value \"soon\" for --timeout: expected a time up to a year",
+                "help",
+            ),
             (&["serve", "-p", "1", "-b", "[::]:1"], "cannot be used with", "help"),
             (&["serve", "/srv", "--echo"], "cannot be used with", "help"),
             (&["connect"], "required arguments were not provided: <ENDPOINT>", "help"),

@@ -68,7 +68,7 @@ pub(crate) struct ConnectArgs {
     pub(super) wait_for: Option<Duration>,
 
     /// icmp: the number of echo requests; 0 for no limit
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = count)]
     pub(super) count: u64,
     /// icmp: the time between two echo requests
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
@@ -78,7 +78,7 @@ pub(crate) struct ConnectArgs {
     pub(super) own_header: bool,
     /// icmp: the time to live in the header of --own-header
     #[arg(long, value_name = "N", default_value_t = 64, requires = "own_header",
-        value_parser = clap::value_parser!(u8).range(1..))]
+        value_parser = ttl)]
     pub(super) ttl: u8,
 }
 
@@ -100,6 +100,14 @@ fn time(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("expected a time above 0".to_owned()),
         Err(expected) => Err(format!("expected {expected}")),
     }
+}
+
+fn count(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "expected a number from 0 on")
+}
+
+fn ttl(text: &str) -> Result<u8, &'static str> {
+    text.parse().ok().filter(|ttl| *ttl > 0).ok_or("expected 1 to 255")
 }
 
 #[cfg(test)]

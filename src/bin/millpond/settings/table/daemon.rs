@@ -11,8 +11,8 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
         "log.level",
         "log-level",
         "LEVEL",
-        "How much is logged: off, error, warn, info, debug, trace",
-        "-v and -q go one step up and down from it."
+        "The level of the log: off, error, warn, info, debug, trace",
+        "-v logs one level more, -q one level less."
     ),
     choice!(
         COLORS,
@@ -20,7 +20,7 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
         "log.color",
         "color",
         "WHEN",
-        "Colours in the log: auto, always, never",
+        "When the log has colours: auto, always, never",
         "auto: on a terminal, unless NO_COLOR is set."
     ),
     Row {
@@ -31,8 +31,8 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
             "access_log.format",
             "access-log",
             "FORMAT",
-            "A line for each request: off, clf, combined, json",
-            "Combined where a file is named and no format."
+            "Log a line for each request: off, clf, combined, json",
+            "With --access-log-file, the default is combined."
         ))
     },
     optional!(
@@ -42,16 +42,16 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
         "access_log.file",
         "access-log-file",
         "PATH",
-        "Where those lines go",
-        "None: standard error. SIGUSR1 opens the file anew."
+        "The file of the access log",
+        "None: standard error. SIGUSR1 reopens the file."
     ),
     number!(
         access_log.buffer,
         "access_log.buffer",
         "access-log-buffer",
         "N",
-        "Lines that wait to be written",
-        "Past it lines are dropped, and counted, rather than keep a worker waiting."
+        "Lines of the access log that may wait to be written",
+        "Further lines are dropped and counted, since a worker must not wait for the disk."
     ),
     optional!(
         |text| Ok(text.to_owned()),
@@ -60,7 +60,7 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
         "user",
         "user",
         "NAME",
-        "The user to become once everything is bound",
+        "The user that the server becomes once every endpoint is bound",
         ""
     ),
     switch!(
@@ -77,7 +77,7 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
         "reach",
         "reach",
         "PATH",
-        "What stays readable besides to a confined process; repeatable",
-        "For a reload to move a root to, such as the directory of all releases."
+        "A further path that a confined server can read; repeatable",
+        "A reload can move a root there: for example, the directory that contains all releases."
     ),
 ];

@@ -1,4 +1,4 @@
-//! The settings of files: the directory that is served, and how. Each `[[site]]` has its own.
+//! The settings of files: the directory that is served, and how. Each `[[site]]` can have its own.
 
 use super::row::{ROW, Row, in_short_help, path, path_text, single};
 use crate::settings::value::{self, Expected};
@@ -12,14 +12,14 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "",
         "ROOT",
         "The directory to serve",
-        "None: every answer is a greeting."
+        "None: every response is a greeting."
     ),
     list!(
         site.files.index,
         "files.index",
         "index",
         "NAME",
-        "Files that are served for the directory they are in; the first that exists wins",
+        "File names to serve for a directory; the first that exists is served",
         ""
     ),
     in_short_help(switch!(
@@ -28,16 +28,16 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.listing",
         "listing",
         "",
-        "List directories that have no index",
-        "As HTML, or as JSON to clients that prefer it. Otherwise they are answered with 404."
+        "List directories without an index file",
+        "The list is HTML, or JSON for clients that prefer it. Without this flag, the response is 404."
     )),
     number!(
         site.files.listing_entries,
         "files.listing_entries",
         "listing-entries",
         "N",
-        "Names of a directory that are listed at most",
-        "The first ones in order. A list that was cut says so."
+        "The number of names in a list of a directory",
+        "The first names in order. A list that was cut says so."
     ),
     optional!(
         |text| Ok(text.to_owned()),
@@ -46,9 +46,9 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.fallback",
         "fallback",
         "FILE",
-        "A file of ROOT for pages that do not exist (single-page applications)",
-        "It is served with status 200 to clients that ask for HTML, for paths whose last name has no \
-         dot."
+        "A file in ROOT for pages that do not exist (single-page applications)",
+        "It is served with status 200 to clients that accept HTML, if the last segment of the path \
+         has no dot."
     ),
     switch!(
         "true",
@@ -56,8 +56,8 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.fallback_dots",
         "fallback-dots",
         "",
-        "Serve --fallback for paths whose last name has a dot, too",
-        "Such as /user/jane.doe. A missing picture is still a 404, unless it is asked for as a page."
+        "Serve --fallback even if the last segment of the path has a dot",
+        "For example /user/jane.doe. A missing picture still gets 404, unless the client accepts HTML."
     ),
     Row {
         is_table: true,
@@ -71,7 +71,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
             "files.error_pages",
             "error-page",
             "STATUS=FILE",
-            "A file of ROOT that is the body of answers with this status; repeatable",
+            "A file in ROOT, the body of responses with this status; repeatable",
             ""
         )
     },
@@ -88,10 +88,10 @@ pub(super) static FILES_ROWS: &[Row] = &[
             "files.headers",
             "header",
             "RULE",
-            "A field for the answers to some paths: [PATTERN ]NAME: VALUE; repeatable",
-            "A pattern that begins with a slash is matched against the whole path, another against \
-             the last name in it; `*` stands for all but slashes, `**` for all. The variable holds \
-             one rule a line."
+            "A response field for some paths: [PATTERN ]NAME: VALUE; repeatable",
+            "A pattern that begins with a slash is compared with the whole path, another one with \
+             the last segment. `*` matches any text without slashes, `**` any text. The variable \
+             has one rule a line."
         )
     },
     optional!(
@@ -101,7 +101,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cache_control",
         "cache-control",
         "VALUE",
-        "Cache-Control of files",
+        "The Cache-Control field of files",
         ""
     ),
     list!(
@@ -109,7 +109,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cors",
         "cors",
         "ORIGIN",
-        "An origin whose pages may read the answers (CORS), or `*` for any; repeatable",
+        "An origin whose pages may read responses (CORS), or `*` for any; repeatable",
         ""
     ),
     list!(
@@ -117,7 +117,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cors_allow",
         "cors-allow",
         "NAME",
-        "A request field that such pages may send; repeatable",
+        "A request field that pages of these origins may send; repeatable",
         ""
     ),
     list!(
@@ -125,7 +125,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cors_expose",
         "cors-expose",
         "NAME",
-        "A field of the answer that such pages may read; repeatable",
+        "A response field that pages of these origins may read; repeatable",
         ""
     ),
     time!(
@@ -133,7 +133,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cors_max_age",
         "cors-max-age",
         "TIME",
-        "How long browsers may remember what such pages may do",
+        "How long browsers may cache the rules of CORS",
         ""
     ),
     optional!(
@@ -143,8 +143,8 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.auth",
         "auth",
         "FILE",
-        "Who may read (basic authentication): lines NAME:HASH, as htpasswd -B writes them",
-        "The file is read at the start and at a reload."
+        "The file of users (basic authentication), lines NAME:HASH as htpasswd -B writes them",
+        "Only these users may read. The file is read at the start and at a reload."
     ),
     Row {
         get: |s| vec![s.site.realm.clone()],
@@ -152,7 +152,13 @@ pub(super) static FILES_ROWS: &[Row] = &[
             s.site.realm = single(v)?.to_owned();
             Ok(())
         },
-        ..row!("files.realm", "realm", "TEXT", "What browsers say is protected by --auth", "")
+        ..row!(
+            "files.realm",
+            "realm",
+            "TEXT",
+            "The name that browsers show when --auth asks for a password",
+            ""
+        )
     },
     Row {
         is_table: true,
@@ -180,7 +186,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
             "files.default_type",
             "default-type",
             "TYPE",
-            "The content type of files whose extension is not known",
+            "The content type of files with an unknown extension",
             ""
         )
     },
@@ -191,7 +197,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.charset",
         "charset",
         "NAME",
-        "The charset that text types are sent with",
+        "The charset parameter of text types",
         ""
     ),
     switch!(
@@ -200,8 +206,8 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.nosniff",
         "no-nosniff",
         "",
-        "Do not tell browsers to believe the content type",
-        "X-Content-Type-Options: nosniff."
+        "Do not forbid browsers to guess the content type",
+        "The field is X-Content-Type-Options: nosniff."
     ),
     switch!(
         "false",
@@ -210,15 +216,15 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "no-precompressed",
         "",
         "Do not send FILE.br, FILE.zst or FILE.gz in place of FILE",
-        "They are sent to clients that accept them, if they are no older than FILE."
+        "A compressed file is sent to clients that accept it, if it is not older than FILE."
     ),
     number!(
         site.files.ranges,
         "files.ranges",
         "max-ranges",
         "N",
-        "Ranges of a file that one request may ask for",
-        "One that asks for more gets the whole file; 0 turns ranges off."
+        "Ranges of a file that one request may have",
+        "A request with more ranges gets the whole file. 0 turns ranges off."
     ),
     switch!(
         "true",
@@ -227,14 +233,14 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "dotfiles",
         "",
         "Serve names that begin with a dot",
-        "/.well-known/ is always served, names that begin with .ht never."
+        "/.well-known/ is always served, names that begin with .ht are never served."
     ),
     number!(
         site.files.cache.entries,
         "files.cache_entries",
         "cache-entries",
         "N",
-        "Paths about which something is remembered",
+        "Paths in the cache",
         "0 turns the cache off."
     ),
     number!(
@@ -242,7 +248,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cache_descriptors",
         "cache-descriptors",
         "N",
-        "Files that are kept open",
+        "Files that the cache keeps open",
         ""
     ),
     size!(
@@ -250,7 +256,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cache_bytes",
         "cache-bytes",
         "SIZE",
-        "Memory for the contents of small files",
+        "Memory of the cache for the contents of small files",
         ""
     ),
     size!(
@@ -258,7 +264,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cache_file_bytes",
         "cache-file-bytes",
         "SIZE",
-        "Size up to which a file's contents are kept in memory",
+        "Size of the largest file whose contents the cache keeps",
         ""
     ),
     time!(
@@ -266,7 +272,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cache_revalidate",
         "cache-revalidate",
         "TIME",
-        "How long what is remembered of a file is believed",
+        "How long the cache does not check whether a file has changed",
         ""
     ),
 ];

@@ -3,7 +3,7 @@
 use super::row::{ROW, Row, in_short_help, single};
 use crate::settings::value;
 
-/// Where, and what in general.
+/// The settings at the top of `--help`.
 pub(super) static LISTEN_ROWS: &[Row] = &[
     Row {
         key: "bind",
@@ -12,13 +12,14 @@ pub(super) static LISTEN_ROWS: &[Row] = &[
         value_name: "ENDPOINT",
         is_list: true,
         in_short_help: true,
-        help: "Where to listen; repeatable",
-        details: "An endpoint is tcp://HOST:PORT, unix:PATH, unix:@NAME, or fd:NAME and fd:N for a \
-               socket that was passed by the service manager (N counts from 0). Port 0 takes a \
-               free one. With --echo also udp://HOST:PORT, unixgram:PATH and unixpacket:PATH, see \
-               docs/sockets.md. With ?priority=high behind it, its work is taken first and \
-               refused last. Without any, all passed sockets are taken, or else tcp://[::]:8888, \
-               which is every address, IPv4 and IPv6.",
+        help: "An endpoint to listen on; repeatable",
+        details: "An endpoint is tcp://HOST:PORT, unix:PATH, unix:@NAME, or, for a socket that the \
+                  service manager passes, fd:NAME or fd:N (N counts from 0). Port 0 is any free \
+                  port. With --echo, udp://HOST:PORT, unixgram:PATH and unixpacket:PATH are \
+                  possible, too: see docs/sockets.md. Work of an endpoint that ends with \
+                  ?priority=high is served first and refused last. Without an endpoint, the server \
+                  uses every passed socket, or else tcp://[::]:8888: port 8888 of every address, \
+                  IPv4 and IPv6.",
         get: |s| s.bind.clone(),
         set: |s, v| {
             if v.iter().any(String::is_empty) {
@@ -35,28 +36,28 @@ pub(super) static LISTEN_ROWS: &[Row] = &[
         "echo",
         "echo",
         "",
-        "Send back what comes, instead of HTTP",
+        "Return the bytes that arrive, instead of HTTP",
         "RFC 862."
     )),
 ];
 
-/// What only a `[[site]]` of the file has, besides the settings of its files.
+/// The settings that only a `[[site]]` has, in addition to those of files.
 pub(super) static SITE_ROWS: &[Row] = &[
     list!(
         site.hosts,
         "hosts",
         "",
         "HOST",
-        "The names of the site, as in Host",
-        "`*.example.org` is every name below example.org. Without hosts, or with `*`, the site \
-         answers for every name that no other one has."
+        "The host names of the site, as in the Host field",
+        "`*.example.org` matches every name below example.org. Without hosts, or with `*`, the site \
+         is served for every name that no other site has."
     ),
     list!(
         site.bind,
         "bind",
         "",
         "ENDPOINT",
-        "Where the site is served, if elsewhere than the others",
+        "The endpoints of the site, if they differ from those at the top",
         ""
     ),
 ];

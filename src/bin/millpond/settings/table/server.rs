@@ -1,4 +1,4 @@
-//! The server's own settings: pool, limits, timeouts, overload control.
+//! The settings of the library's server: pool, limits, timeouts, overload control.
 
 use super::row::{ROW, Row, in_short_help, single, with_short};
 use crate::settings::value;
@@ -14,8 +14,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
                 "pool.workers",
                 "threads",
                 "N",
-                "Worker threads: requests served at once",
-                "Handlers block, so more than one per core: eight by default."
+                "Worker threads, which is the number of requests served at once",
+                "Handlers block, so that a worker a core would leave cores idle: the default is 8 a core."
             ),
         )
     },
@@ -24,8 +24,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "pool.backlog",
         "backlog",
         "N",
-        "Connections that the kernel holds before they are accepted",
-        "Clipped by the kernel to net.core.somaxconn, which is warned of."
+        "Connections that the kernel queues before they are accepted",
+        "The kernel limits it to net.core.somaxconn; the server warns if it does."
     )),
     in_short_help(optional!(
         value::number,
@@ -34,8 +34,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "pool.queue",
         "queue",
         "N",
-        "Work that waits for a worker",
-        "None: as many as the backlog, but at most 4096."
+        "Connections and requests that may wait for a worker",
+        "None: as many as --backlog, but at most 4096."
     )),
     optional!(
         value::size_as,
@@ -44,16 +44,16 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "pool.receive_buffer",
         "receive-buffer",
         "SIZE",
-        "Bytes of datagrams that the kernel holds for each socket (SO_RCVBUF)",
-        "None: the kernel's own, net.core.rmem_default. Clipped to net.core.rmem_max, which is warned \
-         of."
+        "Bytes of datagrams that the kernel queues for each socket (SO_RCVBUF)",
+        "None: net.core.rmem_default. The kernel limits it to net.core.rmem_max; the server warns if \
+         it does."
     ),
     time!(
         config.pool.tick,
         "pool.tick",
         "tick",
         "TIME",
-        "How soon another worker is woken when handlers block",
+        "Time after which another worker is woken if handlers block",
         ""
     ),
     number!(
@@ -61,16 +61,16 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "pool.worker_nice",
         "worker-nice",
         "N",
-        "How much is added to the nice value of workers, from 0 to 19",
-        "So that connections are accepted, refused and timed while handlers compute."
+        "The number added to the nice value of workers, 0 to 19",
+        "It lets the server accept, refuse and time out connections while handlers use the CPU."
     ),
     number!(
         config.pool.upgrades,
         "pool.upgrades",
         "max-upgrades",
         "N",
-        "Upgraded connections at once",
-        "Each takes a thread."
+        "Upgraded connections (such as WebSocket) at once",
+        "Each has a thread."
     ),
     // Limits.
     in_short_help(number!(
@@ -79,15 +79,15 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "max-connections",
         "N",
         "Connections open at once",
-        "Past it one that only waits, of the client that holds most, is closed for a newcomer. \
-         Lowered at start to what RLIMIT_NOFILE allows."
+        "If more connect, the server closes a waiting connection of the client with the most \
+         connections. Lowered at the start to what RLIMIT_NOFILE allows."
     )),
     size!(
         config.limits.head,
         "limits.head",
         "max-head",
         "SIZE",
-        "Bytes of a request's head",
+        "Bytes of the head of a request: request line and field lines",
         "Exceeded: 431."
     ),
     size!(
@@ -95,7 +95,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.target",
         "max-target",
         "SIZE",
-        "Bytes of a request's target",
+        "Bytes of the target of a request (its URL)",
         "Exceeded: 414."
     ),
     number!(
@@ -103,7 +103,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.fields",
         "max-fields",
         "N",
-        "Field lines of a request's head",
+        "Field lines of a request",
         "Exceeded: 431."
     ),
     size!(
@@ -111,7 +111,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.body",
         "max-body",
         "SIZE",
-        "Bytes of a request's body",
+        "Bytes of the body of a request",
         "Exceeded: 413."
     ),
     size!(
@@ -119,7 +119,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.trailers",
         "max-trailers",
         "SIZE",
-        "Bytes of a trailer section, and of a chunk's extensions",
+        "Bytes of a trailer section, and of the extensions of a chunk",
         ""
     ),
     size!(
@@ -127,16 +127,16 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.read_ahead",
         "read-ahead",
         "SIZE",
-        "Bytes of a body that are awaited before a worker takes the request",
-        "A longer body is read while the handler runs."
+        "Bytes of a body that are received before a worker takes the request",
+        "The handler reads a longer body as it arrives."
     ),
     size!(
         config.limits.input_total,
         "limits.input_total",
         "max-input-total",
         "SIZE",
-        "Bytes of unfinished requests kept in memory for all connections",
-        "Exceeded: the connections that hold most of them are closed."
+        "Memory for unfinished requests of all connections",
+        "Exceeded: the connections that use the most of it are closed."
     ),
     optional!(
         value::number,
@@ -145,16 +145,16 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.waiting_workers",
         "waiting-workers",
         "N",
-        "Workers that may wait at once for slow clients",
-        "For the rest of a body that a handler reads as it comes, or for the reader of a response that \
-         is made while it is sent. None: half of the workers. Exceeded: 503."
+        "Workers that may wait for slow clients at once",
+        "A worker waits for the rest of a body that its handler reads, or for a client to receive a \
+         response that the handler produces. None: half of the workers. Exceeded: 503."
     ),
     size!(
         config.limits.unread_body,
         "limits.unread_body",
         "max-unread",
         "SIZE",
-        "Bytes of an unread body that are thrown away to keep a connection",
+        "Bytes of an unread body that are discarded to keep the connection",
         ""
     ),
     size!(
@@ -162,7 +162,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.pending",
         "max-pending",
         "SIZE",
-        "Bytes of an answer kept in memory for a slow reader",
+        "Bytes of a response that are kept in memory for a slow client",
         ""
     ),
     size!(
@@ -170,7 +170,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.pending_total",
         "max-pending-total",
         "SIZE",
-        "Bytes of answers kept in memory for all slow readers",
+        "Memory for the responses to all slow clients",
         ""
     ),
     size!(
@@ -186,7 +186,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.datagram_total",
         "max-datagram-total",
         "SIZE",
-        "Bytes of all datagrams that wait for a worker",
+        "Memory for all datagrams that wait for a worker",
         ""
     ),
     optional!(
@@ -196,7 +196,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.requests",
         "max-requests",
         "N",
-        "Requests on one connection",
+        "Requests of one connection, after which it is closed",
         ""
     ),
     number!(
@@ -204,7 +204,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "limits.pipeline",
         "max-pipeline",
         "N",
-        "Pipelined requests served in one go while others wait",
+        "Pipelined requests served in a row while other connections wait",
         ""
     ),
     // Timeouts.
@@ -213,7 +213,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.head",
         "head-timeout",
         "TIME",
-        "For the whole head of a request",
+        "Timeout for the whole head of a request",
         ""
     ),
     time!(
@@ -221,7 +221,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.idle",
         "idle-timeout",
         "TIME",
-        "Between two requests of a connection",
+        "Timeout between two requests of a connection",
         ""
     ),
     time!(
@@ -229,7 +229,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.body",
         "body-timeout",
         "TIME",
-        "Between two pieces of a request's body",
+        "Timeout between two pieces of a body",
         ""
     ),
     time!(
@@ -237,7 +237,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.write",
         "write-timeout",
         "TIME",
-        "How long a client may take nothing of a response",
+        "Timeout between two successful writes of a response",
         ""
     ),
     time!(
@@ -245,15 +245,15 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.linger",
         "linger-timeout",
         "TIME",
-        "Between two pieces of what a client still sends once it has its response",
-        "After that, and for a client that does not close, the connection is closed."
+        "Timeout between two pieces that a client still sends after its response",
+        "The server discards them until the client closes, and closes the connection after TIME."
     ),
     time!(
         config.timeouts.linger_total,
         "timeouts.linger_total",
         "linger-total",
         "TIME",
-        "For all that a client still sends once it has its response",
+        "Timeout for everything that a client still sends after its response",
         ""
     ),
     time!(
@@ -261,7 +261,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.defer_accept",
         "defer-accept",
         "TIME",
-        "How long the kernel keeps a connection that says nothing yet",
+        "How long the kernel keeps a new connection without a request",
         "TCP_DEFER_ACCEPT, for HTTP. 0: it is accepted at once."
     ),
     in_short_help(time!(
@@ -269,8 +269,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.drain",
         "drain",
         "TIME",
-        "For everything in hand to end when told to stop",
-        "What is still open then is cut off, and the exit code is 75."
+        "Timeout for requests in progress when the server stops",
+        "Connections that are still open after it are closed, and the exit code is 75."
     )),
     optional!(
         value::time,
@@ -279,7 +279,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.age",
         "max-connection-age",
         "TIME",
-        "Age after which a connection's next answer is its last",
+        "Age of a connection after which its next response is the last",
         ""
     ),
     number!(
@@ -287,7 +287,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.min_rate",
         "min-rate",
         "N",
-        "Bytes a second below which the reader of a response is too slow",
+        "Bytes per second that a client must receive of a response",
         "0 turns it off."
     ),
     number!(
@@ -295,7 +295,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.min_rate_on_worker",
         "min-rate-on-worker",
         "N",
-        "Bytes a second below which a client is too slow for which a worker waits",
+        "Bytes per second that a client must send or receive while a worker waits",
         "0 turns it off."
     ),
     time!(
@@ -303,7 +303,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "timeouts.rate_grace",
         "rate-grace",
         "TIME",
-        "How long a client may be slower than these rates",
+        "How long a client may be slower than --min-rate and --min-rate-on-worker",
         ""
     ),
     // Overload.
@@ -312,7 +312,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.target",
         "target",
         "TIME",
-        "The wait for a worker that is aimed at",
+        "The wait for a worker that overload control aims at",
         ""
     )),
     time!(
@@ -320,7 +320,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.interval",
         "interval",
         "TIME",
-        "How long waits may exceed the target before work is refused",
+        "How long waits may exceed --target before requests are refused",
         ""
     ),
     in_short_help(time!(
@@ -328,8 +328,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.deadline",
         "deadline",
         "TIME",
-        "The time a request may take, wait included",
-        "Work that cannot be done by then is refused with 503."
+        "The time that a request may take, including its wait",
+        "A request that would take longer is refused with 503."
     )),
     in_short_help(switch!(
         "false",
@@ -337,7 +337,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.shed",
         "no-shed",
         "",
-        "Do not refuse work before the queue is full",
+        "Do not refuse requests before the queue is full",
         ""
     )),
     switch!(
@@ -346,7 +346,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.fairness",
         "no-fairness",
         "",
-        "Do not share out the queue by client address while overloaded",
+        "Do not limit each client address to its share of the queue under overload",
         ""
     ),
     switch!(
@@ -355,7 +355,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.drop_gone",
         "serve-gone",
         "",
-        "Do not drop requests whose clients went away while they waited",
+        "Do not drop requests whose clients have disconnected",
         ""
     ),
     number!(
@@ -363,7 +363,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.refuse_budget",
         "refuse-budget",
         "SHARE",
-        "Share of the CPU time that refusing may take, above 0 and up to 1",
+        "Share of the CPU time that refusals may take, above 0 and up to 1",
         ""
     ),
     field!(
@@ -371,7 +371,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
             "overload.retry_after",
             "retry-after",
             "LOW-HIGH",
-            "Range of the Retry-After of a refusal, in seconds",
+            "Range of the Retry-After field of a refusal, in seconds",
             ""
         ),
         config.overload.retry_after,
@@ -383,9 +383,9 @@ pub(super) static SERVER_ROWS: &[Row] = &[
             "overload.timeout_field",
             "timeout-field",
             "NAME",
-            "Request field in which clients say how long they wait",
-            "In seconds, or with a unit: 250ms. What would take longer is refused at once. It can only \
-             shorten the deadline. Empty: there is none."
+            "Request field in which clients send their own timeout",
+            "A number of seconds, or with a unit: 250ms. A request that would take longer is refused at \
+             once. The field can only shorten --deadline. Empty: no such field."
         ),
         config.overload.timeout_field,
         value::any,
@@ -396,7 +396,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.report",
         "overload-report",
         "TIME",
-        "How often an overload is logged, at the most",
-        "When it begins, as long as it lasts, and when it is over. 0 turns it off."
+        "The shortest time between two log lines of an overload",
+        "An overload is logged when it begins, while it lasts, and when it ends. 0 turns it off."
     ),
 ];
