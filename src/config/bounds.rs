@@ -1,21 +1,26 @@
 //! The upper bound of each setting.
 //!
-//! Each struct is taken apart by all of its fields, so that a new setting does not compile until it
+//! The functions destructure each struct completely, so that a new setting does not compile until it
 //! has a bound here.
 
 use std::time::Duration;
 
-use super::{Config, Limits, Overload, Pool, Timeouts, invalid};
+use super::invalid::invalid;
+use super::limits::Limits;
+use super::overload::Overload;
+use super::pool::Pool;
+use super::timeouts::Timeouts;
+use super::whole::Config;
 use crate::error::Error;
 
-/// The longest time that can be set: a year. A longer one never ends, and clocks reach only so far
-/// (`Instant` panics when a sum overflows).
-pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest time that can be set: a year. A sum of such times does not overflow an `Instant`,
+/// which would panic.
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// More bytes than any machine has memory, or a body has.
-const BYTES: u64 = 1 << 50;
+/// More bytes than a machine has memory or a body has.
+const MAX_BYTES: u64 = 1 << 50;
 
-/// Checks that nothing is beyond its bound.
+/// Checks that no value exceeds its bound.
 pub(super) fn check(config: &Config) -> Result<(), Error> {
     let Config { pool, limits, timeouts, overload } = config;
     check_pool(pool)?;
@@ -26,15 +31,15 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
 
 fn check_pool(pool: &Pool) -> Result<(), Error> {
     let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades } = pool;
-    at_most("workers", *workers as u64, 10_000, "each worker is a thread")?;
-    at_most("backlog", u64::from(*backlog), 1 << 24, "the kernel holds no more")?;
+    at_most("pool.workers", *workers as u64, 10_000, "each worker is a thread")?;
+    at_most("pool.backlog", u64::from(*backlog), 1 << 24, "the kernel queues no more")?;
     let queue = queue.unwrap_or(0) as u64;
-    at_most("queue", queue, 1 << 20, "a longer queue only makes waits longer")?;
+    at_most("pool.queue", queue, 1 << 20, "a longer queue only lengthens waits")?;
     no_longer("pool.tick", *tick)?;
-    at_most("pool.worker_nice", (*worker_nice).into(), 19, "19 is the nicest there is")?;
+    at_most("pool.worker_nice", (*worker_nice).into(), 19, "19 is the highest nice value")?;
     let buffer = receive_buffer.unwrap_or(0) as u64;
-    at_most("pool.receive_buffer", buffer, 1 << 30, "the kernel takes no larger one")?;
-    at_most("pool.upgrades", *upgrades as u64, 10_000, "each takes a thread")
+    at_most("pool.receive_buffer", buffer, 1 << 30, "the kernel accepts no larger buffer")?;
+    at_most("pool.upgrades", *upgrades as u64, 10_000, "each upgraded connection has a thread")
 }
 
 fn check_limits(limits: &Limits) -> Result<(), Error> {
@@ -56,26 +61,31 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
         requests,
         pipeline,
     } = limits;
-    let each = "each connection may take as much memory";
-    let memory = "no machine has so much memory";
+    let each = "each connection may use this much memory";
+    let memory = "no machine has more memory";
     let waiting = waiting_workers.unwrap_or(0) as u64;
     for (name, value, most, why) in [
-        ("limits.connections", *connections as u64, 1 << 24, "each takes a descriptor"),
+        ("limits.connections", *connections as u64, 1 << 24, "each connection takes a descriptor"),
         ("limits.head", *head as u64, 1 << 24, each),
         ("limits.target", *target as u64, 1 << 24, each),
-        ("limits.fields", *fields as u64, 10_000, "each takes memory"),
-        ("limits.body", *body, BYTES, "no body is so long"),
+        ("limits.fields", *fields as u64, 10_000, "each field line takes memory"),
+        ("limits.body", *body, MAX_BYTES, "no body is longer"),
         ("limits.trailers", *trailers as u64, 1 << 24, each),
         ("limits.read_ahead", *read_ahead as u64, 1 << 24, each),
-        ("limits.input_total", *input_total as u64, BYTES, memory),
-        ("limits.waiting_workers", waiting, 10_000, "each is a thread"),
-        ("limits.unread_body", *unread_body, BYTES, "no body is so long"),
-        ("limits.pending", *pending as u64, BYTES, memory),
-        ("limits.pending_total", *pending_total as u64, BYTES, memory),
-        ("limits.datagram", *datagram as u64, 1 << 24, "each worker has room for one"),
-        ("limits.datagram_total", *datagram_total as u64, BYTES, memory),
-        ("limits.requests", requests.unwrap_or(0), 1 << 50, "no connection lives so long"),
-        ("limits.pipeline", *pipeline as u64, 10_000, "others wait for the worker meanwhile"),
+        ("limits.input_total", *input_total as u64, MAX_BYTES, memory),
+        ("limits.waiting_workers", waiting, 10_000, "each worker is a thread"),
+        ("limits.unread_body", *unread_body, MAX_BYTES, "no body is longer"),
+        ("limits.pending", *pending as u64, MAX_BYTES, memory),
+        ("limits.pending_total", *pending_total as u64, MAX_BYTES, memory),
+        ("limits.datagram", *datagram as u64, 1 << 24, "each worker has a buffer for one datagram"),
+        ("limits.datagram_total", *datagram_total as u64, MAX_BYTES, memory),
+        ("limits.requests", requests.unwrap_or(0), 1 << 50, "no connection serves more requests"),
+        (
+            "limits.pipeline",
+            *pipeline as u64,
+            10_000,
+            "other connections wait for the worker meanwhile",
+        ),
     ] {
         at_most(name, value, most, why)?;
     }
@@ -111,7 +121,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
     ] {
         no_longer(name, value)?;
     }
-    let fast = "hardly any client is so fast";
+    let fast = "hardly any client is faster";
     at_most("timeouts.min_rate", u64::from(*min_rate), 1 << 30, fast)?;
     at_most("timeouts.min_rate_on_worker", u64::from(*min_rate_on_worker), 1 << 30, fast)
 }
@@ -124,7 +134,7 @@ fn check_overload(overload: &Overload) -> Result<(), Error> {
         deadline,
         fairness: _,
         drop_gone: _,
-        // A share, checked as such.
+        // A share, with a check of its own.
         refuse_budget: _,
         retry_after: (low, high),
         timeout_field,
@@ -140,22 +150,22 @@ fn check_overload(overload: &Overload) -> Result<(), Error> {
         no_longer(name, value)?;
     }
     let length = timeout_field.len() as u64;
-    at_most("the length of overload.timeout_field", length, 256, "it is a field name")
+    at_most("length of overload.timeout_field", length, 256, "no field name is longer")
 }
 
 /// Checks a number.
 pub(crate) fn at_most(name: &str, value: u64, most: u64, why: &str) -> Result<(), Error> {
     if value > most {
-        return Err(invalid(format!("{name} is {value}"), &format!("at most {most}: {why}")));
+        return Err(invalid(name, value, &format!("at most {most}"), why));
     }
     Ok(())
 }
 
 /// Checks a time.
 pub(crate) fn no_longer(name: &str, value: Duration) -> Result<(), Error> {
-    if value > LONGEST {
-        let hint = format!("at most a year ({LONGEST:?})");
-        return Err(invalid(format!("{name} is {value:?}"), &hint));
+    if value > MAX_TIME {
+        let value = format!("{value:?}");
+        return Err(invalid(name, value, "at most a year", "a year is 8760h, or 31536000 seconds"));
     }
     Ok(())
 }
@@ -164,7 +174,7 @@ pub(crate) fn no_longer(name: &str, value: Duration) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// A setting that has an upper bound.
+    /// A reference to a setting that has an upper bound.
     enum Slot<'a> {
         Time(&'a mut Duration),
         Age(&'a mut Option<Duration>),
@@ -177,9 +187,9 @@ mod tests {
     }
 
     impl Slot<'_> {
-        /// Sets a value that is out of any reason, `step` of several.
+        /// Sets a value beyond any bound, the first or the second by `step`.
         fn exceed(self, step: usize) {
-            // 1e19 s is a legal Duration that no Instant can be moved by.
+            // 1e19 s is a valid Duration that overflows every Instant.
             let time = [Duration::MAX, Duration::from_secs(10_000_000_000_000_000_000)][step];
             let number = [u64::MAX, 1 << 60][step];
             match self {
@@ -218,9 +228,9 @@ mod tests {
             pipeline,
         } = limits;
         let mut slots = vec![
-            ("workers", Slot::Size(workers)),
-            ("backlog", Slot::Short(backlog)),
-            ("queue", Slot::Room(queue)),
+            ("pool.workers", Slot::Size(workers)),
+            ("pool.backlog", Slot::Short(backlog)),
+            ("pool.queue", Slot::Room(queue)),
             ("pool.tick", Slot::Time(tick)),
             ("pool.worker_nice", Slot::Nice(worker_nice)),
             ("pool.receive_buffer", Slot::Room(receive_buffer)),
@@ -298,18 +308,20 @@ mod tests {
             let (name, slot) = slots(&mut config).swap_remove(index);
             slot.exceed(step);
             let error = config.check().expect_err(name);
-            assert!(error.to_string().starts_with(&format!("{name} is ")), "{name}: {error}");
-            assert!(error.hint().is_some_and(|hint| hint.starts_with("at most ")), "{name}");
+            let error_text = error.to_string();
+            assert!(error_text.starts_with(&format!("invalid {name} ")), "{error_text}");
+            assert!(error_text.contains(": expected at most "), "{error_text}");
+            assert!(error.hint().is_some(), "{name}");
         }
     }
 
     #[test]
-    fn a_year_is_long_enough() {
+    fn a_year_is_a_valid_time() {
         let mut config = Config::default();
-        config.timeouts.idle = LONGEST;
-        config.overload.deadline = LONGEST;
+        config.timeouts.idle = MAX_TIME;
+        config.overload.deadline = MAX_TIME;
         config.check().unwrap();
-        // Several of them in a sum are still a time.
-        assert!(std::time::Instant::now().checked_add(LONGEST * 1000).is_some());
+        // A sum of many years does not overflow an `Instant`.
+        assert!(std::time::Instant::now().checked_add(MAX_TIME * 1000).is_some());
     }
 }

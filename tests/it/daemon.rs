@@ -75,7 +75,7 @@ fn what_cannot_start_says_why_with_a_hint_and_a_code_of_its_kind() {
     let table: [(&[&str], i32, &str); 5] = [
         (&["serve", "-b", &taken], 69, "address already in use"),
         (&["serve", "-b", "carrier-pigeon:loft"], 2, "carrier-pigeon"),
-        (&["serve", "--threads", "0"], 78, "workers is 0"),
+        (&["serve", "--threads", "0"], 78, "invalid pool.workers 0"),
         (&["serve", "--no-such-flag"], 2, "no-such-flag"),
         (&["connect", "tcp://127.0.0.1:1", "hello"], 1, "refused"),
     ];

@@ -33,16 +33,16 @@ mod tests {
     fn every_time_and_size_has_an_upper_bound() {
         type Change = fn(&mut FilesOptions);
         let table: [(Change, &str); 8] = [
-            (|o| o.listing_entries = usize::MAX, "listing_entries is "),
-            (|o| o.ranges = usize::MAX, "ranges is "),
-            (|o| o.cache.entries = usize::MAX, "cache.entries is "),
-            (|o| o.cache.descriptors = usize::MAX, "cache.descriptors is "),
-            (|o| o.cache.bytes = usize::MAX, "cache.bytes is "),
-            (|o| o.cache.file_bytes = usize::MAX, "cache.file_bytes is "),
-            (|o| o.cache.revalidate = Duration::MAX, "cache.revalidate is "),
+            (|o| o.listing_entries = usize::MAX, "invalid listing_entries "),
+            (|o| o.ranges = usize::MAX, "invalid ranges "),
+            (|o| o.cache.entries = usize::MAX, "invalid cache.entries "),
+            (|o| o.cache.descriptors = usize::MAX, "invalid cache.descriptors "),
+            (|o| o.cache.bytes = usize::MAX, "invalid cache.bytes "),
+            (|o| o.cache.file_bytes = usize::MAX, "invalid cache.file_bytes "),
+            (|o| o.cache.revalidate = Duration::MAX, "invalid cache.revalidate "),
             (
                 |o| o.cors = Some(Cors { max_age: Duration::MAX, ..Cors::default() }),
-                "cors.max_age is ",
+                "invalid cors.max_age ",
             ),
         ];
         let root = tempfile::tempdir().unwrap();

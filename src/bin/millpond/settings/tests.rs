@@ -67,9 +67,9 @@ fn an_invalid_value_is_reported_with_its_place() {
 fn values_beyond_their_bounds_are_refused() {
     for (name, value, expected) in [
         ("MILLPOND_TIMEOUTS_IDLE", "1e19", "invalid value \"1e19\": expected a time"),
-        ("MILLPOND_POOL_UPGRADES", "18446744073709551615", "pool.upgrades is "),
-        ("MILLPOND_ACCESS_LOG_BUFFER", "18446744073709551615", "access_log.buffer is "),
-        ("MILLPOND_OVERLOAD_REFUSE_BUDGET", "0", "overload.refuse_budget is 0"),
+        ("MILLPOND_POOL_UPGRADES", "18446744073709551615", "invalid pool.upgrades "),
+        ("MILLPOND_ACCESS_LOG_BUFFER", "18446744073709551615", "invalid access_log.buffer "),
+        ("MILLPOND_OVERLOAD_REFUSE_BUDGET", "0", "invalid overload.refuse_budget 0"),
     ] {
         let failure = Loaded::new(&Flags::default(), &[variable(name, value)]).unwrap_err();
         assert_eq!(failure.code(), code::CONFIG);

@@ -66,9 +66,11 @@ impl AccessLogSettings {
 
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.buffer > Self::MAX_BUFFER {
-            let what = format!("access_log.buffer is {}", self.buffer);
-            let hint = format!("at most {}: each line takes memory", Self::MAX_BUFFER);
-            return Err(Failure::new(code::CONFIG, what).with_hint(hint));
+            let (value, most) = (self.buffer, Self::MAX_BUFFER);
+            let what = format!("invalid access_log.buffer {value}: expected at most {most}");
+            return Err(
+                Failure::new(code::CONFIG, what).with_hint("each waiting line takes memory")
+            );
         }
         Ok(())
     }
