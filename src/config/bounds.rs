@@ -1,7 +1,7 @@
 //! The upper bound of each setting.
 //!
-//! The functions destructure each struct completely, so that a new setting does not compile until it
-//! has a bound here.
+//! The functions destructure each struct completely, so that a new setting does not compile until
+//! it has a bound here.
 
 use std::time::Duration;
 

@@ -17,8 +17,8 @@ impl Config {
     /// Checks each value, and the relations between values.
     ///
     /// # Errors
-    /// An [`ErrorKind::Config`](crate::ErrorKind::Config) that names the first value which is out of
-    /// range or contradicts another one.
+    /// An [`ErrorKind::Config`](crate::ErrorKind::Config) that names the first value which is out
+    /// of range or contradicts another one.
     pub fn check(&self) -> Result<(), Error> {
         let Self { pool, limits, timeouts, overload } = self;
         bounds::check(self)?;

@@ -9,7 +9,8 @@ pub struct Limits {
     /// least one and at most 64, is reserved for them. Default: 8192. Lowered at the start to what
     /// `RLIMIT_NOFILE` allows.
     pub connections: usize,
-    /// Bytes of the head of a request: request line and field lines. Default: 64 KiB. Exceeded: 431.
+    /// Bytes of the head of a request: request line and field lines. Default: 64 KiB. Exceeded:
+    /// 431.
     pub head: usize,
     /// Bytes of the target of a request. Default: 16 KiB. Exceeded: 414.
     pub target: usize,
@@ -18,8 +19,8 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of the body of a request, decoded. Default: 1 GiB. Exceeded: 413.
     pub body: u64,
-    /// Bytes of the extensions of a chunk, and of a trailer section. Default: 16 KiB. Exceeded: 400,
-    /// 431.
+    /// Bytes of the extensions of a chunk, and of a trailer section. Default: 16 KiB. Exceeded:
+    /// 400, 431.
     pub trailers: usize,
     /// Bytes of a body, chunk framing included, that are received before a worker takes the request
     /// and calls the handler. The handler reads a longer body as it arrives, and also one that the
@@ -37,8 +38,8 @@ pub struct Limits {
     /// 64 KiB. Exceeded: the connection is closed.
     pub unread_body: u64,
     /// Bytes of a response kept in memory for a slow client, for one connection. Default: 16 MiB.
-    /// Exceeded: a worker waits, as one of `waiting_workers`, until the rest is no longer than that.
-    /// A file takes no memory.
+    /// Exceeded: a worker waits, as one of `waiting_workers`, until the rest is no longer than
+    /// that. A file takes no memory.
     pub pending: usize,
     /// Bytes of responses kept in memory for slow clients, for all connections. Default: 64 MiB.
     /// Exceeded: the connections of the slowest clients are closed.

@@ -14,8 +14,8 @@ pub struct Overload {
     /// How long waits may exceed `target` before the server counts as overloaded. Default: 100 ms
     /// (and at least 8 targets).
     pub interval: Duration,
-    /// The time that a request may take, wait and service together. A request that would take longer
-    /// is refused. Default: 1 s.
+    /// The time that a request may take, wait and service together. A request that would take
+    /// longer is refused. Default: 1 s.
     pub deadline: Duration,
     /// Whether each client address is limited to its share of the queue under overload. Default:
     /// true.
@@ -27,15 +27,15 @@ pub struct Overload {
     /// The share of the machine's CPU time that refusals may take, above 0 and up to 1. Beyond it,
     /// new connections wait in the backlog of the kernel. Default: 0.2.
     pub refuse_budget: f64,
-    /// The `Retry-After` field of a refusal, in whole seconds, drawn evenly from the range. Default:
-    /// 1 to 3.
+    /// The `Retry-After` field of a refusal, in whole seconds, drawn evenly from the range.
+    /// Default: 1 to 3.
     pub retry_after: (u32, u32),
     /// The request field in which clients send their own timeout, in seconds or with a unit
     /// (`250ms`). A request that would take longer is refused at once. The field can shorten
     /// `deadline`, not lengthen it. Default: `X-Request-Timeout`. Empty: no such field.
     pub timeout_field: String,
-    /// The shortest time between two log lines of an overload, which is logged when it begins, while
-    /// it lasts, and when it ends. Default: 10 s. Zero: never.
+    /// The shortest time between two log lines of an overload, which is logged when it begins,
+    /// while it lasts, and when it ends. Default: 10 s. Zero: never.
     pub report: Duration,
 }
 

@@ -22,8 +22,8 @@ pub struct Pool {
     /// a third of the weight. 0: the value is not changed.
     pub worker_nice: u8,
     /// Bytes of datagrams that the kernel queues for each socket before they are received
-    /// (`SO_RCVBUF`, socket(7)). The kernel drops further datagrams. Default: `None`, the default of
-    /// the kernel (`net.core.rmem_default`).
+    /// (`SO_RCVBUF`, socket(7)). The kernel drops further datagrams. Default: `None`, the default
+    /// of the kernel (`net.core.rmem_default`).
     pub receive_buffer: Option<usize>,
     /// Upgraded connections at once, each of which has a thread. Default: 64.
     pub upgrades: usize,

@@ -10,8 +10,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// Timeout between two requests of a connection. Default: 60 s.
     pub idle: Duration,
-    /// Timeout between two pieces of a body, and for the whole of a body that is received before the
-    /// handler is called. Default: 30 s.
+    /// Timeout between two pieces of a body, and for the whole of a body that is received before
+    /// the handler is called. Default: 30 s.
     pub body: Duration,
     /// Timeout between two successful writes of a response. Default: 30 s.
     pub write: Duration,

@@ -269,7 +269,7 @@ fn a_log_that_its_user_cannot_make_again_is_reported_at_the_start_and_by_check()
     let path = dir.path().join("access");
     let args = ["--user", "4242:4243", "--access-log", "clf", "--access-log-file", text(&path)];
     let mut daemon = Daemon::serve(&args);
-    let warning = "access log: cannot reopen";
+    let warning = "access log: USR1 cannot reopen";
     let line = daemon.wait_for(warning);
     assert!(line.contains("[WARN]") && line.contains(text(dir.path())), "{line}");
     let addr = daemon.addr();

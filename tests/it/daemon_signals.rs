@@ -91,7 +91,7 @@ fn usr2_ends_nothing() {
     let addr = daemon.addr();
     daemon.signal(Signal::USR2);
     daemon.signal(Signal::QUIT);
-    daemon.wait_for("state: accept interrupted");
+    daemon.wait_for("state: accept: interrupted");
     assert!(get(addr, "/").contains("Hello"));
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
@@ -117,7 +117,7 @@ fn quit_logs_the_state_and_serving_goes_on() {
     assert!(line.contains("accepted 1"), "{line}");
     daemon.wait_for("state: queue: 0 of 1024 waiting");
     daemon.wait_for("workers idle");
-    daemon.wait_for("state: accept interrupted");
+    daemon.wait_for("state: accept: interrupted");
     assert!(get(addr, "/").contains("Hello"));
 }
 

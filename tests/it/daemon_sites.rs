@@ -77,7 +77,7 @@ fn a_reload_exchanges_the_sites() {
          [[site]]\nbind = \"tcp://127.0.0.2:0\"\n",
     );
     daemon.signal(Signal::HUP);
-    daemon.wait_for("tcp://127.0.0.2:0 is served from the next start on");
+    daemon.wait_for("tcp://127.0.0.2:0 is bound at the next start");
     daemon.wait_for("settings reloaded");
     assert_eq!(body(&get_from(addr, "b.test", "/f")), "b");
     assert!(get_from(addr, "a.test", "/f").starts_with("HTTP/1.1 421"));

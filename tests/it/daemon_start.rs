@@ -159,11 +159,11 @@ fn an_access_log_file_without_a_format_is_written_in_the_combined_one() {
 fn a_start_shows_the_address_for_a_browser() {
     let mut daemon = Daemon::serve(&[]);
     let addr = daemon.addr();
-    daemon.wait_for(&format!("open http://{addr}/"));
+    daemon.wait_for(&format!("URL: http://{addr}/"));
     let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://[::]:0"]));
     let line = daemon.wait_for("listening on tcp://[::]:");
     let port = line.rsplit(':').next().unwrap();
-    daemon.wait_for(&format!("open http://localhost:{port}/"));
+    daemon.wait_for(&format!("URL: http://localhost:{port}/"));
     let mut daemon = Daemon::serve(&["--echo"]);
     daemon.addr();
     daemon.signal(rustix::process::Signal::TERM);

@@ -170,7 +170,7 @@ fn waiting_shows_its_progress_on_a_terminal_in_one_line() {
     let mut lines: Vec<_> = text.split("\r\u{1b}[K").collect();
     assert_eq!(lines.pop(), Some("ENOENT (2): No such file or directory\r\n"), "{text:?}");
     assert!(lines.len() > 2, "the first attempt and each failure are told: {text:?}");
-    assert!(lines.iter().any(|line| line.starts_with("trying unix:")), "{text:?}");
+    assert!(lines.iter().any(|line| line.starts_with("connecting to unix:")), "{text:?}");
     assert!(lines.iter().any(|line| line.starts_with("cannot connect to")), "{text:?}");
     assert!(lines.iter().all(|line| line.chars().count() < 40), "{text:?}");
 

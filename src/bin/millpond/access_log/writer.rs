@@ -247,7 +247,8 @@ pub(crate) fn check(settings: &AccessLogSettings, own_rights: bool) -> Result<()
     checked.map_err(|error| unwritable(&path, error))
 }
 
-/// Why the calling thread could not reopen the file after a tool has moved it away, if it could not.
+/// Why the calling thread could not reopen the file after a tool has moved it away, if it could
+/// not.
 pub(crate) fn reopen_problem(settings: &AccessLogSettings) -> Option<String> {
     let LogTarget::File(path) = LogTarget::of(settings) else { return None };
     let special = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());

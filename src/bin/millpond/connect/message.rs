@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn line_ends_do_not_depend_on_the_pieces_of_the_input(text in "[a\r\n]{0,40}", at in 0..40_usize) {
+        fn line_ends_do_not_depend_on_the_pieces(text in "[a\r\n]{0,40}", at in 0..40_usize) {
             let mut whole = Vec::new();
             LineEnds::default().translate(text.as_bytes(), &mut whole);
             let (first, second) = text.as_bytes().split_at(at.min(text.len()));

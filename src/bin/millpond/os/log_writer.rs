@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A thread that logs never waits: if the queue is full, its line is dropped and counted. The count
-//! is logged once the sink accepts lines again. The log and the access log share a writer if both go
-//! to standard error. An access log with a file has a writer of its own, so that a FIFO without a
-//! reader does not stop the log.
+//! is logged once the sink accepts lines again. The log and the access log share a writer if both
+//! go to standard error. An access log with a file has a writer of its own, so that a FIFO without
+//! a reader does not stop the log.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,7 +23,8 @@ use log::warn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// Bytes that a pipe accepts without blocking once poll(2) reports it writable: `PIPE_BUF`, pipe(7).
+/// Bytes that a pipe accepts without blocking once poll(2) reports it writable: `PIPE_BUF`,
+/// pipe(7).
 const PIPE_BUF: usize = 4096;
 
 /// Bytes of waiting lines that are written to a regular file by one system call.
@@ -169,8 +170,8 @@ impl LogWriter {
 }
 
 impl UnstartedWriter {
-    /// Starts the thread, which has the rights that the calling thread has now. It is not joined: it
-    /// blocks while its sink does, and the process must end even then.
+    /// Starts the thread, which has the rights that the calling thread has now. It is not joined:
+    /// it blocks while its sink does, and the process must end even then.
     pub(crate) fn start(self, name: &str, sink: impl Sink) -> io::Result<()> {
         let thread = Thread {
             regular: is_regular(sink.fd()),

@@ -89,7 +89,8 @@ pub(crate) fn dropped() -> u64 {
 /// How long the start waits for its lines to be written before it reports readiness.
 const START_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Waits until the lines logged so far are written, for a short time, as the reader may have stopped.
+/// Waits until the lines logged so far are written, for a short time, as the reader may have
+/// stopped.
 pub(crate) fn flush_at_start() {
     if let Some(writer) = WRITER.get() {
         writer.flush(START_FLUSH_TIMEOUT);

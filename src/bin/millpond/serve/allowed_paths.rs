@@ -42,9 +42,9 @@ pub(super) fn describe(settings: &Settings) -> &'static str {
     }
 }
 
-/// The path that must stay accessible so that a file can be read again: its directory, since editors
-/// replace a file by a new one. If that directory is at the top, such as /etc, only the file, since
-/// the directory has files of other programs.
+/// The path that must stay accessible so that a file can be read again: its directory, since
+/// editors replace a file by a new one. If that directory is at the top, such as /etc, only the
+/// file, since the directory has files of other programs.
 fn reload_path(path: &Path) -> PathBuf {
     let parent = parent_directory(path);
     let depth = std::fs::canonicalize(&parent).map_or(0, |real| real.components().count());

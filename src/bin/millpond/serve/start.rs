@@ -62,7 +62,8 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
         file_broker::start(roots(settings));
     }
     let confined = settings.confine && confine(&allowed_paths(&loaded), describe(settings));
-    // Rights belong to a thread: every thread that starts from here on has only those that are left.
+    // Rights belong to a thread: every thread that starts from here on has only those that are
+    // left.
     logging::start_thread()
         .map_err(|error| Failure::io(code::RUNTIME, "cannot start the log thread", error))?;
     let signals = signals.start()?;
