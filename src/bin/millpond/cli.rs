@@ -121,7 +121,9 @@ pub(crate) fn command() -> Command {
         .hide_short_help(true)
         .help("Only check the settings, as `millpond check` does");
     let connect = ConnectArgs::augment_args(
-        Command::new("connect").about("Connect to a server, send, print what it sends back"),
+        Command::new("connect")
+            .about("Connect to a server, send, print what it sends back")
+            .after_help("TIME is a number of seconds, or has units: 2.5, 250ms, 1m30s."),
     );
     // None of its values is the name of a file.
     let connect = connect.mut_args(|arg| match arg.get_action().takes_values() {
@@ -136,6 +138,10 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
+        .after_help(
+            "`millpond serve /srv/www` serves a directory at port 8888.\n`millpond COMMAND --help` \
+             explains the flags of a command.",
+        )
         .subcommand(with_settings(serve).arg(checks))
         .subcommand(with_settings(check))
         .subcommand(connect)

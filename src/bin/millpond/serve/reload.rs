@@ -14,9 +14,9 @@ use crate::sites::routing::listener_sites;
 use crate::sites::swap::ListenerHandler;
 
 /// The hint for a denied path of a confined process, whose file modes are rarely the reason.
-const CONFINED_HINT: &str = "the server is confined (Landlock) to the directories that were allowed \
-                             when it started: restart it, or allow more by `reach`, which takes \
-                             effect at a start";
+const CONFINED_HINT: &str = "the server is confined (Landlock) to the directories that were \
+                             allowed when it started: restart it, or allow more by `reach`, which \
+                             takes effect at a start";
 
 impl Daemon {
     /// Reloads the settings. The service manager is notified before and after. Invalid settings

@@ -226,8 +226,8 @@ mod tests {
 
     #[test]
     fn values_of_any_type_become_text_with_their_line() {
-        let text = "bind = [\"tcp://[::]:80\", \"unix:/a\"]\necho = true\n\n[limits]\nhead = 0x400\n\
-                    [overload]\nrefuse_budget = 0.5\n";
+        let text = "bind = [\"tcp://[::]:80\", \"unix:/a\"]\necho = true\n\n\
+                    [limits]\nhead = 0x400\n[overload]\nrefuse_budget = 0.5\n";
         let expected = [
             ("bind", vec!["tcp://[::]:80".to_owned(), "unix:/a".to_owned()], 1),
             ("echo", vec!["true".to_owned()], 2),

@@ -29,7 +29,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "listing",
         "",
         "List directories without an index file",
-        "The list is HTML, or JSON for clients that prefer it. Without this flag, the response is 404."
+        "The list is HTML, or JSON for clients that prefer it. Without this flag, they get 404."
     )),
     number!(
         site.files.listing_entries,
@@ -57,7 +57,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "fallback-dots",
         "",
         "Serve --fallback even if the last segment of the path has a dot",
-        "For example /user/jane.doe. A missing picture still gets 404, unless the client accepts HTML."
+        "For example /user/jane.doe. A missing picture still gets 404, unless HTML is accepted."
     ),
     Row {
         is_table: true,

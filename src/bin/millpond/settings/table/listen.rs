@@ -49,8 +49,8 @@ pub(super) static SITE_ROWS: &[Row] = &[
         "",
         "HOST",
         "The host names of the site, as in the Host field",
-        "`*.example.org` matches every name below example.org. Without hosts, or with `*`, the site \
-         is served for every name that no other site has."
+        "`*.example.org` matches every name below example.org. Without hosts, or with `*`, the \
+         site is served for every name that no other site has."
     ),
     list!(
         site.bind,

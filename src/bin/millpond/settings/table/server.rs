@@ -14,8 +14,9 @@ pub(super) static SERVER_ROWS: &[Row] = &[
                 "pool.workers",
                 "threads",
                 "N",
-                "Worker threads, which is the number of requests served at once",
-                "Handlers block, so that a worker a core would leave cores idle: the default is 8 a core."
+                "Worker threads; each serves one request at a time",
+                "Handlers block, so that one worker a core would leave cores idle. By default, \
+                 there are 8 a core."
             ),
         )
     },
@@ -45,8 +46,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "receive-buffer",
         "SIZE",
         "Bytes of datagrams that the kernel queues for each socket (SO_RCVBUF)",
-        "None: net.core.rmem_default. The kernel limits it to net.core.rmem_max; the server warns if \
-         it does."
+        "None: net.core.rmem_default. The kernel limits it to net.core.rmem_max; the server warns \
+         if it does."
     ),
     time!(
         config.pool.tick,
@@ -146,8 +147,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "waiting-workers",
         "N",
         "Workers that may wait for slow clients at once",
-        "A worker waits for the rest of a body that its handler reads, or for a client to receive a \
-         response that the handler produces. None: half of the workers. Exceeded: 503."
+        "A worker waits for the rest of a body that its handler reads, or for a client to receive \
+         a response that the handler produces. None: half of the workers. Exceeded: 503."
     ),
     size!(
         config.limits.unread_body,
@@ -384,8 +385,8 @@ pub(super) static SERVER_ROWS: &[Row] = &[
             "timeout-field",
             "NAME",
             "Request field in which clients send their own timeout",
-            "A number of seconds, or with a unit: 250ms. A request that would take longer is refused at \
-             once. The field can only shorten --deadline. Empty: no such field."
+            "A number of seconds, or with a unit: 250ms. A request that would take longer is \
+             refused at once. The field can only shorten --deadline. Empty: no such field."
         ),
         config.overload.timeout_field,
         value::any,
