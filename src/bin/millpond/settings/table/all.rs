@@ -66,4 +66,53 @@ mod tests {
             );
         }
     }
+
+    /// The `Default: …` of each field's documentation, by `table.field`.
+    fn documented_defaults() -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (table, source) in [
+            ("pool", include_str!("../../../../config/pool.rs")),
+            ("limits", include_str!("../../../../config/limits.rs")),
+            ("timeouts", include_str!("../../../../config/timeouts.rs")),
+            ("overload", include_str!("../../../../config/overload.rs")),
+        ] {
+            let mut docs = String::new();
+            for line in source.lines().map(str::trim) {
+                if let Some(text) = line.strip_prefix("///") {
+                    docs.push_str(text);
+                    continue;
+                }
+                let field = line.strip_prefix("pub ").and_then(|line| line.split_once(": "));
+                if let (Some((name, _)), Some((_, default))) = (field, docs.split_once("Default: "))
+                {
+                    let ends = [", ", ". ", " ("].map(|end| default.find(end));
+                    let end = ends.into_iter().flatten().min().unwrap_or(default.len());
+                    found.push((format!("{table}.{name}"), default[..end].to_owned()));
+                }
+                docs.clear();
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_documented_defaults_of_the_library_are_the_defaults() {
+        let defaults = documented_defaults();
+        for row in rows().filter(|row| {
+            ["pool.", "limits.", "timeouts.", "overload."].iter().any(|t| row.key.starts_with(t))
+        }) {
+            let (_, documented) = defaults
+                .iter()
+                .find(|(key, _)| key == row.key)
+                .unwrap_or_else(|| panic!("{} has no documented default", row.key));
+            if documented.starts_with("[`default_workers`]") {
+                continue;
+            }
+            let text = documented.replace(" to ", "-").replace(['`', ' ', ','], "");
+            let text = text.trim_end_matches('.').replace("None", "none");
+            let mut settings = Settings::default();
+            (row.set)(&mut settings, &[text]).unwrap();
+            assert_eq!(settings, Settings::default(), "{}: {documented}", row.key);
+        }
+    }
 }
