@@ -20,7 +20,7 @@ use std::io;
 ///     .http(|_req: &mut millpond::http::Request| Response::text(""))
 ///     .unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Config);
-/// assert_eq!(error.to_string(), "workers is 0");
+/// assert_eq!(error.to_string(), "invalid pool.workers 0: expected at least 1");
 /// ```
 #[derive(Debug)]
 pub struct Error {
