@@ -50,7 +50,7 @@ impl Core {
             status,
             headers: &self.answer,
             transfer: &transfer(&Method::GET, version, status, Payload::Known(14)),
-            declared: None,
+            declared_length: None,
             keep_alive: true,
             date: self.date.at(1_700_000_000),
         };

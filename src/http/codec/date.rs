@@ -1,4 +1,4 @@
-//! The Date field, formatted once a second.
+//! [`DateCache`]: the Date field, formatted once a second.
 
 use std::fmt;
 use std::io::Write;
@@ -6,28 +6,29 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-/// The last second of the year 9999, the last that an IMF-fixdate can tell.
-const LAST: u64 = 253_402_300_799;
+/// The last second of the year 9999, the latest that an IMF-fixdate can represent.
+const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The value of Date (RFC 9110 §5.6.7) for the second it was last asked for.
+/// Caches the value of Date (RFC 9110 §5.6.7) for one second.
 ///
-/// The clock is the caller's: seconds since 1970 come in as an argument.
+/// The caller reads the clock, and passes the seconds since 1970.
 pub(crate) struct DateCache {
     second: u64,
     text: [u8; 29],
 }
 
 impl DateCache {
-    /// A cache that holds the date of second 0.
+    /// A cache of the date at second 0.
     pub(crate) fn new() -> Self {
         let mut cache = Self { second: 0, text: [0; 29] };
         cache.format();
         cache
     }
 
-    /// The date at this second since 1970, formatted anew only if it is another than the last time.
+    /// The date at this second since 1970. It is formatted only if the second differs from that of
+    /// the previous call.
     pub(crate) fn at(&mut self, unix_seconds: u64) -> &[u8; 29] {
-        let second = unix_seconds.min(LAST);
+        let second = unix_seconds.min(LAST_SECOND);
         if second != self.second {
             self.second = second;
             self.format();

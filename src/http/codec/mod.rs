@@ -1,7 +1,9 @@
-//! HTTP/1.1 as bytes: heads and bodies, read and written. No socket, no clock and no thread is
-//! known here.
+//! The HTTP/1.1 codec: bytes to requests, and responses to bytes.
+//!
+//! Nothing here knows a socket, a clock or a thread: input and time are arguments.
 
 pub(super) mod body;
+mod byte_class;
 pub(super) mod date;
 #[cfg(test)]
 mod proof;

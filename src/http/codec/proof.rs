@@ -1,4 +1,4 @@
-//! The core against the table of requests, and against what nobody thought of.
+//! The codec against the table of requests, and against random input.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use proptest::collection::vec;
@@ -8,8 +8,8 @@ use super::body::{BodyDecoder, check_length};
 use super::reject::Reject;
 use super::request::{Framing, Head, HeadParser};
 use super::response::{
-    HeadLine, Payload, Transfer, declared, encode_chunk_size, encode_head, encode_last_chunk,
-    transfer,
+    HeadLine, Payload, Transfer, declared_length, encode_chunk_size, encode_head,
+    encode_last_chunk, transfer,
 };
 use crate::config::Limits;
 use table::{Accept, CASES, Case, Expected};
@@ -20,30 +20,30 @@ mod answer;
 #[path = "../../../tests/it/http_table.rs"]
 mod table;
 
-/// A request as the core understood it: the head, the body, how many bytes both took.
+/// A request as the codec parsed it: the head, the body, and the length of both.
 #[derive(Debug)]
-struct Message {
+struct ParsedRequest {
     head: Head,
     body: Vec<u8>,
     used: usize,
 }
 
-/// Reads one request from pieces that end at `cuts` and at the end of the input. `None`:
+/// Parses one request from pieces that end at `cuts` and at the end of the input. `None`: it is
 /// incomplete.
 fn read(
     input: &[u8],
     cuts: impl Iterator<Item = usize>,
     limits: &Limits,
-) -> Result<Option<Message>, Reject> {
+) -> Result<Option<ParsedRequest>, Reject> {
     let mut parser = HeadParser::new(limits);
     let mut scanned = 0;
-    let mut reading: Option<(Message, BodyDecoder)> = None;
+    let mut reading: Option<(ParsedRequest, BodyDecoder)> = None;
     for end in cuts.chain([input.len()]) {
         if reading.is_none() {
             let Some((used, head)) = parser.parse(&input[..end], &mut scanned)? else { continue };
             check_length(&head.framing, limits)?;
             let decoder = BodyDecoder::new(&head.framing, limits);
-            reading = Some((Message { head, body: Vec::new(), used }, decoder));
+            reading = Some((ParsedRequest { head, body: Vec::new(), used }, decoder));
         }
         if let Some((message, decoder)) = &mut reading {
             loop {
@@ -63,12 +63,12 @@ fn read(
     Ok(reading.and_then(|(message, decoder)| decoder.is_done().then_some(message)))
 }
 
-/// What of a result must not depend on how the bytes came.
-fn outline(result: &Result<Option<Message>, Reject>) -> String {
+/// The part of a result that must not depend on how the bytes were cut.
+fn outline(result: &Result<Option<ParsedRequest>, Reject>) -> String {
     format!("{result:?}")
 }
 
-fn check(case: &Case, result: &Result<Option<Message>, Reject>) {
+fn check(case: &Case, result: &Result<Option<ParsedRequest>, Reject>) {
     let Case { name, rfc, .. } = case;
     match (&case.expected, result) {
         (Expected::Refuse(status), Err(reject)) => {
@@ -84,7 +84,7 @@ fn check(case: &Case, result: &Result<Option<Message>, Reject>) {
     }
 }
 
-fn check_message(accept: &Accept, message: &Message, case: &str) {
+fn check_message(accept: &Accept, message: &ParsedRequest, case: &str) {
     let head = &message.head;
     assert_eq!(head.method.as_str(), accept.method, "{case}");
     if !accept.target.is_empty() {
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_decodes_to_what_was_encoded(
+    fn a_response_decodes_to_what_was_encoded(
         status in (200_u16..600),
         fields in vec(("x-[a-z]{1,8}", "([!-~]([ -~\u{80}-\u{ff}]{0,20}[!-~])?)?"), 0..10),
         pieces in vec(vec(any::<u8>(), 1..40), 0..6),
@@ -253,7 +253,7 @@ proptest! {
             status,
             headers: &headers,
             transfer: &transfer,
-            declared: declared(&method, status, payload, &headers),
+            declared_length: declared_length(&method, status, payload, &headers),
             keep_alive,
             date: b"Thu, 01 Jan 1970 00:00:00 GMT",
         });
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn the_fields_of_an_answer_decode_to_what_was_encoded(
+    fn the_fields_of_a_response_decode_to_what_was_encoded(
         fields in vec(("x-[a-z]{1,8}", "[!-~]([ -~\u{80}-\u{ff}]{0,20}[!-~])?"), 0..10),
         length in any::<u64>(),
     ) {
@@ -307,11 +307,11 @@ proptest! {
             status: StatusCode::OK,
             headers: &headers,
             transfer: &Transfer::Length(length),
-            declared: None,
+            declared_length: None,
             keep_alive: true,
             date: b"Thu, 01 Jan 1970 00:00:00 GMT",
         });
-        // An answer's fields are a request's: only the first line is another.
+        // The fields of responses and requests have one grammar: only the first line differs.
         let fields = out.strip_prefix(b"HTTP/1.1 200 OK\r\n").unwrap();
         let request = [b"GET / HTTP/1.1\r\nHost: a\r\n", fields].concat();
         let (used, head) =

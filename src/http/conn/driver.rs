@@ -22,7 +22,9 @@ use crate::config::Config;
 use crate::http::codec::date::DateCache;
 use crate::http::codec::reject::Reject;
 use crate::http::codec::request::{Framing, Head, HeadParser};
-use crate::http::codec::response::{HeadLine, Payload, Transfer, declared, encode_head, transfer};
+use crate::http::codec::response::{
+    HeadLine, Payload, Transfer, declared_length, encode_head, transfer,
+};
 use crate::http::conn::close::{abandon, linger, send_output};
 use crate::http::conn::read::{Step, next_head, request};
 use crate::http::conn::request_info::Asked;
@@ -194,7 +196,7 @@ impl HttpWorker {
     /// Calls the handler and answers. `Some`: the connection leaves the worker.
     fn exchange(&mut self, head: Head, turn: &mut TurnContext<'_>) -> Option<Outcome> {
         let asked = Asked::of(&head);
-        if let Some(patience) = head.patience
+        if let Some(patience) = head.client_timeout
             && !turn.can_answer_within(patience)
         {
             return self.turn_away(asked, head, turn);
@@ -307,7 +309,12 @@ impl HttpWorker {
                 status: parts.status,
                 headers: &parts.headers,
                 transfer: &transfer,
-                declared: declared(&asked.method, parts.status, payload, &parts.headers),
+                declared_length: declared_length(
+                    &asked.method,
+                    parts.status,
+                    payload,
+                    &parts.headers,
+                ),
                 keep_alive: false,
                 date: self.date.at(unix_seconds()),
             },

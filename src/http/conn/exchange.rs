@@ -185,7 +185,7 @@ impl Exchange {
     pub(crate) fn unread_length(&self) -> Option<u64> {
         match self.length {
             _ if self.body.is_done() => Some(0),
-            Some(_) => Some(self.body.direct()),
+            Some(_) => Some(self.body.next_data_len()),
             None => None,
         }
     }
@@ -210,7 +210,7 @@ impl Exchange {
     /// Takes what was read ahead. `None`: more has to be read.
     fn take_body(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
-            let direct = usize::try_from(self.body.direct()).unwrap_or(usize::MAX);
+            let direct = usize::try_from(self.body.next_data_len()).unwrap_or(usize::MAX);
             let input = self.input.filled();
             let count = direct.min(input.len()).min(buf.len());
             if count > 0 {
@@ -359,7 +359,7 @@ impl Exchange {
     /// connection can be kept. A client that still waits for its `100 Continue` may or may not send
     /// it: then it is not.
     pub(crate) fn can_discard(&self) -> bool {
-        let known = self.discarded.saturating_add(self.body.direct());
+        let known = self.discarded.saturating_add(self.body.next_data_len());
         self.body.is_done()
             || (!self.expects_continue
                 && self.failure.is_none()
@@ -389,7 +389,7 @@ impl Exchange {
 /// Takes the framing before the next bytes that are body: how many.
 fn take_framing(body: &mut BodyDecoder, input: &[u8]) -> Result<usize, Reject> {
     let mut used = 0;
-    while used < input.len() && body.direct() == 0 && !body.is_done() {
+    while used < input.len() && body.next_data_len() == 0 && !body.is_done() {
         let (count, _) = body.decode(&input[used..=used])?;
         used += count;
         if count == 0 {

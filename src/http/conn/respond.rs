@@ -7,7 +7,9 @@ use http::{Method, StatusCode};
 
 use super::exchange::{Exchange, Link};
 use crate::close::CloseReason;
-use crate::http::codec::response::{HeadLine, Payload, Transfer, declared, encode_head, transfer};
+use crate::http::codec::response::{
+    HeadLine, Payload, Transfer, declared_length, encode_head, transfer,
+};
 use crate::http::conn::body_sink::Sink;
 use crate::http::conn::close::abandon;
 use crate::http::conn::request_info::Asked;
@@ -192,7 +194,12 @@ impl Answer {
             status: self.parts.status,
             headers: &self.parts.headers,
             transfer: &transfer,
-            declared: declared(method, self.parts.status, payload, &self.parts.headers),
+            declared_length: declared_length(
+                method,
+                self.parts.status,
+                payload,
+                &self.parts.headers,
+            ),
             keep_alive,
             date,
         };

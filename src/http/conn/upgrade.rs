@@ -53,7 +53,7 @@ impl Answer {
             status: StatusCode::SWITCHING_PROTOCOLS,
             headers: &self.parts.headers,
             transfer: &Transfer::None,
-            declared: None,
+            declared_length: None,
             keep_alive: true,
             date,
         };

@@ -1,18 +1,18 @@
 //! The line before a chunk's data: `chunk-size [ chunk-ext ] CRLF` (RFC 9112 §7.1, §7.1.1).
 
+use crate::http::codec::byte_class::{is_token_byte, is_value_byte};
 use crate::http::codec::reject::Reject;
-use crate::http::codec::request::scan::{is_token, is_value};
 
-/// Where in the line the reader is.
+/// Where in the line the parser is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum Position {
     Start,
     Digits,
-    /// White space that only a semicolon may follow, as after a size.
+    /// In white space after a size or a value: only a semicolon may follow.
     BeforeSemicolon,
     ExtensionStart,
     Name,
-    /// White space after a name: an equals sign or a semicolon follows.
+    /// In white space after a name: an equals sign or a semicolon follows.
     AfterName,
     ValueStart,
     Token,
@@ -23,35 +23,37 @@ enum At {
     LineFeed,
 }
 
-/// Reads the line byte by byte. The extensions are checked, counted and forgotten.
+/// Parses the line byte by byte. Extensions are checked and counted, but not stored.
 #[derive(Debug)]
 pub(super) struct ChunkLine {
-    at: At,
+    at: Position,
     size: u64,
 }
 
 impl ChunkLine {
-    pub(super) const START: Self = Self { at: At::Start, size: 0 };
+    pub(super) fn new() -> Self {
+        Self { at: Position::Start, size: 0 }
+    }
 
-    /// Takes one byte; with the last one returns the size of the chunk.
+    /// Parses one byte. Returns the size of the chunk at the last byte of the line.
     pub(super) fn step(&mut self, byte: u8) -> Result<Option<u64>, Reject> {
-        if byte == b'\n' && self.at != At::LineFeed {
+        if byte == b'\n' && self.at != Position::LineFeed {
             return Err(Reject::BareLf);
         }
         self.at = match self.at {
-            At::Start => self.digit(byte)?,
-            At::Digits => match byte {
-                b'\r' => At::LineFeed,
-                b';' => At::ExtensionStart,
-                b' ' | b'\t' => At::BeforeSemicolon,
+            Position::Start => self.digit(byte)?,
+            Position::Digits => match byte {
+                b'\r' => Position::LineFeed,
+                b';' => Position::ExtensionStart,
+                b' ' | b'\t' => Position::BeforeSemicolon,
                 _ => self.digit(byte)?,
             },
-            At::BeforeSemicolon => match byte {
-                b';' => At::ExtensionStart,
-                b' ' | b'\t' => At::BeforeSemicolon,
+            Position::BeforeSemicolon => match byte {
+                b';' => Position::ExtensionStart,
+                b' ' | b'\t' => Position::BeforeSemicolon,
                 _ => return Err(Reject::ChunkSize),
             },
-            At::LineFeed => match byte {
+            Position::LineFeed => match byte {
                 b'\n' => return Ok(Some(self.size)),
                 _ => return Err(Reject::BareCr),
             },
@@ -60,40 +62,42 @@ impl ChunkLine {
         Ok(None)
     }
 
-    /// Whether the last byte counts as extension: what follows the size does, and zeros before it,
-    /// which say as little and of which there may be as many.
+    /// Whether the last byte counts as extension: every byte after the size does, and so do leading
+    /// zeros, of which a client could send just as many.
     pub(super) fn in_extension(&self) -> bool {
         match self.at {
-            At::Digits => self.size == 0,
-            at => !matches!(at, At::Start | At::LineFeed),
+            Position::Digits => self.size == 0,
+            at => !matches!(at, Position::Start | Position::LineFeed),
         }
     }
 
-    fn digit(&mut self, byte: u8) -> Result<At, Reject> {
+    fn digit(&mut self, byte: u8) -> Result<Position, Reject> {
         let digit = char::from(byte).to_digit(16).ok_or(Reject::ChunkSize)?;
         if self.size > u64::MAX >> 4 {
             return Err(Reject::ChunkSize);
         }
         self.size = self.size << 4 | u64::from(digit);
-        Ok(At::Digits)
+        Ok(Position::Digits)
     }
 }
 
-fn extension(at: At, byte: u8) -> Option<At> {
+fn extension(at: Position, byte: u8) -> Option<Position> {
     let blank = byte == b' ' || byte == b'\t';
     let next = match (at, byte) {
-        (At::ExtensionStart | At::AfterName | At::ValueStart, _) if blank => at,
-        (At::ExtensionStart | At::Name, _) if is_token(byte) => At::Name,
-        (At::Name, _) if blank => At::AfterName,
-        (At::Name | At::AfterName, b'=') => At::ValueStart,
-        (At::Name | At::AfterName | At::Token | At::AfterQuote, b';') => At::ExtensionStart,
-        (At::Name | At::Token | At::AfterQuote, b'\r') => At::LineFeed,
-        (At::ValueStart, b'"') => At::Quoted,
-        (At::ValueStart | At::Token, _) if is_token(byte) => At::Token,
-        (At::Token | At::AfterQuote, _) if blank => At::BeforeSemicolon,
-        (At::Quoted, b'"') => At::AfterQuote,
-        (At::Quoted, b'\\') => At::Escaped,
-        (At::Quoted | At::Escaped, _) if is_value(byte) => At::Quoted,
+        (Position::ExtensionStart | Position::AfterName | Position::ValueStart, _) if blank => at,
+        (Position::ExtensionStart | Position::Name, _) if is_token_byte(byte) => Position::Name,
+        (Position::Name, _) if blank => Position::AfterName,
+        (Position::Name | Position::AfterName, b'=') => Position::ValueStart,
+        (Position::Name | Position::AfterName | Position::Token | Position::AfterQuote, b';') => {
+            Position::ExtensionStart
+        }
+        (Position::Name | Position::Token | Position::AfterQuote, b'\r') => Position::LineFeed,
+        (Position::ValueStart, b'"') => Position::Quoted,
+        (Position::ValueStart | Position::Token, _) if is_token_byte(byte) => Position::Token,
+        (Position::Token | Position::AfterQuote, _) if blank => Position::BeforeSemicolon,
+        (Position::Quoted, b'"') => Position::AfterQuote,
+        (Position::Quoted, b'\\') => Position::Escaped,
+        (Position::Quoted | Position::Escaped, _) if is_value_byte(byte) => Position::Quoted,
         _ => return None,
     };
     Some(next)
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Option<u64>, Reject> {
-        let mut reader = ChunkLine::START;
+        let mut reader = ChunkLine::new();
         for (index, byte) in line.bytes().enumerate() {
             if let Some(size) = reader.step(byte)? {
                 assert_eq!(index + 1, line.len(), "{line:?}");
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_read_to_the_grammar() {
+    fn extensions_follow_the_grammar() {
         for line in [
             "1;a\r\n",
             "1;a=b\r\n",

@@ -1,11 +1,16 @@
 //! The decoder at its edges: pieces, limits, trailers. The rules are in `tests/it/http_table.rs`.
 
-use super::*;
+use http::HeaderMap;
+
+use super::{BodyDecoder, check_length};
+use crate::config::Limits;
+use crate::http::codec::reject::Reject;
+use crate::http::codec::request::Framing;
 
 /// What a body decodes to: its bytes, its trailers, and how much of the input is left.
 type Decoded = Result<(Vec<u8>, Option<HeaderMap>, Option<usize>), Reject>;
 
-/// Decodes a body that comes in pieces of these sizes, over and over.
+/// Decodes a body that arrives in pieces of this size.
 fn decode(framing: Framing, limits: &Limits, input: &[u8], pieces: usize) -> Decoded {
     let mut decoder = BodyDecoder::new(&framing, limits);
     let (mut body, mut start, mut end) = (Vec::new(), 0, 0);
@@ -52,13 +57,13 @@ fn chunks_and_trailers_are_read_at_any_split() {
 }
 
 #[test]
-fn data_may_be_read_past_the_decoder() {
+fn data_may_be_read_without_the_decoder() {
     let mut decoder = BodyDecoder::new(&Framing::Chunked, &Limits::default());
-    assert_eq!(decoder.direct(), 0);
+    assert_eq!(decoder.next_data_len(), 0);
     assert_eq!(decoder.decode(b"a\r\n").unwrap(), (3, 3..3));
-    assert_eq!(decoder.direct(), 10);
+    assert_eq!(decoder.next_data_len(), 10);
     decoder.advance(4);
-    assert_eq!(decoder.direct(), 6);
+    assert_eq!(decoder.next_data_len(), 6);
     assert_eq!(decoder.decode(b"abcdef\r\n0\r\n\r\n").unwrap(), (6, 0..6));
     assert_eq!(decoder.decode(b"\r\n0\r\n\r\nX").unwrap(), (7, 7..7));
     assert!(decoder.is_done());

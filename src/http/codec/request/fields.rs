@@ -1,4 +1,4 @@
-//! Field lines: into a header map, with notes on the fields that the server itself has to obey.
+//! Reads field lines into a header map, and locates the fields that the server itself interprets.
 
 use std::ops::Range;
 
@@ -6,46 +6,46 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use memchr::memchr;
 
-use super::names::Names;
+use super::name_cache::NameCache;
 use crate::http::codec::reject::Reject;
 
-/// What the fields say that decide about a request: where in the block their values stand.
+/// The fields that the server itself interprets: the positions of their values in the block.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
-    pub(super) host: Seen,
-    pub(super) content_length: Seen,
-    pub(super) content_type: Seen,
-    pub(super) transfer_encoding: Seen,
-    pub(super) connection: Seen,
-    pub(super) expect: Seen,
-    pub(super) upgrade: Seen,
-    /// Whether a name is that of a framing field but for `_` in the place of `-`: a reader that
-    /// makes variables of fields, as CGI does (RFC 3875 §4.1.18), takes it for that field.
+pub(super) struct KnownFields {
+    pub(super) host: FieldLines,
+    pub(super) content_length: FieldLines,
+    pub(super) content_type: FieldLines,
+    pub(super) transfer_encoding: FieldLines,
+    pub(super) connection: FieldLines,
+    pub(super) expect: FieldLines,
+    pub(super) upgrade: FieldLines,
+    /// Whether a field has the name of a framing field with `_` in place of `-`. A gateway that
+    /// turns field names into variables, as CGI does (RFC 3875 §4.1.18), takes it for that field.
     pub(super) lookalike: bool,
-    /// The field in which clients say how long they wait.
-    pub(super) patience: Seen,
+    /// The field in which clients send their timeout.
+    pub(super) client_timeout: FieldLines,
 }
 
-/// A field: how many lines it has, and where the value of the last stands.
+/// The lines of one field: how many there are, and the position of the last one's value.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct FieldLines {
     pub(super) lines: usize,
     pub(super) value: Range<usize>,
 }
 
-impl Seen {
+impl FieldLines {
     fn add(&mut self, value: &Range<usize>) {
         self.lines += 1;
         self.value = value.clone();
     }
 }
 
-impl Notes {
-    fn note(&mut self, name: &[u8], value: &Range<usize>, patience: &[u8]) {
-        if name.len() == patience.len() && name.eq_ignore_ascii_case(patience) {
-            self.patience.add(value);
+impl KnownFields {
+    fn record(&mut self, name: &[u8], value: &Range<usize>, timeout_field: &[u8]) {
+        if name.len() == timeout_field.len() && name.eq_ignore_ascii_case(timeout_field) {
+            self.client_timeout.add(value);
         }
-        let (seen, full) = match name.len() {
+        let (field, full_name) = match name.len() {
             4 => (&mut self.host, &b"host"[..]),
             6 => (&mut self.expect, &b"expect"[..]),
             7 => (&mut self.upgrade, &b"upgrade"[..]),
@@ -55,8 +55,8 @@ impl Notes {
             17 => (&mut self.transfer_encoding, &b"transfer-encoding"[..]),
             _ => return,
         };
-        if name.eq_ignore_ascii_case(full) {
-            seen.add(value);
+        if name.eq_ignore_ascii_case(full_name) {
+            field.add(value);
         } else if name.eq_ignore_ascii_case(b"content_length")
             || name.eq_ignore_ascii_case(b"transfer_encoding")
         {
@@ -65,19 +65,19 @@ impl Notes {
     }
 }
 
-/// Reads the field lines of `block` from `at` up to the empty line at its end, which it has.
+/// Reads the field lines of `block` from `at` up to the empty line, with which the block ends.
 ///
-/// A malformed line is found, but which rule it breaks is told by the scanner. `patience` is the
-/// name of the field in which clients say how long they wait; empty: none is.
+/// A malformed line is an error, but only the scanner finds which rule it breaks. `timeout_field`
+/// is the name of the field in which clients send their timeout; empty: there is none.
 pub(super) fn read(
     block: &Bytes,
     mut at: usize,
     fields_max: usize,
-    patience: &[u8],
-    names: &mut Names,
+    timeout_field: &[u8],
+    names: &mut NameCache,
     headers: &mut HeaderMap,
-) -> Result<Notes, Reject> {
-    let mut notes = Notes::default();
+) -> Result<KnownFields, Reject> {
+    let mut known = KnownFields::default();
     let mut lines = 0;
     while !block[at..].starts_with(b"\r\n") {
         lines += 1;
@@ -93,16 +93,16 @@ pub(super) fn read(
             return Err(Reject::BareCr);
         }
         let value = trim(block, at + colon + 1..at + colon + 1 + length);
-        notes.note(&rest[..colon], &value, patience);
+        known.record(&rest[..colon], &value, timeout_field);
         let value = HeaderValue::from_maybe_shared(block.slice(value));
         let value = value.map_err(|_| Reject::FieldValue)?;
         headers.try_append(name, value).map_err(|_| Reject::TooManyFields)?;
         at += colon + length + 3;
     }
-    Ok(notes)
+    Ok(known)
 }
 
-/// The range without the white space around it (OWS: spaces and tabs).
+/// The range without the optional white space (OWS: spaces and tabs) at its ends.
 fn trim(block: &[u8], mut range: Range<usize>) -> Range<usize> {
     let blank = |byte: u8| byte == b' ' || byte == b'\t';
     while range.start < range.end && blank(block[range.start]) {
@@ -112,12 +112,4 @@ fn trim(block: &[u8], mut range: Range<usize>) -> Range<usize> {
         range.end -= 1;
     }
     range
-}
-
-/// The trimmed elements of a comma-separated list, the empty ones too (RFC 9110 §5.6.1).
-pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&b| b == b',').map(|element| {
-        let range = trim(element, 0..element.len());
-        &element[range]
-    })
 }

@@ -1,34 +1,41 @@
-//! What the fields of a head mean together: where its body ends, whether the connection stays, what
-//! the client expects.
+//! The meaning of the fields of a head: where the body ends, whether the connection is kept, what the
+//! client expects.
 
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Version};
 
-use super::fields::{Notes, Seen, list};
-use super::target::{self, Form, Line};
-use super::{Framing, Head};
+use super::fields::{FieldLines, KnownFields};
+use super::head::{Framing, Head};
+use super::request_line::{RequestLine, TargetForm, host_of};
 use crate::http::codec::reject::Reject;
+use crate::http::list::split;
 
 /// The most digits of a Content-Length: as many as the largest number of 64 bits has.
-const LENGTH_DIGITS: usize = 20;
+const LENGTH_DIGITS_MAX: usize = 20;
 
-/// Checks Host: in HTTP/1.1 exactly one, and a well-formed one in any version (RFC 9112 §3.2).
-/// Where the target of an HTTP/1.1 request leaves the host to it, it names one (RFC 9110 §4.2.1).
-pub(super) fn check_host(block: &[u8], host: &Seen, line: &Line) -> Result<(), Reject> {
+/// Checks Host: HTTP/1.1 requires exactly one line, and it is well-formed in any version
+/// (RFC 9112 §3.2). It may be empty only where the target of an HTTP/1.1 request names the host
+/// (RFC 9110 §4.2.1).
+pub(super) fn check_host(
+    block: &[u8],
+    host: &FieldLines,
+    line: &RequestLine,
+) -> Result<(), Reject> {
     let modern = line.version == Version::HTTP_11;
-    match (host.lines, target::host_of(&block[host.value.clone()])) {
+    match (host.lines, host_of(&block[host.value.clone()])) {
         (0, _) if modern => Err(Reject::HostMissing),
         (0, _) => Ok(()),
         (1, None) => Err(Reject::HostInvalid),
-        (1, Some([])) if modern && line.form == Form::Origin => Err(Reject::HostEmpty),
+        (1, Some([])) if modern && line.form == TargetForm::Origin => Err(Reject::HostEmpty),
         (1, Some(_)) => Ok(()),
         _ => Err(Reject::HostRepeated),
     }
 }
 
-/// Refuses bodies of two types: readers differ in which of them they take (RFC 9110 §5.3, §8.3).
-pub(super) fn check_content_type(notes: &Notes, headers: &HeaderMap) -> Result<(), Reject> {
-    if notes.content_type.lines > 1 {
+/// Refuses contradicting Content-Type lines: readers differ in which of them they use
+/// (RFC 9110 §5.3, §8.3).
+pub(super) fn check_content_type(known: &KnownFields, headers: &HeaderMap) -> Result<(), Reject> {
+    if known.content_type.lines > 1 {
         let mut types = headers.get_all(CONTENT_TYPE).into_iter();
         let first = types.next();
         if types.any(|other| Some(other) != first) {
@@ -41,12 +48,12 @@ pub(super) fn check_content_type(notes: &Notes, headers: &HeaderMap) -> Result<(
 /// Where the body of a request ends (RFC 9112 §6.3).
 pub(super) fn framing(
     block: &[u8],
-    notes: &Notes,
+    known: &KnownFields,
     headers: &HeaderMap,
     version: Version,
 ) -> Result<Framing, Reject> {
-    let (length, coding) = (&notes.content_length, &notes.transfer_encoding);
-    if notes.lookalike {
+    let (length, coding) = (&known.content_length, &known.transfer_encoding);
+    if known.lookalike {
         return Err(Reject::FramingLookalike);
     }
     match (coding.lines, length.lines) {
@@ -59,13 +66,13 @@ pub(super) fn framing(
     }
 }
 
-/// Reads Content-Length, a decimal number: digits alone, zeros before it too (RFC 9110 §8.6). A
-/// list, even of equal numbers, is not accepted.
+/// Reads Content-Length, a decimal number: only digits, leading zeros included (RFC 9110 §8.6). A
+/// list is not accepted, even one of equal numbers.
 fn content_length(value: &[u8]) -> Result<u64, Reject> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Reject::LengthInvalid);
     }
-    if value.len() > LENGTH_DIGITS {
+    if value.len() > LENGTH_DIGITS_MAX {
         return Err(Reject::LengthOverflow);
     }
     value
@@ -76,17 +83,17 @@ fn content_length(value: &[u8]) -> Result<u64, Reject> {
         .ok_or(Reject::LengthOverflow)
 }
 
-/// Accepts `chunked` alone. Other codings before a final `chunked` could be understood but are not
-/// implemented (501); without that end the length of the body cannot be known (400).
+/// Accepts only `chunked`. Other codings before a final `chunked` are not implemented (501); without
+/// a final `chunked` the length of the body is unknown (400).
 ///
-/// An empty list member is refused in this field alone: servers and proxies disagree about
-/// `, chunked`, and one that takes it for an unknown coding sees another end of the body.
+/// An empty list member is refused in this field only: servers and proxies disagree about
+/// `, chunked`, and one that takes it for an unknown coding finds a different end of the body.
 fn check_codings(headers: &HeaderMap) -> Result<(), Reject> {
     let mut last_is_chunked = false;
     let mut chunked = 0;
     let mut others = false;
     for value in headers.get_all(TRANSFER_ENCODING) {
-        for coding in list(value.as_bytes()) {
+        for coding in split(value.as_bytes(), b',') {
             if coding.is_empty() {
                 return Err(Reject::CodingNotChunked);
             }
@@ -102,13 +109,13 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Reject> {
     }
 }
 
-/// Sets what Connection, Expect and Upgrade say.
-pub(super) fn options(head: &mut Head, notes: &Notes) -> Result<(), Reject> {
+/// Evaluates Connection, Expect and Upgrade.
+pub(super) fn set_options(head: &mut Head, known: &KnownFields) -> Result<(), Reject> {
     let modern = head.version == Version::HTTP_11;
     let (mut close, mut keep, mut upgrade) = (false, false, false);
-    if notes.connection.lines > 0 {
+    if known.connection.lines > 0 {
         for value in head.headers.get_all(CONNECTION) {
-            for option in list(value.as_bytes()) {
+            for option in split(value.as_bytes(), b',') {
                 close |= option.eq_ignore_ascii_case(b"close");
                 keep |= option.eq_ignore_ascii_case(b"keep-alive");
                 upgrade |= option.eq_ignore_ascii_case(b"upgrade");
@@ -118,13 +125,13 @@ pub(super) fn options(head: &mut Head, notes: &Notes) -> Result<(), Reject> {
     // RFC 9112 §9.3.
     head.keep_alive = !close && (modern || keep);
     // RFC 9110 §7.8: Upgrade counts only if Connection names it, and never in HTTP/1.0.
-    head.upgrade = modern && upgrade && notes.upgrade.lines > 0;
+    head.upgrade = modern && upgrade && known.upgrade.lines > 0;
     // RFC 9110 §10.1.1: in HTTP/1.0 an expectation is ignored.
-    if modern && notes.expect.lines > 0 {
+    if modern && known.expect.lines > 0 {
         let values = head.headers.get_all(EXPECT);
-        let members = values.iter().flat_map(|value| list(value.as_bytes()));
+        let members = values.iter().flat_map(|value| split(value.as_bytes(), b','));
         let mut expects = false;
-        // RFC 9110 §5.6.1.2: an empty list member says nothing.
+        // RFC 9110 §5.6.1.2: empty list members are ignored.
         for member in members.filter(|member| !member.is_empty()) {
             if !member.eq_ignore_ascii_case(b"100-continue") {
                 return Err(Reject::Expectation);

@@ -1,12 +1,16 @@
 //! The parser at its edges: pieces, limits, memory. The rules are in `tests/it/http_table.rs`.
 
-use super::*;
+use http::{Method, Version};
+
+use super::{Framing, Head, HeadParser};
+use crate::config::Limits;
+use crate::http::codec::reject::Reject;
 
 fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, Reject> {
     HeadParser::new(&Limits::default()).parse(input, &mut 0)
 }
 
-/// Feeds the input byte by byte, as to a connection on which it comes so.
+/// Feeds the input byte by byte, as from a client that sends it so.
 fn parse_slowly(parser: &mut HeadParser, input: &[u8]) -> Result<Option<(usize, Head)>, Reject> {
     let mut scanned = 0;
     for end in 1..=input.len() {
@@ -19,7 +23,7 @@ fn parse_slowly(parser: &mut HeadParser, input: &[u8]) -> Result<Option<(usize, 
 }
 
 #[test]
-fn a_head_is_read_whole_and_what_follows_is_left() {
+fn a_whole_head_is_parsed_and_what_follows_is_left() {
     let input = b"GET /a?b HTTP/1.1\r\nHost: h\r\nX: \t y z\t \r\n\r\nrest";
     let (used, head) = parse(input).unwrap().unwrap();
     assert_eq!(&input[used..], b"rest");
@@ -44,7 +48,7 @@ fn a_head_in_pieces_is_the_same_head() {
 }
 
 #[test]
-fn what_is_no_request_is_rejected_at_its_first_wrong_byte() {
+fn malformed_input_is_rejected_at_its_first_wrong_byte() {
     for (input, reject) in [
         (&b"\x16"[..], Reject::NotHttp),
         (b"SSH-2.0-x\r", Reject::RequestLine),
@@ -81,7 +85,7 @@ fn a_head_may_be_as_long_as_the_limit_and_no_longer() {
 }
 
 #[test]
-fn a_method_is_told_from_a_long_run_of_anything() {
+fn a_long_run_of_token_bytes_does_not_pass_for_a_method() {
     let mut parser = HeadParser::new(&Limits::default());
     assert!(parser.parse(&[b'a'; 8000], &mut 0).unwrap().is_none());
     assert_eq!(parser.parse(&[b'a'; 8001], &mut 0).unwrap_err(), Reject::NotHttp);
@@ -90,7 +94,7 @@ fn a_method_is_told_from_a_long_run_of_anything() {
 }
 
 #[test]
-fn recycled_maps_carry_nothing_over() {
+fn recycled_maps_are_empty() {
     let mut parser = HeadParser::new(&Limits::default());
     let (_, head) = parser.parse(b"GET / HTTP/1.0\r\nA: b\r\n\r\n", &mut 0).unwrap().unwrap();
     parser.recycle(head.headers);
@@ -100,7 +104,7 @@ fn recycled_maps_carry_nothing_over() {
 }
 
 #[test]
-fn values_outlive_the_block_they_came_in() {
+fn values_outlive_the_block_they_arrived_in() {
     let mut parser = HeadParser::new(&Limits::default());
     let mut kept = Vec::new();
     for n in 0..2000 {
@@ -117,7 +121,7 @@ fn values_outlive_the_block_they_came_in() {
 }
 
 #[test]
-fn empty_members_of_expect_are_no_expectation() {
+fn empty_members_of_expect_are_ignored() {
     for (fields, expects) in [
         ("Expect: 100-continue\r\n", true),
         ("Expect: ,\t, 100-continue,\r\n", true),

@@ -1,11 +1,13 @@
-//! How long a client waits for its answer, as it says in a field: `2`, `0.5`, `250ms`, `1.5s`.
+//! The field in which a client sends how long it waits for the response: `2`, `0.5`, `250ms`,
+//! `1.5s`.
 
 use std::time::Duration;
 
-/// Digits that are read: more could say nothing that matters.
-const DIGITS: usize = 12;
+/// The most digits of the number. A longer one is ignored.
+const DIGITS_MAX: usize = 12;
 
-/// A number of seconds, or one with the unit `ms`, `s` or `m`. Anything else says nothing.
+/// Parses a number of seconds, or a number with the unit `ms`, `s` or `m`. `None`: anything else,
+/// which is ignored.
 pub(super) fn parse(value: &[u8]) -> Option<Duration> {
     let end = value.iter().position(|b| !b.is_ascii_digit() && *b != b'.').unwrap_or(value.len());
     let (number, unit) = value.split_at(end);
@@ -15,7 +17,7 @@ pub(super) fn parse(value: &[u8]) -> Option<Duration> {
         b"m" => 60.0,
         _ => return None,
     };
-    if number.len() > DIGITS || !number.first()?.is_ascii_digit() {
+    if number.len() > DIGITS_MAX || !number.first()?.is_ascii_digit() {
         return None;
     }
     let number: f64 = str::from_utf8(number).ok()?.parse().ok()?;
@@ -29,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_and_units_are_read_and_all_else_says_nothing() {
+    fn seconds_and_units_are_parsed_and_anything_else_is_ignored() {
         let millis = |millis| Some(Duration::from_millis(millis));
         for (text, expected) in [
             ("2", millis(2000)),
@@ -58,14 +60,14 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn milliseconds_are_read_as_they_were_written(millis in 0_u64..1_000_000_000) {
+        fn milliseconds_are_parsed_as_they_were_written(millis in 0_u64..1_000_000_000) {
             let expected = Duration::from_millis(millis);
             let read = parse(format!("{millis}ms").as_bytes()).unwrap();
             prop_assert!(read.abs_diff(expected) < Duration::from_micros(1), "{read:?}");
         }
 
         #[test]
-        fn any_value_is_read_or_says_nothing(value in "[-+0-9.a-zA-Z ]{0,20}") {
+        fn no_value_makes_it_panic(value in "[-+0-9.a-zA-Z ]{0,20}") {
             let _ = parse(value.as_bytes());
         }
     }

@@ -1,11 +1,12 @@
-//! How answers go out, from tables.
+//! How responses are framed and encoded, from tables.
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
 use super::*;
-use http::HeaderValue;
 
 const DATE: &[u8; 29] = b"Thu, 01 Jan 1970 00:00:00 GMT";
 
-/// The field lines of an answer, without Date, joined by a bar.
+/// The field lines of a response, without Date, joined by a bar.
 fn fields(head: &HeadLine<'_>) -> String {
     let mut out = Vec::new();
     encode_head(&mut out, head);
@@ -17,11 +18,19 @@ fn fields(head: &HeadLine<'_>) -> String {
 
 fn plain<'a>(headers: &'a HeaderMap, transfer: &'a Transfer) -> HeadLine<'a> {
     let (version, status) = (Version::HTTP_11, StatusCode::OK);
-    HeadLine { version, status, headers, transfer, declared: None, keep_alive: true, date: DATE }
+    HeadLine {
+        version,
+        status,
+        headers,
+        transfer,
+        declared_length: None,
+        keep_alive: true,
+        date: DATE,
+    }
 }
 
 #[test]
-fn the_body_goes_out_as_method_version_and_status_ask() {
+fn the_framing_follows_from_method_version_and_status() {
     use Payload::{Known, Unknown};
     const OLD: Version = Version::HTTP_10;
     const NEW: Version = Version::HTTP_11;
@@ -48,28 +57,32 @@ fn the_body_goes_out_as_method_version_and_status_ask() {
 }
 
 #[test]
-fn a_length_is_declared_only_where_it_is_true() {
+fn a_length_is_declared_only_where_it_is_that_of_get() {
     use Payload::{Known, Unknown};
     let none = HeaderMap::new();
-    let mut said = HeaderMap::new();
-    said.insert(header::CONTENT_LENGTH, HeaderValue::from_static("7"));
+    let mut sized = HeaderMap::new();
+    sized.insert(header::CONTENT_LENGTH, HeaderValue::from_static("7"));
     for (method, status, payload, headers, expected) in [
         (Method::HEAD, 200, Known(5), &none, Some(5)),
         (Method::HEAD, 200, Known(0), &none, None),
-        (Method::HEAD, 200, Known(0), &said, Some(7)),
+        (Method::HEAD, 200, Known(0), &sized, Some(7)),
         (Method::HEAD, 200, Unknown, &none, None),
         (Method::GET, 304, Known(0), &none, None),
-        (Method::GET, 304, Known(0), &said, Some(7)),
-        (Method::GET, 200, Known(5), &said, None),
-        (Method::CONNECT, 200, Known(5), &said, None),
+        (Method::GET, 304, Known(0), &sized, Some(7)),
+        (Method::GET, 200, Known(5), &sized, None),
+        (Method::CONNECT, 200, Known(5), &sized, None),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(declared(&method, status, payload, headers), expected, "{method} {status}");
+        assert_eq!(
+            declared_length(&method, status, payload, headers),
+            expected,
+            "{method} {status}"
+        );
     }
 }
 
 #[test]
-fn the_fields_of_framing_follow_the_status() {
+fn the_framing_fields_follow_from_the_status() {
     let none = HeaderMap::new();
     for (status, transfer, declared, expected) in [
         (200, Transfer::Length(0), None, "Content-Length: 0"),
@@ -84,13 +97,13 @@ fn the_fields_of_framing_follow_the_status() {
         (101, Transfer::None, Some(5), "Connection: upgrade"),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
-        let head = HeadLine { status, declared, ..plain(&none, &transfer) };
+        let head = HeadLine { status, declared_length: declared, ..plain(&none, &transfer) };
         assert_eq!(fields(&head), expected, "{status} {transfer:?}");
     }
 }
 
 #[test]
-fn connection_says_what_the_version_does_not() {
+fn connection_is_sent_where_the_version_has_another_default() {
     let none = HeaderMap::new();
     let mut upgrade = HeaderMap::new();
     upgrade.insert(header::UPGRADE, HeaderValue::from_static("x"));
@@ -108,7 +121,7 @@ fn connection_says_what_the_version_does_not() {
 }
 
 #[test]
-fn what_is_the_servers_to_set_is_left_out_of_the_handlers_fields() {
+fn fields_that_only_the_server_sets_are_left_out_of_the_handlers() {
     let mut headers = HeaderMap::new();
     for name in ["content-length", "transfer-encoding", "connection", "date", "keep-alive"] {
         headers.insert(name, HeaderValue::from_static("1"));

@@ -1,4 +1,4 @@
-//! Field names that came before.
+//! [`NameCache`]: field names that recent requests had.
 
 use std::fmt;
 
@@ -7,39 +7,40 @@ use http::header::HOST;
 
 use crate::http::codec::reject::Reject;
 
-/// How many names are remembered, a power of two.
+/// The number of cached names, a power of two.
 const SLOTS: usize = 64;
-/// Bytes of the longest name that is remembered.
-const LONGEST: usize = 32;
+/// Bytes of the longest name that is cached.
+const NAME_LEN_MAX: usize = 32;
 
-/// Remembers names as they were written, because clients write the same few again and again, and
-/// making a [`HeaderName`] of one costs more than finding it here (and allocates, for names that
-/// are not registered).
+/// Caches field names as they were written. Clients send the same few names with every request, and
+/// making a [`HeaderName`] costs more than a lookup here (and allocates, for names that are not
+/// registered).
 ///
-/// It is a table of fixed size, in which a name has one place: it can be made to forget, not to
-/// grow.
-pub(super) struct Names {
-    slots: Box<[Option<Slot>; SLOTS]>,
-    /// The last name that is not remembered, so that it can be lent like the others.
+/// The table has a fixed size, and each name has one slot: hostile names can evict others, but
+/// cannot make the table grow.
+pub(super) struct NameCache {
+    slots: Box<[Option<CachedName>; SLOTS]>,
+    /// The last name that was not cached, so that it can be returned by reference as well.
     other: HeaderName,
 }
 
-struct Slot {
-    written: [u8; LONGEST],
+struct CachedName {
+    written: [u8; NAME_LEN_MAX],
     length: u8,
     name: HeaderName,
 }
 
-impl Names {
+impl NameCache {
     pub(super) fn new() -> Self {
         Self { slots: Box::new([const { None }; SLOTS]), other: HOST }
     }
 
-    /// The name that is written like this, lent: a name is large enough for moving it to cost.
+    /// The name that is written like this. It is returned by reference, because a `HeaderName` is
+    /// large enough for a move to cost time.
     pub(super) fn get(&mut self, written: &[u8]) -> Result<&HeaderName, Reject> {
         let slot = match written {
-            [first, .., last] if written.len() <= LONGEST => {
-                &mut self.slots[place(*first, *last, written.len())]
+            [first, .., last] if written.len() <= NAME_LEN_MAX => {
+                &mut self.slots[slot_of(*first, *last, written.len())]
             }
             _ => {
                 self.other = make(written)?;
@@ -51,15 +52,15 @@ impl Names {
         }
         match slot {
             Some(slot) => Ok(&slot.name),
-            None => Ok(&slot.insert(Slot::new(written)?).name),
+            None => Ok(&slot.insert(CachedName::new(written)?).name),
         }
     }
 }
 
-impl Slot {
+impl CachedName {
     fn new(written: &[u8]) -> Result<Self, Reject> {
         let mut slot =
-            Self { written: [0; LONGEST], length: written.len() as u8, name: make(written)? };
+            Self { written: [0; NAME_LEN_MAX], length: written.len() as u8, name: make(written)? };
         slot.written[..written.len()].copy_from_slice(written);
         Ok(slot)
     }
@@ -73,12 +74,12 @@ fn make(written: &[u8]) -> Result<HeaderName, Reject> {
     HeaderName::from_bytes(written).map_err(|_| Reject::FieldName)
 }
 
-/// Where a name has its place, by its ends and length: enough to tell the usual ones apart.
-fn place(first: u8, last: u8, length: usize) -> usize {
+/// The slot of a name, by its first byte, last byte and length. These tell the usual names apart.
+fn slot_of(first: u8, last: u8, length: usize) -> usize {
     (usize::from(first) * 7 + usize::from(last) * 3 + length * 5) % SLOTS
 }
 
-impl fmt::Debug for Names {
+impl fmt::Debug for NameCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.slots.iter().flatten().map(|slot| &slot.name)).finish()
     }
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_name_is_the_same_the_second_time_however_it_is_written() {
-        let mut names = Names::new();
+        let mut names = NameCache::new();
         for written in ["Host", "host", "HOST", "X-A", "x-a", "a", &"b".repeat(100)] {
             for _ in 0..2 {
                 let name = names.get(written.as_bytes()).unwrap();
@@ -100,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn names_that_share_a_place_are_told_apart() {
-        let mut names = Names::new();
+    fn names_that_share_a_slot_are_told_apart() {
+        let mut names = NameCache::new();
         for written in ["abcd", "aXYd", "abcd", "a--d"] {
             assert_eq!(
                 names.get(written.as_bytes()).unwrap().as_str(),

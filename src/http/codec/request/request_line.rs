@@ -1,4 +1,4 @@
-//! The request line: method, target in its four forms, version; and what may stand for a host.
+//! The request line: method, target in its four forms, version; and the grammar of a host.
 
 use std::net::Ipv6Addr;
 use std::ops::Range;
@@ -7,37 +7,40 @@ use bytes::Bytes;
 use http::{Method, Uri, Version};
 use memchr::{memchr, memchr2_iter};
 
-use super::scan::{METHOD_MAX, is_target};
+use crate::http::codec::byte_class::is_target_byte;
 use crate::http::codec::reject::Reject;
+
+/// Bytes of the longest method that is passed to the handler. Registered methods have up to 17.
+pub(super) const METHOD_MAX: usize = 64;
 
 /// A request line, with the target still as bytes.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct RequestLine {
     pub(super) method: Method,
-    /// Where the target stands in the input.
+    /// The position of the target in the input.
     pub(super) target: Range<usize>,
-    pub(super) form: Form,
+    pub(super) form: TargetForm,
     pub(super) version: Version,
-    /// Where the field lines begin.
+    /// The position of the first field line.
     pub(super) end: usize,
 }
 
 /// The form of a target (RFC 9112 §3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum TargetForm {
     Origin,
-    /// With the place of its authority in the input.
+    /// With the position of its authority in the input.
     Absolute(Range<usize>),
     Authority,
     Asterisk,
 }
 
-/// Reads the request line at the start of `input`, which has it whole.
-pub(super) fn read_line(input: &[u8], target_max: usize) -> Result<Line, Reject> {
+/// Reads the request line at the start of `input`, which contains all of it.
+pub(super) fn read(input: &[u8], target_max: usize) -> Result<RequestLine, Reject> {
     let start = if input.starts_with(b"\r\n") { 2 } else { 0 };
     let (method, target_start) = read_method(input, start)?;
     let rest = &input[target_start..];
-    let length = rest.iter().position(|&b| !is_target(b)).ok_or(Reject::RequestLine)?;
+    let length = rest.iter().position(|&b| !is_target_byte(b)).ok_or(Reject::RequestLine)?;
     if length > target_max {
         return Err(Reject::TargetTooLong);
     }
@@ -46,22 +49,22 @@ pub(super) fn read_line(input: &[u8], target_max: usize) -> Result<Line, Reject>
     let end = target.end + version_length;
     check_path(&input[target.clone()])?;
     let form = form_of(&input[target.clone()], &method, target_start)?;
-    Ok(Line { method, target, form, version, end })
+    Ok(RequestLine { method, target, form, version, end })
 }
 
-/// Says of a request line that has just come whole what is wrong with it.
-pub(super) fn check_line(input: &[u8], target_max: usize) -> Result<(), Reject> {
-    let line = read_line(input, target_max)?;
+/// Checks a request line whose last byte has just arrived.
+pub(super) fn check(input: &[u8], target_max: usize) -> Result<(), Reject> {
+    let line = read(input, target_max)?;
     to_uri(Bytes::copy_from_slice(&input[line.target])).map(drop)
 }
 
-/// The target as a URI. `target` has only bytes that [`is_target`] allows.
+/// The target as a URI. `target` has only bytes that [`is_target_byte`] allows.
 pub(super) fn to_uri(target: Bytes) -> Result<Uri, Reject> {
     if target.as_ref() == b"/" {
         return Ok(Uri::default());
     }
     if target.len() >= usize::from(u16::MAX) {
-        // What the `http` crate can hold; the setting for the limit may be above.
+        // A `Uri` of the `http` crate has at most this length; the setting may allow more.
         return Err(Reject::TargetTooLong);
     }
     Uri::from_maybe_shared(target).map_err(|_| Reject::Target)
@@ -86,9 +89,9 @@ fn read_method(input: &[u8], start: usize) -> Result<(Method, usize), Reject> {
 
 /// Reads ` HTTP/1.1` and the line end; returns the version and the length of the whole.
 fn read_version(rest: &[u8]) -> Result<(Version, usize), Reject> {
-    const END: usize = b" HTTP/1.1\r\n".len();
+    const VERSION_LEN: usize = b" HTTP/1.1\r\n".len();
     if rest.starts_with(b" HTTP/1.1\r\n") {
-        return Ok((Version::HTTP_11, END));
+        return Ok((Version::HTTP_11, VERSION_LEN));
     }
     if rest.first() != Some(&b' ') {
         return Err(Reject::RequestLine);
@@ -97,17 +100,18 @@ fn read_version(rest: &[u8]) -> Result<(Version, usize), Reject> {
         return Err(Reject::VersionSyntax);
     };
     match (major, minor) {
-        (b'1', b'0') => Ok((Version::HTTP_10, END)),
-        // A higher minor version is understood as the highest that is spoken (RFC 9110 §2.5).
-        (b'1', b'1'..=b'9') => Ok((Version::HTTP_11, END)),
+        (b'1', b'0') => Ok((Version::HTTP_10, VERSION_LEN)),
+        // A higher minor version is treated as the highest that the server implements
+        // (RFC 9110 §2.5).
+        (b'1', b'1'..=b'9') => Ok((Version::HTTP_11, VERSION_LEN)),
         (b'0'..=b'9', b'0'..=b'9') => Err(Reject::VersionUnknown),
         _ => Err(Reject::VersionSyntax),
     }
 }
 
-/// Refuses a path with what some readers take for a slash or for its end: `\\`, which no URI may
-/// have (RFC 3986 §3.3), and an encoded NUL. Browsers leave `\\` in queries as it is, so there it
-/// passes.
+/// Refuses a path with a byte that some readers take for a slash or for the end: `\\`, which no URI
+/// may have (RFC 3986 §3.3), and an encoded NUL. Browsers do not escape `\\` in queries, so it is
+/// accepted there.
 fn check_path(target: &[u8]) -> Result<(), Reject> {
     let path = memchr(b'?', target).map_or(target, |end| &target[..end]);
     for at in memchr2_iter(b'\\', b'%', path) {
@@ -118,18 +122,18 @@ fn check_path(target: &[u8]) -> Result<(), Reject> {
     Ok(())
 }
 
-fn form_of(target: &[u8], method: &Method, start: usize) -> Result<Form, Reject> {
+fn form_of(target: &[u8], method: &Method, start: usize) -> Result<TargetForm, Reject> {
     if method == Method::CONNECT {
-        // The port may not be left out (RFC 9110 §9.3.6).
+        // The port is mandatory (RFC 9110 §9.3.6).
         return match split_authority(target) {
-            Some((host, Some(port))) if !host.is_empty() && port != 0 => Ok(Form::Authority),
+            Some((host, Some(port))) if !host.is_empty() && port != 0 => Ok(TargetForm::Authority),
             _ => Err(Reject::TargetForm),
         };
     }
     match target {
         [] => Err(Reject::RequestLine),
-        [b'/', ..] => Ok(Form::Origin),
-        b"*" if method == Method::OPTIONS => Ok(Form::Asterisk),
+        [b'/', ..] => Ok(TargetForm::Origin),
+        b"*" if method == Method::OPTIONS => Ok(TargetForm::Asterisk),
         _ => {
             let authority = authority_of(target).ok_or(Reject::TargetForm)?;
             let bytes = &target[authority.clone()];
@@ -141,16 +145,16 @@ fn form_of(target: &[u8], method: &Method, start: usize) -> Result<Form, Reject>
                 Some((host, _)) if !host.is_empty() => {}
                 _ => return Err(Reject::TargetForm),
             }
-            // RFC 9110 §7.4: the connection is a plain one, so it can be none for an https URI.
+            // RFC 9110 §7.4: an https URI must not be served over a connection without TLS.
             if target[..5].eq_ignore_ascii_case(b"https") {
                 return Err(Reject::SchemeMisdirected);
             }
-            Ok(Form::Absolute(start + authority.start..start + authority.end))
+            Ok(TargetForm::Absolute(start + authority.start..start + authority.end))
         }
     }
 }
 
-/// Where in an absolute-form target the authority stands; none in any other target.
+/// The position of the authority in an absolute-form target; `None` for any other target.
 fn authority_of(target: &[u8]) -> Option<Range<usize>> {
     let start = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| {
         let begin = target.get(..scheme.len())?;
@@ -160,14 +164,14 @@ fn authority_of(target: &[u8]) -> Option<Range<usize>> {
     Some(start..length.map_or(target.len(), |length| start + length))
 }
 
-/// The host that a value of Host names, perhaps empty, perhaps before a port (RFC 9110 §7.2);
-/// `None` if the value is no such thing.
+/// The host in the value of Host, without the port (RFC 9110 §7.2). It may be empty. `None`: the
+/// value is not a valid host with an optional port.
 pub(super) fn host_of(value: &[u8]) -> Option<&[u8]> {
     split_authority(value).map(|(host, _)| host)
 }
 
-/// Takes `host [":" port]` apart (RFC 3986 §3.2.2, §3.2.3); `None` if it is no such thing. An empty
-/// port counts as none.
+/// Splits `host [":" port]` (RFC 3986 §3.2.2, §3.2.3); `None` if the authority is malformed. An
+/// empty port counts as none.
 fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let end = match authority {
         [b'[', rest @ ..] => {
@@ -189,7 +193,7 @@ fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     Some((host, port))
 }
 
-/// How long the registered name at the start is; `None` if a percent sign in it starts no escape.
+/// The length of the registered name at the start; `None` if it has a malformed percent escape.
 fn name_length(authority: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(&byte) = authority.get(at) {
@@ -209,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_a_name_or_an_address_with_perhaps_a_port() {
+    fn a_host_is_a_name_or_an_address_with_an_optional_port() {
         for host in [
             "",
             "a",
@@ -254,12 +258,12 @@ mod tests {
 
     #[test]
     fn the_authority_of_an_absolute_target_ends_at_the_path_or_the_query() {
-        let place =
+        let authority =
             |target: &'static str| authority_of(target.as_bytes()).map(|range| &target[range]);
-        assert_eq!(place("http://a/b"), Some("a"));
-        assert_eq!(place("HTTPS://a:1?b"), Some("a:1"));
-        assert_eq!(place("http://a"), Some("a"));
-        assert_eq!(place("http:/a"), None);
-        assert_eq!(place("ftp://a"), None);
+        assert_eq!(authority("http://a/b"), Some("a"));
+        assert_eq!(authority("HTTPS://a:1?b"), Some("a:1"));
+        assert_eq!(authority("http://a"), Some("a"));
+        assert_eq!(authority("http:/a"), None);
+        assert_eq!(authority("ftp://a"), None);
     }
 }
