@@ -1,4 +1,4 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112): what handlers see, and the driver behind it.
+//! HTTP/1.1 (RFC 9110, RFC 9112): the types that handlers use, and the protocol behind them.
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -8,13 +8,11 @@ mod conn;
 mod handler;
 pub(crate) mod list;
 mod message;
-mod middleware;
 mod router;
 mod upgraded;
 
 pub(crate) use conn::Http;
-pub use handler::Handler;
+pub use handler::{Handler, Next, With};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 pub use message::{Body, BodyWriter, Incoming, Request, Response, Segment, Upgraded};
-pub use middleware::{Next, With};
 pub use router::Router;

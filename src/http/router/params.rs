@@ -1,19 +1,19 @@
-//! [`Params`]: what the names in a route's path stood for.
+//! [`Params`]: the values of the names in a route's path.
 
 use percent_encoding::percent_decode_str;
 
-/// What the names in a route's path stood for, decoded.
+/// The values of the names in a route's path, percent-decoded.
 #[derive(Debug, Default)]
 pub(crate) struct Params(Vec<(Box<str>, Box<str>)>);
 
 impl Params {
-    /// Decodes values as they were sent. `None` if one is not UTF-8 then.
+    /// Decodes the values. `None` if a decoded value is not UTF-8.
     pub(crate) fn decode<'a>(found: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let decoded = found.map(|(name, value)| Some((name.into(), decode(value)?)));
         decoded.collect::<Option<_>>().map(Self)
     }
 
-    /// Adds those of a router within a router; of two with one name the inner one counts.
+    /// Adds the values of a nested router. If both have a name, the value of the nested one counts.
     pub(crate) fn extend(&mut self, inner: Self) {
         self.0.extend(inner.0);
     }

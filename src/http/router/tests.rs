@@ -1,23 +1,24 @@
-//! Where requests lead.
+//! Which handler a request reaches.
 
 use std::io::Read;
 
+use http::header::ALLOW;
 use proptest::prelude::*;
 
-use super::*;
-use crate::http::{Body, Next};
+use super::Router;
+use crate::http::{Body, Handler, Method, Next, Request, Response, StatusCode};
 
 fn ask(router: &impl Handler, method: &str, target: &str) -> (u16, String, String) {
     let request = http::Request::builder().method(method).uri(target).body(Body::empty());
-    let mut answer = router.handle(&mut Request::from(request.unwrap()));
-    let allow = answer.headers().get(ALLOW).map_or("", |allow| allow.to_str().unwrap());
-    let (status, allow) = (answer.status().as_u16(), allow.to_owned());
+    let mut response = router.handle(&mut Request::from(request.unwrap()));
+    let allow = response.headers().get(ALLOW).map_or("", |allow| allow.to_str().unwrap());
+    let (status, allow) = (response.status().as_u16(), allow.to_owned());
     let mut text = String::new();
-    answer.body_mut().read_to_string(&mut text).unwrap();
+    response.body_mut().read_to_string(&mut text).unwrap();
     (status, allow, text)
 }
 
-fn say(text: &'static str) -> impl Handler {
+fn respond(text: &'static str) -> impl Handler {
     move |request: &mut Request| {
         let params: Vec<_> = ["id", "rest"].iter().filter_map(|name| request.param(name)).collect();
         Response::text(format!("{text} {}", params.join(" ")))
@@ -26,20 +27,20 @@ fn say(text: &'static str) -> impl Handler {
 
 fn router() -> Router {
     Router::new()
-        .get("/", say("root"))
-        .get("/users/{id}", say("user"))
-        .delete("/users/{id}", say("delete"))
-        .get("/users/me", say("me"))
-        .post("/users", say("create"))
-        .get("/files/{*rest}", say("file"))
-        .get("/image-{id}.png", say("image"))
-        .any("/any", say("any"))
-        .post("/any", say("post"))
-        .route(Method::from_bytes(b"BREW").unwrap(), "/pot", say("brew"))
+        .get("/", respond("root"))
+        .get("/users/{id}", respond("user"))
+        .delete("/users/{id}", respond("delete"))
+        .get("/users/me", respond("me"))
+        .post("/users", respond("create"))
+        .get("/files/{*rest}", respond("file"))
+        .get("/image-{id}.png", respond("image"))
+        .any("/any", respond("any"))
+        .post("/any", respond("post"))
+        .route(Method::from_bytes(b"BREW").unwrap(), "/pot", respond("brew"))
 }
 
 #[test]
-fn a_request_leads_to_the_handler_of_its_path_and_method() {
+fn a_request_reaches_the_handler_of_its_path_and_method() {
     let router = router();
     for (method, target, text) in [
         ("GET", "/", "root "),
@@ -65,7 +66,7 @@ fn a_request_leads_to_the_handler_of_its_path_and_method() {
 }
 
 #[test]
-fn what_leads_nowhere_is_told_why() {
+fn a_request_without_a_handler_gets_the_status_that_says_why() {
     let router = router();
     for (method, target, status, allow) in [
         ("GET", "/nowhere", 404, ""),
@@ -82,25 +83,25 @@ fn what_leads_nowhere_is_told_why() {
         ("CONNECT", "a:80", 404, ""),
         ("GET", "/users/%ff", 400, ""),
     ] {
-        let (answered, allowed, _) = ask(&router, method, target);
-        assert_eq!((answered, allowed.as_str()), (status, allow), "{method} {target}");
+        let (got, allowed, _) = ask(&router, method, target);
+        assert_eq!((got, allowed.as_str()), (status, allow), "{method} {target}");
     }
-    let router = router.fallback(say("lost"));
+    let router = router.fallback(respond("lost"));
     assert_eq!(ask(&router, "GET", "/nowhere"), (200, String::new(), "lost ".to_owned()));
 }
 
 #[test]
-fn a_catch_all_stands_for_nothing_too() {
+fn a_catch_all_matches_an_empty_rest() {
     let router = Router::new()
-        .get("/static/{*rest}", say("file"))
-        .get("/users/{id}/{*rest}", say("of"))
-        .post("/any/", say("written out"))
-        .any("/any/{*rest}", say("any"))
-        .any("/late/{*rest}", say("any"))
-        .get("/late/", say("written out"))
-        .get("/both/{id}/{*rest}", say("all"))
-        .get("/both/{other}/", say("named otherwise"))
-        .get("/{id}/", say("anything"));
+        .get("/static/{*rest}", respond("file"))
+        .get("/users/{id}/{*rest}", respond("of"))
+        .post("/any/", respond("written out"))
+        .any("/any/{*rest}", respond("any"))
+        .any("/late/{*rest}", respond("any"))
+        .get("/late/", respond("written out"))
+        .get("/both/{id}/{*rest}", respond("all"))
+        .get("/both/{other}/", respond("named otherwise"))
+        .get("/{id}/", respond("anything"));
     for (method, target, status, text) in [
         ("GET", "/static/", 200, "file "),
         ("GET", "/static/a", 200, "file a"),
@@ -112,52 +113,52 @@ fn a_catch_all_stands_for_nothing_too() {
         ("GET", "/both/7/8", 200, "all 7 8"),
         ("GET", "/other/", 200, "anything other"),
     ] {
-        let (answered, _, said) = ask(&router, method, target);
-        assert_eq!((answered, said.as_str()), (status, text), "{method} {target}");
+        let (got, _, body) = ask(&router, method, target);
+        assert_eq!((got, body.as_str()), (status, text), "{method} {target}");
     }
-    // The slash belongs to the route, and what is written out has the path for itself.
+    // The slash belongs to the route, and a literal path takes precedence.
     assert_eq!(ask(&router, "GET", "/static").0, 404);
     assert_eq!(ask(&router, "GET", "/any/").0, 405);
-    let nested = Router::new().any("/{*rest}", Router::new().get("/", say("inner")));
+    let nested = Router::new().any("/{*rest}", Router::new().get("/", respond("inner")));
     assert_eq!(ask(&nested, "GET", "/"), (200, String::new(), "inner ".to_owned()));
-    let twice = Router::new().get("/a/{*x}", say("one")).get("/a/{*y}", say("two"));
+    let twice = Router::new().get("/a/{*x}", respond("one")).get("/a/{*y}", respond("two"));
     assert!(twice.check().unwrap_err().to_string().contains("/a/{*y}"));
-    let twice = Router::new().get("/a/{*x}", say("one")).get("/a/", say("two"));
-    let again = twice.get("/a/", say("three")).check().unwrap_err();
+    let twice = Router::new().get("/a/{*x}", respond("one")).get("/a/", respond("two"));
+    let again = twice.get("/a/", respond("three")).check().unwrap_err();
     assert!(again.to_string().contains("GET has two handlers"));
 }
 
 #[test]
-fn a_route_that_cannot_be_stops_the_start() {
+fn an_invalid_route_stops_the_start() {
     let refuse = |router: Router| router.check().unwrap_err().to_string();
     assert!(router().check().is_ok());
-    assert!(refuse(router().get("/", say("again"))).contains("GET has two handlers"));
-    assert!(refuse(router().get("/users/{other}", say("again"))).contains("/users/{other}"));
-    assert!(refuse(router().get("users", say("slash"))).contains("begins with a slash"));
-    assert!(refuse(router().get("/{a", say("open"))).contains("/{a"));
-    assert!(refuse(router().any("/any", say("again"))).contains("two handlers"));
-    let nested = Router::new().any("/{*rest}", router().get("x", say("inner")));
-    assert!(refuse(nested).contains("the route x"));
+    assert!(refuse(router().get("/", respond("again"))).contains("GET has two handlers"));
+    assert!(refuse(router().get("/users/{other}", respond("again"))).contains("/users/{other}"));
+    assert!(refuse(router().get("users", respond("slash"))).contains("must begin with a slash"));
+    assert!(refuse(router().get("/{a", respond("open"))).contains("/{a"));
+    assert!(refuse(router().any("/any", respond("again"))).contains("two handlers"));
+    let nested = Router::new().any("/{*rest}", router().get("x", respond("inner")));
+    assert!(refuse(nested).contains("invalid route \"x\""));
 }
 
 #[test]
-fn a_body_for_nothing_is_refused_beforehand() {
+fn a_body_without_a_handler_is_refused_beforehand() {
     let router = Router::new()
-        .post("/", say("root"))
+        .post("/", respond("root"))
         .with(|request: &mut Request, next: Next<'_>| next.run(request));
-    let asked = |target: &str| {
+    let refusal = |target: &str| {
         let request = http::Request::builder().method("POST").uri(target).body(Body::empty());
-        router.expect_continue(&Request::from(request.unwrap())).map(|answer| answer.status())
+        router.expect_continue(&Request::from(request.unwrap())).map(|response| response.status())
     };
-    assert_eq!(asked("/"), None);
-    assert_eq!(asked("/nowhere"), Some(StatusCode::NOT_FOUND));
+    assert_eq!(refusal("/"), None);
+    assert_eq!(refusal("/nowhere"), Some(StatusCode::NOT_FOUND));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_catch_all_has_the_rest_whatever_it_is(rest in "[a-z/.%0-9]{0,20}") {
+    fn a_catch_all_matches_any_rest(rest in "[a-z/.%0-9]{0,20}") {
         let router = Router::new().get("/files/{*rest}", |request: &mut Request| {
             Response::text(request.param("rest").unwrap_or("none").to_owned())
         });
