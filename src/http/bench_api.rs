@@ -1,5 +1,5 @@
-//! The sans-io core for benchmarks and fuzzing, which are other packages. No part of the interface:
-//! it is there with the feature `bench` alone, and may change at any time.
+//! The codec, for benchmarks and fuzzing, which are other packages. It exists only with the feature
+//! `bench`, is not part of the public interface, and may change at any time.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
@@ -11,44 +11,45 @@ use crate::http::codec::response::{HeadLine, Payload, encode_head, transfer};
 
 pub use crate::pool::queue_bench::WorkQueue;
 
-/// A worker's memory for heads.
+/// A parser and an encoder, with the memory that a worker reuses.
 #[derive(Debug)]
 pub struct Core {
     parser: HeadParser,
     date: DateCache,
     out: Vec<u8>,
-    answer: HeaderMap,
+    response: HeaderMap,
 }
 
 impl Default for Core {
     fn default() -> Self {
-        let mut answer = HeaderMap::new();
-        answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let mut response = HeaderMap::new();
+        response
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         Self {
             parser: HeadParser::new(&Limits::default()),
             date: DateCache::new(),
             out: Vec::new(),
-            answer,
+            response,
         }
     }
 }
 
 impl Core {
-    /// Parses a head and gives its memory back; returns how long it is, if it is whole and good.
+    /// Parses a head, and recycles its memory. Returns its length if it is complete and valid.
     pub fn parse(&mut self, input: &[u8]) -> Option<usize> {
         let (used, head) = self.parser.parse(input, &mut 0).ok()??;
         self.parser.recycle(head.headers);
         Some(used)
     }
 
-    /// Encodes the head of a plain answer; returns how long it is.
+    /// Encodes the head of a plain response. Returns its length.
     pub fn encode(&mut self) -> usize {
         self.out.clear();
         let (version, status) = (Version::HTTP_11, StatusCode::OK);
         let head = HeadLine {
             version,
             status,
-            headers: &self.answer,
+            headers: &self.response,
             transfer: &transfer(&Method::GET, version, status, Payload::Known(14)),
             declared_length: None,
             keep_alive: true,
@@ -59,10 +60,10 @@ impl Core {
     }
 }
 
-/// Parses `input` whole and again in two pieces, whose results have to agree.
+/// Parses `input` whole, and again in two pieces.
 ///
 /// # Panics
-/// If they do not.
+/// If the results differ.
 pub fn fuzz_head(input: &[u8]) {
     let Some((&cut, input)) = input.split_first() else { return };
     let limits = Limits { head: 1024, target: 256, fields: 8, ..Limits::default() };
@@ -81,15 +82,15 @@ pub fn fuzz_head(input: &[u8]) {
     }
 }
 
-/// Decodes `input` as a chunked body, whole and byte by byte, whose results have to agree.
+/// Decodes `input` as a chunked body, whole and byte by byte.
 ///
 /// # Panics
-/// If they do not.
+/// If the results differ.
 pub fn fuzz_body(input: &[u8]) {
     assert_eq!(decode(input, input.len().max(1)), decode(input, 1));
 }
 
-/// The body and how much of the input it took, or why it is none; and the trailers.
+/// The body, how much of the input it used, and the trailers; or why the body is rejected.
 fn decode(input: &[u8], pieces: usize) -> String {
     let limits = Limits { body: 4096, trailers: 64, fields: 4, ..Limits::default() };
     let mut decoder = BodyDecoder::new(&Framing::Chunked, &limits);

@@ -9,12 +9,14 @@ use crate::net::{Addr, Interest};
 use crate::pool::Connection;
 use crate::pool::protocol::StopSignal;
 
-/// The raw duplex stream of an upgraded connection, with what was read ahead of it.
+/// The raw duplex stream of an upgraded connection. Reads return first the bytes that the server
+/// had read beyond the request.
 ///
-/// Reads and writes block, each at most for its timeout. When the server is told to stop, a read
-/// that waits fails with `ConnectionAborted`; what is to be said at parting can still be written.
+/// Reads and writes block, each at most for its timeout. When the server stops, a waiting read
+/// fails with `ConnectionAborted`; a last message can still be written.
 pub struct Upgraded {
     connection: Box<Connection>,
+    /// Bytes that were read beyond the request.
     ahead: Vec<u8>,
     stop: StopSignal,
     read_timeout: Option<Duration>,
@@ -32,18 +34,18 @@ impl Upgraded {
         Self { connection, ahead, stop, read_timeout: None, write_timeout: Some(write_timeout) }
     }
 
-    /// The peer's address, as accept(2) gave it.
+    /// The peer's address, from accept(2).
     #[must_use]
     pub fn peer(&self) -> &Addr {
         self.connection.peer()
     }
 
-    /// How long a read may wait; `None`, the default: until the server stops.
+    /// Sets how long a read may wait. `None`, the default: until the server stops.
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
     }
 
-    /// How long a write may wait; the default is
+    /// Sets how long a write may wait. The default is
     /// [`Timeouts::write`](crate::config::Timeouts::write).
     pub fn set_write_timeout(&mut self, timeout: Option<Duration>) {
         self.write_timeout = timeout;

@@ -1,29 +1,28 @@
-//! [`Buffer`]: what was read ahead of a connection. A worker has one, and reuses it.
+//! [`ReadBuffer`]: the bytes that were read from a connection. A worker has one, and reuses it.
 
 use std::io;
 
 use crate::net::Stream;
 
-/// How much is read at once.
-const SIZE: usize = 16 * 1024;
+/// The most bytes of one read.
+const READ_SIZE: usize = 16 * 1024;
 
-/// Up to so many bytes are copied from and to a parked connection; more of them are handed over
-/// with the memory that they are in, so that input which comes byte by byte is not copied at each
-/// of them.
-const COPIED: usize = 2 * 1024;
+/// Up to this many bytes are copied when a connection is parked and resumed. More bytes move with
+/// their memory, so that input which arrives byte by byte is not copied for each byte.
+const PARKED_COPY_MAX: usize = 2 * 1024;
 
-/// Bytes that were read and not yet used.
+/// Bytes that were read and not used yet.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
-    /// The worker's own memory, while that of a connection is used in its place.
+    /// The worker's own memory, while `bytes` is that of a connection.
     own: Vec<u8>,
 }
 
-impl Buffer {
+impl ReadBuffer {
     pub(crate) fn new() -> Self {
-        Self { bytes: Vec::with_capacity(SIZE), start: 0, own: Vec::new() }
+        Self { bytes: Vec::with_capacity(READ_SIZE), start: 0, own: Vec::new() }
     }
 
     pub(crate) fn filled(&self) -> &[u8] {
@@ -43,19 +42,19 @@ impl Buffer {
         }
     }
 
-    /// Puts back what a connection kept while it was parked.
+    /// Loads the bytes that a connection kept while it was parked.
     pub(crate) fn load(&mut self, bytes: Vec<u8>) {
         self.clear();
-        if bytes.len() <= COPIED {
+        if bytes.len() <= PARKED_COPY_MAX {
             self.bytes.extend_from_slice(&bytes);
         } else {
             self.own = std::mem::replace(&mut self.bytes, bytes);
         }
     }
 
-    /// Takes what is left, for the connection to keep while it is parked.
+    /// Takes the unused bytes, which the connection keeps while it is parked.
     pub(crate) fn unload(&mut self) -> Vec<u8> {
-        if self.filled().len() <= COPIED {
+        if self.filled().len() <= PARKED_COPY_MAX {
             let bytes = self.filled().to_vec();
             self.clear();
             return bytes;
@@ -65,7 +64,7 @@ impl Buffer {
         if self.start > 0 {
             bytes.drain(..self.start);
         }
-        // Grown memory is kept, as more is to come; but not much more than there is.
+        // Spare capacity is kept, because more input is expected, but no more than there is input.
         if bytes.capacity() > 2 * bytes.len() {
             bytes.shrink_to_fit();
         }
@@ -73,23 +72,23 @@ impl Buffer {
         bytes
     }
 
-    /// Forgets everything; gives memory back that one connection had needed.
+    /// Drops all bytes, and frees memory that had grown for one connection.
     fn clear(&mut self) {
         self.start = 0;
         if self.own.capacity() > 0 {
             self.bytes = std::mem::take(&mut self.own);
         }
         self.bytes.clear();
-        if !(SIZE..=2 * SIZE).contains(&self.bytes.capacity()) {
-            self.bytes = Vec::with_capacity(SIZE);
+        if !(READ_SIZE..=2 * READ_SIZE).contains(&self.bytes.capacity()) {
+            self.bytes = Vec::with_capacity(READ_SIZE);
         }
     }
 
-    /// Reads what is there, without waiting, at most up to `limit` unused bytes in all. Gives how
-    /// much was read, and whether that was all there was.
+    /// Reads what has arrived, without waiting, up to `limit` unused bytes in all. Returns how many
+    /// bytes were read, and whether that was a short read: the socket had no more.
     ///
     /// # Errors
-    /// As [`Stream::try_read`].
+    /// Those of [`Stream::try_read`].
     pub(crate) fn fill(&mut self, stream: &Stream, limit: usize) -> io::Result<(usize, bool)> {
         if self.bytes.len() == self.bytes.capacity() {
             self.make_room(limit);
@@ -106,7 +105,7 @@ impl Buffer {
             return;
         }
         let kept = self.bytes.len();
-        let size = (kept * 2).min(limit).max(kept + 1).max(SIZE.min(limit));
+        let size = (kept * 2).min(limit).max(kept + 1).max(READ_SIZE.min(limit));
         self.bytes.reserve_exact(size - kept);
     }
 }

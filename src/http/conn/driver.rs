@@ -1,22 +1,28 @@
-//! HTTP as a [`Protocol`]: bytes in, handler called, bytes out, keep-alive or close.
+//! HTTP as a [`Protocol`]: read requests, call the handler, send the responses.
 //!
 //! ```text
-//! serve ─► finish what is unsent ─► next head? ──no──► read ──nothing──► park (idle, head, body)
-//!              │ blocked              ▲   │ yes
-//!              ▼                      │   ▼
-//!         park (write)          keep-alive  handler ─► answer ─► send ──blocked──► park (write)
-//!                                     │                  │ close
-//!                                     └──────────────────┴─────► close, or park (linger)
+//! serve ─► send queued output ─► next head? ──no──► read ──nothing──► park (Idle, Head, Body)
+//!              │ blocked           ▲   │ yes
+//!              ▼                   │   ▼
+//!         park (Write)       keep-alive  handler ─► response ─► send ──blocked──► park (Write)
+//!                                  │                  │ close
+//!                                  └──────────────────┴─────► close, or park (Linger)
 //! ```
 
+use std::convert::Infallible;
+use std::io;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode};
 
-use super::exchange::Link;
-use super::refusal::{Refusals, Refuser};
+use super::exchange::ExchangeCell;
+use super::read::new_request;
+use super::refusal::{RefusalSource, Refusals};
+use super::request_info::RequestInfo;
+use super::respond::PendingResponse;
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::http::codec::date::DateCache;
@@ -25,26 +31,22 @@ use crate::http::codec::request::{Framing, Head, HeadParser};
 use crate::http::codec::response::{
     HeadLine, Payload, Transfer, declared_length, encode_head, transfer,
 };
-use crate::http::conn::close::{abandon, linger, send_output};
-use crate::http::conn::read::{Step, next_head, request};
-use crate::http::conn::request_info::Asked;
-use crate::http::conn::respond::Answer;
 use crate::http::handler::Handler;
-use crate::http::message::{Kind, Request, Response};
+use crate::http::message::{BodyKind, Request, Response};
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
 
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
     handler: Arc<dyn Handler>,
-    refuser: Arc<Refuser>,
+    refusal_source: Arc<RefusalSource>,
     config: Arc<Config>,
 }
 
 impl Http {
     pub(crate) fn new(handler: Arc<dyn Handler>, config: &Config) -> Self {
         let config = Arc::new(config.clone());
-        let refuser = Arc::new(Refuser::new(Arc::clone(&handler), &config));
-        Self { handler, refuser, config }
+        let refusal_source = Arc::new(RefusalSource::new(Arc::clone(&handler), &config));
+        Self { handler, refusal_source, config }
     }
 }
 
@@ -52,55 +54,33 @@ impl Protocol for Http {
     fn worker(&self) -> Box<dyn ProtocolWorker> {
         Box::new(HttpWorker {
             handler: Arc::clone(&self.handler),
-            refuser: Arc::clone(&self.refuser),
-            refusals: self.refuser.latest(),
-            parser: parser(&self.config),
+            refusal_source: Arc::clone(&self.refusal_source),
+            refusals: self.refusal_source.latest(),
+            parser: new_parser(&self.config),
             date: DateCache::new(),
-            link: Link::new(&self.config),
+            cell: ExchangeCell::new(&self.config),
             config: Arc::clone(&self.config),
         })
     }
 }
 
-/// A thread's place at [`Http`].
+/// The state of one thread that serves HTTP.
 struct HttpWorker {
     handler: Arc<dyn Handler>,
-    refuser: Arc<Refuser>,
+    refusal_source: Arc<RefusalSource>,
     refusals: Arc<Refusals>,
     parser: HeadParser,
     date: DateCache,
-    link: Arc<Link>,
-    /// The settings that the parts above were made from.
+    cell: Arc<ExchangeCell>,
+    /// The configuration that the parts above were made from.
     config: Arc<Config>,
 }
 
 impl ProtocolWorker for HttpWorker {
-    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
-        self.keep_up(turn);
-        if connection.phase == Phase::Linger {
-            return linger(connection, turn);
-        }
-        let continued = connection.is_continuing();
-        if !connection.output.is_empty() {
-            match send_output(connection, turn) {
-                Ok(sent) => connection = sent,
-                Err(served) => return served,
-            }
-        }
-        self.link.lock().take_up(connection, turn.client_waits());
-        loop {
-            let step = {
-                let mut exchange = self.link.lock();
-                next_head(&mut self.parser, &mut exchange, turn, continued)
-            };
-            let head = match step {
-                Ok(Step::Handle(head)) => head,
-                Ok(Step::Leave(served)) => return served,
-                Err(reject) => return self.reject(reject, turn),
-            };
-            if let Some(served) = self.exchange(head, turn) {
-                return served;
-            }
+    fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
+        match self.serve_requests(connection, turn) {
+            Break(outcome) => outcome,
+            Continue(never) => match never {},
         }
     }
 
@@ -110,11 +90,11 @@ impl ProtocolWorker for HttpWorker {
         turn: &mut TurnContext<'_>,
         _refusal: Refusal,
     ) -> Outcome {
-        self.keep_up(turn);
+        self.apply_config(turn);
         if connection.is_continuing() {
             return Outcome::Close(connection, CloseReason::Overloaded);
         }
-        let mut exchange = self.link.lock();
+        let mut exchange = self.cell.lock();
         connection.input_lease = None;
         exchange.input.load(std::mem::take(&mut connection.input));
         let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
@@ -123,14 +103,14 @@ impl ProtocolWorker for HttpWorker {
                 connection.note_read(all);
                 self.parser.parse(exchange.input.filled(), &mut connection.scanned)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 connection.unread = false;
                 self.parser.parse(exchange.input.filled(), &mut connection.scanned)
             }
             Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
         };
-        let asked = match head {
-            // No request yet: it costs nothing to let it wait for one.
+        let (is_head, keep_alive) = match head {
+            // No complete request yet: the connection can wait for it without a worker.
             Ok(None) => {
                 connection.input = exchange.input.unload();
                 return match turn.lease_input(&mut connection) {
@@ -141,27 +121,27 @@ impl ProtocolWorker for HttpWorker {
             Ok(Some((used, head))) => {
                 exchange.input.consume(used);
                 connection.awaited = None;
-                let bodiless = matches!(head.framing, Framing::None);
-                let kept = bodiless && head.keep_alive && exchange.input.is_empty();
-                let asked = (head.method == Method::HEAD, kept && !connection.unread);
+                let is_head = head.method == Method::HEAD;
+                let is_all = matches!(head.framing, Framing::None)
+                    && exchange.input.is_empty()
+                    && !connection.unread;
                 self.parser.recycle(head.headers);
-                asked
+                (is_head, head.keep_alive && is_all)
             }
             Err(_) => (false, false),
         };
         connection.input = exchange.input.unload();
         drop(exchange);
-        let (is_head, keep_alive) = (asked.0, asked.1 && !turn.is_draining());
-        self.refusals.send(connection, turn, is_head, keep_alive)
+        self.refusals.send(connection, turn, is_head, keep_alive && !turn.is_draining())
     }
 
     fn expire(&mut self, connection: &mut Connection, _turn: &mut TurnContext<'_>) -> CloseReason {
         match connection.phase {
             Phase::Head if connection.input.is_empty() => CloseReason::HeadTimeout,
             phase @ (Phase::Head | Phase::Body) => {
-                let answer = self.timed_out(&Asked::of_bytes(&connection.input));
-                // One try: a client this slow may not even read it.
-                let _ = connection.stream.try_write(&answer);
+                let response = self.encode_timeout(&RequestInfo::of_malformed(&connection.input));
+                // One attempt: a client this slow may not read it.
+                let _ = connection.stream.try_write(&response);
                 if phase == Phase::Head {
                     CloseReason::HeadTimeout
                 } else {
@@ -178,8 +158,33 @@ impl ProtocolWorker for HttpWorker {
 }
 
 impl HttpWorker {
-    /// Goes by the settings in force, if they are others than at the last turn.
-    fn keep_up(&mut self, turn: &TurnContext<'_>) {
+    /// Serves requests until the connection leaves the worker.
+    fn serve_requests(
+        &mut self,
+        mut connection: Box<Connection>,
+        turn: &mut TurnContext<'_>,
+    ) -> ControlFlow<Outcome, Infallible> {
+        self.apply_config(turn);
+        if connection.phase == Phase::Linger {
+            return Break(connection.linger(turn));
+        }
+        let continued = connection.is_continuing();
+        if !connection.output.is_empty() {
+            connection = connection.finish_output(turn)?;
+        }
+        self.cell.lock().attach(connection, turn.client_waits());
+        loop {
+            // The statement ends the lock: the handler takes it again when it reads the body.
+            let head = self.cell.lock().next_head(&mut self.parser, turn, continued)?;
+            match head {
+                Ok(head) => self.serve_request(head, turn)?,
+                Err(reject) => return Break(self.reject(reject, turn)),
+            }
+        }
+    }
+
+    /// Applies the configuration in force, if it has changed since the last turn.
+    fn apply_config(&mut self, turn: &TurnContext<'_>) {
         if !Arc::ptr_eq(&self.config, turn.config()) {
             self.reconfigure(turn.config());
         }
@@ -188,70 +193,74 @@ impl HttpWorker {
     #[cold]
     fn reconfigure(&mut self, config: &Arc<Config>) {
         self.config = Arc::clone(config);
-        self.parser = parser(config);
-        self.link.lock().reconfigure(config);
-        self.refusals = self.refuser.refusals(config);
+        self.parser = new_parser(config);
+        self.cell.lock().reconfigure(config);
+        self.refusals = self.refusal_source.refusals(config);
     }
 
-    /// Calls the handler and answers. `Some`: the connection leaves the worker.
-    fn exchange(&mut self, head: Head, turn: &mut TurnContext<'_>) -> Option<Outcome> {
-        let asked = Asked::of(&head);
-        if let Some(patience) = head.client_timeout
-            && !turn.can_answer_within(patience)
+    /// Calls the handler and sends its response. `Continue`: the connection can read the next
+    /// request.
+    fn serve_request(&mut self, head: Head, turn: &mut TurnContext<'_>) -> ControlFlow<Outcome> {
+        let info = RequestInfo::of(&head);
+        if let Some(timeout) = head.client_timeout
+            && !turn.can_answer_within(timeout)
         {
-            return self.turn_away(asked, head, turn);
+            return self.refuse_deadline(info, head, turn);
         }
         let has_body = !matches!(head.framing, Framing::None);
-        let (mut request, number, expects) = {
-            let mut exchange = self.link.lock();
+        let (mut request, number, expects_continue) = {
+            let mut exchange = self.cell.lock();
             exchange.begin(&head.framing, head.expects_continue);
-            let (number, expects) = (exchange.number, exchange.expects_continue);
-            (request(head, &self.link, &exchange, turn)?, number, expects)
+            let (number, expects_continue) = (exchange.number, exchange.expects_continue);
+            let Some(request) = new_request(head, &self.cell, &exchange, turn) else {
+                return Break(Outcome::Gone);
+            };
+            (request, number, expects_continue)
         };
-        let (response, panicked) = self.call(&mut request, expects, turn);
-        let body_taken = has_body && !matches!(request.body().0, Kind::Incoming(_));
-        let mut answer = Answer::new(asked, response, body_taken);
-        if let Kind::Incoming(incoming) = answer.body_mut()
-            && !incoming.belongs_to(&self.link, number)
+        let (response, panicked) = self.call_handler(&mut request, expects_continue, turn);
+        let body_taken = has_body && !matches!(request.body().0, BodyKind::Incoming(_));
+        let mut pending = PendingResponse::new(info, response, body_taken);
+        if let BodyKind::Incoming(incoming) = pending.body_mut()
+            && !incoming.belongs_to(&self.cell, number)
         {
-            *answer.body_mut() = Kind::Empty;
+            *pending.body_mut() = BodyKind::Empty;
         }
         if panicked {
-            answer.close_because(CloseReason::HandlerPanicked);
+            pending.close_because(CloseReason::HandlerPanicked);
         }
         self.recycle(request);
         turn.count_request();
-        let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
-        let waited = self.link.lock().end();
+        let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
+        let waited = self.cell.lock().end();
         turn.add_client_wait(waited);
-        outcome
+        flow
     }
 
-    /// Answers 503 in place of the handler: the client would not wait for as long as that takes.
-    fn turn_away(
+    /// Sends a 503 without calling the handler: the response would come after the client's timeout.
+    fn refuse_deadline(
         &mut self,
-        asked: Asked,
+        info: RequestInfo,
         head: Head,
         turn: &mut TurnContext<'_>,
-    ) -> Option<Outcome> {
-        self.link.lock().begin(&head.framing, head.expects_continue);
+    ) -> ControlFlow<Outcome> {
+        self.cell.lock().begin(&head.framing, head.expects_continue);
         self.parser.recycle(head.headers);
         turn.count_refusal(Refusal::Deadline);
-        let answer = Answer::new(asked, self.refusals.response(), false);
-        let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
-        self.link.lock().end();
-        outcome
+        let pending = PendingResponse::new(info, self.refusals.response(), false);
+        let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
+        self.cell.lock().end();
+        flow
     }
 
-    /// Calls the handler; a panic makes it a 500.
-    fn call(
+    /// Calls the handler. A panic becomes a 500, and returns `true`.
+    fn call_handler(
         &self,
         request: &mut Request,
-        expects: bool,
+        expects_continue: bool,
         turn: &TurnContext<'_>,
     ) -> (Response, bool) {
         let called = catch_unwind(AssertUnwindSafe(|| {
-            if expects && let Some(response) = self.handler.expect_continue(request) {
+            if expects_continue && let Some(response) = self.handler.expect_continue(request) {
                 return response;
             }
             self.handler.handle(request)
@@ -277,40 +286,43 @@ impl HttpWorker {
         self.parser.recycle(parts.headers);
     }
 
-    /// Answers what is no acceptable request, and closes.
+    /// Responds to a malformed request, and closes the connection.
     fn reject(&mut self, reject: Reject, turn: &mut TurnContext<'_>) -> Outcome {
-        let asked = {
-            let mut exchange = self.link.lock();
+        let info = {
+            let mut exchange = self.cell.lock();
             if let Some(connection) = &exchange.connection {
                 log::debug!("{}: {}: {}", connection.peer, reject.status(), reject.explain());
             }
-            let asked = Asked::of_bytes(exchange.input.filled());
+            let info = RequestInfo::of_malformed(exchange.input.filled());
             exchange.begin(&Framing::None, false);
-            asked
+            info
         };
-        let mut answer = Answer::new(asked, reject.into(), false);
-        answer.close_because(reject.close_reason());
-        let outcome = answer.send(&self.link, turn, self.date.at(unix_seconds()));
-        let mut exchange = self.link.lock();
+        let mut pending = PendingResponse::new(info, reject.into(), false);
+        pending.close_because(reject.close_reason());
+        let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
+        let mut exchange = self.cell.lock();
         exchange.end();
-        outcome.unwrap_or_else(|| abandon(&mut exchange))
+        match flow {
+            Break(outcome) => outcome,
+            Continue(()) => exchange.abort(),
+        }
     }
 
-    /// The 408 to a request that has not come whole.
-    fn timed_out(&mut self, asked: &Asked) -> Vec<u8> {
+    /// Encodes the 408 to a request that has not arrived in time.
+    fn encode_timeout(&mut self, info: &RequestInfo) -> Vec<u8> {
         let (parts, body, _) = Response::error(StatusCode::REQUEST_TIMEOUT).into_split();
         let payload = Payload::Known(body.length().unwrap_or(0));
-        let transfer = transfer(&asked.method, asked.version, parts.status, payload);
+        let transfer = transfer(&info.method, info.version, parts.status, payload);
         let mut out = Vec::new();
         encode_head(
             &mut out,
             &HeadLine {
-                version: asked.version,
+                version: info.version,
                 status: parts.status,
                 headers: &parts.headers,
                 transfer: &transfer,
                 declared_length: declared_length(
-                    &asked.method,
+                    &info.method,
                     parts.status,
                     payload,
                     &parts.headers,
@@ -319,30 +331,18 @@ impl HttpWorker {
                 date: self.date.at(unix_seconds()),
             },
         );
-        if let (Transfer::Length(_), Kind::Bytes(bytes)) = (transfer, &body.0) {
+        if let (Transfer::Length(_), BodyKind::Bytes(bytes)) = (transfer, &body.0) {
             out.extend_from_slice(bytes);
         }
         out
     }
 }
 
-/// A parser by these settings.
-fn parser(config: &Config) -> HeadParser {
+/// A parser with the limits of this configuration.
+fn new_parser(config: &Config) -> HeadParser {
     HeadParser::new(&config.limits).with_timeout_field(&config.overload.timeout_field)
 }
 
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-impl TurnContext<'_> {
-    /// Whether a connection that was opened then has reached its age.
-    pub(super) fn is_at_its_limit(&self, requests: u64, opened: Instant) -> bool {
-        let config = self.config();
-        config.limits.requests.is_some_and(|most| requests >= most)
-            || config
-                .timeouts
-                .age
-                .is_some_and(|age| self.now.saturating_duration_since(opened) > age)
-    }
 }

@@ -1,4 +1,4 @@
-//! The 503 that turns a request away: rendered once, sent without waiting.
+//! The 503 that refuses a request under overload: rendered once, and sent without waiting.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,53 +14,54 @@ use crate::http::message::Response;
 use crate::pool::{Connection, Outcome, Phase, TurnContext};
 use crate::sync::lock;
 
-/// The pre-rendered refusals: one for each `Retry-After`, kept alive or closed, with a body or for
-/// HEAD.
+/// The rendered refusals: one for each `Retry-After`, for a connection that is kept or closed, with
+/// a body or for HEAD.
 #[derive(Debug)]
 pub(crate) struct Refusals {
-    rendered: Vec<Rendered>,
+    rendered: Vec<RenderedRefusal>,
     text: String,
     /// The first `Retry-After`, in seconds.
     soonest: u32,
-    /// Which comes next. Clients that were refused together are told different times, so that they
-    /// do not come back together.
+    /// The index of the next one. Clients that are refused at the same time get different values of
+    /// `Retry-After`, so that they do not retry at the same time.
     next: AtomicUsize,
 }
 
-/// Where the protocols of all threads get their refusals, so that the handler is asked for the text
-/// once for each configuration, and not by each of them.
-pub(crate) struct Refuser {
+/// The refusals that all threads share, so that the handler is called for their text once for each
+/// configuration, and not once for each thread.
+pub(crate) struct RefusalSource {
     handler: Arc<dyn Handler>,
-    current: Mutex<Current>,
+    current: Mutex<CurrentRefusals>,
 }
 
-struct Current {
+struct CurrentRefusals {
     config: Arc<Config>,
-    /// Whether the server has not said yet which configuration is its first.
+    /// Whether no thread has asked for refusals yet: the first configuration it asks for may be a
+    /// copy of the one here.
     is_new: bool,
     refusals: Arc<Refusals>,
 }
 
-impl Refuser {
+impl RefusalSource {
     pub(crate) fn new(handler: Arc<dyn Handler>, config: &Arc<Config>) -> Self {
         let refusals = Refusals::new(handler.refusal(), config.overload.retry_after);
         let (config, refusals) = (Arc::clone(config), Arc::new(refusals));
-        Self { handler, current: Mutex::new(Current { config, is_new: true, refusals }) }
+        Self { handler, current: Mutex::new(CurrentRefusals { config, is_new: true, refusals }) }
     }
 
-    /// Those of the last configuration.
+    /// The refusals of the latest configuration.
     pub(crate) fn latest(&self) -> Arc<Refusals> {
         Arc::clone(&lock(&self.current).refusals)
     }
 
-    /// The refusals of a configuration. A handler that panics when it is asked keeps its last text.
+    /// The refusals of a configuration. If the handler panics, its previous text is kept.
     pub(crate) fn refusals(&self, config: &Arc<Config>) -> Arc<Refusals> {
         let mut current = lock(&self.current);
         let is_first = std::mem::take(&mut current.is_new) && *current.config == **config;
         if !is_first && !Arc::ptr_eq(&current.config, config) {
             let text = catch_unwind(AssertUnwindSafe(|| self.handler.refusal()));
             let text = text.unwrap_or_else(|_| {
-                log::error!("the handler panicked when it was asked for the text of its refusals");
+                log::error!("the handler panicked in `refusal`; the previous text is kept");
                 Some(current.refusals.text.clone())
             });
             current.refusals = Arc::new(Refusals::new(text, config.overload.retry_after));
@@ -71,7 +72,7 @@ impl Refuser {
 }
 
 #[derive(Debug)]
-struct Rendered {
+struct RenderedRefusal {
     keep: Box<[u8]>,
     close: Box<[u8]>,
     keep_head: usize,
@@ -86,28 +87,28 @@ impl Refusals {
             .map(|seconds| {
                 let (keep, keep_head) = render(&text, seconds, "keep-alive");
                 let (close, close_head) = render(&text, seconds, "close");
-                Rendered { keep, close, keep_head, close_head }
+                RenderedRefusal { keep, close, keep_head, close_head }
             })
             .collect();
         Self { rendered, text, soonest: seconds.0, next: AtomicUsize::new(0) }
     }
 
-    /// Whose turn it is.
-    fn next(&self) -> usize {
+    /// The index of the next refusal.
+    fn next_index(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed) % self.rendered.len()
     }
 
-    /// One as a response, for a request that a worker has in hand already.
+    /// A refusal as a response, for a request that a worker has already read.
     pub(crate) fn response(&self) -> Response {
-        let seconds = u64::from(self.soonest) + self.next() as u64;
+        let seconds = u64::from(self.soonest) + self.next_index() as u64;
         let response = Response::text(self.text.clone());
         response
             .with_status(StatusCode::SERVICE_UNAVAILABLE)
             .with_header(RETRY_AFTER, seconds.into())
     }
 
-    /// Sends one. Whether the connection is kept is the caller's to say: only if one whole request
-    /// without a body was read and nothing more is there.
+    /// Sends a refusal. The caller may keep the connection only if it has read exactly one complete
+    /// request without a body, and no byte behind it.
     pub(crate) fn send(
         &self,
         mut connection: Box<Connection>,
@@ -115,7 +116,7 @@ impl Refusals {
         is_head: bool,
         keep_alive: bool,
     ) -> Outcome {
-        let rendered = &self.rendered[self.next()];
+        let rendered = &self.rendered[self.next_index()];
         let (bytes, head) = match keep_alive {
             true => (&rendered.keep, rendered.keep_head),
             false => (&rendered.close, rendered.close_head),
@@ -127,7 +128,8 @@ impl Refusals {
         };
         match sent {
             Ok(sent) if sent == bytes.len() => {}
-            // It does not even take so little: waiting for it would be service.
+            // The socket does not accept even so few bytes. Waiting for room would cost more than
+            // the refusal saves.
             _ => return Outcome::Close(connection, CloseReason::Overloaded),
         }
         if keep_alive {
@@ -135,7 +137,7 @@ impl Refusals {
             return Outcome::Park(connection, Phase::Idle);
         }
         connection.closing = Some(CloseReason::Overloaded);
-        crate::http::conn::close::close(connection, CloseReason::Overloaded, turn)
+        connection.close_gracefully(turn, CloseReason::Overloaded)
     }
 }
 

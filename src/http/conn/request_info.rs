@@ -1,4 +1,4 @@
-//! [`Asked`]: what of a request matters for its answer.
+//! [`RequestInfo`]: the parts of a request that its response depends on.
 
 use http::header::{HeaderValue, UPGRADE};
 use http::{Method, Version};
@@ -6,44 +6,44 @@ use http::{Method, Version};
 use crate::http::codec::request::Head;
 use crate::http::list::split;
 
-/// What of the request matters for its answer.
+/// The parts of a request that its response depends on.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestInfo {
     pub(super) method: Method,
     pub(super) version: Version,
     pub(super) keep_alive: bool,
-    /// The values of Upgrade, if the client offers to.
-    pub(super) offers: Vec<HeaderValue>,
+    /// The values of Upgrade, if the client offers to upgrade.
+    pub(super) upgrade_offers: Vec<HeaderValue>,
 }
 
-impl Asked {
+impl RequestInfo {
     pub(super) fn of(head: &Head) -> Self {
-        let offers = match head.upgrade {
+        let upgrade_offers = match head.upgrade {
             true => head.headers.get_all(UPGRADE).iter().cloned().collect(),
             false => Vec::new(),
         };
         let (method, version) = (head.method.clone(), head.version);
-        Self { method, version, keep_alive: head.keep_alive, offers }
+        Self { method, version, keep_alive: head.keep_alive, upgrade_offers }
     }
 
-    /// What can be said of a request that was not understood: whether an answer may have a body.
-    pub(super) fn of_bytes(input: &[u8]) -> Self {
+    /// What is known of a request that cannot be parsed: whether its response may have a body.
+    pub(super) fn of_malformed(input: &[u8]) -> Self {
         let line = input.strip_prefix(b"\r\n").unwrap_or(input);
         let method = if line.starts_with(b"HEAD ") { Method::HEAD } else { Method::GET };
-        Self { method, version: Version::HTTP_11, keep_alive: false, offers: Vec::new() }
+        Self { method, version: Version::HTTP_11, keep_alive: false, upgrade_offers: Vec::new() }
     }
 
     /// Whether the client offered each of these protocols (RFC 9110 §7.8).
-    pub(super) fn offered(&self, protocols: Option<&HeaderValue>) -> bool {
+    pub(super) fn offers_upgrade(&self, protocols: Option<&HeaderValue>) -> bool {
         let offered = |protocol: &[u8]| {
-            let mut offers = self.offers.iter().flat_map(|offer| members(offer.as_bytes()));
+            let mut offers = self.upgrade_offers.iter().flat_map(|offer| members(offer.as_bytes()));
             offers.any(|offer| offer.eq_ignore_ascii_case(protocol))
         };
         protocols.is_some_and(|protocols| members(protocols.as_bytes()).all(offered))
     }
 }
 
-/// The members of a list (RFC 9110 §5.6.1).
+/// The non-empty members of a list (RFC 9110 §5.6.1).
 fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(list, b',').filter(|member| !member.is_empty())
 }

@@ -1,142 +1,144 @@
-//! An answer on its way out: framing, keep-alive or close, and the ways to send each kind of body.
+//! Sending the response to one request: its framing, keep-alive or close, and each kind of body.
 
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow::{self, Break};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http::{Method, StatusCode};
 
-use super::exchange::{Exchange, Link};
+use super::body_sink::BodySink;
+use super::exchange::{Exchange, ExchangeCell};
+use super::request_info::RequestInfo;
+use super::send::COPIED_BODY_MAX;
 use crate::close::CloseReason;
 use crate::http::codec::response::{
     HeadLine, Payload, Transfer, declared_length, encode_head, transfer,
 };
-use crate::http::conn::body_sink::Sink;
-use crate::http::conn::close::abandon;
-use crate::http::conn::request_info::Asked;
-use crate::http::conn::send::{COPIED, depart};
-use crate::http::message::{Body, BodyWriter, Kind, Response, UpgradeHandler};
+use crate::http::message::{Body, BodyKind, BodyWriter, Response, UpgradeHandler};
 use crate::pool::{Outcome, TurnContext};
 
-/// An answer on its way out.
-pub(super) struct Answer {
-    pub(super) asked: Asked,
+/// A response that has not been sent yet.
+pub(super) struct PendingResponse {
+    pub(super) request: RequestInfo,
     pub(super) parts: http::response::Parts,
     pub(super) body: Body,
     upgrade: Option<UpgradeHandler>,
-    /// Why the connection closes after it, if it has to for a reason of its own.
-    pub(super) reason: Option<CloseReason>,
-    /// Whether the handler has taken the request's body, so that this answer's may be made of it.
+    /// Why the connection closes after the response, if it must.
+    pub(super) close_reason: Option<CloseReason>,
+    /// Whether the handler has taken the request's body: the body of the response may read from it.
     body_taken: bool,
 }
 
-impl Answer {
-    pub(super) fn new(asked: Asked, response: Response, body_taken: bool) -> Self {
+impl PendingResponse {
+    pub(super) fn new(request: RequestInfo, response: Response, body_taken: bool) -> Self {
         let (parts, body, upgrade) = response.into_split();
-        let mut answer = Self { asked, parts, body, upgrade, reason: None, body_taken };
-        let informational = answer.parts.status.is_informational();
-        if informational && answer.upgrade.is_none() {
-            log::error!("a handler answered {}, which is no final status", answer.parts.status);
-            answer.replace(Response::error(StatusCode::INTERNAL_SERVER_ERROR));
+        let mut pending = Self { request, parts, body, upgrade, close_reason: None, body_taken };
+        let informational = pending.parts.status.is_informational();
+        if informational && pending.upgrade.is_none() {
+            log::error!("a handler returned {}, which is not a final status", pending.parts.status);
+            pending.replace(Response::error(StatusCode::INTERNAL_SERVER_ERROR));
         }
-        answer
+        pending
     }
 
-    pub(super) fn body_mut(&mut self) -> &mut Kind {
+    pub(super) fn body_mut(&mut self) -> &mut BodyKind {
         &mut self.body.0
     }
 
+    /// Closes the connection after the response.
     pub(super) fn close_because(&mut self, reason: CloseReason) {
-        self.reason = Some(reason);
+        self.close_reason = Some(reason);
     }
 
+    /// Replaces the response by another one to the same request.
     pub(super) fn replace(&mut self, response: Response) {
         (self.parts, self.body, self.upgrade) = response.into_split();
     }
 
-    /// Sends it. `None`: the next request can follow on the same connection.
+    /// Sends the response. `Continue`: the connection is kept, and can read the next request.
     pub(super) fn send(
         mut self,
-        link: &Link,
+        cell: &ExchangeCell,
         turn: &mut TurnContext<'_>,
         date: &[u8; 29],
-    ) -> Option<Outcome> {
-        let mut exchange = link.lock();
+    ) -> ControlFlow<Outcome> {
+        let mut exchange = cell.lock();
         if let Some(handler) = self.upgrade.take() {
-            match self.switch(&mut exchange, turn, date, handler) {
-                Ok(served) => return Some(served),
-                Err(refused) => self = *refused,
-            }
+            self.try_upgrade(&mut exchange, turn, date, handler)?;
         }
         let mut first = Vec::new();
         if !exchange.body.is_done() && exchange.failure.is_none() {
-            first = self.meet_body(&mut exchange);
+            first = self.handle_unread_body(&mut exchange);
         }
-        let Some(connection) = exchange.connection.as_mut() else { return Some(Outcome::Gone) };
+        let Some(connection) = exchange.connection.as_mut() else { return Break(Outcome::Gone) };
         connection.requests += 1;
-        if turn.is_at_its_limit(connection.requests, connection.opened) {
-            self.reason.get_or_insert(CloseReason::ConnectionLimit);
+        if connection.is_at_limit(turn) {
+            self.close_reason.get_or_insert(CloseReason::ConnectionLimit);
         }
         exchange.flushed = false;
         exchange.responding = true;
         let start = exchange.output.len();
-        let (transfer, mut keep_alive) = self.encode(&mut exchange, turn, date, first.len());
+        let (transfer, mut keep_alive) = self.encode_head(&mut exchange, turn, date, first.len());
         match std::mem::take(self.body_mut()) {
             _ if transfer == Transfer::None => {}
-            streamed @ (Kind::Reader { .. } | Kind::Writer(_) | Kind::Incoming(_)) => {
-                // The body may be made from the request's, which its reader takes from the link.
+            streamed @ (BodyKind::Reader { .. } | BodyKind::Writer(_) | BodyKind::Incoming(_)) => {
+                // The lock is released, because the body may read from that of the request, through
+                // the same cell.
                 drop(exchange);
-                let outcome = stream(streamed, first, link, &transfer, turn);
-                exchange = link.lock();
-                if outcome.is_err() {
+                let result = stream_body(streamed, first, cell, &transfer, turn);
+                exchange = cell.lock();
+                if result.is_err() {
                     let failure = *exchange.failure.get_or_insert(CloseReason::HandlerFailed);
                     if exchange.flushed {
-                        return Some(abandon(&mut exchange));
+                        return Break(exchange.abort());
                     }
                     exchange.output.truncate(start);
-                    self.apologize(&mut exchange, turn, date, failure);
+                    self.replace_with_error(&mut exchange, turn, date, failure);
                 }
             }
-            known => exchange.push_known(known),
+            known => exchange.push_body(known),
         }
-        // What was kept alive in hope of the rest of the body may have failed meanwhile.
+        // The head says keep-alive because the rest of the body seemed readable. That may have
+        // failed since.
         keep_alive &= exchange.failure.is_none() && exchange.can_discard();
         if keep_alive {
-            return depart(&mut exchange, turn, None);
+            return exchange.finish_response(turn);
         }
-        let reason = self.reason.or(exchange.failure);
+        let reason = self.close_reason.or(exchange.failure);
         if let Some(connection) = exchange.connection.as_mut() {
-            // The client did not ask for the end, and may have sent more without waiting: what has
-            // not been looked for counts as unread.
+            // The client does not expect the close, and may have sent more requests already. Unless
+            // a read has shown that it has not, input counts as unread.
             connection.unread |= reason.is_some() || self.is_tunnel();
         }
         let reason = reason.unwrap_or(match turn.is_draining() {
             true => CloseReason::Draining,
             false => CloseReason::Finished,
         });
-        depart(&mut exchange, turn, Some(reason))
+        Break(exchange.close_after_response(turn, reason))
     }
 
-    /// Sees to a request's body that is still unread. If the answer's is made of it, the client may
-    /// have to be told to send it, which has to come before the answer; the first piece is
-    /// returned. Otherwise what has come of it is thrown away. A body that is malformed so far
-    /// makes the request a bad one, whatever the handler said.
-    fn meet_body(&mut self, exchange: &mut Exchange) -> Vec<u8> {
+    /// Handles a request body that is still unread. If the response's body is that of the request,
+    /// this reads the first piece and returns it: a `100 Continue` has to precede the response.
+    /// Otherwise it discards what has arrived. If that is malformed, the response becomes a 400,
+    /// whatever the handler returned.
+    fn handle_unread_body(&mut self, exchange: &mut Exchange) -> Vec<u8> {
         match &self.body.0 {
             _ if self.transfer(Payload::Unknown) == Transfer::None => {}
-            Kind::Incoming(_) => {
-                let mut first = vec![0; COPIED];
+            BodyKind::Incoming(_) => {
+                let mut first = vec![0; COPIED_BODY_MAX];
                 match exchange.read_body(&mut first) {
                     Ok(count) => first.truncate(count),
                     Err(error) => {
-                        self.reason = exchange.failure;
+                        self.close_reason = exchange.failure;
                         self.replace(Response::from(error));
                         first.clear();
                     }
                 }
                 return first;
             }
-            Kind::Reader { .. } | Kind::Writer(_) if self.body_taken => {
-                exchange.invite();
+            BodyKind::Reader { .. } | BodyKind::Writer(_) if self.body_taken => {
+                // If this fails, so does sending the response.
+                let _ = exchange.send_continue();
                 return Vec::new();
             }
             _ => {}
@@ -146,24 +148,25 @@ impl Answer {
                 log::debug!("{}: {}: {}", connection.peer, reject.status(), reject.explain());
             }
             exchange.failure = Some(reject.close_reason());
-            self.reason.get_or_insert(reject.close_reason());
+            self.close_reason.get_or_insert(reject.close_reason());
             self.replace(reject.into());
         }
         Vec::new()
     }
 
     fn transfer(&self, payload: Payload) -> Transfer {
-        transfer(&self.asked.method, self.asked.version, self.parts.status, payload)
+        transfer(&self.request.method, self.request.version, self.parts.status, payload)
     }
 
-    /// Whether what follows belongs to a tunnel (RFC 9110 §9.3.6), which nobody has dug.
+    /// Whether the client expects a tunnel behind the response (RFC 9110 §9.3.6). The server has
+    /// none, and closes.
     fn is_tunnel(&self) -> bool {
-        self.asked.method == Method::CONNECT && self.parts.status.is_success()
+        self.request.method == Method::CONNECT && self.parts.status.is_success()
     }
 
-    /// Encodes the head: how the body goes out, and whether the connection is kept. `first` bytes
-    /// of a body that is the request's were already read.
-    fn encode(
+    /// Encodes the head. Returns how the body is sent, and whether the connection is kept. `first`
+    /// bytes of a body that is that of the request have been read already.
+    fn encode_head(
         &self,
         exchange: &mut Exchange,
         turn: &TurnContext<'_>,
@@ -171,35 +174,31 @@ impl Answer {
         first: usize,
     ) -> (Transfer, bool) {
         let length = match &self.body.0 {
-            Kind::Incoming(_) => exchange.unread_length().map(|rest| rest + first as u64),
+            BodyKind::Incoming(_) => exchange.unread_length().map(|rest| rest + first as u64),
             _ => self.body.length(),
         };
         let payload = length.map_or(Payload::Unknown, Payload::Known);
-        let Asked { method, version, .. } = &self.asked;
+        let RequestInfo { method, version, .. } = &self.request;
+        let status = self.parts.status;
         let transfer = self.transfer(payload);
         let streams_back = transfer != Transfer::None
             && match &self.body.0 {
-                Kind::Incoming(_) => true,
-                Kind::Reader { .. } | Kind::Writer(_) => self.body_taken,
+                BodyKind::Incoming(_) => true,
+                BodyKind::Reader { .. } | BodyKind::Writer(_) => self.body_taken,
                 _ => false,
             };
-        let keep_alive = self.asked.keep_alive
-            && self.reason.is_none()
+        let keep_alive = self.request.keep_alive
+            && self.close_reason.is_none()
             && !self.is_tunnel()
             && !turn.is_draining()
             && !matches!(transfer, Transfer::UntilClose)
             && (streams_back || exchange.can_discard());
         let head = HeadLine {
             version: *version,
-            status: self.parts.status,
+            status,
             headers: &self.parts.headers,
             transfer: &transfer,
-            declared_length: declared_length(
-                method,
-                self.parts.status,
-                payload,
-                &self.parts.headers,
-            ),
+            declared_length: declared_length(method, status, payload, &self.parts.headers),
             keep_alive,
             date,
         };
@@ -207,15 +206,15 @@ impl Answer {
         (transfer, keep_alive)
     }
 
-    /// Answers with an error in place of a body that failed before any of it was sent.
-    fn apologize(
+    /// Replaces a response whose body failed before any of it was sent.
+    fn replace_with_error(
         &mut self,
         exchange: &mut Exchange,
         turn: &TurnContext<'_>,
         date: &[u8; 29],
         failure: CloseReason,
     ) {
-        self.reason = Some(failure);
+        self.close_reason = Some(failure);
         self.replace(Response::error(match failure {
             CloseReason::BadRequest => StatusCode::BAD_REQUEST,
             CloseReason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -223,51 +222,51 @@ impl Answer {
             CloseReason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }));
-        if self.encode(exchange, turn, date, 0).0 != Transfer::None {
-            exchange.push_known(std::mem::take(self.body_mut()));
+        if self.encode_head(exchange, turn, date, 0).0 != Transfer::None {
+            exchange.push_body(std::mem::take(self.body_mut()));
         }
     }
 }
 
-/// Sends a body as it comes.
-fn stream(
-    body: Kind,
+/// Sends a body while it is made.
+fn stream_body(
+    body: BodyKind,
     first: Vec<u8>,
-    link: &Link,
+    cell: &ExchangeCell,
     transfer: &Transfer,
     turn: &TurnContext<'_>,
 ) -> io::Result<()> {
     let run = AssertUnwindSafe(|| {
-        let mut sink = Sink::new(link, transfer);
+        let mut sink = BodySink::new(cell, transfer);
         match body {
-            Kind::Incoming(mut incoming) => {
+            BodyKind::Incoming(mut incoming) => {
                 let mut piece = first;
                 while !piece.is_empty() {
                     sink.write_all(&piece)?;
                     sink.flush()?;
-                    piece.resize(COPIED, 0);
+                    piece.resize(COPIED_BODY_MAX, 0);
                     let count = incoming.read(&mut piece)?;
                     piece.truncate(count);
                 }
                 sink.finish(None)
             }
-            Kind::Reader { mut reader, .. } => {
+            BodyKind::Reader { mut reader, .. } => {
                 io::copy(&mut reader, &mut sink)?;
                 sink.finish(None)
             }
-            Kind::Writer(write) => {
+            BodyKind::Writer(write) => {
                 let mut writer = BodyWriter { sink: &mut sink, trailers: None };
                 write(&mut writer)?;
                 let trailers = writer.trailers.take();
                 sink.finish(trailers.as_ref())
             }
-            Kind::Empty | Kind::Bytes(_) | Kind::Segments(_) => Ok(()),
+            BodyKind::Empty | BodyKind::Bytes(_) | BodyKind::Segments(_) => Ok(()),
         }
     });
     catch_unwind(run).unwrap_or_else(|_| {
         turn.count_panic();
-        log::error!("the body of an answer panicked");
-        link.lock().failure = Some(CloseReason::HandlerPanicked);
+        log::error!("the body of a response panicked");
+        cell.lock().failure = Some(CloseReason::HandlerPanicked);
         Err(io::ErrorKind::Other.into())
     })
 }

@@ -1,55 +1,57 @@
-//! Leaving HTTP for another protocol: 101, or why not (RFC 9110 §7.8, §15.2.2).
+//! Leaving HTTP for another protocol: 101, or the response that refuses it (RFC 9110 §7.8,
+//! §15.2.2).
 
 use std::io::Write;
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER, UPGRADE};
 
 use super::exchange::Exchange;
+use super::respond::PendingResponse;
 use crate::close::CloseReason;
 use crate::http::codec::response::{HeadLine, Transfer, encode_head};
-use crate::http::conn::close::abandon;
-use crate::http::conn::respond::Answer;
 use crate::http::message::{Response, UpgradeHandler};
 use crate::http::upgraded::Upgraded;
 use crate::pool::{Outcome, TurnContext};
 
-impl Answer {
-    /// Sends a 101 and hands the connection over. `Err`: something else is to be sent instead.
-    pub(super) fn switch(
-        mut self,
+impl PendingResponse {
+    /// Sends a 101 and hands the connection to `handler`. `Continue`: the upgrade is refused, and
+    /// this response has been replaced by the one that says why.
+    pub(super) fn try_upgrade(
+        &mut self,
         exchange: &mut Exchange,
-        turn: &mut TurnContext<'_>,
+        turn: &TurnContext<'_>,
         date: &[u8; 29],
         handler: UpgradeHandler,
-    ) -> Result<Outcome, Box<Self>> {
+    ) -> ControlFlow<Outcome> {
         let protocol = self.parts.headers.get(UPGRADE);
-        if !self.asked.offered(protocol) {
-            let required = Response::error(StatusCode::UPGRADE_REQUIRED);
+        if !self.request.offers_upgrade(protocol) {
             let protocol = protocol.cloned().unwrap_or(HeaderValue::from_static("unknown"));
+            let required = Response::error(StatusCode::UPGRADE_REQUIRED);
             self.replace(required.with_header(UPGRADE, protocol));
-            return Err(Box::new(self));
+            return Continue(());
         }
-        // The whole request comes before the new protocol; a 100 comes before the 101.
-        let refusal = match exchange.finish_body() {
+        // The new protocol begins after the whole request, and a 100 precedes the 101.
+        let refusal = match exchange.discard_to_end() {
             Ok(true) => None,
             Ok(false) => Some(Response::error(StatusCode::PAYLOAD_TOO_LARGE)),
             Err(error) => Some(Response::from(error)),
         };
         if let Some(refusal) = refusal {
-            self.reason = Some(exchange.failure.unwrap_or(CloseReason::TooLarge));
+            self.close_because(exchange.failure.unwrap_or(CloseReason::TooLarge));
             self.replace(refusal);
-            return Err(Box::new(self));
+            return Continue(());
         }
         let Some(permit) = turn.upgrade_permit() else {
             let seconds = HeaderValue::from(turn.config().overload.retry_after.1);
             let busy = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             self.replace(busy.with_header(RETRY_AFTER, seconds));
-            self.reason = Some(CloseReason::Overloaded);
-            return Err(Box::new(self));
+            self.close_because(CloseReason::Overloaded);
+            return Continue(());
         };
         let head = HeadLine {
-            version: self.asked.version,
+            version: self.request.version,
             status: StatusCode::SWITCHING_PROTOCOLS,
             headers: &self.parts.headers,
             transfer: &Transfer::None,
@@ -58,17 +60,17 @@ impl Answer {
             date,
         };
         encode_head(&mut exchange.output, &head);
-        let Ok(unsent) = exchange.take_unsent() else { return Ok(abandon(exchange)) };
-        let Some(connection) = exchange.connection.take() else { return Ok(Outcome::Gone) };
+        let Ok(unsent) = exchange.take_unsent() else { return Break(exchange.abort()) };
+        let Some(connection) = exchange.connection.take() else { return Break(Outcome::Gone) };
         let ahead = exchange.input.unload();
         let write_timeout = turn.config().timeouts.write;
         turn.upgrade(permit, connection, move |connection, stop| {
             let mut upgraded = Upgraded::new(connection, ahead, stop, write_timeout);
-            // A client that does not take the head at once is waited for here, on no worker.
+            // If the socket has no room for the head, the new thread waits, and no worker.
             if unsent.is_empty() || upgraded.write_all(&unsent).is_ok() {
                 handler(upgraded);
             }
         });
-        Ok(Outcome::Gone)
+        Break(Outcome::Gone)
     }
 }

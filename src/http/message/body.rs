@@ -1,4 +1,4 @@
-//! [`Body`]: what is read of a request, and what an answer is made of.
+//! [`Body`]: the body of a request or a response.
 
 use std::fmt;
 use std::fs::File;
@@ -10,15 +10,17 @@ use http::HeaderMap;
 
 use super::{BodyError, Incoming, Segment};
 
-/// The body of a request or an answer.
+/// The body of a request or a response.
 ///
-/// A request's is read through [`Read`]; it comes from the connection piece by piece. An answer's
-/// is made from bytes or text, from a reader, from a function that writes, or from pieces of files.
+/// The body of a request is read through [`Read`], from the connection and piece by piece. The body
+/// of a response is made from bytes or text, from a reader, from a function that writes, or from
+/// parts of files.
 #[derive(Default)]
-pub struct Body(pub(crate) Kind);
+pub struct Body(pub(crate) BodyKind);
 
+/// The source of a body's bytes.
 #[derive(Default)]
-pub(crate) enum Kind {
+pub(crate) enum BodyKind {
     #[default]
     Empty,
     Bytes(Bytes),
@@ -34,31 +36,31 @@ pub(crate) enum Kind {
 pub(crate) type WriteBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
 
 impl Body {
-    /// No body.
+    /// An empty body.
     #[must_use]
     pub fn empty() -> Self {
-        Self(Kind::Empty)
+        Self(BodyKind::Empty)
     }
 
-    /// What `reader` gives until it ends, sent as it comes. With a `length` it is announced, and
-    /// the connection is cut if the reader gives another; without, the body is chunked (HTTP/1.1),
-    /// or ends with the connection (HTTP/1.0).
+    /// A body that is read from `reader` while it is sent. A `length` is announced, and the
+    /// connection is cut if the reader returns more or fewer bytes. Without a length, the body is
+    /// chunked (HTTP/1.1), or ends with the connection (HTTP/1.0).
     pub fn from_reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
-        Self(Kind::Reader { reader: Box::new(reader), length })
+        Self(BodyKind::Reader { reader: Box::new(reader), length })
     }
 
-    /// What `write` writes, sent as it comes. It runs on the worker, after the handler has
-    /// returned.
+    /// A body that `write` writes while it is sent. `write` runs on the worker, after the handler
+    /// has returned.
     ///
     /// # Examples
     /// ```
     /// use millpond::http::{Body, Response};
     /// use std::io::Write;
     ///
-    /// let answer = Response::new(Body::from_writer(|out| {
+    /// let response = Response::new(Body::from_writer(|out| {
     ///     for n in 1..=3 {
     ///         writeln!(out, "line {n}")?;
-    ///         out.flush()?; // on its way now
+    ///         out.flush()?; // sends the line now
     ///     }
     ///     Ok(())
     /// }));
@@ -66,41 +68,41 @@ impl Body {
     pub fn from_writer(
         write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
     ) -> Self {
-        Self(Kind::Writer(Box::new(write)))
+        Self(BodyKind::Writer(Box::new(write)))
     }
 
-    /// `length` bytes of `file` from `offset` on, sent by sendfile(2) and without holding a worker
-    /// while the client is slow.
+    /// `length` bytes of `file`, starting at `offset`. They are sent by sendfile(2), and a slow
+    /// client does not occupy a worker.
     #[must_use]
     pub fn from_file(file: Arc<File>, offset: u64, length: u64) -> Self {
-        Self(Kind::Segments(vec![Segment::File { file, offset, length }]))
+        Self(BodyKind::Segments(vec![Segment::File { file, offset, length }]))
     }
 
-    /// Several pieces, one after the other.
+    /// A body of several segments, one after the other.
     #[must_use]
     pub fn from_segments(segments: Vec<Segment>) -> Self {
-        Self(Kind::Segments(segments))
+        Self(BodyKind::Segments(segments))
     }
 
-    /// How many bytes it has, if that is known before they are read. A request's: as
-    /// `Content-Length` said.
+    /// The length in bytes, if it is known before the body is read. For a request, it is that of
+    /// `Content-Length`.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match &self.0 {
-            Kind::Empty => Some(0),
-            Kind::Bytes(bytes) => Some(bytes.len() as u64),
-            Kind::Incoming(incoming) => incoming.length(),
-            Kind::Reader { length, .. } => *length,
-            Kind::Writer(_) => None,
-            Kind::Segments(segments) => Some(segments.iter().map(Segment::len).sum()),
+            BodyKind::Empty => Some(0),
+            BodyKind::Bytes(bytes) => Some(bytes.len() as u64),
+            BodyKind::Incoming(incoming) => incoming.length(),
+            BodyKind::Reader { length, .. } => *length,
+            BodyKind::Writer(_) => None,
+            BodyKind::Segments(segments) => Some(segments.iter().map(Segment::len).sum()),
         }
     }
 
-    /// Reads a request's body whole, if it has at most `max` bytes.
+    /// Reads the whole body of a request, if it has at most `max` bytes.
     ///
     /// # Errors
     /// `FileTooLarge` for a longer body, which is not read if its length was announced; otherwise
-    /// as for reading. [`Response::from`](super::Response) makes the right status of each.
+    /// the errors of reading. [`Response::from`](super::Response) turns each into the right status.
     pub fn read_bytes(&mut self, max: u64) -> io::Result<Vec<u8>> {
         if self.length().is_some_and(|length| length > max) {
             return Err(BodyError::TooLong.into());
@@ -113,10 +115,10 @@ impl Body {
         }
     }
 
-    /// Reads a request's body whole, if it is text (UTF-8) of at most `max` bytes.
+    /// Reads the whole body of a request, if it is text (UTF-8) of at most `max` bytes.
     ///
     /// # Errors
-    /// As [`Body::read_bytes`], and `InvalidData` for what is not UTF-8.
+    /// Those of [`Body::read_bytes`], and `InvalidData` if the body is not UTF-8.
     ///
     /// # Examples
     /// ```
@@ -134,40 +136,41 @@ impl Body {
         String::from_utf8(bytes).map_err(|_| BodyError::NotText.into())
     }
 
-    /// The trailer fields of a request whose body was chunked, once it has been read to its end.
+    /// The trailer fields of a chunked request, once its body has been read to the end.
     #[must_use]
     pub fn trailers(&self) -> Option<HeaderMap> {
         match &self.0 {
-            Kind::Incoming(incoming) => incoming.trailers(),
+            BodyKind::Incoming(incoming) => incoming.trailers(),
             _ => None,
         }
     }
 }
 
-/// Reads a request's body, or an answer's that is made of bytes or of a reader.
+/// Reads the body of a request, or that of a response made from bytes or a reader.
 ///
 /// # Errors
 /// For a request's body: `TimedOut` when the client is too slow, `FileTooLarge` past
 /// [`Limits::body`](crate::config::Limits::body), `InvalidData` for malformed chunks,
 /// `UnexpectedEof` when the client closes before the end, `BrokenPipe` once the exchange is over.
-/// `Unsupported` for a body that is made by a function or of files.
+/// `ResourceBusy` when all workers that may wait for clients do so. `Unsupported` for a body made
+/// from a function or from files.
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Empty => Ok(0),
-            Kind::Bytes(bytes) => {
+            BodyKind::Empty => Ok(0),
+            BodyKind::Bytes(bytes) => {
                 let n = bytes.len().min(buf.len());
                 buf[..n].copy_from_slice(&bytes.split_to(n));
                 Ok(n)
             }
-            Kind::Incoming(incoming) => incoming.read(buf),
-            Kind::Reader { reader, .. } => reader.read(buf),
-            Kind::Writer(_) | Kind::Segments(_) => Err(io::ErrorKind::Unsupported.into()),
+            BodyKind::Incoming(incoming) => incoming.read(buf),
+            BodyKind::Reader { reader, .. } => reader.read(buf),
+            BodyKind::Writer(_) | BodyKind::Segments(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    // The provided methods report a body that is too short, or no text, by errors that cannot be
-    // told from those of any other reader.
+    // The provided methods would report a body that is too short, or not text, with the errors of
+    // any other reader. These carry a `BodyError`, from which the response gets its status.
 
     fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
         let mut bytes = Vec::new();
@@ -193,12 +196,12 @@ impl Read for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
-            Kind::Empty => "Empty",
-            Kind::Bytes(_) => "Bytes",
-            Kind::Incoming(_) => "Incoming",
-            Kind::Reader { .. } => "Reader",
-            Kind::Writer(_) => "Writer",
-            Kind::Segments(_) => "Segments",
+            BodyKind::Empty => "Empty",
+            BodyKind::Bytes(_) => "Bytes",
+            BodyKind::Incoming(_) => "Incoming",
+            BodyKind::Reader { .. } => "Reader",
+            BodyKind::Writer(_) => "Writer",
+            BodyKind::Segments(_) => "Segments",
         };
         f.debug_struct("Body").field("kind", &kind).field("length", &self.length()).finish()
     }
@@ -212,45 +215,45 @@ impl From<()> for Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self(Kind::Bytes(bytes))
+        Self(BodyKind::Bytes(bytes))
     }
 }
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Kind::Bytes(bytes.into()))
+        Self(BodyKind::Bytes(bytes.into()))
     }
 }
 
 impl From<String> for Body {
     fn from(text: String) -> Self {
-        Self(Kind::Bytes(text.into()))
+        Self(BodyKind::Bytes(text.into()))
     }
 }
 
 impl From<&'static str> for Body {
     fn from(text: &'static str) -> Self {
-        Self(Kind::Bytes(Bytes::from_static(text.as_bytes())))
+        Self(BodyKind::Bytes(Bytes::from_static(text.as_bytes())))
     }
 }
 
 impl From<&'static [u8]> for Body {
     fn from(bytes: &'static [u8]) -> Self {
-        Self(Kind::Bytes(Bytes::from_static(bytes)))
+        Self(BodyKind::Bytes(Bytes::from_static(bytes)))
     }
 }
 
-/// Where a body made by a function is written to; see [`Body::from_writer`].
+/// The writer of a body made by a function; see [`Body::from_writer`].
 ///
-/// Writes are gathered; `flush` sends what has been gathered.
+/// Writes are buffered; `flush` sends the buffered bytes.
 pub struct BodyWriter<'a> {
     pub(crate) sink: &'a mut dyn io::Write,
     pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl BodyWriter<'_> {
-    /// Sets the trailer fields (RFC 9110 §6.5). They are sent after a chunked body; with any other
-    /// framing they are dropped, as the RFC allows.
+    /// Sets the trailer fields (RFC 9110 §6.5). They are sent after a chunked body, and dropped
+    /// with any other framing, as the RFC allows.
     pub fn set_trailers(&mut self, trailers: HeaderMap) {
         self.trailers = Some(trailers);
     }

@@ -1,4 +1,4 @@
-//! [`BodyError`]: why the body of a request could not be read, where the client is to blame.
+//! [`BodyError`]: why the body of a request could not be read, where the client is at fault.
 
 use std::error::Error;
 use std::fmt;
@@ -9,18 +9,18 @@ use http::StatusCode;
 use crate::close::CloseReason;
 use crate::http::codec::reject::Reject;
 
-/// Why the body of a request could not be read. It is carried by the [`io::Error`] that reading
-/// gives, so that no other error of the same kind (an upstream's time-out, a file that is too
-/// short) is taken for the client's.
+/// Why the body of a request could not be read. It is the source of the [`io::Error`] that reading
+/// returns, which tells it from other errors of the same kind (a timeout of an upstream server, a
+/// file that is too short): those are not the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// The client was too slow, or went away.
+    /// The client was too slow, or disconnected.
     Cut(CloseReason),
-    /// The body ended before what the handler had to have of it.
+    /// The body ended before the bytes that the handler requires.
     TooShort,
-    /// The body is longer than the handler takes.
+    /// The body is longer than the handler accepts.
     TooLong,
-    /// The body is not the text that the handler asked for.
+    /// The body is not text, which the handler requires.
     NotText,
 }
 
@@ -49,31 +49,30 @@ impl BodyError {
     }
 }
 
-/// What a response says of an error: the broken rule, or a status alone.
-pub(super) enum Blame {
+/// The content of the response to an error: the broken rule, or only a status.
+pub(super) enum Fault {
     Reject(Reject),
     Status(StatusCode),
 }
 
-/// Whom an error blames: the client if it, or any error that it comes of, is one of reading the
-/// body, otherwise the server.
-pub(super) fn blame(error: &io::Error) -> Blame {
+/// Finds who is at fault for an error: the client if the error, or a source of it, is one of
+/// reading the body, otherwise the server.
+pub(super) fn find_fault(error: &io::Error) -> Fault {
     let mut cause = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
     while let Some(error) = cause {
         if let Some(reject) = error.downcast_ref::<Reject>() {
-            return Blame::Reject(*reject);
+            return Fault::Reject(*reject);
         }
         if let Some(error) = error.downcast_ref::<BodyError>() {
-            return Blame::Status(error.status());
+            return Fault::Status(error.status());
         }
-        // The source of an I/O error is that of what it carries, which is therefore looked at
-        // first.
+        // `source` of an I/O error skips the error that it wraps, so that one is checked first.
         cause = match error.downcast_ref::<io::Error>() {
             Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
             None => error.source(),
         };
     }
-    Blame::Status(StatusCode::INTERNAL_SERVER_ERROR)
+    Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl From<BodyError> for io::Error {
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_error_of_the_body_blames_the_client() {
+    fn only_an_error_of_the_body_is_the_clients_fault() {
         for (error, expected) in [
             (BodyError::Cut(CloseReason::BodyTimeout), 408),
             (BodyError::Cut(CloseReason::ClientGone), 400),
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_what_the_handler_asks_for_blames_the_client() {
+    fn a_body_that_the_handler_does_not_accept_is_the_clients_fault() {
         let body = |bytes: &'static [u8]| Body::from(bytes);
         assert_eq!(body(b"abc").read_text(3).unwrap(), "abc");
         assert_eq!(body(b"").read_bytes(0).unwrap(), b"");

@@ -1,4 +1,4 @@
-//! What a handler holds of the exchange it is in: handles that go stale with it.
+//! The handles that a request has to its exchange: they become invalid when the exchange ends.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::http::conn::exchange::{Exchange, Link};
+use crate::http::conn::exchange::{Exchange, ExchangeCell};
 use crate::net::Addr;
 use crate::pool::Connection;
 
-/// The client behind a request.
+/// The client that sent a request.
 pub(crate) struct Client {
-    pub(crate) link: Arc<Link>,
+    pub(crate) cell: Arc<ExchangeCell>,
+    /// The number of the request's exchange.
     pub(crate) number: u64,
     pub(crate) peer: Addr,
     /// How long the request waited in the queue.
@@ -26,32 +27,33 @@ impl Client {
     }
 
     pub(crate) fn local(&self) -> Option<Addr> {
-        self.look(|connection| connection.stream.local_addr().ok()).flatten()
+        self.with_connection(|connection| connection.stream.local_addr().ok()).flatten()
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.look(|connection| !connection.stream.is_gone()).unwrap_or(false)
+        self.with_connection(|connection| !connection.stream.is_gone()).unwrap_or(false)
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Connection) -> T) -> Option<T> {
-        let exchange = self.link.lock();
+    /// Calls `f` with the connection, while the exchange lasts.
+    fn with_connection<T>(&self, f: impl FnOnce(&Connection) -> T) -> Option<T> {
+        let exchange = self.cell.lock();
         match (&exchange.connection, exchange.number == self.number) {
-            (Some(connection), true) => Some(look(connection)),
+            (Some(connection), true) => Some(f(connection)),
             _ => None,
         }
     }
 }
 
-/// A request's body, read from the connection; see [`Body`](crate::http::Body).
+/// The body of a request, which is read from the connection; see [`Body`](crate::http::Body).
 pub struct Incoming {
-    link: Arc<Link>,
+    cell: Arc<ExchangeCell>,
     number: u64,
     length: Option<u64>,
 }
 
 impl Incoming {
-    pub(crate) fn new(link: &Arc<Link>, exchange: &Exchange) -> Self {
-        Self { link: Arc::clone(link), number: exchange.number, length: exchange.length }
+    pub(crate) fn new(cell: &Arc<ExchangeCell>, exchange: &Exchange) -> Self {
+        Self { cell: Arc::clone(cell), number: exchange.number, length: exchange.length }
     }
 
     pub(crate) fn length(&self) -> Option<u64> {
@@ -59,19 +61,19 @@ impl Incoming {
     }
 
     pub(crate) fn trailers(&self) -> Option<HeaderMap> {
-        let exchange = self.link.lock();
+        let exchange = self.cell.lock();
         if exchange.number == self.number { exchange.trailers.clone() } else { None }
     }
 
-    /// Whether it is the body of this exchange.
-    pub(crate) fn belongs_to(&self, link: &Arc<Link>, number: u64) -> bool {
-        Arc::ptr_eq(&self.link, link) && self.number == number
+    /// Whether this is the body of the exchange with this number.
+    pub(crate) fn belongs_to(&self, cell: &Arc<ExchangeCell>, number: u64) -> bool {
+        Arc::ptr_eq(&self.cell, cell) && self.number == number
     }
 }
 
 impl Read for Incoming {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut exchange = self.link.lock();
+        let mut exchange = self.cell.lock();
         if exchange.number != self.number {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the exchange is over"));
         }

@@ -1,5 +1,5 @@
-//! What handlers see: [`Request`], [`Response`], [`Body`]. They are the types of the `http` crate,
-//! or wrap and become them without copying.
+//! The messages that handlers work with: [`Request`], [`Response`], [`Body`]. They wrap the types
+//! of the `http` crate, and convert from and to them without copying.
 
 mod body;
 mod body_error;
@@ -9,7 +9,7 @@ mod response;
 
 pub use super::upgraded::Upgraded;
 pub use crate::pool::Segment;
-pub(crate) use body::Kind;
+pub(crate) use body::BodyKind;
 pub use body::{Body, BodyWriter};
 pub(crate) use body_error::BodyError;
 pub use incoming::Incoming;

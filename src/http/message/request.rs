@@ -1,4 +1,4 @@
-//! [`Request`]: what a handler is asked.
+//! [`Request`]: the request that a handler gets.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use super::Body;
 use crate::http::message::incoming::Client;
 use crate::http::router::params::Params;
 
-/// A request: an [`http::Request`] whose body is read from the connection, and the client behind
-/// it.
+/// A request: an [`http::Request`] whose body is read from the connection, with the client that
+/// sent it.
 ///
 /// # Examples
 /// ```
@@ -36,40 +36,39 @@ impl Request {
         Self { inner, client: Some(client), params: Params::default() }
     }
 
-    /// The client's address as accept(2) gave it; `None` for a Unix socket, or a request that was
-    /// made by hand.
+    /// The client's address, from accept(2); `None` for a Unix socket, or a request that a test
+    /// made.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.client.as_ref()?.peer().as_socket()
     }
 
-    /// The address at which the connection arrived (getsockname(2)); `None` for a Unix socket, or a
-    /// request that was made by hand.
+    /// The server's address of the connection (getsockname(2)); `None` for a Unix socket, or a
+    /// request that a test made.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.client.as_ref()?.local()?.as_socket()
     }
 
-    /// Whether the client is still there, as far as the kernel knows. A client that has only shut
-    /// down its sending side still waits for its answer, and counts as connected.
+    /// Whether the client is still connected, as far as the kernel knows. A client that has only
+    /// shut down its sending side still waits for the response, and counts as connected.
     ///
-    /// Worth asking before, or during, work that takes long. It costs one system call.
+    /// Check it before, or during, work that takes long. It costs one system call.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.client.as_ref().is_some_and(Client::is_connected)
     }
 
-    /// How long the request waited in the queue for a worker, as the pool measured it: from its
-    /// entry to the moment at which a worker took it. Zero for a request that an idle worker found
-    /// ready, which passes the queue by, for one that came together with another (pipelining), and
-    /// for one that was made by hand.
+    /// How long the request waited in the queue until a worker took it. Zero for a request that an
+    /// idle worker read without the queue, for a pipelined request behind another, and for a
+    /// request that a test made.
     #[must_use]
     pub fn queue_wait(&self) -> Duration {
         self.client.as_ref().map_or(Duration::ZERO, |client| client.waited)
     }
 
-    /// What a name in the path of a [`Router`](crate::http::Router)'s route stands for in this
-    /// request, with its percent escapes undone; `None` if the route has no such name.
+    /// The value of a name in the path of the [`Router`](crate::http::Router)'s route,
+    /// percent-decoded; `None` if the route has no such name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.get(name)
@@ -79,8 +78,8 @@ impl Request {
         self.params.extend(params);
     }
 
-    /// Takes the body out of the request, so that it can become an answer's, or move to another
-    /// thread. It can be read until the handler's answer has been sent.
+    /// Takes the body out of the request, to use it as the body of a response, or to move it to
+    /// another thread. It can be read until the response has been sent.
     #[must_use]
     pub fn take_body(&mut self) -> Body {
         std::mem::take(self.inner.body_mut())

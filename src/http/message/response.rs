@@ -1,4 +1,4 @@
-//! [`Response`]: what a handler answers.
+//! [`Response`]: the response that a handler returns.
 
 use std::fmt;
 use std::io;
@@ -7,25 +7,25 @@ use std::ops::{Deref, DerefMut};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, UPGRADE};
 use http::{Method, StatusCode, header};
 
-use super::body_error::{self, Blame};
+use super::body_error::{self, Fault};
 use super::{Body, Upgraded};
 use crate::http::codec::reject::Reject;
 
-/// What runs on an upgraded connection; see [`Response::upgrade`].
+/// The function that runs on an upgraded connection; see [`Response::upgrade`].
 pub(crate) type UpgradeHandler = Box<dyn FnOnce(Upgraded) + Send>;
 
-/// An answer: an [`http::Response`] with a [`Body`].
+/// A response: an [`http::Response`] with a [`Body`].
 ///
-/// `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are the server's to set; what a
-/// handler puts there is replaced.
+/// The server sets `Content-Length`, `Transfer-Encoding`, `Connection` and `Date`, and replaces
+/// what a handler sets there.
 ///
 /// # Examples
 /// ```
 /// use millpond::http::{Response, StatusCode};
 ///
-/// let answer = Response::text("gone fishing").with_status(StatusCode::SERVICE_UNAVAILABLE);
-/// assert_eq!(answer.status(), 503);
-/// assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
+/// let response = Response::text("gone fishing").with_status(StatusCode::SERVICE_UNAVAILABLE);
+/// assert_eq!(response.status(), 503);
+/// assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
 /// ```
 pub struct Response {
     inner: http::Response<Body>,
@@ -38,7 +38,7 @@ impl Response {
         Self { inner: http::Response::new(body.into()), upgrade: None }
     }
 
-    /// An answer without a body.
+    /// A response with this status, and no body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
         Self::new(Body::empty()).with_status(status)
@@ -59,8 +59,9 @@ impl Response {
         Self::new(json).with_type(HeaderValue::from_static("application/json"))
     }
 
-    /// 303 (RFC 9110 §15.4.4), or with [`with_status`](Self::with_status) another redirection, to
-    /// `location`. A location with bytes that no field value may have makes it a 500.
+    /// A redirection to `location`: 303 (RFC 9110 §15.4.4), or another status by
+    /// [`with_status`](Self::with_status). It is a 500 if `location` has bytes that are not allowed
+    /// in a field value.
     #[must_use]
     pub fn redirect(location: &str) -> Self {
         match HeaderValue::from_str(location) {
@@ -69,50 +70,50 @@ impl Response {
         }
     }
 
-    /// This status with its standard phrase as text: `404 Not Found`.
+    /// This status, with the code and its standard phrase as text: `404 Not Found`.
     #[must_use]
     pub fn error(status: StatusCode) -> Self {
         Self::text(format!("{status}\n")).with_status(status)
     }
 
-    /// 405 (RFC 9110 §15.5.6), with the methods that are allowed.
+    /// 405 (RFC 9110 §15.5.6), with the allowed methods in Allow.
     #[must_use]
     pub fn method_not_allowed(allowed: &[Method]) -> Self {
         let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-        let answer = Self::error(StatusCode::METHOD_NOT_ALLOWED);
+        let response = Self::error(StatusCode::METHOD_NOT_ALLOWED);
         match HeaderValue::try_from(list) {
-            Ok(list) => answer.with_header(ALLOW, list),
-            Err(_) => answer,
+            Ok(list) => response.with_header(ALLOW, list),
+            Err(_) => response,
         }
     }
 
-    /// 101 (RFC 9110 §15.2.2): once it is sent, `handler` gets the connection, with what was
-    /// already read of it, on a thread of its own.
+    /// 101 (RFC 9110 §15.2.2). After the response, `handler` gets the connection, with the bytes
+    /// that the server had read beyond the request, on a thread of its own.
     ///
-    /// The threads of upgraded connections are bounded by
-    /// [`Pool::upgrades`](crate::config::Pool::upgrades); past it the client gets a 503.
+    /// There are at most [`Pool::upgrades`](crate::config::Pool::upgrades) such threads; beyond,
+    /// the client gets a 503.
     pub fn upgrade(protocol: HeaderValue, handler: impl FnOnce(Upgraded) + Send + 'static) -> Self {
-        let mut answer =
+        let mut response =
             Self::empty(StatusCode::SWITCHING_PROTOCOLS).with_header(UPGRADE, protocol);
-        answer.upgrade = Some(Box::new(handler));
-        answer
+        response.upgrade = Some(Box::new(handler));
+        response
     }
 
-    /// The same answer with another status.
+    /// This response with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         *self.inner.status_mut() = status;
         self
     }
 
-    /// The same answer with this field, in place of any of that name.
+    /// This response with this field, which replaces any of the same name.
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.inner.headers_mut().insert(name, value);
         self
     }
 
-    /// The answer as the `http` crate's type. An upgrade's handler is lost.
+    /// The response as the `http` crate's type. The handler of an upgrade is dropped.
     #[must_use]
     pub fn into_http(self) -> http::Response<Body> {
         self.inner
@@ -154,20 +155,20 @@ impl From<Response> for http::Response<Body> {
     }
 }
 
-/// The response to an error. One of reading the request's body blames the client: 413 where the
-/// body was too large, 431 where its trailers were, 408 where it was too slow, 400 where it was
-/// malformed, cut short or not the text that was asked for. Any other is a 500, whatever its kind:
-/// a time-out of an upstream server or the early end of a file is not the client's fault.
+/// The response to an I/O error. An error of reading the request's body is the client's fault: 413
+/// if the body was too large, 431 if its trailers were, 408 if it was too slow, 400 if it was
+/// malformed, incomplete or not text. Any other error is a 500, whatever its kind: a timeout of an
+/// upstream server or the early end of a file is not the client's fault.
 impl From<io::Error> for Response {
     fn from(error: io::Error) -> Self {
-        match body_error::blame(&error) {
-            Blame::Reject(reject) => Self::from(reject),
-            Blame::Status(status) => Self::error(status),
+        match body_error::find_fault(&error) {
+            Fault::Reject(reject) => Self::from(reject),
+            Fault::Status(status) => Self::error(status),
         }
     }
 }
 
-/// A short text that names the rule.
+/// The response to a rejected request: its text names the rule.
 impl From<Reject> for Response {
     fn from(reject: Reject) -> Self {
         let status = reject.status();

@@ -1,5 +1,5 @@
-//! The meaning of the fields of a head: where the body ends, whether the connection is kept, what the
-//! client expects.
+//! The meaning of the fields of a head: where the body ends, whether the connection is kept, what
+//! the client expects.
 
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Version};
@@ -83,8 +83,8 @@ fn content_length(value: &[u8]) -> Result<u64, Reject> {
         .ok_or(Reject::LengthOverflow)
 }
 
-/// Accepts only `chunked`. Other codings before a final `chunked` are not implemented (501); without
-/// a final `chunked` the length of the body is unknown (400).
+/// Accepts only `chunked`. Other codings before a final `chunked` are not implemented (501);
+/// without a final `chunked` the length of the body is unknown (400).
 ///
 /// An empty list member is refused in this field only: servers and proxies disagree about
 /// `, chunked`, and one that takes it for an unknown coding finds a different end of the body.

@@ -14,9 +14,11 @@ use super::{fields, framing, scan, timeout_field};
 use crate::config::Limits;
 use crate::http::codec::reject::Reject;
 
-/// The size of a block of memory that the heads of many requests are copied to, one after the other.
+/// The size of a block of memory that the heads of many requests are copied to, one after the
+/// other.
 const BLOCK_SIZE: usize = 8 * 1024;
-/// The most fields for which a header map has capacity and is kept for reuse. A larger one is freed.
+/// The most fields for which a header map has capacity and is kept for reuse. A larger one is
+/// freed.
 const SPARE_FIELDS_MAX: usize = 128;
 
 /// Parses heads. It keeps its memory between requests, so that a busy worker does not allocate.

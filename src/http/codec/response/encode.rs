@@ -138,8 +138,8 @@ fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends the line before a chunk of `len` bytes. The caller appends the data, and `\r\n` after it.
-/// `len` is not 0, which would end the body.
+/// Appends the line before a chunk of `len` bytes. The caller appends the data, and `\r\n` after
+/// it. `len` is not 0, which would end the body.
 pub(crate) fn encode_chunk_size(out: &mut Vec<u8>, len: usize) {
     debug_assert!(len > 0, "an empty chunk ends the body");
     let written = write!(out, "{len:x}\r\n");
