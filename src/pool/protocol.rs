@@ -15,10 +15,30 @@ use crate::pool::overload::refusal::Refusal;
 use crate::pool::shared::Shared;
 use crate::pool::upgrades::UpgradePermit;
 
-/// What is spoken on a connection.
+/// A protocol on connections, such as HTTP.
 ///
 /// A protocol makes one [`ProtocolWorker`] for each thread that serves. That worker owns the
 /// buffers which its thread reuses from turn to turn.
+///
+/// # Edge-triggered polling
+/// epoll reports a parked connection once for each arrival of input (`EPOLLET`, epoll(7)), and not
+/// again while that input is unread. A protocol that parks a connection with unread input would
+/// wait for an event that has already happened. So before it parks a connection to wait for input,
+/// it reads until a read fails with `WouldBlock` (`EAGAIN`), or was short (fewer bytes than the
+/// buffer had room for). Input that arrives between that read and the parking is not lost: the
+/// poller keeps the event, and the connection is served again at once.
+///
+/// Inside of the crate, the connection records this for a protocol that serves several requests
+/// from one read:
+///
+/// - `unread` means that there may be input which no further event will report. It is set for a new
+///   connection and by each event. The protocol clears it when a read fails with `WouldBlock`.
+/// - `note_read` records a read, and clears `unread` if it was short. If the client has ended its
+///   side, `unread` stays set: the end has been reported, and another read has to find it.
+///
+/// A connection may be parked in [`Phase::Write`] with unread input: the protocol reads it when it
+/// gets the connection back. To stop reading for another reason, such as a turn for other
+/// connections, the protocol returns [`Outcome::Requeue`].
 pub trait Protocol: Send + Sync + 'static {
     /// Makes the worker of one thread.
     fn worker(&self) -> Box<dyn ProtocolWorker>;
