@@ -130,7 +130,7 @@ fn every_request_of_the_table_has_the_same_outcome_when_cut_anywhere() {
 }
 
 #[test]
-fn the_names_of_cases_are_told_apart_by_their_section() {
+fn no_two_cases_of_a_section_have_one_name() {
     let mut seen = std::collections::HashSet::new();
     for case in CASES.iter().copied().flatten() {
         assert!(case.rfc.starts_with("RFC ") && case.rfc.contains('§'), "{}", case.name);

@@ -1,4 +1,4 @@
-//! How a connection leaves the worker before it is done: parked, requeued, or aborted.
+//! How a connection leaves the worker without a close that waits: parked, requeued, or aborted.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Instant;

@@ -98,7 +98,7 @@ impl PendingResponse {
             }
             known => exchange.push_body(known),
         }
-        // The head says keep-alive because the rest of the body seemed readable. That may have
+        // The head says keep-alive, because the rest of the body could still be read. That may have
         // failed since.
         keep_alive &= exchange.failure.is_none() && exchange.can_discard();
         if keep_alive {
