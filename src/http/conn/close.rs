@@ -61,7 +61,7 @@ impl Exchange {
             return outcome;
         }
         self.failure = Some(reason);
-        self.abort()
+        self.close_at_once()
     }
 }
 

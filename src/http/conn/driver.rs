@@ -304,7 +304,7 @@ impl HttpWorker {
         exchange.end();
         match flow {
             Break(outcome) => outcome,
-            Continue(()) => exchange.abort(),
+            Continue(()) => exchange.close_at_once(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! How a connection leaves the worker without a close that waits: parked, requeued, or aborted.
+//! How a connection leaves the worker before it is done: parked, requeued, or closed at once.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Instant;
@@ -44,7 +44,7 @@ impl Exchange {
     }
 
     /// Closes the connection at once, because its exchange cannot continue.
-    pub(super) fn abort(&mut self) -> Outcome {
+    pub(super) fn close_at_once(&mut self) -> Outcome {
         let reason = self.failure.unwrap_or(CloseReason::ClientGone);
         self.output.clear();
         match self.connection.take() {

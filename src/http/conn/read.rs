@@ -79,7 +79,7 @@ impl Exchange {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     connection.unread = false;
                 }
-                Err(_) => return Break(self.abort()),
+                Err(_) => return Break(self.close_at_once()),
             }
         }
     }

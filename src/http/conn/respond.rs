@@ -90,7 +90,7 @@ impl PendingResponse {
                 if result.is_err() {
                     let failure = *exchange.failure.get_or_insert(CloseReason::HandlerFailed);
                     if exchange.flushed {
-                        return Break(exchange.abort());
+                        return Break(exchange.close_at_once());
                     }
                     exchange.output.truncate(start);
                     self.replace_with_error(&mut exchange, turn, date, failure);

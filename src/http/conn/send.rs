@@ -53,7 +53,7 @@ impl Exchange {
             let sent = match written {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(_) => return Break(self.abort()),
+                Err(_) => return Break(self.close_at_once()),
             };
             let rest = &self.output[sent..];
             if rest.is_empty() {
@@ -69,7 +69,7 @@ impl Exchange {
             SendProgress::Yield => Break(self.yield_worker(turn)),
             SendProgress::Failed(reason) => {
                 self.failure = Some(reason);
-                Break(self.abort())
+                Break(self.close_at_once())
             }
         }
     }

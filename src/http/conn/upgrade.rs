@@ -60,7 +60,7 @@ impl PendingResponse {
             date,
         };
         encode_head(&mut exchange.output, &head);
-        let Ok(unsent) = exchange.take_unsent() else { return Break(exchange.abort()) };
+        let Ok(unsent) = exchange.take_unsent() else { return Break(exchange.close_at_once()) };
         let Some(connection) = exchange.connection.take() else { return Break(Outcome::Gone) };
         let ahead = exchange.input.unload();
         let write_timeout = turn.config().timeouts.write;
