@@ -97,17 +97,20 @@ impl ProtocolWorker for HttpWorker {
         let mut exchange = self.cell.lock();
         connection.input_lease = None;
         exchange.input.load(std::mem::take(&mut connection.input));
-        let head = match exchange.input.fill(&connection.stream, turn.config().limits.head) {
-            Ok((0, _)) => return Outcome::Close(connection, CloseReason::ClientClosed),
-            Ok((_, all)) => {
-                connection.note_read(all);
-                self.parser.parse(exchange.input.filled(), &mut connection.scanned)
+        let head = loop {
+            match exchange.input.fill(&connection.stream, turn.config().limits.head) {
+                Ok((0, _)) => return Outcome::Close(connection, CloseReason::ClientClosed),
+                Ok((_, all)) => connection.note_read(all),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.unread = false;
+                }
+                Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                connection.unread = false;
-                self.parser.parse(exchange.input.filled(), &mut connection.scanned)
+            let head = self.parser.parse(exchange.input.filled(), &mut connection.scanned);
+            // Before it may park, it has read all there is: epoll does not report that again.
+            if !connection.unread || !matches!(head, Ok(None)) {
+                break head;
             }
-            Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
         };
         let (is_head, keep_alive) = match head {
             // No complete request yet: the connection can wait for it without a worker.
