@@ -10,10 +10,10 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Logs an event that may happen thousands of times a second at most once in [`PERIOD`].
 #[derive(Debug, Default)]
-pub(crate) struct LogThrottle(Mutex<State>);
+pub(crate) struct LogThrottle(Mutex<ThrottleState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ThrottleState {
     until: Option<Instant>,
     suppressed: u64,
 }

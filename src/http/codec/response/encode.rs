@@ -73,7 +73,7 @@ fn encode_framing(out: &mut Vec<u8>, head: &HeadLine<'_>) {
     };
     if let Some(length) = length {
         out.extend_from_slice(b"Content-Length: ");
-        push_decimal(out, length);
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -122,20 +122,6 @@ fn is_set_by_server(name: &HeaderName) -> bool {
         17 => *name == header::TRANSFER_ENCODING,
         _ => false,
     }
-}
-
-fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 /// Appends the line before a chunk of `len` bytes. The caller appends the data, and `\r\n` after
