@@ -267,7 +267,9 @@ impl Acceptor {
     /// until then connections wait in the backlog.
     fn is_held_back(&self) -> bool {
         let shared = &self.shared;
-        shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
+        shared.queue.room() == 0
+            && shared.queue.controller.serving_is_cheap()
+            && !shared.is_draining()
     }
 
     /// Whether a place in the full table can be made by closing a waiting connection when a new one

@@ -10,7 +10,7 @@ use crate::pool::datagram::socket::QueuedDatagram;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::protocol::{Outcome, ProtocolWorker, TurnContext};
-use crate::pool::queue::{Queued, Work};
+use crate::pool::queue::{QueueItem, Work};
 use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
 
@@ -56,8 +56,8 @@ impl Shared {
     /// Drops and counts a refused datagram.
     pub(crate) fn drop_datagram(&self, datagram: Box<QueuedDatagram>, refusal: Refusal) {
         self.counters.refuse(refusal);
-        self.datagrams.leave(datagram.bytes.len());
-        self.datagrams.keep(datagram);
+        self.datagrams.release(datagram.bytes.len());
+        self.datagrams.recycle(datagram);
         self.datagrams.refuse(refusal);
         self.connections.completion.notify();
     }

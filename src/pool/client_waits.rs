@@ -59,10 +59,10 @@ impl ClientWaits {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    fn enter(&self) -> Option<Permit<'_>> {
+    fn enter(&self) -> Option<WaitPermit<'_>> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         // Dropping it gives back what was too many.
-        let permit = Permit(self);
+        let permit = WaitPermit(self);
         (before < self.most.load(Ordering::Relaxed)).then_some(permit)
     }
 
@@ -119,9 +119,9 @@ impl Pace {
 }
 
 /// A worker's permit to wait; given back by `Drop`.
-struct Permit<'a>(&'a ClientWaits);
+struct WaitPermit<'a>(&'a ClientWaits);
 
-impl Drop for Permit<'_> {
+impl Drop for WaitPermit<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }

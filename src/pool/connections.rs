@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::close::CloseReason;
-use crate::pool::overload::fairness::{BUCKETS, Bucket};
+use crate::pool::overload::fairness::{Bucket, CLIENT_BUCKETS};
 use crate::sync::Completion;
 use crate::sync::Waker;
 
@@ -50,7 +50,7 @@ impl Connections {
             limit: AtomicUsize::new(limit),
             keeps_urgent: AtomicBool::new(false),
             live: AtomicUsize::new(0),
-            held: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
+            held: (0..CLIENT_BUCKETS).map(|_| AtomicU32::new(0)).collect(),
             accepted: AtomicU64::new(0),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
             awaited: AtomicBool::new(false),

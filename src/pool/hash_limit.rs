@@ -24,11 +24,11 @@ const GUESSERS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct HashLimit {
     permits: usize,
-    state: Mutex<State>,
+    state: Mutex<HashLimitState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HashLimitState {
     /// The clients for which a hash is being computed: no more than there are permits.
     held: Vec<ClientKey>,
     /// Clients that guessed wrong lately, and when: the oldest first.
@@ -56,7 +56,7 @@ impl HashLimit {
     }
 
     /// Makes this the limit for the calling thread, a worker of the server.
-    pub(crate) fn enrol(self: &Arc<Self>) {
+    pub(crate) fn set_for_this_thread(self: &Arc<Self>) {
         OWN.with(|own| *own.borrow_mut() = Some(Arc::clone(self)));
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let limit = Arc::new(HashLimit::new(8));
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                limit.enrol();
+                limit.set_for_this_thread();
                 assert!(Arc::ptr_eq(&HashLimit::of_this_thread(), &limit));
             });
         });

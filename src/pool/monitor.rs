@@ -17,7 +17,7 @@ use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload_log::OverloadLog;
 use crate::pool::poller::{BATCH, Ready};
 use crate::pool::protocol::TurnContext;
-use crate::pool::queue::{Ticket, Work};
+use crate::pool::queue::{QueuedWork, Work};
 use crate::pool::shared::Shared;
 use crate::sync::later;
 
@@ -76,7 +76,7 @@ impl Monitor {
         while !shared.is_stopped() {
             let now = Instant::now();
             self.expire(now);
-            shared.queue.controller.settle(now, shared.queue.len());
+            shared.queue.controller.refresh(now, shared.queue.len());
             self.overload_log.look(&shared, now);
             if shared.is_draining() {
                 self.close_idle(now);
@@ -191,7 +191,7 @@ impl Monitor {
             if found.is_empty() { self.polls_in_vain.saturating_add(1) } else { 0 };
         let now = Instant::now();
         // Where requests are short, the workers will soon have room for the others.
-        let put_off = room == 0 && shared.queue.controller.holds_back();
+        let put_off = room == 0 && shared.queue.controller.serving_is_cheap();
         for connection in found {
             if put_off && !connection.urgent {
                 shared.postpone(connection, now);
@@ -210,10 +210,10 @@ impl Monitor {
         }
     }
 
-    fn refuse_ticket(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) {
+    fn refuse_ticket(&mut self, ticket: QueuedWork, refusal: Refusal, now: Instant) {
         let shared = Arc::clone(&self.shared);
         // The verdict is known; the call counts the work as taken.
-        let _ = shared.queue.judge(&ticket, now);
+        let _ = shared.queue.check_wait(&ticket, now);
         match ticket.work {
             Work::Connection(connection) | Work::Continuation(connection) => {
                 let protocol = self.protocols.of(connection.protocol);
@@ -234,7 +234,7 @@ impl Monitor {
         let lengths = [true, false].map(|urgent| (urgent, shared.queue.len_of(urgent)));
         for urgent in lengths.into_iter().flat_map(|(urgent, len)| std::iter::repeat_n(urgent, len))
         {
-            let Some(ticket) = shared.queue.take_any(urgent) else { continue };
+            let Some(ticket) = shared.queue.take_from(urgent) else { continue };
             let (ticket, refusal) = if shared.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {

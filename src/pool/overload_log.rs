@@ -17,7 +17,7 @@ struct Schedule {
 
 /// What to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+enum OverloadEvent {
     Begins,
     Lasts,
     Over,
@@ -26,15 +26,15 @@ enum Line {
 impl Schedule {
     /// What is to be said now: at most one line in `every`, so that a state that flickers does not
     /// fill the log.
-    fn line(&mut self, now: Instant, overloaded: bool, every: Duration) -> Option<Line> {
+    fn line(&mut self, now: Instant, overloaded: bool, every: Duration) -> Option<OverloadEvent> {
         if every.is_zero() || self.wait(now, every).is_some_and(|wait| !wait.is_zero()) {
             return None;
         }
         let line = match (self.told, overloaded) {
             (false, false) => return None,
-            (false, true) => Line::Begins,
-            (true, true) => Line::Lasts,
-            (true, false) => Line::Over,
+            (false, true) => OverloadEvent::Begins,
+            (true, true) => OverloadEvent::Lasts,
+            (true, false) => OverloadEvent::Over,
         };
         (self.told, self.at) = (overloaded, Some(now));
         Some(line)
@@ -87,9 +87,9 @@ impl OverloadLog {
         let figures = Figures::of(shared, now);
         let text = describe(shared, &self.before, &figures);
         match line {
-            Line::Begins => log::warn!("overloaded: {text}"),
-            Line::Lasts => log::warn!("still overloaded: {text}"),
-            Line::Over => log::info!("no longer overloaded: {text}"),
+            OverloadEvent::Begins => log::warn!("overloaded: {text}"),
+            OverloadEvent::Lasts => log::warn!("still overloaded: {text}"),
+            OverloadEvent::Over => log::info!("no longer overloaded: {text}"),
         }
         self.before = figures;
     }
@@ -151,18 +151,18 @@ mod tests {
         let mut schedule = Schedule::default();
         for (second, overloaded, expected) in [
             (0, false, None),
-            (1, true, Some(Line::Begins)),
+            (1, true, Some(OverloadEvent::Begins)),
             (2, true, None),
             (3, false, None),
             (4, true, None),
-            (11, true, Some(Line::Lasts)),
+            (11, true, Some(OverloadEvent::Lasts)),
             (12, false, None),
-            (21, false, Some(Line::Over)),
+            (21, false, Some(OverloadEvent::Over)),
             (22, false, None),
             (23, true, None),
             (24, false, None),
             (31, false, None),
-            (90, true, Some(Line::Begins)),
+            (90, true, Some(OverloadEvent::Begins)),
         ] {
             let now = start + Duration::from_secs(second);
             assert_eq!(schedule.line(now, overloaded, every), expected, "at {second} s");

@@ -64,12 +64,12 @@ impl Shared {
     /// Closes the connections that are queued or parked when the server has stopped. Each thread
     /// does so as it ends, because it may have queued or parked one after the others had looked.
     pub(crate) fn close_all(&self) {
-        while let Some(ticket) = self.queue.take_left() {
+        while let Some(ticket) = self.queue.take_remaining() {
             match ticket.work {
                 Work::Connection(connection) | Work::Continuation(connection) => {
                     self.close(connection, CloseReason::DrainTimeout);
                 }
-                Work::Datagram(datagram) => self.datagrams.leave(datagram.bytes.len()),
+                Work::Datagram(datagram) => self.datagrams.release(datagram.bytes.len()),
             }
         }
         self.poller.sweep(|_| true, |connection| self.close(connection, CloseReason::DrainTimeout));

@@ -154,7 +154,7 @@ impl<'a> TurnContext<'a> {
     #[must_use]
     pub fn can_answer_within(&self, patience: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
-        self.shared.queue.controller.can_answer(self.now, waited, patience)
+        self.shared.queue.controller.can_meet_timeout(self.now, waited, patience)
     }
 
     /// Counts a request that was refused in this turn.

@@ -1,4 +1,4 @@
-//! The work queue: a bounded channel of tickets between those who bring work and the workers.
+//! The work queue: a bounded channel of items between those who bring work and the workers.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -16,14 +16,14 @@ use crate::sync::lock;
 
 /// Work, and when it came.
 #[derive(Debug)]
-pub(crate) struct Ticket<W = Work> {
+pub(crate) struct QueuedWork<W = Work> {
     pub(crate) work: W,
     pub(crate) entered: Instant,
     bucket: Bucket,
 }
 
 /// What the queue has to know of work. (In the simulation, work is no connection.)
-pub(crate) trait Queued {
+pub(crate) trait QueueItem {
     /// Whose it is.
     fn bucket(&self) -> Bucket;
 
@@ -56,7 +56,7 @@ impl Work {
     }
 }
 
-impl Queued for Work {
+impl QueueItem for Work {
     fn bucket(&self) -> Bucket {
         match self {
             Self::Connection(connection) | Self::Continuation(connection) => connection.bucket,
@@ -79,8 +79,8 @@ impl Queued for Work {
 /// Two bounded channels, urgent work first, and the [`Controller`] that keeps the wait short.
 #[derive(Debug)]
 pub(crate) struct Queue<W = Work> {
-    normal: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
-    urgent: (Sender<Ticket<W>>, Receiver<Ticket<W>>),
+    normal: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
+    urgent: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     deferred: Deferred<W>,
     /// How much of what is in the channels was admitted before. It is the rest of an exchange,
     /// which takes a worker next to no time: it is no part of the wait that is foretold.
@@ -93,15 +93,15 @@ pub(crate) struct Queue<W = Work> {
 /// has to be woken for it.
 #[derive(Debug)]
 struct Deferred<W> {
-    tickets: Mutex<VecDeque<Ticket<W>>>,
+    items: Mutex<VecDeque<QueuedWork<W>>>,
     /// How many there are: read before the lock is taken.
     count: AtomicUsize,
     most: usize,
 }
 
-impl<W: Queued> Deferred<W> {
+impl<W: QueueItem> Deferred<W> {
     fn new(most: usize) -> Self {
-        Self { tickets: Mutex::default(), count: AtomicUsize::new(0), most }
+        Self { items: Mutex::default(), count: AtomicUsize::new(0), most }
     }
 
     /// How many there are.
@@ -110,35 +110,35 @@ impl<W: Queued> Deferred<W> {
     }
 
     /// # Errors
-    /// The ticket, if there are as many as there may be.
-    fn push(&self, ticket: Ticket<W>) -> Result<(), Ticket<W>> {
-        let mut tickets = lock(&self.tickets);
-        if tickets.len() >= self.most {
-            return Err(ticket);
+    /// The queued, if there are as many as there may be.
+    fn push(&self, queued: QueuedWork<W>) -> Result<(), QueuedWork<W>> {
+        let mut items = lock(&self.items);
+        if items.len() >= self.most {
+            return Err(queued);
         }
-        tickets.push_back(ticket);
-        self.count.store(tickets.len(), Ordering::SeqCst);
+        items.push_back(queued);
+        self.count.store(items.len(), Ordering::SeqCst);
         Ok(())
     }
 
     /// The first one that is `wanted`.
-    fn take(&self, wanted: impl Fn(&Ticket<W>) -> bool) -> Option<Ticket<W>> {
+    fn take(&self, wanted: impl Fn(&QueuedWork<W>) -> bool) -> Option<QueuedWork<W>> {
         if self.len() == 0 {
             return None;
         }
-        let mut tickets = lock(&self.tickets);
-        let place = tickets.iter().position(wanted)?;
-        let ticket = tickets.remove(place);
-        self.count.store(tickets.len(), Ordering::SeqCst);
-        ticket
+        let mut items = lock(&self.items);
+        let place = items.iter().position(wanted)?;
+        let queued = items.remove(place);
+        self.count.store(items.len(), Ordering::SeqCst);
+        queued
     }
 
-    fn any(&self, wanted: impl Fn(&Ticket<W>) -> bool) -> bool {
-        self.len() > 0 && lock(&self.tickets).iter().any(wanted)
+    fn any(&self, wanted: impl Fn(&QueuedWork<W>) -> bool) -> bool {
+        self.len() > 0 && lock(&self.items).iter().any(wanted)
     }
 }
 
-impl<W: Queued> Queue<W> {
+impl<W: QueueItem> Queue<W> {
     pub(crate) fn new(capacity: usize, controller: Controller) -> Self {
         let deferred = Deferred::new((4 * controller.workers()).clamp(16, capacity.max(16)));
         let (normal, urgent) = (bounded(capacity), bounded(capacity));
@@ -163,11 +163,11 @@ impl<W: Queued> Queue<W> {
         let admitted = work.is_admitted();
         if admitted {
             self.continuing.fetch_add(1, Ordering::Relaxed);
-            self.controller.resumed(bucket);
+            self.controller.count_continued(bucket);
         } else {
             // What was put aside comes before the work of those who hold their part, and no
             // other's.
-            let behind = !urgent && self.controller.yields(bucket);
+            let behind = !urgent && self.controller.must_defer(bucket);
             let aside = if behind { self.deferred.len() } else { 0 };
             let continuing = self.continuing.load(Ordering::Relaxed);
             let length = (sender.len() + aside).saturating_sub(continuing);
@@ -175,17 +175,17 @@ impl<W: Queued> Queue<W> {
             if let Verdict::Refuse(refusal) = verdict {
                 return Err((work, refusal));
             }
-            self.controller.entered(bucket);
+            self.controller.count_enqueued(bucket);
         }
-        match sender.try_send(Ticket { work, entered: arrived, bucket }) {
+        match sender.try_send(QueuedWork { work, entered: arrived, bucket }) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(ticket) | TrySendError::Disconnected(ticket)) => {
+            Err(TrySendError::Full(queued) | TrySendError::Disconnected(queued)) => {
                 if admitted {
                     self.continuing.fetch_sub(1, Ordering::Relaxed);
                 }
-                self.controller.left(bucket);
-                self.controller.gated();
-                Err((ticket.work, Refusal::QueueFull))
+                self.controller.count_removed(bucket);
+                self.controller.count_refused();
+                Err((queued.work, Refusal::QueueFull))
             }
         }
     }
@@ -196,50 +196,53 @@ impl<W: Queued> Queue<W> {
     /// Work of clients that hold their part of the workers waits aside, within a bound, while there
     /// is work of others; that of clients that hold as many as they may at all waits for one of
     /// these.
-    pub(crate) fn take(&self, now: impl Fn() -> Instant) -> Option<(Ticket<W>, Option<Refusal>)> {
-        if let Some(ticket) = self.take_urgent() {
-            return Some((ticket, None));
+    pub(crate) fn take(
+        &self,
+        now: impl Fn() -> Instant,
+    ) -> Option<(QueuedWork<W>, Option<Refusal>)> {
+        if let Some(queued) = self.take_urgent() {
+            return Some((queued, None));
         }
-        let may = |ticket: &Ticket<W>| self.may_be_served(ticket, now());
-        let comes_first = |ticket: &Ticket<W>| may(ticket) && !self.yields(ticket);
-        if let Some(ticket) = self.deferred.take(comes_first) {
-            return Some((ticket, None));
+        let may = |queued: &QueuedWork<W>| self.may_be_served(queued, now());
+        let comes_first = |queued: &QueuedWork<W>| may(queued) && !self.must_defer(queued);
+        if let Some(queued) = self.deferred.take(comes_first) {
+            return Some((queued, None));
         }
         for _ in 0..self.normal.1.len() {
-            let Some(ticket) = self.take_any(false) else { break };
-            if comes_first(&ticket) {
-                return Some((ticket, None));
+            let Some(queued) = self.take_from(false) else { break };
+            if comes_first(&queued) {
+                return Some((queued, None));
             }
             // Aside, or else to the end of the queue.
-            let put = self.deferred.push(ticket).or_else(|ticket| self.put_back(ticket));
-            if let Err(ticket) = put {
-                let refusal = (!may(&ticket)).then_some(Refusal::QueueFull);
-                return Some((ticket, refusal));
+            let put = self.deferred.push(queued).or_else(|queued| self.put_back(queued));
+            if let Err(queued) = put {
+                let refusal = (!may(&queued)).then_some(Refusal::QueueFull);
+                return Some((queued, refusal));
             }
         }
         // Nothing else is there: a worker that does nothing would help nobody.
-        self.deferred.take(may).map(|ticket| (ticket, None))
+        self.deferred.take(may).map(|queued| (queued, None))
     }
 
     /// Takes work, whoever's it is and whatever it waits for.
-    pub(crate) fn take_left(&self) -> Option<Ticket<W>> {
-        let usual = || self.take_any(false).or_else(|| self.deferred.take(|_| true));
-        self.take_any(true).or_else(usual)
+    pub(crate) fn take_remaining(&self) -> Option<QueuedWork<W>> {
+        let usual = || self.take_from(false).or_else(|| self.deferred.take(|_| true));
+        self.take_from(true).or_else(usual)
     }
 
     /// Takes the next urgent work.
-    pub(crate) fn take_urgent(&self) -> Option<Ticket<W>> {
-        self.take_any(true)
+    pub(crate) fn take_urgent(&self) -> Option<QueuedWork<W>> {
+        self.take_from(true)
     }
 
     /// Takes the next work of one of the channels, whether or not its client may have a worker.
-    pub(crate) fn take_any(&self, urgent: bool) -> Option<Ticket<W>> {
+    pub(crate) fn take_from(&self, urgent: bool) -> Option<QueuedWork<W>> {
         let (_, channel) = if urgent { &self.urgent } else { &self.normal };
-        let ticket = channel.try_recv().ok()?;
-        if ticket.work.is_admitted() {
+        let queued = channel.try_recv().ok()?;
+        if queued.work.is_admitted() {
             self.continuing.fetch_sub(1, Ordering::Relaxed);
         }
-        Some(ticket)
+        Some(queued)
     }
 
     /// How much work waits in one of the channels.
@@ -253,39 +256,39 @@ impl<W: Queued> Queue<W> {
         !self.urgent.1.is_empty()
     }
 
-    fn may_be_served(&self, ticket: &Ticket<W>, now: Instant) -> bool {
-        let waited = now.saturating_duration_since(ticket.entered);
-        ticket.work.is_admitted() || self.controller.may_serve(ticket.bucket, waited, now)
+    fn may_be_served(&self, queued: &QueuedWork<W>, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(queued.entered);
+        queued.work.is_admitted() || self.controller.may_serve(queued.bucket, waited, now)
     }
 
-    fn yields(&self, ticket: &Ticket<W>) -> bool {
-        !ticket.work.is_admitted() && self.controller.yields(ticket.bucket)
+    fn must_defer(&self, queued: &QueuedWork<W>) -> bool {
+        !queued.work.is_admitted() && self.controller.must_defer(queued.bucket)
     }
 
     /// Takes work that was put aside and can no longer be done in time.
-    pub(crate) fn take_overdue(&self, now: Instant) -> Option<Ticket<W>> {
-        self.deferred.take(|ticket| self.is_overdue(ticket, now))
+    pub(crate) fn take_overdue(&self, now: Instant) -> Option<QueuedWork<W>> {
+        self.deferred.take(|queued| self.is_overdue(queued, now))
     }
 
     /// Whether there is work that a worker may take.
     pub(crate) fn has_work(&self, now: Instant) -> bool {
-        !self.is_empty() || self.deferred.any(|ticket| self.may_be_served(ticket, now))
+        !self.is_empty() || self.deferred.any(|queued| self.may_be_served(queued, now))
     }
 
     /// Whether the work that was taken is still worth serving.
-    pub(crate) fn judge(&self, ticket: &Ticket<W>, now: Instant) -> Verdict {
-        if ticket.work.is_admitted() {
-            self.controller.left(ticket.bucket);
+    pub(crate) fn check_wait(&self, queued: &QueuedWork<W>, now: Instant) -> Verdict {
+        if queued.work.is_admitted() {
+            self.controller.count_removed(queued.bucket);
             return Verdict::Keep;
         }
-        self.controller.judge(now, ticket.entered, ticket.bucket)
+        self.controller.check_wait(now, queued.entered, queued.bucket)
     }
 
     /// Whether work is refused for its wait alone, whatever the load: it can no longer be done in
     /// time.
-    pub(crate) fn is_overdue(&self, ticket: &Ticket<W>, now: Instant) -> bool {
-        let waited = now.saturating_duration_since(ticket.entered);
-        !ticket.work.is_admitted() && self.controller.is_overdue(waited)
+    pub(crate) fn is_overdue(&self, queued: &QueuedWork<W>, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(queued.entered);
+        !queued.work.is_admitted() && self.controller.is_overdue(waited)
     }
 
     /// Puts work back at the end as if it had never been taken: it keeps its time. Whoever does so
@@ -293,11 +296,11 @@ impl<W: Queued> Queue<W> {
     ///
     /// # Errors
     /// The work, if others have taken its place meanwhile.
-    pub(crate) fn put_back(&self, ticket: Ticket<W>) -> Result<(), Ticket<W>> {
-        let (sender, _) = if ticket.work.is_urgent() { &self.urgent } else { &self.normal };
-        let continuing = usize::from(ticket.work.is_admitted());
+    pub(crate) fn put_back(&self, queued: QueuedWork<W>) -> Result<(), QueuedWork<W>> {
+        let (sender, _) = if queued.work.is_urgent() { &self.urgent } else { &self.normal };
+        let continuing = usize::from(queued.work.is_admitted());
         self.continuing.fetch_add(continuing, Ordering::Relaxed);
-        sender.try_send(ticket).map_err(|error| {
+        sender.try_send(queued).map_err(|error| {
             self.continuing.fetch_sub(continuing, Ordering::Relaxed);
             error.into_inner()
         })

@@ -42,9 +42,9 @@ impl WorkQueue {
         let Some(connection) = self.connection.take() else { return };
         self.connection = match self.queue.push(Work::of(connection), Instant::now()) {
             Err((work, _)) => connection_of(work),
-            Ok(()) => self.queue.take(Instant::now).and_then(|(ticket, _)| {
-                self.queue.judge(&ticket, Instant::now());
-                connection_of(ticket.work)
+            Ok(()) => self.queue.take(Instant::now).and_then(|(queued, _)| {
+                self.queue.check_wait(&queued, Instant::now());
+                connection_of(queued.work)
             }),
         };
     }

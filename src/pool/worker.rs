@@ -14,7 +14,7 @@ use crate::pool::overload::controller::Verdict;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::{BATCH, Ready};
 use crate::pool::protocol::{Outcome, TurnContext};
-use crate::pool::queue::{Ticket, Work};
+use crate::pool::queue::{QueuedWork, Work};
 use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
 
@@ -39,7 +39,7 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.leader.register_worker(self.index);
-        shared.hash_limit.enrol();
+        shared.hash_limit.set_for_this_thread();
         persist(&shared, &mut self, Self::recover, Self::work);
     }
 
@@ -90,9 +90,9 @@ impl Worker {
     }
 
     /// Serves the work of a ticket, or refuses it if it has waited too long.
-    fn take(&mut self, ticket: Ticket, refusal: Option<Refusal>) {
+    fn take(&mut self, ticket: QueuedWork, refusal: Option<Refusal>) {
         let now = Instant::now();
-        let verdict = self.shared.queue.judge(&ticket, now);
+        let verdict = self.shared.queue.check_wait(&ticket, now);
         let verdict = refusal.map_or(verdict, Verdict::Refuse);
         let waited = now.saturating_duration_since(ticket.entered);
         self.shared.counters.wait.record(waited);

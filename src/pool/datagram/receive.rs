@@ -15,10 +15,10 @@ use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
 
 /// How many datagrams are received from one socket before the others are looked at.
-const ROUND: usize = 32;
+const DATAGRAM_ROUND: usize = 32;
 
 /// For how long receiving pauses after an error that nothing is known of.
-const BACK_OFF: Duration = Duration::from_millis(50);
+const RECEIVE_BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Rounds of receiving once the server stops: a stream of datagrams without end must not keep it.
 const LAST_ROUNDS: usize = 256;
@@ -56,7 +56,9 @@ impl Receiver {
 
     fn is_held_back(&self) -> bool {
         let shared = &self.shared;
-        shared.queue.room() == 0 && shared.queue.controller.holds_back() && !shared.is_draining()
+        shared.queue.room() == 0
+            && shared.queue.controller.serving_is_cheap()
+            && !shared.is_draining()
     }
 
     /// Receives from one socket, and sees to it that somebody serves that. `true`: there may be
@@ -85,7 +87,7 @@ impl Receiver {
         }
         let mut pushed = 0;
         let mut more = true;
-        for _ in 0..ROUND {
+        for _ in 0..DATAGRAM_ROUND {
             if self.is_held_back() {
                 more = false;
                 break;
@@ -99,7 +101,7 @@ impl Receiver {
                     break;
                 }
                 Err(errno) => {
-                    more = self.judge(index, errno);
+                    more = self.handle_error(index, errno);
                     break;
                 }
             }
@@ -108,7 +110,7 @@ impl Receiver {
     }
 
     /// What an error means for the socket. `true`: it has been told, and is over.
-    fn judge(&mut self, index: usize, errno: Errno) -> bool {
+    fn handle_error(&mut self, index: usize, errno: Errno) -> bool {
         let now = Instant::now();
         let socket = &self.sockets[index];
         socket.throttle.warn(now, || {
@@ -120,7 +122,7 @@ impl Receiver {
             Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN
         );
         if !told {
-            self.paused = Some(now + BACK_OFF);
+            self.paused = Some(now + RECEIVE_BACK_OFF);
         }
         told
     }
@@ -147,10 +149,10 @@ impl Receiver {
                     "{socket}: a datagram of {full} bytes is dropped: limits.datagram is shorter"
                 )
             });
-            shared.datagrams.cut();
+            shared.datagrams.count_too_long();
             return false;
         }
-        if let Err(refusal) = shared.datagrams.enter(received.len, limit) {
+        if let Err(refusal) = shared.datagrams.reserve(received.len, limit) {
             shared.counters.refuse(refusal);
             return false;
         }
@@ -209,7 +211,7 @@ impl Receiver {
             }
         }
         if !self.sockets.is_empty() {
-            self.shared.datagrams.end();
+            self.shared.datagrams.freeze_kernel_drops();
             log::debug!("nothing more is received");
         }
     }

@@ -18,13 +18,13 @@ use crate::pool::datagram::socket::{DatagramSocket, QueuedDatagram};
 use crate::pool::shared::Shared;
 
 /// How many answers leave in one call at the most.
-const MOST: usize = 32;
+const BATCH_MAX: usize = 32;
 
 /// Bytes of answers past which they leave: more would save nothing that counts.
-const BYTES: usize = 64 * 1024;
+const BATCH_BYTES_MAX: usize = 64 * 1024;
 
 /// For how long an answer waits for others.
-const PATIENCE: Duration = Duration::from_micros(100);
+const BATCH_WAIT_MAX: Duration = Duration::from_micros(100);
 
 /// The answers that one worker has for one socket.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl SendBatch {
         });
         let answered = catch_unwind(call);
         let end = Instant::now();
-        datagrams.leave(datagram.bytes.len());
+        datagrams.release(datagram.bytes.len());
         match (answered, &datagram.from) {
             (Ok(Some(range)), Some(from)) if datagram.peer != Addr::Unnamed => {
                 self.list.push((from.clone(), range));
@@ -73,20 +73,20 @@ impl SendBatch {
                     let socket = socket.endpoint_text();
                     format!("{socket}: a client has no name, and cannot be answered")
                 });
-                shared.settled(&datagrams.unsent, 1);
+                shared.count_finished(&datagrams.unsent, 1);
             }
-            (Ok(None), _) => shared.settled(&datagrams.unanswered, 1),
+            (Ok(None), _) => shared.count_finished(&datagrams.unanswered, 1),
             (Err(_), _) => {
                 shared.counters.panicked();
                 log::error!("{}: the handler panicked at a datagram", socket.endpoint_text());
-                shared.settled(&datagrams.panicked, 1);
+                shared.count_finished(&datagrams.panicked, 1);
             }
         }
-        datagrams.keep(datagram);
+        datagrams.recycle(datagram);
         let waited = self.since.map_or(Duration::ZERO, |since| end - since);
-        if self.list.len() >= MOST
-            || self.bytes.len() > BYTES
-            || waited > PATIENCE
+        if self.list.len() >= BATCH_MAX
+            || self.bytes.len() > BATCH_BYTES_MAX
+            || waited > BATCH_WAIT_MAX
             || !shared.leader.handlers_are_fast()
         {
             self.send(shared, sockets);
@@ -115,10 +115,10 @@ impl SendBatch {
         }
         self.list.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(2 * BYTES);
+        self.bytes.shrink_to(2 * BATCH_BYTES_MAX);
         self.since = None;
-        shared.settled(&shared.datagrams.answered, sent as u64);
-        shared.settled(&shared.datagrams.unsent, unsent as u64);
+        shared.count_finished(&shared.datagrams.answered, sent as u64);
+        shared.count_finished(&shared.datagrams.unsent, unsent as u64);
     }
 }
 
@@ -135,7 +135,7 @@ fn report(socket: &DatagramSocket, (to, answer): (&SocketAddrAny, &[u8]), errno:
 
 impl Shared {
     /// So many datagrams are done with. Whoever waits for the last one is told.
-    pub(crate) fn settled(&self, counter: &std::sync::atomic::AtomicU64, count: u64) {
+    pub(crate) fn count_finished(&self, counter: &std::sync::atomic::AtomicU64, count: u64) {
         if count > 0 {
             counter.fetch_add(count, Ordering::SeqCst);
             self.connections.completion.notify();

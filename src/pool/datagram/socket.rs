@@ -211,7 +211,7 @@ impl Datagrams {
 
     /// One was received, and its bytes wait, unless more than `limit` of all would: then it is
     /// refused.
-    pub(crate) fn enter(&self, bytes: usize, limit: usize) -> Result<(), Refusal> {
+    pub(crate) fn reserve(&self, bytes: usize, limit: usize) -> Result<(), Refusal> {
         self.received.fetch_add(1, Ordering::Relaxed);
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > limit {
@@ -223,13 +223,13 @@ impl Datagrams {
     }
 
     /// One was received that was longer than is allowed.
-    pub(crate) fn cut(&self) {
+    pub(crate) fn count_too_long(&self) {
         self.received.fetch_add(1, Ordering::Relaxed);
         self.too_long.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Its bytes wait no longer.
-    pub(crate) fn leave(&self, bytes: usize) {
+    pub(crate) fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
@@ -243,7 +243,7 @@ impl Datagrams {
     }
 
     /// Keeps a datagram for the next datagram.
-    pub(crate) fn keep(&self, mut datagram: Box<QueuedDatagram>) {
+    pub(crate) fn recycle(&self, mut datagram: Box<QueuedDatagram>) {
         if datagram.bytes.capacity() > SPARE {
             datagram.bytes = Vec::new();
         }
@@ -261,7 +261,7 @@ impl Datagrams {
     }
 
     /// Receiving has ended: the kernel's counters are read for the last time.
-    pub(crate) fn end(&self) {
+    pub(crate) fn freeze_kernel_drops(&self) {
         let _ = self.kernel_drops.set(self.read_kernel_drops());
     }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// How many buckets there are.
-pub(crate) const BUCKETS: usize = 1024;
+pub(crate) const CLIENT_BUCKETS: usize = 1024;
 /// The bit of an entry of `attempts` that says: it asked for more than its share in the last
 /// interval.
 const GREEDY: u32 = 1 << 31;
@@ -48,7 +48,7 @@ impl From<IpAddr> for ClientKey {
 pub(crate) struct Bucket(u16);
 
 impl Bucket {
-    /// Its place in a table of [`BUCKETS`].
+    /// Its place in a table of [`CLIENT_BUCKETS`].
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -122,7 +122,7 @@ pub(crate) struct InService {
 
 impl Fairness {
     pub(crate) fn new() -> Self {
-        let table = || (0..BUCKETS).map(|_| AtomicU32::new(0)).collect();
+        let table = || (0..CLIENT_BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Self {
             secret: RandomState::new(),
             in_queue: table(),
@@ -251,7 +251,7 @@ impl Fairness {
 
     /// The bucket of a client.
     pub(crate) fn bucket(&self, key: ClientKey) -> Bucket {
-        Bucket((self.secret.hash_one(key) % BUCKETS as u64) as u16)
+        Bucket((self.secret.hash_one(key) % CLIENT_BUCKETS as u64) as u16)
     }
 
     pub(crate) fn enter(&self, bucket: Bucket) {
@@ -337,7 +337,7 @@ mod tests {
         for n in 0..10_000_u32 {
             let bucket = fairness.bucket(ClientKey::Uid(n));
             assert_eq!(bucket, fairness.bucket(ClientKey::Uid(n)));
-            assert!(usize::from(bucket.0) < BUCKETS);
+            assert!(usize::from(bucket.0) < CLIENT_BUCKETS);
         }
     }
 

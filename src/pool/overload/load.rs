@@ -19,7 +19,7 @@ const IN_A_ROW: i32 = 4;
 /// How long a service takes. The mean: of the first hundred samples their average, then moving
 /// exponentially. The median: moved by a constant factor toward each sample.
 #[derive(Debug, Default)]
-pub(crate) struct Service {
+pub(crate) struct ServiceEstimate {
     /// Nanoseconds, as the bits of an `f64`.
     mean: AtomicU64,
     median: AtomicU64,
@@ -28,7 +28,7 @@ pub(crate) struct Service {
     samples: AtomicU32,
 }
 
-impl Service {
+impl ServiceEstimate {
     /// Two threads at once may lose a sample, which an estimate can bear.
     pub(crate) fn add(&self, nanos: u64) {
         let sample = nanos as f64;
@@ -40,13 +40,13 @@ impl Service {
         } else {
             WEIGHT
         };
-        let mean = self.nanos();
+        let mean = self.mean();
         let sample = sample.min((mean * OUTLIER).max(ORDINARY));
         self.mean.store((mean + (sample - mean) * weight.max(WEIGHT)).to_bits(), Relaxed);
     }
 
     fn move_median(&self, sample: f64) {
-        let (median, row) = (self.usual(), self.row.load(Relaxed));
+        let (median, row) = (self.median(), self.row.load(Relaxed));
         let row = match median {
             0.0 => 0,
             _ if sample > median * STEP => row.max(0).saturating_add(1),
@@ -65,13 +65,13 @@ impl Service {
     }
 
     /// The mean in nanoseconds; zero before the first sample.
-    pub(crate) fn nanos(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         f64::from_bits(self.mean.load(Relaxed))
     }
 
     /// The median in nanoseconds; zero before the first sample. No minority of requests moves it,
     /// however long they take.
-    pub(crate) fn usual(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         f64::from_bits(self.median.load(Relaxed))
     }
 }
@@ -102,7 +102,7 @@ struct Workers {
     kept: AtomicU32,
     /// The shortest wait of all work taken, in nanoseconds.
     shortest: AtomicU64,
-    /// Service time of all that was served, in nanoseconds.
+    /// ServiceEstimate time of all that was served, in nanoseconds.
     busy: AtomicU64,
     /// Whether anything was taken at all.
     moved: AtomicBool,
@@ -122,7 +122,7 @@ impl Default for Workers {
 
 /// What an interval has seen, once it is over. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct IntervalCounts {
     pub(crate) elapsed: u64,
     pub(crate) entered: u32,
     pub(crate) refused: u32,
@@ -182,7 +182,7 @@ impl Interval {
     }
 
     /// Ends the interval if it is `length` old, for exactly one of those who ask.
-    pub(crate) fn end(&self, now: u64, length: u64) -> Option<Seen> {
+    pub(crate) fn end(&self, now: u64, length: u64) -> Option<IntervalCounts> {
         let (entrance, workers) = (&self.entrance, &self.workers);
         let start = workers.start.load(Relaxed);
         let elapsed = now.saturating_sub(start);
@@ -191,7 +191,7 @@ impl Interval {
             return None;
         }
         workers.moved.store(false, Relaxed);
-        Some(Seen {
+        Some(IntervalCounts {
             elapsed,
             entered: entrance.entered.swap(0, Relaxed),
             refused: entrance.refused.swap(0, Relaxed),
@@ -208,47 +208,47 @@ mod tests {
 
     #[test]
     fn the_first_samples_are_averaged() {
-        let service = Service::default();
-        assert_eq!(service.nanos(), 0.0);
+        let service = ServiceEstimate::default();
+        assert_eq!(service.mean(), 0.0);
         [1000, 2000, 6000].into_iter().for_each(|nanos| service.add(nanos));
-        assert!((service.nanos() - 3000.0).abs() < 1e-6);
+        assert!((service.mean() - 3000.0).abs() < 1e-6);
     }
 
     #[test]
     fn the_mean_follows_a_change_within_a_few_hundred_samples() {
         for (before, after) in [(5e6, 5e4), (5e4, 5e6), (0.0, 5e6)] {
-            let service = Service::default();
+            let service = ServiceEstimate::default();
             (0..1000).for_each(|_| service.add(before as u64));
             (0..500).for_each(|_| service.add(after as u64));
-            assert!((service.nanos() - after).abs() < 0.01 * f64::max(before, after));
+            assert!((service.mean() - after).abs() < 0.01 * f64::max(before, after));
         }
     }
 
     #[test]
     fn one_outlier_moves_neither_the_mean_nor_the_median_by_much() {
-        let service = Service::default();
+        let service = ServiceEstimate::default();
         (0..1000).for_each(|_| service.add(5_000_000));
         service.add(45_000_000_000);
-        assert!(service.nanos() < 6_000_000.0, "{}", service.nanos());
-        assert!((4_800_000.0..=5_200_000.0).contains(&service.usual()), "{}", service.usual());
+        assert!(service.mean() < 6_000_000.0, "{}", service.mean());
+        assert!((4_800_000.0..=5_200_000.0).contains(&service.median()), "{}", service.median());
     }
 
     #[test]
     fn a_minority_does_not_move_the_median() {
-        let service = Service::default();
+        let service = ServiceEstimate::default();
         for n in 0..2000 {
             service.add(if n % 4 == 0 { 2_000_000_000 } else { 5_000_000 });
         }
-        assert!((4_000_000.0..=8_000_000.0).contains(&service.usual()), "{}", service.usual());
+        assert!((4_000_000.0..=8_000_000.0).contains(&service.median()), "{}", service.median());
     }
 
     #[test]
     fn the_median_follows_a_change_within_a_few_dozen_samples() {
         for (before, after) in [(1_000_000_000, 5_000_000), (5_000_000, 1_000_000_000)] {
-            let service = Service::default();
+            let service = ServiceEstimate::default();
             (0..1000).for_each(|_| service.add(before));
             (0..25).for_each(|_| service.add(after));
-            assert!((service.usual() / after as f64 - 1.0).abs() < 0.1, "{}", service.usual());
+            assert!((service.median() / after as f64 - 1.0).abs() < 0.1, "{}", service.median());
         }
     }
 
@@ -272,11 +272,24 @@ mod tests {
         interval.kept();
         interval.served(300, 1);
         assert_eq!(interval.end(99, 100), None);
-        let seen = Seen { elapsed: 100, entered: 1, refused: 1, kept: 1, shortest: 50, busy: 300 };
+        let seen = IntervalCounts {
+            elapsed: 100,
+            entered: 1,
+            refused: 1,
+            kept: 1,
+            shortest: 50,
+            busy: 300,
+        };
         assert_eq!(interval.end(100, 100), Some(seen));
         assert_eq!(interval.end(100, 100), None);
-        let empty =
-            Seen { elapsed: 100, entered: 0, refused: 0, kept: 0, shortest: u64::MAX, busy: 0 };
+        let empty = IntervalCounts {
+            elapsed: 100,
+            entered: 0,
+            refused: 0,
+            kept: 0,
+            shortest: u64::MAX,
+            busy: 0,
+        };
         assert_eq!(interval.end(200, 100), Some(empty));
     }
 }

@@ -2,7 +2,7 @@
 //! wait.
 //!
 //! Work is judged twice: where it enters the queue ([`Controller::admit`]), by the wait that the
-//! queue's length foretells; and where a worker takes it ([`Controller::judge`]), by the wait that
+//! queue's length foretells; and where a worker takes it ([`Controller::check_wait`]), by the wait that
 //! it had. As long as the load is within the capacity, only a wait of a whole interval refuses.
 //! Past that, the wait allowed shrinks to what keeps the workers busy at the load measured, and to
 //! no less than the target: the higher the load, the shorter the queue that is needed for always
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::fairness::{Bucket, ClientKey, Fairness, InService, Tick};
-use super::load::{Interval, Seen, Service};
+use super::load::{Interval, IntervalCounts, ServiceEstimate};
 use super::refusal::Refusal;
 use crate::config::Overload;
 
@@ -57,11 +57,11 @@ pub(crate) struct Controller {
     config: Settings,
     epoch: Instant,
     fairness: Fairness,
-    service: Service,
+    service: ServiceEstimate,
     /// The CPU time of a service.
-    computing: Service,
+    computing: ServiceEstimate,
     interval: Interval,
-    state: State,
+    state: Learned,
 }
 
 /// The settings, times in nanoseconds. What is atomic can be changed while running.
@@ -80,7 +80,7 @@ struct Settings {
 /// What the last interval has taught; written once an interval, read by everyone.
 #[derive(Debug)]
 #[repr(align(128))]
-struct State {
+struct Learned {
     /// The wait allowed while overloaded, in nanoseconds; `u64::MAX` while not.
     limit: AtomicU64,
     /// The wait past which work that was taken is refused, in nanoseconds; `u64::MAX` but in a
@@ -113,7 +113,7 @@ impl Controller {
             cores: workers.max(1) as f64,
             capacity,
         };
-        let state = State {
+        let state = Learned {
             limit: AtomicU64::new(u64::MAX),
             stale: AtomicU64::new(u64::MAX),
             flooded: AtomicU64::new(0),
@@ -125,8 +125,8 @@ impl Controller {
             config,
             epoch,
             fairness: Fairness::new(),
-            service: Service::default(),
-            computing: Service::default(),
+            service: ServiceEstimate::default(),
+            computing: ServiceEstimate::default(),
             interval: Interval::default(),
             state,
         }
@@ -163,7 +163,7 @@ impl Controller {
     ///
     /// What it has waited elsewhere since `arrived` is a part of its wait. `urgent` work is refused
     /// by the length and by the deadline only. What is kept is reported by
-    /// [`entered`](Self::entered), or by [`gated`](Self::gated) if the queue would not take it
+    /// [`count_enqueued`](Self::count_enqueued), or by [`count_refused`](Self::count_refused) if the queue would not take it
     /// after all.
     pub(crate) fn admit(
         &self,
@@ -173,7 +173,7 @@ impl Controller {
         bucket: Bucket,
         urgent: bool,
     ) -> Verdict {
-        self.settle(now, length);
+        self.refresh(now, length);
         if self.is_overloaded() {
             self.interval.attempt(self.since_epoch(now));
             if self.is_fair() {
@@ -184,7 +184,7 @@ impl Controller {
         let Some(refusal) = self.reason(waited, length, bucket, urgent) else {
             return Verdict::Keep;
         };
-        self.gated();
+        self.count_refused();
         if !self.is_overloaded() && self.sheds() {
             self.hasten(now);
         }
@@ -249,28 +249,28 @@ impl Controller {
     }
 
     /// The queue took what was kept.
-    pub(crate) fn entered(&self, bucket: Bucket) {
+    pub(crate) fn count_enqueued(&self, bucket: Bucket) {
         self.interval.entered();
         self.fairness.enter(bucket);
     }
 
     /// The rest of what was admitted before enters again: it is no new work.
-    pub(crate) fn resumed(&self, bucket: Bucket) {
+    pub(crate) fn count_continued(&self, bucket: Bucket) {
         self.fairness.enter(bucket);
     }
 
     /// The queue did not take it after all.
-    pub(crate) fn left(&self, bucket: Bucket) {
+    pub(crate) fn count_removed(&self, bucket: Bucket) {
         self.fairness.leave(bucket);
     }
 
     /// Work was refused, or is about to be, because the queue was full.
-    pub(crate) fn gated(&self) {
+    pub(crate) fn count_refused(&self) {
         self.interval.refused();
     }
 
     /// Judges work where a worker takes it, `entered` being when it entered the queue.
-    pub(crate) fn judge(&self, now: Instant, entered: Instant, bucket: Bucket) -> Verdict {
+    pub(crate) fn check_wait(&self, now: Instant, entered: Instant, bucket: Bucket) -> Verdict {
         self.fairness.leave(bucket);
         let waited = nanos(now.saturating_duration_since(entered));
         self.interval.taken(waited);
@@ -296,7 +296,12 @@ impl Controller {
     ///
     /// The estimate may be wrong for requests of this kind. So once an interval one is let through
     /// against it: were all turned away, nothing would be served that could correct it.
-    pub(crate) fn can_answer(&self, now: Instant, waited: Duration, patience: Duration) -> bool {
+    pub(crate) fn can_meet_timeout(
+        &self,
+        now: Instant,
+        waited: Duration,
+        patience: Duration,
+    ) -> bool {
         if !self.sheds() {
             return true;
         }
@@ -305,14 +310,14 @@ impl Controller {
         if left == 0 {
             return false;
         }
-        self.service.usual() as u64 <= left || self.may_try(self.since_epoch(now))
+        self.service.median() as u64 <= left || self.may_try(self.since_epoch(now))
     }
 
     fn may_try(&self, now: u64) -> bool {
         let tried = &self.state.tried;
         let before = tried.load(Relaxed);
         let interval = self.config.interval.load(Relaxed);
-        let gap = interval.max(10 * self.service.usual() as u64).min(interval.max(TRY_AGAIN));
+        let gap = interval.max(10 * self.service.median() as u64).min(interval.max(TRY_AGAIN));
         now.saturating_sub(before) >= gap
             && tried.compare_exchange(before, now, Relaxed, Relaxed).is_ok()
     }
@@ -331,7 +336,7 @@ impl Controller {
     }
 
     /// Whether the work of others, if there is any, comes before this client's.
-    pub(crate) fn yields(&self, bucket: Bucket) -> bool {
+    pub(crate) fn must_defer(&self, bucket: Bucket) -> bool {
         self.is_fair() && self.fairness.holds_its_workers(bucket, self.config.workers as u32)
     }
 
@@ -342,7 +347,7 @@ impl Controller {
 
     /// It has ended: `each` of the requests served took so long; `None`: there was none.
     pub(crate) fn end_service(&self, service: InService, now: Instant, each: Option<Duration>) {
-        let slow = SLOW.max((OUTLYING * self.service.usual()) as u64);
+        let slow = SLOW.max((OUTLYING * self.service.median()) as u64);
         let quick = each.map(|each| nanos(each) <= slow);
         self.fairness.end_service(service, self.tick(now), quick);
     }
@@ -355,7 +360,7 @@ impl Controller {
     /// `count` requests of a client were served in one turn, each of which took `service`.
     pub(crate) fn served(&self, bucket: Bucket, service: Duration, count: u32) {
         let nanos = nanos(service);
-        if (nanos as f64) < self.service.usual() / 2.0 && self.state.tried.load(Relaxed) != 0 {
+        if (nanos as f64) < self.service.median() / 2.0 && self.state.tried.load(Relaxed) != 0 {
             // The estimate is too long: the next one may try at once.
             self.state.tried.store(0, Relaxed);
         }
@@ -364,7 +369,7 @@ impl Controller {
         if self.is_overloaded() && self.is_fair() {
             // What a client asks for is counted in work. One request was counted where it entered;
             // what is left are those behind it in the pipeline, and the length of a long one.
-            let weight = (nanos as f64 / self.service.nanos()).min(1000.0);
+            let weight = (nanos as f64 / self.service.mean()).min(1000.0);
             let each = if weight > LONG { weight as u32 } else { 1 };
             let rest = each.saturating_mul(count).saturating_sub(1);
             if rest > 0 {
@@ -375,7 +380,7 @@ impl Controller {
 
     /// Brings the state up to date where no work does so: an overload is over when nothing waits
     /// and nothing was taken for an interval.
-    pub(crate) fn settle(&self, now: Instant, length: usize) {
+    pub(crate) fn refresh(&self, now: Instant, length: usize) {
         // With work waiting and none taken, the workers are stuck: nothing is learned from that.
         if length == 0 || self.interval.moved() {
             self.roll(self.since_epoch(now));
@@ -389,13 +394,13 @@ impl Controller {
 
     /// Whether work that a full queue did not take had better wait where it is (in the kernel) than
     /// be refused: serving it is cheaper.
-    pub(crate) fn holds_back(&self) -> bool {
+    pub(crate) fn serving_is_cheap(&self) -> bool {
         self.drain() <= CHEAP
     }
 
     /// The mean service time of late.
     pub(crate) fn service_estimate(&self) -> Duration {
-        Duration::from_nanos(self.service.nanos() as u64)
+        Duration::from_nanos(self.service.mean() as u64)
     }
 
     /// How many pieces of work a second the workers can do; zero before anything was served.
@@ -430,12 +435,12 @@ impl Controller {
         if measured > 0.0 {
             return measured;
         }
-        (self.service.nanos() / self.config.workers).max(self.least_drain())
+        (self.service.mean() / self.config.workers).max(self.least_drain())
     }
 
     /// The least time between two pieces of work leaving the queue that the cores allow.
     fn least_drain(&self) -> f64 {
-        self.computing.nanos() / self.config.cores
+        self.computing.mean() / self.config.cores
     }
 
     fn sheds(&self) -> bool {
@@ -451,7 +456,7 @@ impl Controller {
     /// the service can make an interval longer than a deadline.
     fn target(&self) -> u64 {
         let most = self.config.deadline.load(Relaxed) / 8;
-        self.config.target.load(Relaxed).max(((self.service.nanos() / 2.0) as u64).min(most))
+        self.config.target.load(Relaxed).max(((self.service.mean() / 2.0) as u64).min(most))
     }
 
     /// How long the load is measured before it is judged: long enough for every worker to have
@@ -469,7 +474,7 @@ impl Controller {
     /// The longest wait after which a request of the usual length meets the server's deadline; zero
     /// if none does, so that only free workers take it.
     fn longest_wait(&self) -> u64 {
-        let service = self.service.usual() as u64;
+        let service = self.service.median() as u64;
         self.config.deadline.load(Relaxed).saturating_sub(service)
     }
 
@@ -520,7 +525,7 @@ impl Controller {
     }
 
     #[cold]
-    fn learn(&self, seen: Seen, now: u64) {
+    fn learn(&self, seen: IntervalCounts, now: u64) {
         let length = self.interval_length();
         let drain = self.measure(seen);
         let offered = f64::from(seen.entered) + f64::from(seen.refused);
@@ -561,7 +566,7 @@ impl Controller {
 
     /// The time between two pieces of work leaving the queue, as this interval has it: measured if
     /// the workers were never without work, else how long a worker had one, over the workers.
-    fn measure(&self, seen: Seen) -> f64 {
+    fn measure(&self, seen: IntervalCounts) -> f64 {
         if seen.kept == 0 {
             return self.drain();
         }
@@ -577,7 +582,7 @@ impl Controller {
     /// Whether all work taken had waited, and for longer than it takes to wake a worker; and
     /// whether there was work to speak of. Else one request an interval that the system was slow to
     /// wake a worker for would pass for all that the workers can do.
-    fn is_saturated(&self, seen: Seen) -> bool {
+    fn is_saturated(&self, seen: IntervalCounts) -> bool {
         seen.kept > 0 && seen.shortest > self.target() / 4 && seen.busy >= seen.elapsed / 2
     }
 }

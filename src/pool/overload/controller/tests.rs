@@ -5,14 +5,14 @@ use super::*;
 const MILLIS: Duration = Duration::from_millis(1);
 
 /// A controller of four workers and a queue of 100, which has served a hundred requests.
-struct Bench {
+struct TestController {
     controller: Controller,
     epoch: Instant,
     /// Milliseconds since the epoch.
     now: u32,
 }
 
-impl Bench {
+impl TestController {
     fn new(service: Duration, change: impl FnOnce(&mut Overload)) -> Self {
         let epoch = Instant::now();
         let mut config = Overload::default();
@@ -36,9 +36,9 @@ impl Bench {
     }
 
     /// The verdict on work that has waited so long.
-    fn judge(&self, waited: Duration) -> Verdict {
-        self.controller.entered(self.client(1));
-        self.controller.judge(self.time(), self.time() - waited, self.client(1))
+    fn check_wait(&self, waited: Duration) -> Verdict {
+        self.controller.count_enqueued(self.client(1));
+        self.controller.check_wait(self.time(), self.time() - waited, self.client(1))
     }
 
     /// A load of so many times the capacity, for as many milliseconds: in each, one piece of work
@@ -52,9 +52,9 @@ impl Bench {
                 self.controller.admit(self.time(), self.time(), 100, bucket, false);
             }
             self.controller.admit(self.time(), self.time(), length, bucket, false);
-            self.controller.entered(bucket);
+            self.controller.count_enqueued(bucket);
             let entered = self.time() - MILLIS * (length as u32).min(self.now);
-            self.controller.judge(self.time(), entered, bucket);
+            self.controller.check_wait(self.time(), entered, bucket);
             self.controller.served(bucket, 4 * MILLIS, 1);
         }
     }
@@ -67,115 +67,115 @@ fn refuse(refusal: Refusal) -> Verdict {
 #[test]
 fn within_capacity_only_a_wait_of_an_interval_refuses() {
     // Four workers of 4 ms: one piece of work leaves the queue each millisecond.
-    let bench = Bench::new(4 * MILLIS, |_| {});
+    let test = TestController::new(4 * MILLIS, |_| {});
     for (length, expected) in [
         (0, Verdict::Keep),
         (50, Verdict::Keep),
         (99, Verdict::Keep),
         (100, refuse(Refusal::QueueFull)),
     ] {
-        assert_eq!(bench.admit(length), expected, "{length}");
+        assert_eq!(test.admit(length), expected, "{length}");
     }
-    let short = Bench::new(4 * MILLIS, |config| config.interval = 10 * MILLIS);
+    let short = TestController::new(4 * MILLIS, |config| config.interval = 10 * MILLIS);
     // Four targets are the least that is allowed.
     assert_eq!(short.admit(20), Verdict::Keep);
     assert_eq!(short.admit(21), refuse(Refusal::WaitTooLong));
-    let short = Bench::new(4 * MILLIS, |config| {
+    let short = TestController::new(4 * MILLIS, |config| {
         (config.target, config.interval) = (2 * MILLIS, 50 * MILLIS);
     });
     assert_eq!(short.admit(40), Verdict::Keep);
     // A client that holds nothing of the queue comes in behind a longer one, within bounds.
     assert_eq!(short.admit(50), Verdict::Keep);
     assert_eq!(short.admit(51), refuse(Refusal::WaitTooLong));
-    (0..60).for_each(|_| short.controller.entered(short.client(1)));
+    (0..60).for_each(|_| short.controller.count_enqueued(short.client(1)));
     assert_eq!(short.admit(41), refuse(Refusal::WaitTooLong));
 }
 
 #[test]
 fn before_anything_was_served_only_a_full_queue_refuses() {
-    let bench = Bench::new(Duration::ZERO, |_| {});
-    assert_eq!(bench.admit(99), Verdict::Keep);
-    assert_eq!(bench.admit(100), refuse(Refusal::QueueFull));
-    assert_eq!(bench.controller.capacity_estimate(), 0.0);
+    let test = TestController::new(Duration::ZERO, |_| {});
+    assert_eq!(test.admit(99), Verdict::Keep);
+    assert_eq!(test.admit(100), refuse(Refusal::QueueFull));
+    assert_eq!(test.controller.capacity_estimate(), 0.0);
 }
 
 #[test]
 fn a_slow_wake_up_of_an_idle_server_says_nothing_of_what_it_can_do() {
-    let mut bench = Bench::new(MILLIS, |_| {});
+    let mut test = TestController::new(MILLIS, |_| {});
     for _ in 0..5 {
-        bench.now += 400;
-        assert_eq!(bench.judge(10 * MILLIS), Verdict::Keep);
-        bench.controller.served(bench.client(1), MILLIS, 1);
+        test.now += 400;
+        assert_eq!(test.check_wait(10 * MILLIS), Verdict::Keep);
+        test.controller.served(test.client(1), MILLIS, 1);
     }
-    bench.now += 400;
-    assert_eq!(bench.admit(20), Verdict::Keep);
-    assert!(bench.controller.capacity_estimate() > 3000.0);
+    test.now += 400;
+    assert_eq!(test.admit(20), Verdict::Keep);
+    assert!(test.controller.capacity_estimate() > 3000.0);
 }
 
 #[test]
 fn without_shedding_only_a_full_queue_refuses() {
-    let bench = Bench::new(4000 * MILLIS, |config| config.shed = false);
-    assert_eq!(bench.admit(99), Verdict::Keep);
-    assert_eq!(bench.judge(3600 * 1000 * MILLIS), Verdict::Keep);
-    assert_eq!(bench.admit(100), refuse(Refusal::QueueFull));
+    let test = TestController::new(4000 * MILLIS, |config| config.shed = false);
+    assert_eq!(test.admit(99), Verdict::Keep);
+    assert_eq!(test.check_wait(3600 * 1000 * MILLIS), Verdict::Keep);
+    assert_eq!(test.admit(100), refuse(Refusal::QueueFull));
 }
 
 #[test]
 fn what_cannot_be_done_by_the_deadline_is_refused_at_both_ends() {
     // 62.5 ms between two that leave, 750 ms left to wait in.
-    let bench = Bench::new(250 * MILLIS, |config| config.interval = 1000 * MILLIS);
-    bench.controller.entered(bench.client(1));
-    assert_eq!(bench.admit(12), Verdict::Keep);
-    assert_eq!(bench.admit(13), refuse(Refusal::Deadline));
-    assert_eq!(bench.judge(750 * MILLIS), Verdict::Keep);
-    assert_eq!(bench.judge(751 * MILLIS), refuse(Refusal::Deadline));
+    let test = TestController::new(250 * MILLIS, |config| config.interval = 1000 * MILLIS);
+    test.controller.count_enqueued(test.client(1));
+    assert_eq!(test.admit(12), Verdict::Keep);
+    assert_eq!(test.admit(13), refuse(Refusal::Deadline));
+    assert_eq!(test.check_wait(750 * MILLIS), Verdict::Keep);
+    assert_eq!(test.check_wait(751 * MILLIS), refuse(Refusal::Deadline));
 }
 
 #[test]
 fn handlers_slower_than_the_deadline_are_served_all_the_same() {
-    let bench = Bench::new(5000 * MILLIS, |_| {});
-    assert_eq!(bench.admit(0), Verdict::Keep);
-    assert_eq!(bench.admit(1), Verdict::Keep);
-    assert_eq!(bench.judge(100 * MILLIS), Verdict::Keep);
-    assert_eq!(bench.judge(2000 * MILLIS), refuse(Refusal::Deadline));
+    let test = TestController::new(5000 * MILLIS, |_| {});
+    assert_eq!(test.admit(0), Verdict::Keep);
+    assert_eq!(test.admit(1), Verdict::Keep);
+    assert_eq!(test.check_wait(100 * MILLIS), Verdict::Keep);
+    assert_eq!(test.check_wait(2000 * MILLIS), refuse(Refusal::Deadline));
 }
 
 #[test]
 fn what_would_wait_for_a_service_longer_than_the_deadline_is_refused_at_once() {
-    let bench = Bench::new(1500 * MILLIS, |_| {});
-    let (client, now) = (bench.client(1), bench.time());
-    let held: Vec<_> = (0..4).map(|_| bench.controller.begin_service(client, now)).collect();
-    bench.controller.entered(client);
-    assert_eq!(bench.admit(1), refuse(Refusal::Deadline));
-    held.into_iter().for_each(|it| bench.controller.end_service(it, now, None));
-    assert_eq!(bench.admit(1), Verdict::Keep, "a worker is free");
+    let test = TestController::new(1500 * MILLIS, |_| {});
+    let (client, now) = (test.client(1), test.time());
+    let held: Vec<_> = (0..4).map(|_| test.controller.begin_service(client, now)).collect();
+    test.controller.count_enqueued(client);
+    assert_eq!(test.admit(1), refuse(Refusal::Deadline));
+    held.into_iter().for_each(|it| test.controller.end_service(it, now, None));
+    assert_eq!(test.admit(1), Verdict::Keep, "a worker is free");
 }
 
 #[test]
 fn past_capacity_the_wait_that_is_allowed_shrinks_and_afterwards_grows_again() {
-    let mut bench = Bench::new(4 * MILLIS, |_| {});
-    bench.load(1, 2, 500);
-    assert!(!bench.controller.is_overloaded());
-    assert_eq!(bench.controller.wait_limit(), 100 * MILLIS);
-    bench.load(10, 4, 1000);
-    assert!(bench.controller.is_overloaded());
-    assert_eq!(bench.controller.wait_limit(), 5 * MILLIS);
-    let capacity = bench.controller.capacity_estimate();
+    let mut test = TestController::new(4 * MILLIS, |_| {});
+    test.load(1, 2, 500);
+    assert!(!test.controller.is_overloaded());
+    assert_eq!(test.controller.wait_limit(), 100 * MILLIS);
+    test.load(10, 4, 1000);
+    assert!(test.controller.is_overloaded());
+    assert_eq!(test.controller.wait_limit(), 5 * MILLIS);
+    let capacity = test.controller.capacity_estimate();
     assert!((900.0..1100.0).contains(&capacity), "{capacity}");
-    bench.now += 101;
-    bench.controller.settle(bench.time(), 0);
-    bench.now += 101;
-    bench.controller.settle(bench.time(), 0);
-    assert!(!bench.controller.is_overloaded());
+    test.now += 101;
+    test.controller.refresh(test.time(), 0);
+    test.now += 101;
+    test.controller.refresh(test.time(), 0);
+    assert!(!test.controller.is_overloaded());
 }
 
 #[test]
 fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
-    let mut bench = Bench::new(4 * MILLIS, |_| {});
-    bench.load(10, 4, 1000);
-    let client = bench.client(1);
+    let mut test = TestController::new(4 * MILLIS, |_| {});
+    test.load(10, 4, 1000);
+    let client = test.client(1);
     let admit =
-        |length, urgent| bench.controller.admit(bench.time(), bench.time(), length, client, urgent);
+        |length, urgent| test.controller.admit(test.time(), test.time(), length, client, urgent);
     assert_eq!(admit(50, false), refuse(Refusal::WaitTooLong));
     assert_eq!(admit(50, true), Verdict::Keep);
     assert_eq!(admit(100, true), refuse(Refusal::QueueFull));
@@ -183,48 +183,48 @@ fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
 
 #[test]
 fn in_a_flood_what_has_waited_for_too_long_makes_room_for_what_is_fresh() {
-    let mut bench = Bench::new(4 * MILLIS, |_| {});
-    bench.load(10, 4, 150);
-    assert_eq!(bench.judge(10 * MILLIS), Verdict::Keep);
-    assert_eq!(bench.judge(148 * MILLIS), refuse(Refusal::Stale));
+    let mut test = TestController::new(4 * MILLIS, |_| {});
+    test.load(10, 4, 150);
+    assert_eq!(test.check_wait(10 * MILLIS), Verdict::Keep);
+    assert_eq!(test.check_wait(148 * MILLIS), refuse(Refusal::Stale));
     // What came after the flood was known was let in by the limit in force.
-    assert_eq!(bench.judge(40 * MILLIS), Verdict::Keep);
+    assert_eq!(test.check_wait(40 * MILLIS), Verdict::Keep);
     // Nothing fresh has come for a while: serving what is stale is better than doing nothing.
-    bench.now += 20;
-    assert_eq!(bench.judge(168 * MILLIS), Verdict::Keep);
+    test.now += 20;
+    assert_eq!(test.check_wait(168 * MILLIS), Verdict::Keep);
 }
 
 #[test]
 fn a_flood_is_noticed_before_the_interval_is_over() {
-    let mut bench = Bench::new(4 * MILLIS, |config| config.fairness = false);
-    bench.load(1, 2, 200);
+    let mut test = TestController::new(4 * MILLIS, |config| config.fairness = false);
+    test.load(1, 2, 200);
     for _ in 0..30 {
-        bench.now += 1;
+        test.now += 1;
         (0..10).for_each(|_| {
-            bench.admit(101);
+            test.admit(101);
         });
     }
-    assert!(bench.controller.is_overloaded());
+    assert!(test.controller.is_overloaded());
 }
 
 #[test]
 fn settings_can_be_changed_while_running() {
-    let bench = Bench::new(4 * MILLIS, |_| {});
-    assert_eq!(bench.judge(1500 * MILLIS), refuse(Refusal::Deadline));
+    let test = TestController::new(4 * MILLIS, |_| {});
+    assert_eq!(test.check_wait(1500 * MILLIS), refuse(Refusal::Deadline));
     let changed = Overload { deadline: 2000 * MILLIS, ..Overload::default() };
-    bench.controller.reconfigure(&changed);
-    assert_eq!(bench.judge(1500 * MILLIS), Verdict::Keep);
+    test.controller.reconfigure(&changed);
+    assert_eq!(test.check_wait(1500 * MILLIS), Verdict::Keep);
 }
 
 #[test]
 fn a_client_that_would_not_wait_for_the_answer_is_told_so() {
-    let mut bench = Bench::new(40 * MILLIS, |_| {});
-    let answers = |bench: &Bench, waited, patience| {
-        bench.controller.can_answer(bench.time(), waited, patience)
+    let mut test = TestController::new(40 * MILLIS, |_| {});
+    let answers = |test: &TestController, waited, patience| {
+        test.controller.can_meet_timeout(test.time(), waited, patience)
     };
-    bench.now = 500;
+    test.now = 500;
     // The first one may try, against the estimate.
-    assert!(answers(&bench, Duration::ZERO, 10 * MILLIS));
+    assert!(answers(&test, Duration::ZERO, 10 * MILLIS));
     for (waited, patience, expected) in [
         (0, 10, false),
         (0, 39, false),
@@ -236,11 +236,11 @@ fn a_client_that_would_not_wait_for_the_answer_is_told_so() {
         (0, 0, false),
     ] {
         let (waited, patience) = (waited * MILLIS, patience * MILLIS);
-        assert_eq!(answers(&bench, waited, patience), expected, "{waited:?} of {patience:?}");
+        assert_eq!(answers(&test, waited, patience), expected, "{waited:?} of {patience:?}");
     }
-    bench.now += 400;
-    assert!(answers(&bench, Duration::ZERO, 10 * MILLIS), "once an interval, one may try");
-    assert!(!answers(&bench, Duration::ZERO, 10 * MILLIS));
-    let lenient = Bench::new(40 * MILLIS, |config| config.shed = false);
+    test.now += 400;
+    assert!(answers(&test, Duration::ZERO, 10 * MILLIS), "once an interval, one may try");
+    assert!(!answers(&test, Duration::ZERO, 10 * MILLIS));
+    let lenient = TestController::new(40 * MILLIS, |config| config.shed = false);
     assert!(answers(&lenient, 10 * MILLIS, Duration::ZERO));
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::pool::overload::controller::{Controller, Verdict};
 use crate::pool::overload::fairness::{Bucket, ClientKey, InService};
-use crate::pool::queue::{Queue, Queued};
+use crate::pool::queue::{Queue, QueueItem};
 use arrivals::{Arrival, Phase, Random};
 
 /// How long clients wait for an answer.
@@ -42,7 +42,7 @@ struct Attempt {
     bucket: Bucket,
 }
 
-impl Queued for Attempt {
+impl QueueItem for Attempt {
     fn bucket(&self) -> Bucket {
         self.bucket
     }
@@ -84,7 +84,7 @@ impl Gate for Pond {
 
     fn take(&mut self, now: Instant) -> Option<(Attempt, bool)> {
         let (ticket, refusal) = self.queue.take(|| now)?;
-        let verdict = self.queue.judge(&ticket, now);
+        let verdict = self.queue.check_wait(&ticket, now);
         Some((ticket.work, verdict == Verdict::Keep && refusal.is_none()))
     }
 

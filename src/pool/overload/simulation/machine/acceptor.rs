@@ -95,7 +95,7 @@ impl Machine {
     }
 
     fn is_held_back(&self) -> bool {
-        self.queue.room() == 0 && self.queue.controller.holds_back()
+        self.queue.room() == 0 && self.queue.controller.serving_is_cheap()
     }
 
     /// Begins a round.

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::pool::overload::controller::Controller;
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
-use crate::pool::queue::{Queue, Queued};
+use crate::pool::queue::{Queue, QueueItem};
 use acceptor::Acceptor;
 use monitor::Monitor;
 use worker::Serving;
@@ -91,7 +91,7 @@ struct Piece {
     bucket: Bucket,
 }
 
-impl Queued for Piece {
+impl QueueItem for Piece {
     fn bucket(&self) -> Bucket {
         self.bucket
     }

@@ -28,7 +28,7 @@ impl Machine {
 
     /// Looks after the others, once a tick.
     pub(super) fn watch(&mut self) {
-        self.queue.controller.settle(self.instant(), self.queue.len());
+        self.queue.controller.refresh(self.instant(), self.queue.len());
         let was_led = self.looks != self.monitor.looks || self.lead != Lead::Nobody;
         let moved = self.turns != self.monitor.turns;
         (self.monitor.looks, self.monitor.turns) = (self.looks, self.turns);
@@ -57,7 +57,7 @@ impl Machine {
     fn shed_deferred(&mut self) {
         let now = self.instant();
         while let Some(ticket) = self.queue.take_overdue(now) {
-            let _ = self.queue.judge(&ticket, now);
+            let _ = self.queue.check_wait(&ticket, now);
             self.monitor.shed.push_back((ticket.work.connection, Refusal::Deadline));
         }
     }
@@ -72,7 +72,7 @@ impl Machine {
         let now = self.instant();
         let mut oldest = now;
         for _ in 0..self.queue.len_of(false) {
-            let Some(ticket) = self.queue.take_any(false) else { break };
+            let Some(ticket) = self.queue.take_from(false) else { break };
             let (ticket, reason) = if self.queue.is_overdue(&ticket, now) {
                 (ticket, Refusal::Deadline)
             } else {
@@ -80,7 +80,7 @@ impl Machine {
                 let Err(ticket) = self.queue.put_back(ticket) else { continue };
                 (ticket, Refusal::QueueFull)
             };
-            let _ = self.queue.judge(&ticket, now);
+            let _ = self.queue.check_wait(&ticket, now);
             self.monitor.shed.push_back((ticket.work.connection, reason));
         }
         let oldest = oldest.saturating_duration_since(self.epoch).as_nanos() as u64;

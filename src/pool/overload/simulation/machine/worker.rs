@@ -31,7 +31,7 @@ impl Machine {
         let now = self.instant();
         if let Some((ticket, refusal)) = self.queue.take(|| now) {
             self.turns += 1;
-            let verdict = self.queue.judge(&ticket, now);
+            let verdict = self.queue.check_wait(&ticket, now);
             let connection = ticket.work.connection;
             match refusal.map_or(verdict, Verdict::Refuse) {
                 Verdict::Keep => {
@@ -135,7 +135,7 @@ impl Machine {
         let Some(&request) = input.front() else { return self.end_turn(worker) };
         let waited = Duration::from_nanos(serving.waited);
         if let Some(patience) = request.job.patience
-            && !self.queue.controller.can_answer(now, waited, patience)
+            && !self.queue.controller.can_meet_timeout(now, waited, patience)
         {
             let (connection, began) = (serving.connection, serving.began);
             self.end_service(worker);
