@@ -229,7 +229,7 @@ impl Acceptor {
             count(&shared.counters.accept.over_budget);
             return Accepting::Urgent(Some(pause));
         }
-        if self.is_held_back() {
+        if self.shared.applies_backpressure() {
             return Accepting::Urgent(Some(shared.pool.tick));
         }
         if self.refuses && shared.queue.controller.is_overloaded() {
@@ -242,7 +242,8 @@ impl Acceptor {
     /// [`SHORT_FOR`]. Connections in a backlog wait without being judged.
     fn fit_backlogs(&mut self, accepting: Accepting, now: Instant) {
         let shared = &self.shared;
-        let over_budget = matches!(accepting, Accepting::Urgent(_)) && !self.is_held_back();
+        let over_budget =
+            matches!(accepting, Accepting::Urgent(_)) && !shared.applies_backpressure();
         let backlog = match self.short_until {
             None if over_budget => SHORT_BACKLOG.min(shared.pool.backlog),
             Some(until) if !over_budget && now >= until => shared.pool.backlog,
@@ -261,15 +262,6 @@ impl Acceptor {
         for source in self.sources.iter_mut().filter(|source| !source.urgent) {
             source.set_backlog(backlog);
         }
-    }
-
-    /// Whether a burst of short requests fills the queue. The workers will soon be done with it;
-    /// until then connections wait in the backlog.
-    fn is_held_back(&self) -> bool {
-        let shared = &self.shared;
-        shared.queue.room() == 0
-            && shared.queue.controller.serving_is_cheap()
-            && !shared.is_draining()
     }
 
     /// Whether a place in the full table can be made by closing a waiting connection when a new one
@@ -307,7 +299,7 @@ impl Acceptor {
         let mut more = true;
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
-            let held = !urgent && (self.is_held_back() || self.is_paused());
+            let held = !urgent && (self.shared.applies_backpressure() || self.is_paused());
             let full = !shared.connections.has_room(urgent);
             if held || (full && !self.may_make_room(urgent)) {
                 more = false;

@@ -326,4 +326,10 @@ impl<W: QueueItem> Queue<W> {
         let capacity = self.normal.0.capacity().unwrap_or(usize::MAX);
         capacity.saturating_sub(self.normal.0.len())
     }
+
+    /// Whether there is no room, and serving what is there costs less than refusing more: then what
+    /// comes next had better wait where it is.
+    pub(crate) fn is_full_of_cheap_work(&self) -> bool {
+        self.room() == 0 && self.controller.serving_is_cheap()
+    }
 }

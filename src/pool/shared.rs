@@ -176,6 +176,13 @@ impl Shared {
         self.budget.charge(Instant::now(), cost);
     }
 
+    /// Whether new connections and datagrams stay with the kernel for now: the queue is full of a
+    /// burst, and the workers serve it faster than it could be refused. Not while draining, when
+    /// all that the kernel still holds is to be accepted.
+    pub(crate) fn applies_backpressure(&self) -> bool {
+        self.queue.is_full_of_cheap_work() && !self.is_draining()
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.stage.load(Ordering::SeqCst) >= DRAINING
     }

@@ -43,7 +43,7 @@ impl Receiver {
         if self.sockets.is_empty() {
             return None;
         }
-        if self.is_held_back() {
+        if self.shared.applies_backpressure() {
             return Some(self.shared.pool.tick);
         }
         let left = self.paused?.saturating_duration_since(now);
@@ -52,13 +52,6 @@ impl Receiver {
             return None;
         }
         Some(left)
-    }
-
-    fn is_held_back(&self) -> bool {
-        let shared = &self.shared;
-        shared.queue.room() == 0
-            && shared.queue.controller.serving_is_cheap()
-            && !shared.is_draining()
     }
 
     /// Receives from one socket, and sees to it that somebody serves that. `true`: there may be
@@ -88,7 +81,7 @@ impl Receiver {
         let mut pushed = 0;
         let mut more = true;
         for _ in 0..DATAGRAM_ROUND {
-            if self.is_held_back() {
+            if self.shared.applies_backpressure() {
                 more = false;
                 break;
             }

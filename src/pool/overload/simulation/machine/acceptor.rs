@@ -68,7 +68,7 @@ impl Machine {
         self.fit_backlog(pause.is_some());
         if let Some(pause) = pause {
             self.sleep(acceptor, (pause.as_nanos() as u64).max(1), Step::Poll);
-        } else if self.is_held_back() {
+        } else if self.queue.is_full_of_cheap_work() {
             self.sleep(acceptor, self.tick, Step::Poll);
         } else if around.together && self.acceptor.refuses && self.queue.controller.is_overloaded()
         {
@@ -94,10 +94,6 @@ impl Machine {
         }
     }
 
-    fn is_held_back(&self) -> bool {
-        self.queue.room() == 0 && self.queue.controller.serving_is_cheap()
-    }
-
     /// Begins a round.
     pub(super) fn round(&mut self) {
         let together = self.acceptor.refuses && self.setup.around.together;
@@ -114,7 +110,7 @@ impl Machine {
     pub(super) fn accept(&mut self) {
         let paused = matches!(self.budget.allowance(self.instant()), Allowance::Pause(_))
             && self.setup.around.thread_time;
-        if self.acceptor.accepted >= ROUND || paused || self.is_held_back() {
+        if self.acceptor.accepted >= ROUND || paused || self.queue.is_full_of_cheap_work() {
             self.end_round();
         } else if self.backlog.is_empty() {
             let now = self.instant();
