@@ -1,6 +1,11 @@
 //! The verdicts, from tables. What they lead to under load is shown by the simulation.
 
-use super::*;
+use std::time::{Duration, Instant};
+
+use super::{Controller, Verdict};
+use crate::config::Overload;
+use crate::pool::overload::fairness::{Bucket, ClientKey};
+use crate::pool::overload::refusal::Refusal;
 
 const MILLIS: Duration = Duration::from_millis(1);
 

@@ -1,0 +1,80 @@
+//! [`Fairness`]: the tables of all clients, and the decisions that need both of them.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use super::client::{Bucket, CLIENT_BUCKETS, ClientKey};
+use super::queue_shares::QueueShares;
+use super::worker_shares::WorkerShares;
+
+/// The tables.
+#[derive(Debug)]
+pub(crate) struct Fairness {
+    secret: RandomState,
+    /// Which client has how much of the queue.
+    pub(crate) queue: QueueShares,
+    /// Which client has how many workers.
+    pub(crate) workers: WorkerShares,
+}
+
+impl Fairness {
+    pub(crate) fn new() -> Self {
+        Self { secret: RandomState::new(), queue: QueueShares::new(), workers: WorkerShares::new() }
+    }
+
+    /// The bucket of a client.
+    pub(crate) fn bucket(&self, key: ClientKey) -> Bucket {
+        Bucket((self.secret.hash_one(key) % CLIENT_BUCKETS as u64) as u16)
+    }
+
+    /// Whether the client has work neither in the queue nor in service.
+    pub(crate) fn has_no_work(&self, bucket: Bucket) -> bool {
+        self.queue.of(bucket) == 0 && self.workers.of(bucket) == 0
+    }
+
+    /// Whether the client has an equal part of `workers`, or more, while other clients wait: then
+    /// their work comes first.
+    pub(crate) fn must_defer(&self, bucket: Bucket, workers: u32) -> bool {
+        let own = self.workers.of(bucket);
+        if own == 0 {
+            return false;
+        }
+        let others = self.queue.others(bucket);
+        // Some clients may both wait and be in service, and be counted only once here. Then the
+        // part is too small, which does no harm: deferred work is served as soon as there is no
+        // other work to serve.
+        others > 0 && own >= workers.div_ceil(self.workers.clients().max(others + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::worker_shares::Tick;
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_stable_and_within_the_table() {
+        let fairness = Fairness::new();
+        for n in 0..10_000_u32 {
+            let bucket = fairness.bucket(ClientKey::Uid(n));
+            assert_eq!(bucket, fairness.bucket(ClientKey::Uid(n)));
+            assert!(bucket.index() < CLIENT_BUCKETS);
+        }
+    }
+
+    #[test]
+    fn while_others_wait_a_client_has_no_more_than_its_part_of_the_workers() {
+        let (a, b, now) = (Bucket(1), Bucket(2), Tick::at(std::time::Duration::from_secs(1)));
+        let fairness = Fairness::new();
+        for _ in 0..2 {
+            fairness.workers.begin_service(a, now);
+        }
+        fairness.queue.add(a);
+        assert!(!fairness.must_defer(a, 4), "only its own work waits");
+        fairness.queue.add(b);
+        assert!(fairness.must_defer(a, 4), "half of the workers, shared by two");
+        assert!(!fairness.must_defer(a, 5) && !fairness.must_defer(b, 4));
+        fairness.queue.remove(b);
+        assert!(!fairness.must_defer(a, 4));
+    }
+}
