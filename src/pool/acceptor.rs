@@ -138,7 +138,7 @@ impl Acceptor {
                 self.accept_round(index);
             }
             for index in senders {
-                self.receiver.round(index);
+                self.receiver.receive_round(index);
             }
         }
         self.receiver.finish();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::pool::connection::{Connection, Phase};
-use crate::pool::datagram::socket::QueuedDatagram;
+use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::protocol::{Outcome, ProtocolWorker, TurnContext};

@@ -44,7 +44,8 @@ mod wake;
 pub(crate) mod worker;
 
 pub use connection::{Connection, Phase};
-pub use datagram::socket::{DatagramHandler, DatagramStats};
+pub use datagram::handler::DatagramHandler;
+pub use datagram::stats::DatagramStats;
 pub use output::Segment;
 pub use overload::refusal::Refusal;
 pub use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};

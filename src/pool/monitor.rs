@@ -165,7 +165,7 @@ impl Monitor {
     /// Polls in the place of the workers, which are all busy. After some polls in vain it waits.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
-        shared.take_back();
+        shared.take_sockets_back();
         let now = Instant::now();
         if !shared.leader.try_lead_as_monitor() {
             return;
@@ -181,7 +181,7 @@ impl Monitor {
         let result = shared.poller.wait(most, timeout, |ready| match ready {
             Ready::Connection(connection) => found.push(connection),
             // The sockets were lent to a leading worker, and there is none.
-            Ready::DatagramSocket(_) => shared.take_back(),
+            Ready::DatagramSocket(_) => shared.take_sockets_back(),
         });
         drop(lead);
         if let Err(error) = result {

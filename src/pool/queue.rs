@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::pool::connection::Connection;
-use crate::pool::datagram::socket::QueuedDatagram;
+use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::overload::controller::{Controller, Verdict};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;

@@ -13,7 +13,8 @@ use crate::config::{Config, Pool};
 use crate::pool::client_waits::ClientWaits;
 use crate::pool::connections::Connections;
 use crate::pool::datagram::lend::LentSockets;
-use crate::pool::datagram::socket::{DatagramSocket, Datagrams};
+use crate::pool::datagram::socket::DatagramSocket;
+use crate::pool::datagram::stats::Datagrams;
 use crate::pool::hash_limit::HashLimit;
 use crate::pool::leader::Leader;
 use crate::pool::output_memory::PendingPool;
@@ -109,7 +110,7 @@ impl Shared {
 
     /// Registers the sockets whose datagrams are counted.
     pub(crate) fn count_datagrams_of(&self, sockets: &[Arc<DatagramSocket>]) {
-        self.datagrams.watch(sockets);
+        self.datagrams.register_sockets(sockets);
     }
 
     /// Sets how threads for upgraded connections are made.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::pool::connection::Connection;
+use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::SendBatch;
-use crate::pool::datagram::socket::QueuedDatagram;
 use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::leader::Lead;
 use crate::pool::overload::controller::Verdict;
@@ -140,7 +140,7 @@ impl Worker {
         shared.leader.served(service);
         shared.counters.requests(self.index, 1, service);
         if !shared.leader.handlers_are_fast() {
-            shared.take_back();
+            shared.take_sockets_back();
         }
     }
 
@@ -166,8 +166,11 @@ impl Worker {
             Ready::Connection(connection) => rest.push(connection),
             Ready::DatagramSocket(index) => sockets.push(index),
         });
-        let received =
-            if sockets.is_empty() { 0 } else { shared.borrow(&mut self.receiver, &sockets) };
+        let received = if sockets.is_empty() {
+            0
+        } else {
+            shared.receive_from_lent(&mut self.receiver, &sockets)
+        };
         drop(lead);
         shared.counters.leading(self.index, false);
         let found = match found {

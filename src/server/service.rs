@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::{Handler, Http};
-use crate::pool::datagram::seqpacket::Packets;
+use crate::pool::datagram::seqpacket::SeqpacketProtocol;
 use crate::pool::{DatagramHandler, Protocol};
 
 /// The protocols and handlers of an endpoint. Clones are the same service.
@@ -140,7 +140,7 @@ impl ConnectionService {
         match self {
             Self::Http(handler) => Arc::new(Http::new(Arc::clone(handler), config)),
             Self::Protocol(protocol) => Arc::clone(protocol),
-            Self::Packets(handler) => Arc::new(Packets::new(Arc::clone(handler))),
+            Self::Packets(handler) => Arc::new(SeqpacketProtocol::new(Arc::clone(handler))),
         }
     }
 }

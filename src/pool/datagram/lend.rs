@@ -1,24 +1,26 @@
 //! [`LentSockets`]: while handlers are fast, the acceptor lends the datagram sockets to the leader.
 //!
-//! What the acceptor receives has to be handed to a worker, and the hand-off costs more than a
-//! fast handler. So epoll watches the sockets as well: the leader receives a burst, enqueues it, and
-//! is the first to take work from the queue. Once a handler was slow, or no worker is left to lead,
-//! the acceptor gets the sockets back. It receives whatever the workers do, so that a burst waits in
-//! the queue, where it is judged and counted, and not in the kernel.
+//! A datagram that the acceptor receives has to be handed to a worker, and the hand-off costs more
+//! than a fast handler. So epoll watches the sockets as well: the leader receives a burst, enqueues
+//! it, and is the first to take work from the queue. Once a handler was slow, or no worker is free
+//! to lead, the acceptor takes the sockets back. It receives no matter what the workers do, so that a
+//! burst waits in the queue, where it is counted and can be refused, and not in the kernel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::pool::datagram::socket::{DatagramSocket, Datagrams};
+use crate::pool::datagram::socket::DatagramSocket;
+use crate::pool::datagram::stats::Datagrams;
 use crate::pool::poller::Poller;
 use crate::sync::lock;
 
 /// Whether the sockets are lent.
 #[derive(Debug, Default)]
 pub(crate) struct LentSockets {
-    /// A worker keeps the lock while it receives, so that none receives once they were taken back.
+    /// A worker holds the lock while it receives, so that none receives any more once the sockets
+    /// were taken back.
     lent: Mutex<bool>,
-    /// The same, to be read without the lock.
+    /// The same, to be read without the lock: a worker that receives may hold it for long.
     hint: AtomicBool,
 }
 
@@ -27,7 +29,8 @@ impl LentSockets {
         self.hint.load(Ordering::SeqCst)
     }
 
-    /// Lets epoll watch the sockets, unless it does already or `forbidden`.
+    /// Lets epoll watch the sockets, unless it does already or `forbidden` returns `true`. That is
+    /// checked under the lock, so that no socket is lent after a drain has taken all of them back.
     pub(crate) fn lend(
         &self,
         poller: &Poller,
@@ -40,7 +43,10 @@ impl LentSockets {
         }
         for (index, socket) in sockets.iter().enumerate() {
             if let Err(error) = poller.watch(index, socket) {
-                log::debug!("{}: the acceptor keeps it: {error}", socket.endpoint_text());
+                log::debug!(
+                    "{}: epoll cannot watch it, the acceptor keeps it: {error}",
+                    socket.endpoint_text()
+                );
                 sockets[..index].iter().for_each(|socket| poller.unwatch(socket));
                 return;
             }
@@ -49,7 +55,7 @@ impl LentSockets {
         self.hint.store(true, Ordering::SeqCst);
     }
 
-    /// Takes the sockets back. `false`: they were not lent.
+    /// Takes the sockets back. Returns `false` if they were not lent.
     pub(crate) fn take_back(&self, poller: &Poller, datagrams: &Datagrams) -> bool {
         if !self.is_lent() {
             return false;
@@ -63,7 +69,7 @@ impl LentSockets {
         taken
     }
 
-    /// Calls `receive` while the sockets stay lent; not at all if they are not.
+    /// Calls `receive` if the sockets are lent, and keeps them lent until it returns.
     pub(crate) fn receive<R>(&self, receive: impl FnOnce() -> R) -> Option<R> {
         let lent = lock(&self.lent);
         lent.then(receive)

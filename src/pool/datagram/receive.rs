@@ -1,5 +1,7 @@
-//! The acceptor's other half: it receives datagrams, and pushes them into the work queue. While the
-//! sockets are [lent](crate::pool::datagram::lend), workers have one as well.
+//! [`Receiver`]: receives datagrams and pushes them into the work queue.
+//!
+//! The acceptor has one. Each worker has one too, for the time in which the sockets are
+//! [lent](crate::pool::datagram::lend).
 
 use std::io;
 use std::sync::Arc;
@@ -9,21 +11,24 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use crate::net::{Addr, Received};
-use crate::pool::datagram::socket::{DatagramSocket, QueuedDatagram};
+use crate::pool::datagram::queued::QueuedDatagram;
+use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::overload::fairness::ClientKey;
 use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
 
-/// How many datagrams are received from one socket before the others are looked at.
+/// How many datagrams are received from one socket before the next socket has its turn.
 const DATAGRAM_ROUND: usize = 32;
 
-/// For how long receiving pauses after an error that nothing is known of.
+/// For how long receiving pauses after an error that does not concern one peer alone: the next
+/// attempt would most likely fail too.
 const RECEIVE_BACK_OFF: Duration = Duration::from_millis(50);
 
-/// Rounds of receiving once the server stops: a stream of datagrams without end must not keep it.
+/// Rounds of receiving once the server drains: an endless stream of datagrams must not keep it from
+/// stopping.
 const LAST_ROUNDS: usize = 256;
 
-/// The sockets, in the hands of one thread.
+/// The sockets as one thread sees them, and its buffer.
 pub(crate) struct Receiver {
     shared: Arc<Shared>,
     pub(crate) sockets: Vec<Arc<DatagramSocket>>,
@@ -37,8 +42,8 @@ impl Receiver {
         Self { shared, sockets, buf: Vec::new(), paused: None }
     }
 
-    /// How long receiving has to pause: what the queue has no room for waits with the kernel, if
-    /// the workers will have dealt with the queue soon.
+    /// How long receiving has to pause, if it has to. A pause is due after an error, and under
+    /// backpressure, when datagrams wait in the kernel instead of the queue.
     pub(crate) fn pause(&mut self, now: Instant) -> Option<Duration> {
         if self.sockets.is_empty() {
             return None;
@@ -54,28 +59,30 @@ impl Receiver {
         Some(left)
     }
 
-    /// Receives from one socket, and sees to it that somebody serves that. `true`: there may be
+    /// Receives from one socket and wakes workers for what came. Returns `true` if there may be
     /// more.
-    pub(crate) fn round(&mut self, index: usize) -> bool {
+    pub(crate) fn receive_round(&mut self, index: usize) -> bool {
         let (pushed, more) = self.receive(index);
         if self.paused.is_none() {
-            self.shared.lend(&self.sockets);
+            self.shared.lend_sockets(&self.sockets);
         }
         self.shared.wake_workers(pushed);
         more
     }
 
-    /// Whether an error, since this was asked last, makes receiving pause.
-    pub(crate) fn has_failed(&mut self) -> bool {
+    /// Whether an error made receiving pause since the last call. Ends the pause.
+    fn take_failure(&mut self) -> bool {
         self.paused.take().is_some()
     }
 
-    /// Receives from one socket into the queue. How many are there, and whether there may be more.
-    pub(crate) fn receive(&mut self, index: usize) -> (usize, bool) {
+    /// Receives from one socket into the queue. Returns how many datagrams were enqueued, and
+    /// whether there may be more.
+    fn receive(&mut self, index: usize) -> (usize, bool) {
         let config = self.shared.config.load();
         let limits = &config.limits;
         if self.buf.len() != limits.datagram {
-            // Zeroed by the kernel, so that it takes no more memory than what comes.
+            // The kernel zeroes the pages on first use, so that the buffer takes no more memory than
+            // the longest datagram that came.
             self.buf = vec![0; limits.datagram];
         }
         let mut pushed = 0;
@@ -102,25 +109,26 @@ impl Receiver {
         (pushed, more)
     }
 
-    /// What an error means for the socket. `true`: it has been told, and is over.
+    /// Logs an error, and pauses if the next attempt would fail too. Returns `true` if the error
+    /// concerned one earlier datagram alone, so that there may be more to receive.
     fn handle_error(&mut self, index: usize, errno: Errno) -> bool {
         let now = Instant::now();
         let socket = &self.sockets[index];
         socket.throttle.warn(now, || {
             format!("{}: recvfrom: {}", socket.endpoint_text(), io::Error::from(errno))
         });
-        // A connected socket is told so of a peer that has gone.
-        let told = matches!(
+        // ICMP errors about a datagram sent earlier, which recvfrom(2) reports once.
+        let is_of_peer = matches!(
             errno,
             Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN
         );
-        if !told {
+        if !is_of_peer {
             self.paused = Some(now + RECEIVE_BACK_OFF);
         }
-        told
+        is_of_peer
     }
 
-    /// Pushes what was received into the work queue. `false`: it was dropped.
+    /// Pushes what was received into the work queue. Returns `false` if it was dropped.
     fn push(
         &self,
         index: usize,
@@ -138,9 +146,7 @@ impl Receiver {
         if received.is_truncated() {
             socket.throttle.warn(now, || {
                 let (socket, full) = (socket.endpoint_text(), received.full);
-                format!(
-                    "{socket}: a datagram of {full} bytes is dropped: limits.datagram is shorter"
-                )
+                format!("{socket}: dropped a datagram of {full} bytes, longer than limits.datagram")
             });
             shared.datagrams.count_too_long();
             return false;
@@ -189,45 +195,45 @@ impl Receiver {
         datagram
     }
 
-    /// Receives what the kernel still holds, within what its buffers can hold, unless another
-    /// program goes on with the socket.
+    /// Receives what is left in the kernel's buffers, but not from a socket that was passed in:
+    /// another program goes on to use it.
     pub(crate) fn finish(&mut self) {
-        self.shared.take_back();
+        self.shared.take_sockets_back();
         for index in 0..self.sockets.len() {
             if self.sockets[index].is_inherited() {
                 continue;
             }
             for _ in 0..LAST_ROUNDS {
-                if self.shared.is_stopped() || !self.round(index) {
+                if self.shared.is_stopped() || !self.receive_round(index) {
                     break;
                 }
             }
         }
         if !self.sockets.is_empty() {
             self.shared.datagrams.freeze_kernel_drops();
-            log::debug!("nothing more is received");
+            log::debug!("receiving of datagrams ended");
         }
     }
 }
 
 impl Shared {
-    /// The acceptor lends its sockets, if handlers are fast and there is a worker to lead.
-    fn lend(&self, sockets: &[Arc<DatagramSocket>]) {
+    /// Lends the sockets, if handlers are fast and there is a worker to lead.
+    fn lend_sockets(&self, sockets: &[Arc<DatagramSocket>]) {
         if self.leader.handlers_are_fast() && self.leader.has_leader() {
             self.lent_sockets.lend(&self.poller, sockets, || self.is_draining());
         }
     }
 
-    /// The acceptor gets its sockets back, and is woken.
-    pub(crate) fn take_back(&self) {
+    /// Takes the sockets back, if they were lent, and wakes the acceptor to receive from them.
+    pub(crate) fn take_sockets_back(&self) {
         if self.lent_sockets.take_back(&self.poller, &self.datagrams) {
             self.connections.acceptor.wake();
         }
     }
 
-    /// The leader receives from the `ready` sockets, if they are still lent. Returns how many
-    /// datagrams it enqueued.
-    pub(crate) fn borrow(&self, receiver: &mut Receiver, ready: &[usize]) -> usize {
+    /// Receives from the `ready` sockets, if they are still lent. Returns how many datagrams were
+    /// enqueued. Called by the leader.
+    pub(crate) fn receive_from_lent(&self, receiver: &mut Receiver, ready: &[usize]) -> usize {
         let receive = || {
             if self.is_draining() {
                 return 0;
@@ -235,9 +241,9 @@ impl Shared {
             ready.iter().map(|index| receiver.receive(*index).0).sum()
         };
         let pushed = self.lent_sockets.receive(receive).unwrap_or(0);
-        if receiver.has_failed() {
-            // The acceptor waits until the trouble is over.
-            self.take_back();
+        if receiver.take_failure() {
+            // The acceptor receives again once its pause is over.
+            self.take_sockets_back();
         }
         pushed
     }

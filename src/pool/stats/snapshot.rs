@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::close::CloseReason;
-use crate::pool::datagram::socket::DatagramStats;
+use crate::pool::datagram::stats::DatagramStats;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::shared::Shared;
 
