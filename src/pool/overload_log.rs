@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::shared::Shared;
-use crate::pool::stats::histogram::Snapshot;
+use crate::pool::stats::histogram::HistogramSnapshot;
 
 /// When to say something.
 #[derive(Debug, Default)]
@@ -59,8 +59,8 @@ struct Figures {
     at: Instant,
     served: u64,
     refused: [u64; Refusal::COUNT],
-    wait: Snapshot,
-    service: Snapshot,
+    wait: HistogramSnapshot,
+    service: HistogramSnapshot,
 }
 
 impl Figures {

@@ -1,4 +1,4 @@
-//! [`Refusal`]: why work was turned away.
+//! [`Refusal`]: why work was refused.
 
 /// Why work was refused. Each has a counter of its own in the statistics.
 ///
@@ -14,13 +14,13 @@
 pub enum Refusal {
     /// The queue was full.
     QueueFull,
-    /// It would have waited for longer than is allowed at the load of the moment.
+    /// The work would have waited for longer than is allowed at the present load.
     WaitTooLong,
-    /// It could not have been answered by its deadline: the server's, or one that the client gave.
+    /// The response could not have met its deadline: the server's, or the client's timeout.
     Deadline,
-    /// Its client had its share of the queue already, while others waited too.
+    /// The client already had its share of the queue while other clients waited too.
     OverFairShare,
-    /// It had waited for too long by the time a worker took it.
+    /// The work had waited for too long by the time a worker took it.
     Stale,
 }
 
@@ -44,7 +44,7 @@ impl Refusal {
         }
     }
 
-    /// One sentence for people, without a full stop.
+    /// The reason as one sentence for people, without a full stop.
     #[must_use]
     pub const fn explain(self) -> &'static str {
         match self {

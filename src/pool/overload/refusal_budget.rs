@@ -3,46 +3,46 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How far ahead of its share refusing may run, in time of all cores together: what a burst costs.
-const BURST: Duration = Duration::from_millis(10);
+/// How far refusing may exceed its share for a moment, in wall time: the cost of a burst.
+pub(crate) const BURST: Duration = Duration::from_millis(10);
 
-/// The longest that accepting pauses at a time. A pause is a place where connections wait unseen,
-/// so the acceptor looks again soon; and since no debt is longer than a burst and a pause, no fault
-/// of charging can stop it for longer.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The longest that accepting pauses at a time. During a pause connections wait in the backlog, where
+/// their wait is neither measured nor limited, so the acceptor looks again soon. And since the debt
+/// is at most a burst and a pause, no wrong charge can stop it for longer.
+const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// A token bucket of CPU time (GCRA, as in ITU-T I.371, with a cost instead of a cell).
 ///
-/// A refusal costs 15 to 50 µs of CPU time, so enough of them take the CPU from the workers. What
-/// is charged is the CPU time of the refusing thread: wall time would charge a preempted thread for
+/// A refusal costs 15 to 50 µs of CPU time, so many of them take the CPU from the workers. What
+/// is charged is the CPU time of the refusing thread. Wall time would charge a preempted thread for
 /// the work of the thread that preempted it. Past the share set by
-/// [`refuse_budget`](crate::config::Overload::refuse_budget) refusals become cheaper, then
-/// accepting pauses and a short kernel backlog drops what it cannot hold.
+/// [`refuse_budget`](crate::config::Overload::refuse_budget) refusals become cheaper. Then
+/// accepting pauses, and the kernel drops what its backlog, now short, has no room for.
 #[derive(Debug)]
 pub(crate) struct RefusalBudget {
     epoch: Instant,
     cores: f64,
-    /// Nanoseconds of wall time that a nanosecond of refusing uses up, as the bits of an `f64`.
+    /// Nanoseconds of wall time that pay for a nanosecond of refusing, as the bits of an `f64`.
     price: AtomicU64,
-    /// When all that was charged is paid for, in nanoseconds since the epoch.
+    /// When all charges will be paid, in nanoseconds since the epoch.
     paid: AtomicU64,
-    /// All that was charged, in nanoseconds of CPU time.
+    /// The sum of all charges, in nanoseconds of CPU time.
     spent: AtomicU64,
 }
 
-/// What the budget allows at a moment.
+/// What the budget allows at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allowance {
     /// A refusal may cost what a response costs.
     Response,
     /// Only the cheapest refusal: a reset.
     Reset,
-    /// Nothing is to be accepted that would have to be refused, for so long.
+    /// No refusal: accepting pauses for this long.
     Pause(Duration),
 }
 
 impl RefusalBudget {
-    /// `share` of the time of `cores` cores may go to refusing.
+    /// A budget of `share` of the time of `cores` cores.
     pub(crate) fn new(share: f64, cores: usize, epoch: Instant) -> Self {
         let cores = cores.max(1) as f64;
         let zero = || AtomicU64::new(0);
@@ -51,22 +51,24 @@ impl RefusalBudget {
         budget
     }
 
+    /// Changes the share. What was charged before keeps its price.
     pub(crate) fn set_share(&self, share: f64) {
         self.price.store((1.0 / (share * self.cores)).to_bits(), Relaxed);
     }
 
-    /// A refusal took `cost` of CPU time.
+    /// Charges a refusal that took `cost` of CPU time.
     pub(crate) fn charge(&self, now: Instant, cost: Duration) {
         let now = self.nanos(now);
         self.spent.fetch_add(cost.as_nanos() as u64, Relaxed);
         let cost = (cost.as_nanos() as f64 * f64::from_bits(self.price.load(Relaxed))) as u64;
-        let most = now + (BURST + PAUSE).as_nanos() as u64;
-        // A race between two threads loses one charge of a few microseconds.
+        let most = now + (BURST + PAUSE_MAX).as_nanos() as u64;
+        // Of two threads that charge at once, one may overwrite the charge of the other: a few
+        // microseconds, which is not worth a loop.
         let paid = self.paid.load(Relaxed).max(now).saturating_add(cost).min(most);
         self.paid.store(paid, Relaxed);
     }
 
-    /// All that was charged.
+    /// The sum of all charges.
     pub(crate) fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Relaxed))
     }
@@ -75,8 +77,9 @@ impl RefusalBudget {
     pub(crate) fn allowance(&self, now: Instant) -> Allowance {
         let debt = Duration::from_nanos(self.paid.load(Relaxed).saturating_sub(self.nanos(now)));
         if debt > BURST {
-            // Half of the burst is won back before accepting goes on, so that it does not stutter.
-            Allowance::Pause((debt - BURST / 2).min(PAUSE))
+            // Half of the burst is paid off before accepting goes on. Otherwise accepting would
+            // pause again after the next refusal.
+            Allowance::Pause((debt - BURST / 2).min(PAUSE_MAX))
         } else if debt > BURST / 2 {
             Allowance::Reset
         } else {
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_after_silence_is_free_but_silence_is_not_saved_up() {
+    fn a_burst_after_a_pause_is_free_but_pauses_do_not_add_up() {
         let epoch = Instant::now();
         let budget = RefusalBudget::new(0.25, 2, epoch);
         let now = epoch + Duration::from_secs(3600);
@@ -131,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn no_error_of_charging_stops_accepting_for_longer_than_a_few_tens_of_milliseconds() {
+    fn no_wrong_charge_stops_accepting_for_longer_than_a_few_tens_of_milliseconds() {
         let epoch = Instant::now();
         let budget = RefusalBudget::new(0.01, 1, epoch);
         for _ in 0..1000 {
             budget.charge(epoch, Duration::from_secs(10));
         }
-        assert_eq!(budget.allowance(epoch), Allowance::Pause(PAUSE));
-        assert_eq!(budget.allowance(epoch + BURST + PAUSE), Allowance::Response);
+        assert_eq!(budget.allowance(epoch), Allowance::Pause(PAUSE_MAX));
+        assert_eq!(budget.allowance(epoch + BURST + PAUSE_MAX), Allowance::Response);
     }
 }

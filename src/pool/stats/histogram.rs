@@ -1,7 +1,7 @@
-//! Histograms of durations: fixed memory, no lock, an error of at most 6 %.
+//! [`Histogram`]: durations, in fixed memory, without a lock, with an error of at most 6 %.
 //!
-//! Log-linear: every power of two is cut into eight equal steps, as in `HdrHistogram`, but with one
-//! scale that never grows. A value is one relaxed addition.
+//! The scale is log-linear: every power of two is cut into eight equal steps, as in `HdrHistogram`,
+//! but the scale never grows. To record a duration is one relaxed addition.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,18 +11,18 @@ const STEP_BITS: u32 = 3;
 const STEPS: u64 = 1 << STEP_BITS;
 /// The unit of the scale: 2^7 ns, about an eighth of a microsecond.
 const UNIT_BITS: u32 = 7;
-/// One past the highest bucket: the one that holds 60 s.
+/// How many buckets there are. The highest one counts durations from 60 s on.
 const BUCKETS: usize = bucket(60_000_000_000) + 1;
 
-/// Durations from a microsecond to a minute; what lies beyond counts as the end it lies beyond.
+/// Durations from a microsecond to a minute. A shorter or longer one counts as the nearest of these.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     counts: [AtomicU64; BUCKETS],
 }
 
-/// What a histogram held at one moment; several can be merged.
+/// The counts of a histogram at one moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct HistogramSnapshot {
     counts: [u64; BUCKETS],
 }
 
@@ -38,29 +38,29 @@ impl Histogram {
         self.counts[bucket(nanos).min(BUCKETS - 1)].fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> HistogramSnapshot {
         let mut counts = [0; BUCKETS];
         for (to, from) in counts.iter_mut().zip(&self.counts) {
             *to = from.load(Relaxed);
         }
-        Snapshot { counts }
+        HistogramSnapshot { counts }
     }
 }
 
-impl Default for Snapshot {
+impl Default for HistogramSnapshot {
     fn default() -> Self {
         Self { counts: [0; BUCKETS] }
     }
 }
 
-impl Snapshot {
-    /// How many durations it holds.
+impl HistogramSnapshot {
+    /// How many durations were recorded.
     pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The duration which the share `rank` (0 to 1) of all are no longer than; zero if there is
-    /// none.
+    /// The duration that a share of `rank` (0 to 1) of all durations do not exceed; zero if none was
+    /// recorded.
     pub(crate) fn percentile(&self, rank: f64) -> Duration {
         let wanted = ((self.count() as f64 * rank).ceil() as u64).max(1);
         let mut seen = 0;
@@ -73,7 +73,7 @@ impl Snapshot {
         Duration::ZERO
     }
 
-    /// Adds what another one holds.
+    /// Adds the counts of another snapshot.
     #[cfg(test)]
     pub(crate) fn merge(&mut self, other: &Self) {
         for (to, from) in self.counts.iter_mut().zip(&other.counts) {
@@ -81,7 +81,7 @@ impl Snapshot {
         }
     }
 
-    /// What has come since `earlier`, a snapshot of the same histogram.
+    /// What was recorded since `earlier`, a snapshot of the same histogram.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut delta = self.clone();
         for (to, from) in delta.counts.iter_mut().zip(&earlier.counts) {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_recorded_is_zero_and_the_ends_hold_what_lies_beyond() {
+    fn nothing_recorded_is_zero_and_the_ends_count_what_is_beyond_them() {
         let histogram = Histogram::default();
         assert_eq!(histogram.snapshot().percentile(0.5), Duration::ZERO);
         histogram.record(Duration::ZERO);

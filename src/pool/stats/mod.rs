@@ -1,4 +1,4 @@
-//! What the threads count, and what they are activity.
+//! What the threads count, and what each worker is doing.
 
 pub(crate) mod counters;
 pub(crate) mod histogram;

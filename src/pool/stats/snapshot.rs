@@ -11,8 +11,8 @@ use crate::pool::shared::Shared;
 
 /// What the server has done, and what it is doing.
 ///
-/// Counters run from the start of the server. At any time, `accepted` is the sum of `closed` plus
-/// `live`, give or take what changed while they were read.
+/// Counters begin at zero when the server starts. At any time, `accepted` is the sum of `closed` plus
+/// `live`, except for what changed while they were read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -22,28 +22,29 @@ pub struct Stats {
     pub live: usize,
     /// Connections that ended, in the order of [`CloseReason::ALL`].
     pub closed: [u64; CloseReason::COUNT],
-    /// Connections that wait without holding a worker.
+    /// Connections that wait in epoll and occupy no worker.
     pub parked: usize,
-    /// Connections in the work queue.
+    /// Connections and datagrams in the work queue.
     pub queued: usize,
-    /// How much the work queue holds.
+    /// The capacity of the work queue.
     pub queue_capacity: usize,
     /// Worker threads.
     pub workers: usize,
-    /// Worker threads that are serving now.
+    /// Worker threads that are serving a request now.
     pub busy: usize,
-    /// Requests answered by a handler.
+    /// Requests that a handler served.
     pub served: u64,
     /// Requests and connections refused, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::COUNT],
     /// Panics of handlers.
     pub panics: u64,
-    /// What became of datagrams. Those that handlers were called for count among `served` as well,
-    /// and those refused among `refused`.
+    /// What became of datagrams. Those that a handler was called for are part of `served` as well,
+    /// and those that were refused are part of `refused`.
     pub datagrams: DatagramStats,
-    /// Whether more is offered than the workers can do, so that work is refused for its wait.
+    /// Whether clients offer more work than the workers can do, so that some is refused for its
+    /// wait.
     pub overloaded: bool,
-    /// What was offered over the last intervals, as a multiple of what could have been done.
+    /// The work offered over the last intervals, as a multiple of what could have been done.
     pub load: f64,
     /// Median time in the queue.
     pub wait_p50: Duration,
@@ -53,20 +54,21 @@ pub struct Stats {
     pub service_p50: Duration,
     /// 99th percentile of the time to serve a request.
     pub service_p99: Duration,
-    /// Mean time to serve a request, of late.
+    /// Recent mean time to serve a request.
     pub service_mean: Duration,
-    /// The wait in the queue that is aimed at: the setting, or half a service if that is longer.
+    /// The wait in the queue that overload control aims at: the setting, or half a service time if
+    /// that is longer.
     pub wait_target: Duration,
     /// The wait in the queue that is allowed at present.
     pub wait_limit: Duration,
-    /// Requests a second that the workers can serve: as measured while there is an overload, else
-    /// by the recent service time.
+    /// Requests that the workers can serve in a second: as measured during an overload, otherwise as
+    /// estimated by the recent service time.
     pub capacity: f64,
     /// Times that accept(2) was interrupted by a signal and retried.
     pub accept_interrupted: u64,
     /// Connections that had failed before they could be accepted.
     pub accept_skipped: u64,
-    /// Times that accepting paused for want of descriptors or memory.
+    /// Times that accepting paused because descriptors or memory ran out.
     pub accept_exhausted: u64,
     /// Times that accepting paused at the limit on connections.
     pub accept_full: u64,

@@ -1,7 +1,7 @@
-//! What each worker is activity, for those who look from outside.
+//! [`WorkerState`]: what each worker is doing, as other threads see it.
 //!
-//! A worker notes it in words of its own as it goes from one thing to the next: a few plain stores
-//! on a cache line that nobody else writes. The time is the one that it has read anyway.
+//! A worker writes its activity into words of its own whenever that changes: a few plain stores on a
+//! cache line that no other thread writes. It uses the time that it has read for its own purposes.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,32 +10,32 @@ use std::time::{Duration, Instant};
 
 use crate::net::Addr;
 
-/// The kind of activity is in the lowest bits of the state, the time since the epoch above them.
+/// The lowest bits of the state are the activity. The bits above are the time since the epoch.
 const KIND: u64 = 0b11;
 const MICROS: u32 = 2;
 
-/// The words are being written.
+/// The value of the lowest bits, and of the whole state, while the words are being written.
 const CHANGING: u64 = 0b11;
 
-/// A note of what a worker is activity. One thread writes it, any may read.
+/// What a worker is doing. One thread writes it, any thread may read it.
 #[derive(Debug, Default)]
 pub(crate) struct ActivityCell {
-    /// Microseconds since the epoch at which it began, and the [`WorkerActivity`].
+    /// When the activity began, in microseconds since the epoch, and the [`WorkerActivity`].
     state: AtomicU64,
-    /// The peer's address, IPv4 as mapped into IPv6; all zero where it has none.
+    /// The peer's IP address, IPv4 as mapped into IPv6; all zero if it has none.
     ip: [AtomicU64; 2],
     port: AtomicU64,
 }
 
-/// What a worker is activity.
+/// What a worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WorkerActivity {
-    /// It waits to be woken.
+    /// It sleeps until it is woken.
     Idle = 0,
-    /// It waits on epoll for all, and serves what it finds.
+    /// It waits on epoll for all connections, and serves the first that becomes ready.
     Leading = 1,
-    /// It has a connection in hand; unless the protocol is slow, its handler runs.
+    /// It serves a connection or a datagram; most of that time its handler runs.
     Serving = 2,
 }
 
@@ -61,15 +61,15 @@ pub enum WorkerActivity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerState {
-    /// Which one it is; its thread is called `worker-INDEX`.
+    /// The index of the worker. The name of its thread is `worker-INDEX`.
     pub index: usize,
-    /// What it is activity.
+    /// What it is doing.
     pub activity: WorkerActivity,
-    /// How long it has been serving; of one that is not, how long it has not been.
+    /// How long it has been serving, or, if it is not, for how long it has not.
     pub since: Duration,
-    /// Whose connection it has in hand; `None` for a Unix socket.
+    /// The peer that it serves; `None` for a Unix socket, or if it serves none.
     pub peer: Option<SocketAddr>,
-    /// Requests that it has served.
+    /// How many requests it has served.
     pub served: u64,
 }
 
@@ -91,7 +91,7 @@ impl fmt::Display for WorkerState {
 }
 
 impl ActivityCell {
-    /// A connection is in hand from `now` on.
+    /// The worker serves `peer` from `now` on.
     pub(crate) fn serve(&self, peer: &Addr, epoch: Instant, now: Instant) {
         let (high, low, port) = match peer.as_socket() {
             Some(addr) => {
@@ -105,7 +105,8 @@ impl ActivityCell {
             None => (0, 0, 0),
         };
         self.state.store(CHANGING, Ordering::Relaxed);
-        // A reader that sees one of the new words sees that they change, too.
+        // A seqlock: a reader that sees one of the new words also sees CHANGING before it, by this
+        // fence and by the one in `read`, and then reads again.
         fence(Ordering::Release);
         self.ip[0].store(high, Ordering::Relaxed);
         self.ip[1].store(low, Ordering::Relaxed);
@@ -113,20 +114,21 @@ impl ActivityCell {
         self.state.store(word(WorkerActivity::Serving, epoch, now), Ordering::Release);
     }
 
-    /// Nothing is in hand from `now` on.
+    /// The worker serves no peer from `now` on.
     pub(crate) fn rest(&self, epoch: Instant, now: Instant) {
         self.state.store(word(WorkerActivity::Idle, epoch, now), Ordering::Relaxed);
     }
 
-    /// It waits on epoll, or no longer does: since when it rests stays the same.
+    /// The worker waits on epoll as the leader, or no longer does. The time since when it is idle
+    /// stays the same.
     pub(crate) fn lead(&self, leads: bool) {
-        let doing = if leads { WorkerActivity::Leading } else { WorkerActivity::Idle };
+        let activity = if leads { WorkerActivity::Leading } else { WorkerActivity::Idle };
         let state = self.state.load(Ordering::Relaxed) & !KIND;
-        self.state.store(state | doing as u64, Ordering::Relaxed);
+        self.state.store(state | activity as u64, Ordering::Relaxed);
     }
 
-    /// What is going on at `now`. While words change it looks again, which they do for nanoseconds;
-    /// past a few looks the peer is left out.
+    /// The activity, how long it has lasted at `now`, and the peer. While the words are being
+    /// written, which takes nanoseconds, this reads again; after 100 attempts it leaves out the peer.
     pub(crate) fn read(
         &self,
         epoch: Instant,
@@ -177,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_noted_is_read() {
+    fn what_a_worker_writes_is_read() {
         let activity = ActivityCell::default();
         let epoch = Instant::now();
         let at = |millis| epoch + Duration::from_millis(millis);

@@ -180,7 +180,7 @@ impl Controller {
     }
 
     /// Whether a worker may serve this client now, whose work has `waited`: see
-    /// [`WorkerShares::may_serve`](crate::pool::overload::fairness::Fairness::workers).
+    /// `WorkerShares::may_serve`.
     pub(crate) fn may_serve(&self, bucket: Bucket, waited: Duration, now: Instant) -> bool {
         let workers = self.settings.workers as u32;
         let patient = waited >= UNKNOWN_CLIENT_WAIT;
