@@ -1,35 +1,35 @@
-//! [`Arrivals`]: since when a connection can have waited in the kernel's backlog, which tells
-//! nobody.
+//! [`Arrivals`]: since when a connection may have waited in the kernel's backlog. The kernel does not
+//! report that.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// How many times of accepting are remembered at the most.
+/// How many times of accepting are remembered at most.
 const REMEMBERED: usize = 4096;
 
-/// What is known of one listener's backlog.
+/// What is known about one listener's backlog.
 ///
-/// Two bounds: a connection has come after the backlog was last seen to be empty; and a backlog of
-/// *n* holds *n* + 1 connections (listen(2)), so that it has come after the one was accepted which
-/// is so many before it. The second bound holds also under a load that never lets the backlog run
-/// empty.
+/// There are two bounds on the time of arrival. A connection arrived after the backlog was last seen
+/// empty. And a backlog of *n* has room for *n* + 1 connections (listen(2)), so a connection arrived
+/// after the one that was accepted that many before it. The second bound also applies under a load
+/// that never lets the backlog become empty.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     emptied: Instant,
-    /// When the last connections were accepted.
+    /// When each of the last connections was accepted.
     accepted: VecDeque<Instant>,
-    /// What the backlog holds.
-    holds: usize,
-    /// What it held before that was changed, until as many connections have been accepted since.
-    held: usize,
+    /// The length of the backlog.
+    backlog: usize,
+    /// Its length before the last change, until that many connections were accepted since.
+    old_backlog: usize,
     since_changed: usize,
 }
 
 impl Arrivals {
-    /// Of a listener that begins to listen at `now`.
+    /// For a listener that begins to listen at `now`.
     pub(crate) fn new(now: Instant, backlog: u32) -> Self {
-        let holds = backlog as usize;
-        Self { emptied: now, accepted: VecDeque::new(), holds, held: holds, since_changed: 0 }
+        let (accepted, backlog) = (VecDeque::new(), backlog as usize);
+        Self { emptied: now, accepted, backlog, old_backlog: backlog, since_changed: 0 }
     }
 
     /// The backlog was empty at `now`.
@@ -37,19 +37,20 @@ impl Arrivals {
         self.emptied = now;
     }
 
-    /// The backlog holds so many from now on; what it holds already stays.
+    /// Changes the length of the backlog. Connections that it already has stay in it.
     pub(crate) fn set_backlog(&mut self, backlog: u32) {
-        (self.held, self.holds) = (self.holds.max(self.held), backlog as usize);
+        (self.old_backlog, self.backlog) = (self.backlog.max(self.old_backlog), backlog as usize);
         self.since_changed = 0;
     }
 
-    /// A connection was accepted at `now`: the earliest moment at which it can have come.
+    /// Records that a connection was accepted at `now`. Returns the earliest time at which it can
+    /// have arrived.
     pub(crate) fn accepted(&mut self, now: Instant) -> Instant {
         self.since_changed = self.since_changed.saturating_add(1);
-        if self.since_changed > self.held + 1 {
-            self.held = self.holds;
+        if self.since_changed > self.old_backlog + 1 {
+            self.old_backlog = self.backlog;
         }
-        let before = self.held.max(self.holds).saturating_add(2);
+        let before = self.old_backlog.max(self.backlog).saturating_add(2);
         while self.accepted.len() > before.min(REMEMBERED) {
             self.accepted.pop_front();
         }
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_has_come_since_the_backlog_was_empty() {
+    fn a_connection_arrived_after_the_backlog_was_empty() {
         let start = Instant::now();
         let mut arrivals = Arrivals::new(start, 1024);
         let later = start + Duration::from_secs(5);
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_that_never_runs_empty_bounds_the_wait_by_what_it_holds() {
+    fn a_backlog_that_is_never_empty_bounds_the_wait_by_its_length() {
         let start = Instant::now();
         let mut arrivals = Arrivals::new(start, 64);
         let at = |n: u32| start + Duration::from_millis(1) * n;
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_longer_backlog_held_counts_until_it_was_accepted() {
+    fn a_longer_backlog_counts_until_its_connections_were_accepted() {
         let start = Instant::now();
         let mut arrivals = Arrivals::new(start, 100);
         let at = |n: u32| start + Duration::from_millis(1) * n;

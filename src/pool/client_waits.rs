@@ -1,8 +1,8 @@
 //! [`ClientWaits`]: how many workers may wait for slow clients at once.
 //!
-//! A handler that reads a body as it comes, and a response that is made while it is sent, hold
-//! their worker for as long as the client takes. Were there no bound, as many slow clients as there
-//! are workers would stop the server.
+//! A handler that reads a request body while it arrives, and a response that is produced while it is
+//! sent, occupy their worker for as long as the client takes. Without a limit, as many slow clients
+//! as there are workers would stop the server.
 
 use std::io;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::config::Timeouts;
 use crate::net::{Interest, Stream};
 
-/// How long an exchange may wait in all, in one direction, without a permit. A quick client is
-/// never waited for as long, so that it is not turned away because others are slow.
+/// How long an exchange may wait without a permit, in one direction and in all. That is longer than a
+/// fast client makes a worker wait, so a fast client is not refused because others are slow.
 const UNPERMITTED: Duration = Duration::from_millis(20);
 
-/// The bound on workers that wait for clients.
+/// The limit on workers that wait for clients.
 #[derive(Debug)]
 pub(crate) struct ClientWaits {
     workers: usize,
@@ -27,64 +27,65 @@ pub(crate) struct ClientWaits {
 /// How long one direction of an exchange has made a worker wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pace {
-    /// Bytes that came or went.
+    /// Bytes that were read, or that were sent.
     pub(crate) bytes: u64,
-    /// How long they were waited for.
+    /// How long a worker has waited for them.
     pub(crate) waited: Duration,
-    /// How much of that without a permit.
+    /// How much of that was without a permit.
     unpermitted: Duration,
 }
 
-/// What came of waiting for a client.
+/// The result of waiting for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// The socket is ready.
     Ready,
-    /// The client has been slower than it may be.
+    /// The client was slower than the minimum rate.
     TooSlow,
-    /// As many workers as may wait for clients do so already.
+    /// As many workers already wait for clients as may.
     NoRoom,
 }
 
 impl ClientWaits {
-    /// For so many workers, of which `most` may wait; `None`: half of them.
+    /// A limit of `most` of the `workers`; `None`: half of them.
     pub(crate) fn new(workers: usize, most: Option<usize>) -> Arc<Self> {
         let waits = Self { workers, most: AtomicUsize::new(0), waiting: AtomicUsize::new(0) };
         waits.set_most(most);
         Arc::new(waits)
     }
 
+    /// Changes the limit.
     pub(crate) fn set_most(&self, most: Option<usize>) {
         let most = most.unwrap_or(self.workers / 2).max(1);
         self.most.store(most, Ordering::Relaxed);
     }
 
-    fn enter(&self) -> Option<WaitPermit<'_>> {
+    fn try_acquire(&self) -> Option<WaitPermit<'_>> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Dropping it gives back what was too many.
+        // A permit beyond the limit is released by dropping it.
         let permit = WaitPermit(self);
         (before < self.most.load(Ordering::Relaxed)).then_some(permit)
     }
 
-    /// Waits on the worker until the socket is ready: for `patience`, and no longer than the
-    /// minimum rate for workers allows. The time goes to the pace of this direction.
+    /// Blocks the worker until the socket is ready, for at most `timeout` and for no longer than the
+    /// minimum rate for workers allows. The time is added to the pace of this direction.
     ///
     /// # Errors
     /// Those of poll(2).
     pub(crate) fn wait(
         &self,
         (stream, interest): (&Stream, Interest),
-        patience: Duration,
+        timeout: Duration,
         timeouts: &Timeouts,
         pace: &mut Pace,
     ) -> io::Result<Waited> {
         let began = Instant::now();
         loop {
-            let left = patience.saturating_sub(began.elapsed()).min(pace.allowance(timeouts));
+            let left = timeout.saturating_sub(began.elapsed()).min(pace.allowance(timeouts));
             if left.is_zero() {
                 return Ok(Waited::TooSlow);
             }
-            let permit = self.enter();
+            let permit = self.try_acquire();
             let most = match permit {
                 Some(_) => left,
                 None => UNPERMITTED.saturating_sub(pace.unpermitted).min(left),
@@ -107,7 +108,7 @@ impl ClientWaits {
 }
 
 impl Pace {
-    /// How much longer the minimum rate lets a worker wait.
+    /// How much longer the minimum rate allows a worker to wait.
     fn allowance(&self, timeouts: &Timeouts) -> Duration {
         let rate = timeouts.min_rate_on_worker;
         if rate == 0 {
@@ -118,7 +119,7 @@ impl Pace {
     }
 }
 
-/// A worker's permit to wait; given back by `Drop`.
+/// A worker's permit to wait; released by `Drop`.
 struct WaitPermit<'a>(&'a ClientWaits);
 
 impl Drop for WaitPermit<'_> {
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_permit_a_client_is_waited_for_a_moment_and_once() {
+    fn without_a_permit_a_worker_waits_for_a_client_for_a_moment_and_once() {
         let flags = SocketFlags::empty();
         let (one, _other) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
@@ -155,7 +156,7 @@ mod tests {
         assert_eq!(wait_within(&mut Pace::default(), grace), Waited::TooSlow);
         // On a busy machine the thread may sleep for longer than the grace.
         let wait = |pace: &mut Pace| wait_within(pace, hour);
-        let held = waits.enter().unwrap();
+        let held = waits.try_acquire().unwrap();
         let mut pace = Pace::default();
         assert_eq!(wait(&mut pace), Waited::NoRoom);
         assert!(pace.unpermitted >= UNPERMITTED && pace.waited == pace.unpermitted);

@@ -1,7 +1,7 @@
 //! [`HashLimit`]: how many workers may compute the hash of a password at once.
 //!
-//! A hash takes tens of milliseconds of CPU time, by design, and every client can ask for one. So
-//! each server has a few permits for it: a worker that gets none refuses at once and never waits.
+//! By design, a hash takes tens of milliseconds of CPU time, and every client can cause one. So each
+//! server has a few permits for it. A worker that gets none refuses the request at once.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,13 +12,13 @@ use crate::config::default_workers;
 use crate::pool::overload::fairness::ClientKey;
 use crate::sync::lock;
 
-/// The most permits, however many workers there are.
+/// The highest number of permits, however many workers there are.
 const PERMITS_MAX: usize = 8;
-/// For how long a wrong guess, and the refusal of another client, are remembered: longer than that
-/// client is asked to wait (`Retry-After: 1`), so that it finds a permit when it comes again.
-const MEMORY: Duration = Duration::from_secs(3);
-/// Clients whose wrong guesses are remembered.
-const GUESSERS: usize = 64;
+/// For how long a wrong guess and the refusal of another client are remembered. The refused client is
+/// asked to wait for a shorter time (`Retry-After: 1`), so it finds a permit when it tries again.
+const REMEMBER_FOR: Duration = Duration::from_secs(3);
+/// How many clients with wrong guesses are remembered.
+const GUESSERS_MAX: usize = 64;
 
 /// The permits of one server.
 #[derive(Debug)]
@@ -30,14 +30,14 @@ pub(crate) struct HashLimit {
 #[derive(Debug, Default)]
 struct HashLimitState {
     /// The clients for which a hash is being computed: no more than there are permits.
-    held: Vec<ClientKey>,
-    /// Clients that guessed wrong lately, and when: the oldest first.
+    clients: Vec<ClientKey>,
+    /// Clients that guessed wrong recently, and when, in the order of time.
     guessers: VecDeque<(ClientKey, Instant)>,
-    /// When a client that has not guessed wrong was refused last.
+    /// When a client without a wrong guess was last refused.
     refused: Option<Instant>,
 }
 
-/// A permit, given back by dropping it.
+/// A permit to compute one hash, released by `Drop`.
 #[derive(Debug)]
 pub(crate) struct HashPermit<'a> {
     limit: &'a HashLimit,
@@ -45,23 +45,23 @@ pub(crate) struct HashPermit<'a> {
 }
 
 thread_local! {
-    /// The permits of the server whose worker this thread is.
+    /// The limit of the server that this worker thread belongs to.
     static OWN: RefCell<Option<Arc<HashLimit>>> = const { RefCell::new(None) };
 }
 
 impl HashLimit {
-    /// Permits for a quarter of the workers, at least one and at most eight.
+    /// A limit of a quarter of the workers, at least one and at most eight.
     pub(crate) fn new(workers: usize) -> Self {
         Self { permits: (workers / 4).clamp(1, PERMITS_MAX), state: Mutex::default() }
     }
 
-    /// Makes this the limit for the calling thread, a worker of the server.
+    /// Makes this the limit of the calling thread, a worker of the server.
     pub(crate) fn set_for_this_thread(self: &Arc<Self>) {
         OWN.with(|own| *own.borrow_mut() = Some(Arc::clone(self)));
     }
 
-    /// The limit of the server whose worker the calling thread is. A thread that is no worker gets
-    /// one of its own.
+    /// The limit of the server that the calling worker belongs to. A thread that is not a worker gets
+    /// a limit of its own.
     pub(crate) fn of_this_thread() -> Arc<Self> {
         OWN.with(|own| {
             let mut own = own.borrow_mut();
@@ -69,17 +69,17 @@ impl HashLimit {
         })
     }
 
-    /// A permit for a hash that this client asks for; `None`: not now.
+    /// A permit for a hash on behalf of this client, if one is free.
     ///
-    /// No client gets more than half of the permits. The last free one is kept from clients that
-    /// have guessed wrong as long as another client was refused a moment ago: its next attempt
-    /// succeeds.
+    /// No client gets more than half of the permits. A client that guessed wrong does not get the last
+    /// free one for a while after another client was refused, so that this other client finds a
+    /// permit at its next attempt.
     pub(crate) fn try_acquire(&self, client: ClientKey, now: Instant) -> Option<HashPermit<'_>> {
         let mut state = lock(&self.state);
-        let recent = |at: Instant| now.saturating_duration_since(at) < MEMORY;
+        let recent = |at: Instant| now.saturating_duration_since(at) < REMEMBER_FOR;
         let guesser = state.guessers.iter().any(|(other, at)| *other == client && recent(*at));
-        let free = self.permits - state.held.len();
-        let own = state.held.iter().filter(|other| **other == client).count();
+        let free = self.permits - state.clients.len();
+        let own = state.clients.iter().filter(|other| **other == client).count();
         let is_kept = free == 1 && guesser && state.refused.is_some_and(recent);
         if free == 0 || own >= (self.permits / 2).max(1) || is_kept {
             if !guesser && own == 0 {
@@ -87,7 +87,7 @@ impl HashLimit {
             }
             return None;
         }
-        state.held.push(client);
+        state.clients.push(client);
         Some(HashPermit { limit: self, client })
     }
 }
@@ -97,7 +97,7 @@ impl HashPermit<'_> {
     pub(crate) fn was_wrong(&self, now: Instant) {
         let mut state = lock(&self.limit.state);
         state.guessers.retain(|(client, _)| *client != self.client);
-        if state.guessers.len() == GUESSERS {
+        if state.guessers.len() == GUESSERS_MAX {
             state.guessers.pop_front();
         }
         state.guessers.push_back((self.client, now));
@@ -107,8 +107,8 @@ impl HashPermit<'_> {
 impl Drop for HashPermit<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.limit.state);
-        if let Some(place) = state.held.iter().position(|client| *client == self.client) {
-            state.held.swap_remove(place);
+        if let Some(place) = state.clients.iter().position(|client| *client == self.client) {
+            state.clients.swap_remove(place);
         }
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_was_refused_finds_a_permit_when_it_comes_again() {
+    fn a_client_that_was_refused_finds_a_permit_at_its_next_attempt() {
         let limit = HashLimit::new(4);
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
@@ -160,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_guesses_is_bounded() {
+    fn the_number_of_remembered_guesses_is_bounded() {
         let limit = HashLimit::new(1);
         let now = Instant::now();
         for n in 0..200 {
             limit.try_acquire(client(n), now).unwrap().was_wrong(now);
         }
-        assert_eq!(lock(&limit.state).guessers.len(), GUESSERS);
+        assert_eq!(lock(&limit.state).guessers.len(), GUESSERS_MAX);
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Monitor {
             let now = Instant::now();
             self.expire(now);
             shared.queue.controller.refresh(now, shared.queue.len());
-            self.overload_log.look(&shared, now);
+            self.overload_log.update(&shared, now);
             if shared.is_draining() {
                 self.close_idle(now);
             } else if self.looks_without_progress >= LOOKS_WITHOUT_PROGRESS && self.is_steady() {

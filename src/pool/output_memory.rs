@@ -1,22 +1,22 @@
-//! Memory that all connections share, and which of them is ended when it runs short.
+//! [`PendingPool`]: memory that all connections share, leased to each of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How often all connections are looked through for memory, at the most.
-const SWEEP: Duration = Duration::from_millis(10);
+/// The least time between two sweeps of all connections for memory, if there are many.
+const SWEEP_GAP: Duration = Duration::from_millis(10);
 
-/// How much of that for each connection: about ten times what looking at it takes.
-const EACH: Duration = Duration::from_micros(1);
+/// The share of each connection in that time: about ten times what a look at one takes.
+const SWEEP_GAP_EACH: Duration = Duration::from_micros(1);
 
-/// Memory that all connections together may use: for what slow readers have not yet taken, or for
-/// requests that have not come whole.
+/// The bytes that all connections together may use: for responses that slow clients have not read
+/// yet, or for requests that have not arrived completely.
 #[derive(Debug)]
 pub(crate) struct PendingPool {
     limit: AtomicUsize,
     used: AtomicUsize,
-    /// When connections were last [looked through](Self::may_sweep) for those to be ended.
+    /// When all connections were last [swept](Self::may_sweep) for some to be closed.
     swept: Mutex<Option<Instant>>,
 }
 
@@ -26,20 +26,21 @@ impl PendingPool {
         Arc::new(Self { limit, used, swept: Mutex::default() })
     }
 
+    /// Changes the limit. Leases stay as they are.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// How much is to be freed at once, so that it is not asked for again soon.
-    pub(crate) fn share(&self) -> usize {
+    /// How many bytes a sweep frees at least, so that the next sweep is not needed soon.
+    pub(crate) fn sweep_size(&self) -> usize {
         self.limit.load(Ordering::Relaxed) / 8
     }
 
-    /// Whether the caller may look through all connections, which costs a lock for each.
-    /// Of few it may do so more often.
+    /// Whether the caller may sweep all connections, which takes a lock for each. The fewer there are,
+    /// the more often.
     pub(crate) fn may_sweep(&self, connections: u32, now: Instant) -> bool {
         let Ok(mut swept) = self.swept.try_lock() else { return false };
-        let gap = (EACH * connections).min(SWEEP);
+        let gap = (SWEEP_GAP_EACH * connections).min(SWEEP_GAP);
         let may = swept.is_none_or(|swept| now.saturating_duration_since(swept) >= gap);
         if may {
             *swept = Some(now);
@@ -52,16 +53,16 @@ impl PendingPool {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// So many bytes of it; `None` if they do not fit.
+    /// Leases `bytes`, if they are within the limit.
     pub(crate) fn lease(self: &Arc<Self>, bytes: usize) -> Option<Lease> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         let lease = Lease { pool: Arc::clone(self), bytes };
-        // Dropping the lease gives back what did not fit.
+        // A lease beyond the limit is released by dropping it.
         (before + bytes <= self.limit.load(Ordering::Relaxed)).then_some(lease)
     }
 }
 
-/// Memory that a connection has of a [`PendingPool`]; given back by `Drop`.
+/// Bytes of a [`PendingPool`] that a connection uses; released by `Drop`.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Arc<PendingPool>,
@@ -73,7 +74,7 @@ impl Lease {
         self.bytes
     }
 
-    /// Gives back all but so many bytes. `false`: it has not as many.
+    /// Releases all but `bytes`. Returns `false` if the lease has fewer.
     pub(crate) fn shrink(&mut self, bytes: usize) -> bool {
         let Some(spare) = self.bytes.checked_sub(bytes) else { return false };
         self.pool.used.fetch_sub(spare, Ordering::Relaxed);

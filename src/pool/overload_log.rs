@@ -1,4 +1,4 @@
-//! What the log says of an overload: when it begins, as long as it lasts, and when it is over.
+//! [`OverloadLog`]: log lines when an overload begins, while it lasts, and when it is over.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,16 @@ use crate::pool::overload::refusal::Refusal;
 use crate::pool::shared::Shared;
 use crate::pool::stats::histogram::HistogramSnapshot;
 
-/// When to say something.
+/// When to log a line.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// What was said last: whether there is an overload.
-    told: bool,
-    /// When.
+    /// Whether there was an overload according to the last line.
+    logged: bool,
+    /// When the last line was logged.
     at: Option<Instant>,
 }
 
-/// What to say.
+/// What a line reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OverloadEvent {
     Begins,
@@ -24,29 +24,29 @@ enum OverloadEvent {
 }
 
 impl Schedule {
-    /// What is to be said now: at most one line in `every`, so that a state that flickers does not
-    /// fill the log.
-    fn line(&mut self, now: Instant, overloaded: bool, every: Duration) -> Option<OverloadEvent> {
+    /// The line to log now, if one is due: at most one in `every`, so that a state that changes often
+    /// does not fill the log.
+    fn due(&mut self, now: Instant, overloaded: bool, every: Duration) -> Option<OverloadEvent> {
         if every.is_zero() || self.wait(now, every).is_some_and(|wait| !wait.is_zero()) {
             return None;
         }
-        let line = match (self.told, overloaded) {
+        let event = match (self.logged, overloaded) {
             (false, false) => return None,
             (false, true) => OverloadEvent::Begins,
             (true, true) => OverloadEvent::Lasts,
             (true, false) => OverloadEvent::Over,
         };
-        (self.told, self.at) = (overloaded, Some(now));
-        Some(line)
+        (self.logged, self.at) = (overloaded, Some(now));
+        Some(event)
     }
 
-    /// For how long there is still nothing to be said. `None`: nothing was said yet.
+    /// How long until the next line may be logged. `None`: none was logged yet.
     fn wait(&self, now: Instant, every: Duration) -> Option<Duration> {
         self.at.map(|at| every.saturating_sub(now.saturating_duration_since(at)))
     }
 }
 
-/// Writes the lines. It belongs to the monitor.
+/// Logs the lines. The monitor owns it.
 #[derive(Debug)]
 pub(crate) struct OverloadLog {
     schedule: Schedule,
@@ -76,17 +76,17 @@ impl OverloadLog {
         Self { schedule: Schedule::default(), before: Figures::of(shared, Instant::now()) }
     }
 
-    /// Says what there is to say.
-    pub(crate) fn look(&mut self, shared: &Shared, now: Instant) {
+    /// Logs a line if one is due.
+    pub(crate) fn update(&mut self, shared: &Shared, now: Instant) {
         let overloaded = shared.queue.controller.is_overloaded();
-        if !overloaded && !self.schedule.told {
+        if !overloaded && !self.schedule.logged {
             return;
         }
         let every = shared.config.load().overload.report;
-        let Some(line) = self.schedule.line(now, overloaded, every) else { return };
+        let Some(event) = self.schedule.due(now, overloaded, every) else { return };
         let figures = Figures::of(shared, now);
         let text = describe(shared, &self.before, &figures);
-        match line {
+        match event {
             OverloadEvent::Begins => log::warn!("overloaded: {text}"),
             OverloadEvent::Lasts => log::warn!("still overloaded: {text}"),
             OverloadEvent::Over => log::info!("no longer overloaded: {text}"),
@@ -94,15 +94,15 @@ impl OverloadLog {
         self.before = figures;
     }
 
-    /// When to look again although nothing moves: there is an overload, or the end of one to be
-    /// told.
+    /// How long until the next [`update`](Self::update) is needed although no work moves: during an
+    /// overload, or while the line about its end is due.
     pub(crate) fn wait(&self, shared: &Shared, now: Instant) -> Option<Duration> {
         let controller = &shared.queue.controller;
         if controller.is_overloaded() {
             return Some(controller.interval());
         }
         let every = shared.config.load().overload.report;
-        if !self.schedule.told || every.is_zero() {
+        if !self.schedule.logged || every.is_zero() {
             return None;
         }
         self.schedule.wait(now, every)
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_a_change_and_at_most_one_in_the_time_that_is_set() {
+    fn each_change_is_one_line_and_there_is_at_most_one_line_in_an_interval() {
         let start = Instant::now();
         let every = Duration::from_secs(10);
         let mut schedule = Schedule::default();
@@ -165,13 +165,13 @@ mod tests {
             (90, true, Some(OverloadEvent::Begins)),
         ] {
             let now = start + Duration::from_secs(second);
-            assert_eq!(schedule.line(now, overloaded, every), expected, "at {second} s");
+            assert_eq!(schedule.due(now, overloaded, every), expected, "at {second} s");
         }
     }
 
     #[test]
-    fn with_no_time_set_nothing_is_said() {
+    fn an_interval_of_zero_logs_nothing() {
         let mut schedule = Schedule::default();
-        assert_eq!(schedule.line(Instant::now(), true, Duration::ZERO), None);
+        assert_eq!(schedule.due(Instant::now(), true, Duration::ZERO), None);
     }
 }

@@ -221,7 +221,7 @@ impl<'a> TurnContext<'a> {
 
     /// A permit for one more upgraded connection; `None` at the limit.
     pub(crate) fn upgrade_permit(&self) -> Option<UpgradePermit> {
-        self.shared.upgrades.enter()
+        self.shared.upgrades.try_acquire()
     }
 
     /// Moves a connection out of the pool: `run` is called with it on a new thread, which keeps the

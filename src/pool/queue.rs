@@ -1,4 +1,4 @@
-//! The work queue: a bounded channel of items between those who bring work and the workers.
+//! [`Queue`]: the bounded work queue between the threads that enqueue work and the workers.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
 use crate::sync::lock;
 
-/// Work, and when it came.
+/// Work, and when it entered the queue.
 #[derive(Debug)]
 pub(crate) struct QueuedWork<W = Work> {
     pub(crate) work: W,
@@ -22,31 +22,33 @@ pub(crate) struct QueuedWork<W = Work> {
     bucket: Bucket,
 }
 
-/// What the queue has to know of work. (In the simulation, work is no connection.)
+/// What the queue has to know of a piece of work. A trait, as the work of the simulation is no
+/// connection.
 pub(crate) trait QueueItem {
-    /// Whose it is.
+    /// The client that it is for.
     fn bucket(&self) -> Bucket;
 
-    /// Whether it is taken before all other work.
+    /// Whether workers take it before all other work.
     fn is_urgent(&self) -> bool;
 
-    /// Whether it was admitted before, and is not judged again.
+    /// Whether it was admitted before: then it is neither refused nor deferred.
     fn is_admitted(&self) -> bool;
 }
 
-/// What a worker can be asked to do.
+/// What a worker can do.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Serve a connection: a newcomer, or one that became ready.
+    /// Serve a connection: a new one, or one that became ready.
     Connection(Box<Connection>),
-    /// Go on with a connection whose request was admitted before: it is not judged again.
+    /// Continue with a connection whose request was admitted before.
     Continuation(Box<Connection>),
-    /// Answer a datagram.
+    /// Handle a datagram.
     Datagram(Box<QueuedDatagram>),
 }
 
 impl Work {
-    /// A connection that is ready: what was begun is gone on with, what is new is judged.
+    /// The work for a connection that is ready: the rest of a request that was admitted, or a new
+    /// request.
     pub(crate) fn of(connection: Box<Connection>) -> Self {
         if connection.is_continuing() {
             Self::Continuation(connection)
@@ -76,32 +78,33 @@ impl QueueItem for Work {
     }
 }
 
-/// Two bounded channels, urgent work first, and the [`Controller`] that keeps the wait short.
+/// Two bounded channels, one of them for urgent work, and the [`Controller`] that keeps the wait
+/// short.
 #[derive(Debug)]
 pub(crate) struct Queue<W = Work> {
     normal: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     urgent: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     deferred: Deferred<W>,
-    /// How much of what is in the channels was admitted before. It is the rest of an exchange,
-    /// which takes a worker next to no time: it is no part of the wait that is foretold.
+    /// How much of the work in the channels was admitted before. It is the rest of an exchange, which
+    /// takes a worker next to no time, so the predicted wait leaves it out.
     continuing: AtomicUsize,
     pub(crate) controller: Controller,
 }
 
-/// Work whose client holds its part of the workers: it waits here, bounded, until a worker of the
-/// client's is done or nobody else waits. Whoever ends a service looks here first, so that nothing
-/// has to be woken for it.
+/// Work of clients that have their part of the workers already. It waits here, bounded, until a
+/// worker of that client is done or no other client waits. A worker that ends a service looks here
+/// first, so that no worker has to be woken for deferred work.
 #[derive(Debug)]
 struct Deferred<W> {
     items: Mutex<VecDeque<QueuedWork<W>>>,
-    /// How many there are: read before the lock is taken.
+    /// How many there are, to be read without the lock: usually there are none.
     count: AtomicUsize,
-    most: usize,
+    capacity: usize,
 }
 
 impl<W: QueueItem> Deferred<W> {
-    fn new(most: usize) -> Self {
-        Self { items: Mutex::default(), count: AtomicUsize::new(0), most }
+    fn new(capacity: usize) -> Self {
+        Self { items: Mutex::default(), count: AtomicUsize::new(0), capacity }
     }
 
     /// How many there are.
@@ -110,10 +113,10 @@ impl<W: QueueItem> Deferred<W> {
     }
 
     /// # Errors
-    /// The queued, if there are as many as there may be.
+    /// The work, if there is no room.
     fn push(&self, queued: QueuedWork<W>) -> Result<(), QueuedWork<W>> {
         let mut items = lock(&self.items);
-        if items.len() >= self.most {
+        if items.len() >= self.capacity {
             return Err(queued);
         }
         items.push_back(queued);
@@ -121,7 +124,7 @@ impl<W: QueueItem> Deferred<W> {
         Ok(())
     }
 
-    /// The first one that is `wanted`.
+    /// Takes the first one that is `wanted`.
     fn take(&self, wanted: impl Fn(&QueuedWork<W>) -> bool) -> Option<QueuedWork<W>> {
         if self.len() == 0 {
             return None;
@@ -145,13 +148,19 @@ impl<W: QueueItem> Queue<W> {
         Self { normal, urgent, deferred, continuing: AtomicUsize::new(0), controller }
     }
 
-    /// Puts work in, or gives it back with the reason. Never waits.
+    /// Enqueues work if it is admitted. Never waits.
+    ///
+    /// # Errors
+    /// The work and the reason to refuse it.
     pub(crate) fn push(&self, work: W, now: Instant) -> Result<(), (W, Refusal)> {
         self.push_from(work, now, now)
     }
 
-    /// As [`push`](Self::push), for work that has waited elsewhere since `arrived`: that is a part
-    /// of its wait.
+    /// As [`push`](Self::push), for work that has waited elsewhere since `arrived`: that time is a
+    /// part of its wait.
+    ///
+    /// # Errors
+    /// The work and the reason to refuse it.
     pub(crate) fn push_from(
         &self,
         work: W,
@@ -165,12 +174,11 @@ impl<W: QueueItem> Queue<W> {
             self.continuing.fetch_add(1, Ordering::Relaxed);
             self.controller.count_continued(bucket);
         } else {
-            // What was put aside comes before the work of those who hold their part, and no
-            // other's.
-            let behind = !urgent && self.controller.must_defer(bucket);
-            let aside = if behind { self.deferred.len() } else { 0 };
+            // Deferred work comes before this work only if this is about to be deferred as well.
+            let must_defer = !urgent && self.controller.must_defer(bucket);
+            let deferred = if must_defer { self.deferred.len() } else { 0 };
             let continuing = self.continuing.load(Ordering::Relaxed);
-            let length = (sender.len() + aside).saturating_sub(continuing);
+            let length = (sender.len() + deferred).saturating_sub(continuing);
             let verdict = self.controller.admit(now, arrived, length, bucket, urgent);
             if let Verdict::Refuse(refusal) = verdict {
                 return Err((work, refusal));
@@ -190,12 +198,12 @@ impl<W: QueueItem> Queue<W> {
         }
     }
 
-    /// Takes the next work, and the reason to refuse it if it has no right to a worker. Never
-    /// waits.
+    /// Takes the next work, with the reason to refuse it if its client may have no more workers.
+    /// Never waits.
     ///
-    /// Work of clients that hold their part of the workers waits aside, within a bound, while there
-    /// is work of others; that of clients that hold as many as they may at all waits for one of
-    /// these.
+    /// Work of a client that has its part of the workers is deferred, within a bound, while there is
+    /// work of other clients. Work of a client that has as many workers as it may have at all waits
+    /// for one of these.
     pub(crate) fn take(
         &self,
         now: impl Fn() -> Instant,
@@ -213,18 +221,18 @@ impl<W: QueueItem> Queue<W> {
             if comes_first(&queued) {
                 return Some((queued, None));
             }
-            // Aside, or else to the end of the queue.
+            // Deferred, or, without room for that, back to the end of the queue.
             let put = self.deferred.push(queued).or_else(|queued| self.put_back(queued));
             if let Err(queued) = put {
                 let refusal = (!may(&queued)).then_some(Refusal::QueueFull);
                 return Some((queued, refusal));
             }
         }
-        // Nothing else is there: a worker that does nothing would help nobody.
+        // There is no other work, so an idle worker would help no client.
         self.deferred.take(may).map(|queued| (queued, None))
     }
 
-    /// Takes work, whoever's it is and whatever it waits for.
+    /// Takes any work that is left, also deferred work: the server has stopped.
     pub(crate) fn take_remaining(&self) -> Option<QueuedWork<W>> {
         let usual = || self.take_from(false).or_else(|| self.deferred.take(|_| true));
         self.take_from(true).or_else(usual)
@@ -265,17 +273,17 @@ impl<W: QueueItem> Queue<W> {
         !queued.work.is_admitted() && self.controller.must_defer(queued.bucket)
     }
 
-    /// Takes work that was put aside and can no longer be done in time.
+    /// Takes deferred work that can no longer be done in time.
     pub(crate) fn take_overdue(&self, now: Instant) -> Option<QueuedWork<W>> {
         self.deferred.take(|queued| self.is_overdue(queued, now))
     }
 
-    /// Whether there is work that a worker may take.
+    /// Whether there is work that a worker may take now.
     pub(crate) fn has_work(&self, now: Instant) -> bool {
         !self.is_empty() || self.deferred.any(|queued| self.may_be_served(queued, now))
     }
 
-    /// Whether the work that was taken is still worth serving.
+    /// Decides whether work that was taken is still worth serving, and counts it as taken.
     pub(crate) fn check_wait(&self, queued: &QueuedWork<W>, now: Instant) -> Verdict {
         if queued.work.is_admitted() {
             self.controller.count_removed(queued.bucket);
@@ -284,18 +292,17 @@ impl<W: QueueItem> Queue<W> {
         self.controller.check_wait(now, queued.entered, queued.bucket)
     }
 
-    /// Whether work is refused for its wait alone, whatever the load: it can no longer be done in
-    /// time.
+    /// Whether work can no longer be done in time, and so is refused whatever the load.
     pub(crate) fn is_overdue(&self, queued: &QueuedWork<W>, now: Instant) -> bool {
         let waited = now.saturating_duration_since(queued.entered);
         !queued.work.is_admitted() && self.controller.is_overdue(waited)
     }
 
-    /// Puts work back at the end as if it had never been taken: it keeps its time. Whoever does so
-    /// with all there is leaves the order as it was.
+    /// Puts work back at the end with the time at which it entered, as if it had never been taken. A
+    /// thread that does so with all work leaves the order as it was.
     ///
     /// # Errors
-    /// The work, if others have taken its place meanwhile.
+    /// The work, if the queue has become full meanwhile.
     pub(crate) fn put_back(&self, queued: QueuedWork<W>) -> Result<(), QueuedWork<W>> {
         let (sender, _) = if queued.work.is_urgent() { &self.urgent } else { &self.normal };
         let continuing = usize::from(queued.work.is_admitted());
@@ -306,29 +313,29 @@ impl<W: QueueItem> Queue<W> {
         })
     }
 
-    /// How much work waits.
+    /// How much work waits, deferred work included.
     pub(crate) fn len(&self) -> usize {
         self.normal.1.len() + self.urgent.1.len() + self.deferred.len()
     }
 
-    /// Whether any work waits.
+    /// Whether any work waits, deferred work included.
     pub(crate) fn has_any(&self) -> bool {
         !self.is_empty() || self.deferred.len() > 0
     }
 
-    /// Whether no work waits but such as was put aside.
+    /// Whether no work waits, except for deferred work.
     pub(crate) fn is_empty(&self) -> bool {
         self.normal.1.is_empty() && self.urgent.1.is_empty()
     }
 
-    /// How much more work it takes before it is full.
+    /// How much more work the queue has room for, apart from urgent work.
     pub(crate) fn room(&self) -> usize {
         let capacity = self.normal.0.capacity().unwrap_or(usize::MAX);
         capacity.saturating_sub(self.normal.0.len())
     }
 
-    /// Whether there is no room, and serving what is there costs less than refusing more: then what
-    /// comes next had better wait where it is.
+    /// Whether there is no room, and serving the work in the queue costs less than refusing more.
+    /// Then work that comes next had better wait in the kernel.
     pub(crate) fn is_full_of_cheap_work(&self) -> bool {
         self.room() == 0 && self.controller.serving_is_cheap()
     }

@@ -1,19 +1,19 @@
-//! The work queue for the micro-benchmark: a connection goes through it again and again.
+//! [`WorkQueue`]: the work queue for the micro-benchmark, with one connection to pass through it.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use super::connection::Connection;
-use super::queue::{Queue, Work};
 use crate::config::Config;
 use crate::net::{Addr, Stream};
+use crate::pool::connection::Connection;
 use crate::pool::connections::Connections;
 use crate::pool::overload::controller::Controller;
 use crate::pool::overload::fairness::ClientKey;
+use crate::pool::queue::{Queue, Work};
 use crate::sync::Waker;
 
-/// A work queue with one connection to pass through it.
+/// A work queue, and a connection to pass through it again and again.
 #[derive(Debug)]
 pub struct WorkQueue {
     queue: Queue,
@@ -21,10 +21,10 @@ pub struct WorkQueue {
 }
 
 impl WorkQueue {
-    /// A queue of this capacity.
+    /// A queue of `capacity`.
     ///
     /// # Panics
-    /// If the system gives no descriptors.
+    /// If the process has no descriptors left.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let (config, now) = (Config::default(), Instant::now());
@@ -37,7 +37,7 @@ impl WorkQueue {
         Self { queue: Queue::new(capacity, controller), connection: Some(connection) }
     }
 
-    /// Pushes the connection and takes it again, with both verdicts and their clock.
+    /// Pushes the connection and takes it again, with both decisions and the clock that they need.
     pub fn pass(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         self.connection = match self.queue.push(Work::of(connection), Instant::now()) {

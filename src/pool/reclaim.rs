@@ -1,4 +1,4 @@
-//! Ends parked connections when the memory that all connections share is used up.
+//! Closes parked connections when the memory that all connections share is used up.
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
@@ -9,7 +9,8 @@ use crate::pool::output_memory::PendingPool;
 use crate::pool::shared::Shared;
 
 impl Shared {
-    /// Ends the slowest of the parked readers, so that there is room for `bytes` more of responses.
+    /// Closes the parked connections that read most slowly, until there is room for `bytes` more of
+    /// responses.
     pub(crate) fn free_output(&self, bytes: usize, now: Instant) -> bool {
         let measure = |connection: &Connection| {
             let bytes = connection.output.leased();
@@ -18,8 +19,8 @@ impl Shared {
         self.free(&self.pending, bytes, CloseReason::WriteTimeout, measure, now)
     }
 
-    /// Ends the parked connections with the most of unfinished requests, so that there is room for
-    /// `bytes` more. One that is asked for by a connection which has as much itself ends nobody.
+    /// Closes the parked connections with the longest unfinished requests, until there is room for
+    /// `bytes` more. Only connections that have more than `bytes` are closed.
     pub(crate) fn free_input(&self, bytes: usize, now: Instant) -> bool {
         let measure = |connection: &Connection| {
             let leased = connection.input_lease.as_ref()?.bytes();
@@ -28,9 +29,9 @@ impl Shared {
         self.free(&self.input, bytes, CloseReason::Overloaded, measure, now)
     }
 
-    /// Ends parked connections, those with the lowest measure first, until there is room for
-    /// `bytes` and some to spare. The measure comes with the memory that ending one frees. `false`:
-    /// it was not looked, as that was done a moment ago, or nothing was found.
+    /// Closes parked connections, those with the lowest rank first, until `bytes` and some to spare
+    /// are free. `measure` returns the rank of a connection and the bytes that closing it frees.
+    /// Returns `false` if no connection was found, or if the last sweep was only a moment ago.
     fn free(
         &self,
         pool: &PendingPool,
@@ -52,7 +53,7 @@ impl Shared {
         );
         let mut found = found.into_inner();
         found.sort_unstable();
-        let mut left = bytes.max(pool.share());
+        let mut left = bytes.max(pool.sweep_size());
         let mut last = None;
         for (rank, bytes) in found {
             if left == 0 {
@@ -62,9 +63,9 @@ impl Shared {
             last = Some(rank);
         }
         let Some(last) = last else { return false };
-        let left = Cell::new(bytes.max(pool.share()));
+        let left = Cell::new(bytes.max(pool.sweep_size()));
         let wanted = |connection: &Connection| match measure(connection) {
-            // Many may have the same rank.
+            // Several connections may have the last rank, and not all of them have to be closed.
             Some((rank, bytes)) if rank <= last && left.get() > 0 => {
                 left.set(left.get().saturating_sub(bytes));
                 true

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// The CPU time that a thread uses from here on: clock_gettime(2) with `CLOCK_THREAD_CPUTIME_ID`.
+/// A stopwatch for the CPU time of one thread: clock_gettime(2) with `CLOCK_THREAD_CPUTIME_ID`.
 #[derive(Debug)]
 pub(crate) struct ThreadTime(Timespec);
 
 impl ThreadTime {
+    /// Starts it for the calling thread.
     pub(crate) fn start() -> Self {
         Self(clock_gettime(ClockId::ThreadCPUTime))
     }
 
-    /// What the calling thread has used since; it has to be the one that started it.
+    /// The CPU time that was used since the start. It must be called on the thread that started it.
     pub(crate) fn elapsed(&self) -> Duration {
         let now = clock_gettime(ClockId::ThreadCPUTime);
         let nanos = (now.tv_sec - self.0.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.0.tv_nsec);

@@ -1,4 +1,4 @@
-//! Connections that have left the pool for threads of their own, bounded in number.
+//! [`Upgrades`]: connections that have left the pool for threads of their own, limited in number.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,10 +7,10 @@ use std::sync::{Arc, OnceLock};
 /// What runs on such a thread.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// Makes a thread for a job; the server's, as only it makes threads.
+/// Makes a thread for a job. The server provides it, as only the server makes threads.
 type Spawn = Box<dyn Fn(Job) -> io::Result<()> + Send + Sync>;
 
-/// The bound on upgraded connections.
+/// The limit on upgraded connections.
 pub(crate) struct Upgrades {
     limit: usize,
     live: Arc<AtomicUsize>,
@@ -22,19 +22,20 @@ impl Upgrades {
         Self { limit, live: Arc::default(), spawn: OnceLock::new() }
     }
 
+    /// Sets how threads are made.
     pub(crate) fn spawn_with(&self, spawn: impl Fn(Job) -> io::Result<()> + Send + Sync + 'static) {
         // Set once, before any worker runs.
         let _ = self.spawn.set(Box::new(spawn));
     }
 
-    /// A permit for one more; `None` at the limit.
-    pub(crate) fn enter(&self) -> Option<UpgradePermit> {
+    /// A permit for one more connection, unless the limit is reached.
+    pub(crate) fn try_acquire(&self) -> Option<UpgradePermit> {
         let before = self.live.fetch_add(1, Ordering::Relaxed);
         let permit = UpgradePermit(Arc::clone(&self.live));
         (before < self.limit).then_some(permit)
     }
 
-    /// Runs the job on a thread of its own, which keeps the permit.
+    /// Runs the job on a thread of its own. The thread has the permit until the job is done.
     pub(crate) fn run(&self, permit: UpgradePermit, job: Job) {
         let Some(spawn) = self.spawn.get() else { return };
         let held = Box::new(move || {
@@ -42,12 +43,12 @@ impl Upgrades {
             job();
         });
         if let Err(error) = spawn(held) {
-            log::error!("no thread for an upgraded connection: {error}");
+            log::error!("cannot make a thread for an upgraded connection: {error}");
         }
     }
 }
 
-/// The right to one upgraded connection; given back by `Drop`.
+/// A permit for one upgraded connection; released by `Drop`.
 #[derive(Debug)]
 pub(crate) struct UpgradePermit(Arc<AtomicUsize>);
 
