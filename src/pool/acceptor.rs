@@ -26,7 +26,7 @@ use crate::pool::thread_time::ThreadTime;
 use crate::sync::timespec;
 
 /// How many connections are accepted from one listener before the next listener has its turn.
-const ROUND: usize = 64;
+pub(crate) const ROUND: usize = 64;
 
 /// How long accepting pauses when the process has no descriptor or memory left: from the first to
 /// the last, doubled each time. A connection that ends cuts the pause short, as it frees a
@@ -37,13 +37,13 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::fro
 /// The backlog of a listener while accepting pauses because refusing costs too much. Connections in
 /// a backlog are not judged, so it holds no more than the acceptor can handle in a few
 /// milliseconds. The kernel drops the SYN of any other connection, which is the cheapest refusal.
-const SHORT_BACKLOG: u32 = 64;
+pub(crate) const SHORT_BACKLOG: u32 = 64;
 
 /// How long the short backlog is kept after the last pause.
-const SHORT_FOR: Duration = Duration::from_secs(1);
+pub(crate) const SHORT_FOR: Duration = Duration::from_secs(1);
 
 /// A poll(2) that took at least this long began with empty backlogs.
-const POLL_WAITED: Duration = Duration::from_micros(200);
+pub(crate) const POLL_WAITED: Duration = Duration::from_micros(200);
 
 /// The acceptor thread.
 pub(crate) struct Acceptor {

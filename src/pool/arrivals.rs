@@ -1,5 +1,5 @@
-//! [`Arrivals`]: since when a connection may have waited in the kernel's backlog. The kernel does not
-//! report that.
+//! [`Arrivals`]: since when a connection may have waited in the kernel's backlog. The kernel does
+//! not report that.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -9,10 +9,10 @@ const REMEMBERED: usize = 4096;
 
 /// What is known about one listener's backlog.
 ///
-/// There are two bounds on the time of arrival. A connection arrived after the backlog was last seen
-/// empty. And a backlog of *n* has room for *n* + 1 connections (listen(2)), so a connection arrived
-/// after the one that was accepted that many before it. The second bound also applies under a load
-/// that never lets the backlog become empty.
+/// There are two bounds on the time of arrival. A connection arrived after the backlog was last
+/// seen empty. And a backlog of *n* has room for *n* + 1 connections (listen(2)), so a connection
+/// arrived after the one that was accepted that many before it. The second bound also applies under
+/// a load that never lets the backlog become empty.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     emptied: Instant,

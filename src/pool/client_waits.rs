@@ -1,8 +1,8 @@
 //! [`ClientWaits`]: how many workers may wait for slow clients at once.
 //!
-//! A handler that reads a request body while it arrives, and a response that is produced while it is
-//! sent, occupy their worker for as long as the client takes. Without a limit, as many slow clients
-//! as there are workers would stop the server.
+//! A handler that reads a request body while it arrives, and a response that is produced while it
+//! is sent, occupy their worker for as long as the client takes. Without a limit, as many slow
+//! clients as there are workers would stop the server.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::config::Timeouts;
 use crate::net::{Interest, Stream};
 
-/// How long an exchange may wait without a permit, in one direction and in all. That is longer than a
-/// fast client makes a worker wait, so a fast client is not refused because others are slow.
+/// How long an exchange may wait without a permit, in one direction and in all. That is longer than
+/// a fast client makes a worker wait, so a fast client is not refused because others are slow.
 const UNPERMITTED: Duration = Duration::from_millis(20);
 
 /// The limit on workers that wait for clients.
@@ -67,8 +67,8 @@ impl ClientWaits {
         (before < self.most.load(Ordering::Relaxed)).then_some(permit)
     }
 
-    /// Blocks the worker until the socket is ready, for at most `timeout` and for no longer than the
-    /// minimum rate for workers allows. The time is added to the pace of this direction.
+    /// Blocks the worker until the socket is ready, for at most `timeout` and for no longer than
+    /// the minimum rate for workers allows. The time is added to the pace of this direction.
     ///
     /// # Errors
     /// Those of poll(2).

@@ -35,7 +35,7 @@ pub enum Phase {
 }
 
 /// How long a refusal is delayed in [`Phase::Held`].
-const HOLD: Duration = Duration::from_millis(100);
+pub(crate) const HOLD: Duration = Duration::from_millis(100);
 
 impl Phase {
     pub(crate) fn timeout(self, timeouts: &Timeouts) -> Duration {

@@ -1,7 +1,7 @@
 //! [`HashLimit`]: how many workers may compute the hash of a password at once.
 //!
-//! By design, a hash takes tens of milliseconds of CPU time, and every client can cause one. So each
-//! server has a few permits for it. A worker that gets none refuses the request at once.
+//! By design, a hash takes tens of milliseconds of CPU time, and every client can cause one. So
+//! each server has a few permits for it. A worker that gets none refuses the request at once.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,8 +14,9 @@ use crate::sync::lock;
 
 /// The highest number of permits, however many workers there are.
 const PERMITS_MAX: usize = 8;
-/// For how long a wrong guess and the refusal of another client are remembered. The refused client is
-/// asked to wait for a shorter time (`Retry-After: 1`), so it finds a permit when it tries again.
+/// For how long a wrong guess and the refusal of another client are remembered. The refused client
+/// is asked to wait for a shorter time (`Retry-After: 1`), so it finds a permit when it tries
+/// again.
 const REMEMBER_FOR: Duration = Duration::from_secs(3);
 /// How many clients with wrong guesses are remembered.
 const GUESSERS_MAX: usize = 64;
@@ -60,8 +61,8 @@ impl HashLimit {
         OWN.with(|own| *own.borrow_mut() = Some(Arc::clone(self)));
     }
 
-    /// The limit of the server that the calling worker belongs to. A thread that is not a worker gets
-    /// a limit of its own.
+    /// The limit of the server that the calling worker belongs to. A thread that is not a worker
+    /// gets a limit of its own.
     pub(crate) fn of_this_thread() -> Arc<Self> {
         OWN.with(|own| {
             let mut own = own.borrow_mut();
@@ -71,9 +72,9 @@ impl HashLimit {
 
     /// A permit for a hash on behalf of this client, if one is free.
     ///
-    /// No client gets more than half of the permits. A client that guessed wrong does not get the last
-    /// free one for a while after another client was refused, so that this other client finds a
-    /// permit at its next attempt.
+    /// No client gets more than half of the permits. A client that guessed wrong does not get the
+    /// last free one for a while after another client was refused, so that this other client finds
+    /// a permit at its next attempt.
     pub(crate) fn try_acquire(&self, client: ClientKey, now: Instant) -> Option<HashPermit<'_>> {
         let mut state = lock(&self.state);
         let recent = |at: Instant| now.saturating_duration_since(at) < REMEMBER_FOR;

@@ -36,8 +36,8 @@ impl PendingPool {
         self.limit.load(Ordering::Relaxed) / 8
     }
 
-    /// Whether the caller may sweep all connections, which takes a lock for each. The fewer there are,
-    /// the more often.
+    /// Whether the caller may sweep all connections, which takes a lock for each. The fewer there
+    /// are, the more often.
     pub(crate) fn may_sweep(&self, connections: u32, now: Instant) -> bool {
         let Ok(mut swept) = self.swept.try_lock() else { return false };
         let gap = (SWEEP_GAP_EACH * connections).min(SWEEP_GAP);

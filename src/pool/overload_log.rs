@@ -24,8 +24,8 @@ enum OverloadEvent {
 }
 
 impl Schedule {
-    /// The line to log now, if one is due: at most one in `every`, so that a state that changes often
-    /// does not fill the log.
+    /// The line to log now, if one is due: at most one in `every`, so that a state that changes
+    /// often does not fill the log.
     fn due(&mut self, now: Instant, overloaded: bool, every: Duration) -> Option<OverloadEvent> {
         if every.is_zero() || self.wait(now, every).is_some_and(|wait| !wait.is_zero()) {
             return None;

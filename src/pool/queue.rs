@@ -85,8 +85,8 @@ pub(crate) struct Queue<W = Work> {
     normal: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     urgent: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     deferred: Deferred<W>,
-    /// How much of the work in the channels was admitted before. It is the rest of an exchange, which
-    /// takes a worker next to no time, so the predicted wait leaves it out.
+    /// How much of the work in the channels was admitted before. It is the rest of an exchange,
+    /// which takes a worker next to no time, so the predicted wait leaves it out.
     continuing: AtomicUsize,
     pub(crate) controller: Controller,
 }
@@ -201,9 +201,9 @@ impl<W: QueueItem> Queue<W> {
     /// Takes the next work, with the reason to refuse it if its client may have no more workers.
     /// Never waits.
     ///
-    /// Work of a client that has its part of the workers is deferred, within a bound, while there is
-    /// work of other clients. Work of a client that has as many workers as it may have at all waits
-    /// for one of these.
+    /// Work of a client that has its part of the workers is deferred, within a bound, while there
+    /// is work of other clients. Work of a client that has as many workers as it may have at all
+    /// waits for one of these.
     pub(crate) fn take(
         &self,
         now: impl Fn() -> Instant,
@@ -298,8 +298,8 @@ impl<W: QueueItem> Queue<W> {
         !queued.work.is_admitted() && self.controller.is_overdue(waited)
     }
 
-    /// Puts work back at the end with the time at which it entered, as if it had never been taken. A
-    /// thread that does so with all work leaves the order as it was.
+    /// Puts work back at the end with the time at which it entered, as if it had never been taken.
+    /// A thread that does so with all work leaves the order as it was.
     ///
     /// # Errors
     /// The work, if the queue has become full meanwhile.

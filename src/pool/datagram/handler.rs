@@ -6,8 +6,8 @@ use crate::net::Addr;
 
 /// Handles datagrams, or the records of a `unixpacket:` connection.
 ///
-/// Every `Fn(&[u8], &Addr) -> Option<Vec<u8>>` is a handler. Handlers run on a worker thread and may
-/// block. If one panics, its datagram gets no response, and the server goes on.
+/// Every `Fn(&[u8], &Addr) -> Option<Vec<u8>>` is a handler. Handlers run on a worker thread and
+/// may block. If one panics, its datagram gets no response, and the server goes on.
 ///
 /// # Examples
 /// ```
@@ -31,8 +31,8 @@ use crate::net::Addr;
 pub trait DatagramHandler: Send + Sync + 'static {
     /// The response to one datagram from `peer`; `None` sends no response.
     ///
-    /// Of a packet from a raw socket (`ip4:`), `datagram` is the payload behind the IPv4 header, and
-    /// the kernel adds a header to the response.
+    /// Of a packet from a raw socket (`ip4:`), `datagram` is the payload behind the IPv4 header,
+    /// and the kernel adds a header to the response.
     ///
     /// A response that borrows, from the datagram or from something static, allocates no memory.
     fn handle<'a>(&self, datagram: &'a [u8], peer: &Addr) -> Option<Cow<'a, [u8]>>;

@@ -3,8 +3,8 @@
 //! A datagram that the acceptor receives has to be handed to a worker, and the hand-off costs more
 //! than a fast handler. So epoll watches the sockets as well: the leader receives a burst, enqueues
 //! it, and is the first to take work from the queue. Once a handler was slow, or no worker is free
-//! to lead, the acceptor takes the sockets back. It receives no matter what the workers do, so that a
-//! burst waits in the queue, where it is counted and can be refused, and not in the kernel.
+//! to lead, the acceptor takes the sockets back. It receives no matter what the workers do, so that
+//! a burst waits in the queue, where it is counted and can be refused, and not in the kernel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,10 +1,10 @@
 //! Datagrams, and the records of `unixpacket:` connections.
 //!
 //! A datagram takes the way of a connection. The acceptor receives it, or the leader while the
-//! sockets are [lent](lend) to it, and pushes it into the work queue, where it is admitted or refused
-//! by itself. A worker takes it, calls the handler, and sends the response through the same socket.
-//! A refused datagram is dropped and counted: clients cannot rely on the arrival of a datagram
-//! anyway.
+//! sockets are [lent](lend) to it, and pushes it into the work queue, where it is admitted or
+//! refused by itself. A worker takes it, calls the handler, and sends the response through the same
+//! socket. A refused datagram is dropped and counted: clients cannot rely on the arrival of a
+//! datagram anyway.
 
 pub(crate) mod handler;
 pub(crate) mod lend;

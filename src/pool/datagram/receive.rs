@@ -81,8 +81,8 @@ impl Receiver {
         let config = self.shared.config.load();
         let limits = &config.limits;
         if self.buf.len() != limits.datagram {
-            // The kernel zeroes the pages on first use, so that the buffer takes no more memory than
-            // the longest datagram that came.
+            // The kernel zeroes the pages on first use, so that the buffer takes no more memory
+            // than the longest datagram that came.
             self.buf = vec![0; limits.datagram];
         }
         let mut pushed = 0;

@@ -1,4 +1,5 @@
-//! [`DatagramSocket`]: a socket without connections that a server receives from and responds through.
+//! [`DatagramSocket`]: a socket without connections that a server receives from and responds
+//! through.
 
 use std::fmt;
 use std::io;
@@ -14,8 +15,8 @@ use crate::net::{Addr, Datagram, Ipv4Header, Raw, Received};
 use crate::pool::datagram::handler::DatagramHandler;
 use crate::sync::LogThrottle;
 
-/// A bound socket without connections, and its handler. The acceptor and the workers share it; it is
-/// closed when the last of these threads ends.
+/// A bound socket without connections, and its handler. The acceptor and the workers share it; it
+/// is closed when the last of these threads ends.
 pub(crate) struct DatagramSocket {
     socket: SocketKind,
     /// The local address of a raw socket. Such a socket receives the packets that it sends, so a
@@ -81,7 +82,8 @@ impl DatagramSocket {
         try_recv_from(self, buf)
     }
 
-    /// The part of a datagram that the handler gets: of a raw packet, the payload behind the header.
+    /// The part of a datagram that the handler gets: of a raw packet, the payload behind the
+    /// header.
     pub(crate) fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         match &self.socket {
             SocketKind::Datagram(_) => bytes,

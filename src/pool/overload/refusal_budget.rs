@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 /// How far refusing may exceed its share for a moment, in wall time: the cost of a burst.
 pub(crate) const BURST: Duration = Duration::from_millis(10);
 
-/// The longest that accepting pauses at a time. During a pause connections wait in the backlog, where
-/// their wait is neither measured nor limited, so the acceptor looks again soon. And since the debt
-/// is at most a burst and a pause, no wrong charge can stop it for longer.
+/// The longest that accepting pauses at a time. During a pause connections wait in the backlog,
+/// where their wait is neither measured nor limited, so the acceptor looks again soon. And since
+/// the debt is at most a burst and a pause, no wrong charge can stop it for longer.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// A token bucket of CPU time (GCRA, as in ITU-T I.371, with a cost instead of a cell).

@@ -14,7 +14,8 @@ const UNIT_BITS: u32 = 7;
 /// How many buckets there are. The highest one counts durations from 60 s on.
 const BUCKETS: usize = bucket(60_000_000_000) + 1;
 
-/// Durations from a microsecond to a minute. A shorter or longer one counts as the nearest of these.
+/// Durations from a microsecond to a minute. A shorter or longer one counts as the nearest of
+/// these.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     counts: [AtomicU64; BUCKETS],
@@ -59,8 +60,8 @@ impl HistogramSnapshot {
         self.counts.iter().sum()
     }
 
-    /// The duration that a share of `rank` (0 to 1) of all durations do not exceed; zero if none was
-    /// recorded.
+    /// The duration that a share of `rank` (0 to 1) of all durations do not exceed; zero if none
+    /// was recorded.
     pub(crate) fn percentile(&self, rank: f64) -> Duration {
         let wanted = ((self.count() as f64 * rank).ceil() as u64).max(1);
         let mut seen = 0;

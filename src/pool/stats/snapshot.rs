@@ -11,8 +11,8 @@ use crate::pool::shared::Shared;
 
 /// What the server has done, and what it is doing.
 ///
-/// Counters begin at zero when the server starts. At any time, `accepted` is the sum of `closed` plus
-/// `live`, except for what changed while they were read.
+/// Counters begin at zero when the server starts. At any time, `accepted` is the sum of `closed`
+/// plus `live`, except for what changed while they were read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -61,8 +61,8 @@ pub struct Stats {
     pub wait_target: Duration,
     /// The wait in the queue that is allowed at present.
     pub wait_limit: Duration,
-    /// Requests that the workers can serve in a second: as measured during an overload, otherwise as
-    /// estimated by the recent service time.
+    /// Requests that the workers can serve in a second: as measured during an overload, otherwise
+    /// as estimated by the recent service time.
     pub capacity: f64,
     /// Times that accept(2) was interrupted by a signal and retried.
     pub accept_interrupted: u64,

@@ -1,7 +1,8 @@
 //! [`WorkerState`]: what each worker is doing, as other threads see it.
 //!
-//! A worker writes its activity into words of its own whenever that changes: a few plain stores on a
-//! cache line that no other thread writes. It uses the time that it has read for its own purposes.
+//! A worker writes its activity into words of its own whenever that changes: a few plain stores on
+//! a cache line that no other thread writes. It uses the time that it has read for its own
+//! purposes.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -128,7 +129,8 @@ impl ActivityCell {
     }
 
     /// The activity, how long it has lasted at `now`, and the peer. While the words are being
-    /// written, which takes nanoseconds, this reads again; after 100 attempts it leaves out the peer.
+    /// written, which takes nanoseconds, this reads again; after 100 attempts it leaves out the
+    /// peer.
     pub(crate) fn read(
         &self,
         epoch: Instant,

@@ -106,7 +106,8 @@ impl WorkerShares {
         }
         let Some(quick) = quick else { return };
         let record = if quick { &self.quick[index] } else { &self.slow[index] };
-        // Most services end in the same tick as the one before: a load leaves the cache line shared.
+        // Most services end in the same tick as the one before: a load leaves the cache line
+        // shared.
         if record.load(Relaxed) != now.0 {
             record.store(now.0, Relaxed);
         }

@@ -1,41 +1,39 @@
-//! Clients, behaved and hostile: when they send what, and what came of it.
+//! Clients, well-behaved and hostile: what they send and when, and which responses they get.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::arrivals::Random;
-use super::distinct_buckets;
-use super::machine::Event;
+use super::common::{RESPONSE_TIMEOUT, distinct_buckets};
+use super::event::Event;
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
 
-/// From a response to the next request of a client that asks again at once.
+/// The time from a response to the next request of a client that sends it at once.
 const ROUND_TRIP: u64 = 50_000;
-/// A SYN that was dropped is sent again after so long, and then after twice as long.
-const SYN_AGAIN: u64 = 1_000_000_000;
-/// How long a probe waits after a refusal, and after having been served.
-const PROBE_AGAIN: (u64, u64) = (2_000_000, 20_000_000);
-/// How long clients wait for a response.
-const PATIENCE: u64 = 200_000_000;
+/// How long until a client repeats a SYN that was dropped; doubled each time.
+const SYN_RETRY: u64 = 1_000_000_000;
+/// How long a probe waits after a refusal, and after a response.
+const PROBE_RETRY: (u64, u64) = (2_000_000, 20_000_000);
 
-/// What a request asks for. Times are in nanoseconds.
+/// What the handler of a request does. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Job {
+pub(super) struct SimulatedHandler {
     /// CPU time.
     pub(super) burn: u64,
-    /// Time that the handler waits for something.
+    /// Time in which the handler waits.
     pub(super) sleep: u64,
-    /// The times are means of exponential distributions.
+    /// Whether the times are means of exponential distributions.
     pub(super) exponential: bool,
-    /// What the handler waits for is its client.
+    /// Whether the handler waits for its client.
     pub(super) client_waits: bool,
-    /// How long the client says it waits.
-    pub(super) patience: Option<Duration>,
+    /// The timeout that the client sends along.
+    pub(super) timeout: Option<Duration>,
 }
 
-impl Job {
+impl SimulatedHandler {
     pub(super) const NOTHING: Self =
-        Self { burn: 0, sleep: 0, exponential: false, client_waits: false, patience: None };
+        Self { burn: 0, sleep: 0, exponential: false, client_waits: false, timeout: None };
 
     pub(super) const fn sleeps(millis: u64) -> Self {
         Self { sleep: millis * 1_000_000, ..Self::NOTHING }
@@ -48,13 +46,13 @@ impl Job {
 
 /// When a connection sends its next request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Pace {
+pub(super) enum Repeat {
     /// Never: one request, one connection.
     Once,
-    /// So long after the last one, but not before its response: over the same connection, if that
-    /// is kept.
+    /// This long after the last request, but not before its response; over the same connection, if
+    /// that is still open.
     Every(u64),
-    /// A newcomer that tries until it is served, and then is another newcomer.
+    /// A new client that tries until it is served, and then counts as another new client.
     Probe,
 }
 
@@ -63,66 +61,58 @@ pub(super) enum Pace {
 pub(super) struct Script {
     pub(super) client: usize,
     pub(super) start: u64,
-    /// It sends nothing from here on.
+    /// From this time on it sends no requests.
     pub(super) until: u64,
-    pub(super) pace: Pace,
-    /// How many requests it has on the way at a time.
+    pub(super) repeat: Repeat,
+    /// How many requests it sends without waiting for a response.
     pub(super) depth: usize,
-    pub(super) job: Job,
-    /// From this time on it asks for something else.
-    pub(super) later: Option<(u64, Job)>,
+    pub(super) handler: SimulatedHandler,
+    /// From a certain time on, its requests have another handler.
+    pub(super) later: Option<(u64, SimulatedHandler)>,
 }
 
 impl Script {
-    pub(super) fn once(client: usize, start: u64, job: Job) -> Self {
-        let (until, pace) = (u64::MAX, Pace::Once);
-        Self { client, start, until, pace, depth: 1, job, later: None }
+    pub(super) fn once(client: usize, start: u64, handler: SimulatedHandler) -> Self {
+        let (until, repeat) = (u64::MAX, Repeat::Once);
+        Self { client, start, until, repeat, depth: 1, handler, later: None }
     }
 }
 
-/// A request on its way.
+/// A request that was sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request {
-    /// When its client sent it, or first wanted to.
+pub(super) struct SimulatedRequest {
+    /// When its client sent it, or a probe first tried to.
     pub(super) sent: u64,
-    pub(super) job: Job,
-}
-
-/// Where a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Closed, or in the kernel's backlog, or in the queue or the hands of a thread.
-    Elsewhere,
-    /// Watched by epoll.
-    Parked,
+    pub(super) handler: SimulatedHandler,
 }
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct SimulatedConnection {
     pub(super) script: Script,
-    pub(super) place: Place,
-    /// Requests that have come and are not served.
-    pub(super) input: VecDeque<Request>,
-    /// Counts what the client opened, so that nothing arrives over a connection that was closed.
+    /// Whether epoll watches it.
+    pub(super) parked: bool,
+    /// Requests that have arrived and are not served yet.
+    pub(super) input: VecDeque<SimulatedRequest>,
+    /// How often the client has connected, so that a request for a closed connection is recognized.
     pub(super) opened: u32,
     dropped_syns: u32,
-    /// When a probe first came.
+    /// When a probe first tried.
     wanted: Option<u64>,
 }
 
-/// What came of a client's requests. Latencies are in nanoseconds.
+/// The results of a client's requests. Latencies are in nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) requests: u64,
-    /// Responses in time.
+    /// Responses within the timeout.
     pub(super) in_time: u64,
-    /// The CPU time that went into those of them before the end of the load, in nanoseconds.
+    /// CPU time of the handlers of those before the end of the load, in nanoseconds.
     pub(super) goodput: u64,
     pub(super) late: u64,
     pub(super) responses: Vec<u64>,
     pub(super) refusals: Vec<u64>,
     pub(super) resets: u64,
-    /// Why they were refused, by [`Refusal`].
+    /// Refusals by reason.
     pub(super) reasons: [u64; Refusal::COUNT],
     pub(super) dropped_syns: u64,
 }
@@ -142,12 +132,12 @@ impl Tally {
         self.dropped_syns += other.dropped_syns;
     }
 
-    /// The longest wait of all that were served, in milliseconds; without end if none was.
+    /// The longest latency of a response, in milliseconds; infinite if there was none.
     pub(super) fn worst_ms(&self) -> f64 {
         self.responses.iter().max().map_or(f64::INFINITY, |nanos| *nanos as f64 / 1e6)
     }
 
-    /// The share of the requests that were served in time.
+    /// The share of the requests that got a response in time.
     pub(super) fn success(&self) -> f64 {
         self.in_time as f64 / self.requests as f64
     }
@@ -155,13 +145,13 @@ impl Tally {
 
 /// All clients of a run.
 pub(super) struct Clients {
-    pub(super) connections: Vec<Connection>,
+    pub(super) connections: Vec<SimulatedConnection>,
     pub(super) tallies: Vec<Tally>,
-    /// What is to happen because of what they did.
+    /// Events that the clients cause.
     pub(super) outbox: Vec<(u64, Event)>,
     buckets: Vec<Bucket>,
     random: Random,
-    /// Requests sent from here on count, up to the end.
+    /// Requests sent within this time count.
     counted: (u64, u64),
 }
 
@@ -177,9 +167,9 @@ impl Clients {
             counted,
         };
         for &script in scripts {
-            all.connections.push(Connection {
+            all.connections.push(SimulatedConnection {
                 script,
-                place: Place::Elsewhere,
+                parked: false,
                 input: VecDeque::new(),
                 opened: 0,
                 dropped_syns: 0,
@@ -194,12 +184,12 @@ impl Clients {
         self.buckets[self.connections[connection].script.client]
     }
 
-    /// The bucket of a client that asks for nothing.
-    pub(super) fn nobody(&self) -> Bucket {
+    /// The bucket of a client that sends no requests.
+    pub(super) fn absent_client(&self) -> Bucket {
         self.buckets[self.tallies.len()]
     }
 
-    /// The client connects, and sends what it has to send.
+    /// The client connects, and sends its requests.
     fn open(&mut self, index: usize, at: u64) {
         let connection = &mut self.connections[index];
         if at >= connection.script.until && connection.wanted.is_none() {
@@ -207,80 +197,81 @@ impl Clients {
         }
         connection.opened += 1;
         connection.dropped_syns = 0;
-        connection.place = Place::Elsewhere;
+        connection.parked = false;
         connection.input.clear();
         self.outbox.push((at, Event::Syn(index)));
     }
 
-    /// The client's SYN comes, and what it has to send will be there once it is accepted.
+    /// The client's SYN arrives. Its requests will be there once the connection is accepted.
     pub(super) fn connect(&mut self, index: usize, now: u64) {
         if self.connections[index].input.is_empty() {
             (0..self.connections[index].script.depth).for_each(|_| self.send(index, now));
         }
     }
 
-    /// A request arrives over a connection that is open: `true` if epoll has to tell of it.
+    /// A request arrives. Returns `true` if epoll has to report it.
     pub(super) fn receive(&mut self, index: usize, opened: u32, now: u64) -> bool {
         if self.connections[index].opened != opened {
             return false;
         }
         self.send(index, now);
-        std::mem::replace(&mut self.connections[index].place, Place::Elsewhere) == Place::Parked
+        std::mem::take(&mut self.connections[index].parked)
     }
 
     fn send(&mut self, index: usize, at: u64) {
         let connection = &mut self.connections[index];
         let script = connection.script;
-        let mut job = script.later.filter(|later| at >= later.0).map_or(script.job, |it| it.1);
-        if job.exponential {
+        let mut handler =
+            script.later.filter(|later| at >= later.0).map_or(script.handler, |it| it.1);
+        if handler.exponential {
             let factor = -(1.0 - self.random.unit()).ln();
-            job.burn = (job.burn as f64 * factor) as u64;
-            job.sleep = (job.sleep as f64 * factor) as u64;
+            handler.burn = (handler.burn as f64 * factor) as u64;
+            handler.sleep = (handler.sleep as f64 * factor) as u64;
         }
         let mut sent = at;
-        if script.pace == Pace::Probe {
+        if script.repeat == Repeat::Probe {
             sent = *connection.wanted.get_or_insert(at);
         }
         if sent == at && self.is_counted(script, at) {
             self.tallies[script.client].requests += 1;
         }
-        self.connections[index].input.push_back(Request { sent, job });
+        self.connections[index].input.push_back(SimulatedRequest { sent, handler });
     }
 
-    /// The kernel had no room for it.
+    /// The kernel drops the SYN of a connection, as its backlog is full.
     pub(super) fn drop_syn(&mut self, index: usize, now: u64) {
         let connection = &mut self.connections[index];
         self.tallies[connection.script.client].dropped_syns += 1;
-        self.outbox.push((now + (SYN_AGAIN << connection.dropped_syns.min(5)), Event::Syn(index)));
+        self.outbox.push((now + (SYN_RETRY << connection.dropped_syns.min(5)), Event::Syn(index)));
         connection.dropped_syns += 1;
     }
 
     /// The client gets its response.
-    pub(super) fn respond(&mut self, index: usize, request: Request, now: u64) {
+    pub(super) fn respond(&mut self, index: usize, request: SimulatedRequest, now: u64) {
         let script = self.connections[index].script;
         let latency = now - request.sent;
         if self.is_counted(script, request.sent) {
             let end = self.counted.1;
             let tally = &mut self.tallies[script.client];
             tally.responses.push(latency);
-            tally.in_time += u64::from(latency <= PATIENCE);
-            if latency <= PATIENCE && now <= end {
-                tally.goodput += request.job.burn;
+            tally.in_time += u64::from(latency <= RESPONSE_TIMEOUT);
+            if latency <= RESPONSE_TIMEOUT && now <= end {
+                tally.goodput += request.handler.burn;
             }
-            tally.late += u64::from(latency > PATIENCE);
+            tally.late += u64::from(latency > RESPONSE_TIMEOUT);
         }
-        match script.pace {
-            Pace::Once => {}
-            Pace::Every(period) => {
+        match script.repeat {
+            Repeat::Once => {}
+            Repeat::Every(period) => {
                 let at = (request.sent + period).max(now + ROUND_TRIP);
                 if at < script.until {
                     let opened = self.connections[index].opened;
                     self.outbox.push((at, Event::Data(index, opened)));
                 }
             }
-            Pace::Probe => {
+            Repeat::Probe => {
                 self.connections[index].wanted = None;
-                self.open(index, now + PROBE_AGAIN.1);
+                self.open(index, now + PROBE_RETRY.1);
             }
         }
     }
@@ -288,7 +279,7 @@ impl Clients {
     /// The client is refused, with a response or with a reset.
     pub(super) fn refuse(&mut self, index: usize, reset: bool, reason: Refusal, now: u64) {
         let requests = std::mem::take(&mut self.connections[index].input);
-        let Connection { script, opened, .. } = self.connections[index];
+        let SimulatedConnection { script, opened, .. } = self.connections[index];
         let Some(&first) = requests.front() else { return };
         for request in &requests {
             if !self.is_counted(script, request.sent) {
@@ -299,23 +290,23 @@ impl Clients {
             tally.resets += u64::from(reset);
             tally.reasons[reason as usize] += 1;
         }
-        match script.pace {
-            Pace::Once => {}
-            Pace::Every(period) => {
+        match script.repeat {
+            Repeat::Once => {}
+            Repeat::Every(period) => {
                 let at = (first.sent + period).max(now + ROUND_TRIP);
-                // With more requests behind the one that is refused, the connection is closed.
+                // If more requests are behind the refused one, the server closes the connection.
                 if reset || requests.len() > 1 {
                     self.open(index, at);
                 } else if at < script.until {
-                    self.connections[index].place = Place::Parked;
+                    self.connections[index].parked = true;
                     self.outbox.push((at, Event::Data(index, opened)));
                 }
             }
-            Pace::Probe => self.open(index, now + PROBE_AGAIN.0),
+            Repeat::Probe => self.open(index, now + PROBE_RETRY.0),
         }
     }
 
-    /// The run is over: probes that are not served by now have waited until now at the least.
+    /// Ends the run. Probes that were not served have waited until now at least.
     pub(super) fn finish(&mut self, now: u64) {
         for connection in &self.connections {
             if let Some(wanted) = connection.wanted {
@@ -325,6 +316,6 @@ impl Clients {
     }
 
     fn is_counted(&self, script: Script, sent: u64) -> bool {
-        script.pace == Pace::Probe || (self.counted.0..self.counted.1).contains(&sent)
+        script.repeat == Repeat::Probe || (self.counted.0..self.counted.1).contains(&sent)
     }
 }

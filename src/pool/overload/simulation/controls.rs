@@ -1,22 +1,22 @@
-//! What others do, and what millpond has to do better than: the same goals must fail with these.
+//! Policies of other servers: with them, the goals that millpond reaches must fail.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Attempt, Gate};
+use super::policy::{Attempt, QueuePolicy};
 
-/// As long as millpond's queue may be at the most.
-const BOUND: usize = 4096;
+/// The highest capacity of millpond's queue.
+const FIFO_CAPACITY: usize = 4096;
 
-/// First in, first out, bounded: what a thread pool does whose queue is as long as the backlog.
+/// First in, first out, bounded: a thread pool with a queue as long as the backlog.
 #[derive(Debug, Default)]
 pub(super) struct Fifo {
     queue: VecDeque<(Attempt, Instant)>,
 }
 
-impl Gate for Fifo {
+impl QueuePolicy for Fifo {
     fn enter(&mut self, attempt: Attempt, now: Instant) -> bool {
-        let room = self.queue.len() < BOUND;
+        let room = self.queue.len() < FIFO_CAPACITY;
         if room {
             self.queue.push_back((attempt, now));
         }
@@ -28,13 +28,13 @@ impl Gate for Fifo {
     }
 }
 
-/// `CoDel`, as RFC 8289 §5 has it: where work leaves the queue, one piece is dropped each time that
-/// an interval divided by the root of the number dropped so far has passed, as long as work has
-/// waited for longer than the target throughout.
+/// `CoDel` (RFC 8289 §5). While all work waits for longer than the target, one piece is dropped
+/// where it leaves the queue each time that a certain time has passed: an interval, divided by the
+/// square root of the number dropped so far.
 #[derive(Debug, Default)]
 pub(super) struct CoDel {
     fifo: Fifo,
-    /// Since when, plus an interval, the wait has been above the target.
+    /// An interval after the wait rose above the target.
     first_above: Option<Instant>,
     dropping: bool,
     drop_next: Option<Instant>,
@@ -42,32 +42,32 @@ pub(super) struct CoDel {
     last_count: u32,
 }
 
-const TARGET: Duration = Duration::from_millis(5);
-const INTERVAL: Duration = Duration::from_millis(100);
+const CODEL_TARGET: Duration = Duration::from_millis(5);
+const CODEL_INTERVAL: Duration = Duration::from_millis(100);
 
 impl CoDel {
-    /// The next work, and whether it may be dropped (`dodequeue` of RFC 8289 §5.5).
+    /// The next work, and whether it may be dropped (`dodequeue`, RFC 8289 §5.5).
     fn dequeue(&mut self, now: Instant) -> Option<(Attempt, bool)> {
         let Some((attempt, entered)) = self.fifo.queue.pop_front() else {
             self.first_above = None;
             return None;
         };
-        // One packet of the largest size is what the RFC lets pass; here it is one piece of work.
-        if now - entered < TARGET || self.fifo.queue.is_empty() {
+        // The RFC never drops the last packet in the queue; here that is the last piece of work.
+        if now - entered < CODEL_TARGET || self.fifo.queue.is_empty() {
             self.first_above = None;
             return Some((attempt, false));
         }
-        let since = *self.first_above.get_or_insert(now + INTERVAL);
+        let since = *self.first_above.get_or_insert(now + CODEL_INTERVAL);
         Some((attempt, now >= since))
     }
 
-    /// `control_law` of RFC 8289 §5.6.
+    /// `control_law`, RFC 8289 §5.6.
     fn after(&self, time: Instant) -> Instant {
-        time + INTERVAL.div_f64(f64::from(self.count).sqrt())
+        time + CODEL_INTERVAL.div_f64(f64::from(self.count).sqrt())
     }
 }
 
-impl Gate for CoDel {
+impl QueuePolicy for CoDel {
     fn enter(&mut self, attempt: Attempt, now: Instant) -> bool {
         self.fifo.enter(attempt, now)
     }
@@ -93,8 +93,8 @@ impl Gate for CoDel {
             return Some((attempt, true));
         }
         self.dropping = true;
-        // Dropping that was left only a while ago goes on where it stood.
-        let recent = self.drop_next.is_some_and(|next| now < next + 16 * INTERVAL);
+        // If dropping ended only a while ago, it continues at the rate that it had.
+        let recent = self.drop_next.is_some_and(|next| now < next + 16 * CODEL_INTERVAL);
         let delta = self.count - self.last_count;
         self.count = if delta > 1 && recent { delta } else { 1 };
         self.last_count = self.count;

@@ -1,16 +1,16 @@
-//! A CPU of a few cores that tasks share by weight, as Linux shares it among threads of unequal
-//! nice: a fluid, so that a task which becomes runnable has its part at once.
+//! [`Cpu`]: a few cores that tasks share by weight, as Linux shares them among threads of unequal
+//! nice values. The model is a fluid: a task that becomes runnable has its part at once.
 
-/// The weight of a thread of nice 0, and of one of nice +5 (`sched_prio_to_weight` of Linux).
+/// The weight of a thread of nice 0, and of one of nice 5 (`sched_prio_to_weight` in Linux).
 pub(super) const NICE_0: f64 = 1024.0;
 pub(super) const NICE_5: f64 = 335.0;
 
 #[derive(Debug)]
 struct Task {
     weight: f64,
-    /// CPU time that it still needs, in nanoseconds; `None`: it sleeps.
+    /// The CPU time that it still needs, in nanoseconds; `None` while it sleeps.
     left: Option<f64>,
-    /// The part of a core that it has.
+    /// The part of a core that it has now.
     rate: f64,
     used: f64,
 }
@@ -27,14 +27,14 @@ impl Cpu {
         Self { cores: cores as f64, tasks: weights.into_iter().map(task).collect() }
     }
 
-    /// `task`, which slept, needs so much CPU time.
+    /// `task`, which slept, needs `nanos` of CPU time.
     pub(super) fn run(&mut self, task: usize, nanos: u64) {
         debug_assert!(self.tasks[task].left.is_none(), "task {task} runs already");
         self.tasks[task].left = Some(nanos as f64);
         self.share();
     }
 
-    /// How long until the first task is done, and which that is.
+    /// How long until the first task is done, and its index.
     pub(super) fn first_done(&self) -> Option<(u64, usize)> {
         let done = |(index, task): (usize, &Task)| {
             task.left.map(|left| ((left.max(0.0) / task.rate).ceil() as u64, index))
@@ -53,7 +53,7 @@ impl Cpu {
         }
     }
 
-    /// `task` has had what it needed.
+    /// `task` has had the CPU time that it needed, and sleeps.
     pub(super) fn rest(&mut self, task: usize) {
         self.tasks[task].left = None;
         self.share();
@@ -64,7 +64,7 @@ impl Cpu {
         self.tasks[task].used
     }
 
-    /// Gives each runnable task its part by weight, but no more than a core.
+    /// Computes the part of each runnable task: by weight, but no more than one core.
     fn share(&mut self) {
         let runnable = self.tasks.iter().filter(|task| task.left.is_some());
         let (mut weights, mut cores) = (runnable.map(|task| task.weight).sum::<f64>(), self.cores);

@@ -2,23 +2,26 @@
 
 use std::time::{Duration, Instant};
 
+use super::arrivals::Phase;
+use super::common::percentile;
 use super::controls::{CoDel, Fifo};
-use super::{Gate, Phase, Run, Service, SimulatedServer, percentile};
+use super::policy::{MillpondPolicy, QueuePolicy};
+use super::server::{Run, ServiceTimes, SimulatedServer};
 
-/// As many clients, from as many addresses, share the load.
+/// Sixteen clients with addresses of their own share the load equally.
 const CLIENTS: [f64; 16] = [1.0; 16];
-/// Before the load that counts, the caches of a controller are filled.
+/// For how many seconds a load fills the estimates before the load that counts.
 const WARM_UP: f64 = 0.5;
 
-fn server(workers: usize, millis: u64, service: Service) -> SimulatedServer {
-    SimulatedServer { workers, mean: Duration::from_millis(millis), service }
+fn server(workers: usize, millis: u64, times: ServiceTimes) -> SimulatedServer {
+    SimulatedServer { workers, mean: Duration::from_millis(millis), times }
 }
 
 fn phase(rate: f64, seconds: f64, retries: u8) -> Phase {
     Phase { rate, time: Duration::from_secs_f64(seconds), retries, counted: true }
 }
 
-/// Answers in time over what could have been, at a constant load behind the warm-up.
+/// Responses in time over what the server could have served, at a constant load after the warm-up.
 fn goodput(server: &SimulatedServer, run: &Run) -> f64 {
     let warm_up = server.capacity() / 2.0 * WARM_UP;
     (run.in_time_before_end as f64 - warm_up) / (run.end as f64 / 1e9 - WARM_UP) / server.capacity()
@@ -29,12 +32,13 @@ fn goodput(server: &SimulatedServer, run: &Run) -> f64 {
 struct Missed {
     goal: &'static str,
     multiple: f64,
-    #[expect(dead_code, reason = "for whoever reads why a test failed")]
+    #[expect(dead_code, reason = "shown where a test fails")]
     figure: f64,
 }
 
-/// Runs every load of the goals against gates that `gate` makes, and tells which were missed.
-fn missed<G: Gate>(server: &SimulatedServer, gate: impl Fn(Instant) -> G) -> Vec<Missed> {
+/// Runs every load of the goals against policies that `policy` makes. Returns the goals that were
+/// missed.
+fn missed<G: QueuePolicy>(server: &SimulatedServer, policy: impl Fn(Instant) -> G) -> Vec<Missed> {
     let mut missed = Vec::new();
     for multiple in [0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0] {
         let mut check = |goal, figure: f64, met: bool| {
@@ -42,10 +46,11 @@ fn missed<G: Gate>(server: &SimulatedServer, gate: impl Fn(Instant) -> G) -> Vec
                 missed.push(Missed { goal, multiple, figure });
             }
         };
-        // By chance alone, a short run at capacity is off by more than the goals allow for.
+        // The figures of a short run at the capacity vary by more than the goals allow.
         let services = if multiple <= 2.0 { 16_000.0 } else { 4_000.0 };
         let seconds = (services / server.capacity()).max(3.0);
-        let run = run(server, &gate, &[phase(multiple * server.capacity(), seconds, 0)], &CLIENTS);
+        let run =
+            run(server, &policy, &[phase(multiple * server.capacity(), seconds, 0)], &CLIENTS);
         let least = match multiple {
             1.0..=2.0 => 0.97,
             5.0 => 0.95,
@@ -57,7 +62,7 @@ fn missed<G: Gate>(server: &SimulatedServer, gate: impl Fn(Instant) -> G) -> Vec
         let refused = run.refusals.len() as f64;
         check("none refused at 0.8", refused, multiple > 0.8 || refused == 0.0);
         if multiple == 10.0 {
-            let (p50, p99) = (percentile(&run.answers, 0.5), percentile(&run.answers, 0.99));
+            let (p50, p99) = (percentile(&run.responses, 0.5), percentile(&run.responses, 0.99));
             check("p50 at 10", p50, p50 <= 15.0);
             check("p99 at 10", p99, p99 <= 40.0);
         }
@@ -66,88 +71,89 @@ fn missed<G: Gate>(server: &SimulatedServer, gate: impl Fn(Instant) -> G) -> Vec
             check("refusals' p99", p99, p99 <= 10.0);
         }
     }
-    let recovered = recovered(server, &gate);
+    let recovered = recovered(server, &policy);
     if recovered < 0.99 {
         missed.push(Missed { goal: "recovery", multiple: 0.8, figure: recovered });
     }
-    let light = light_clients(server, &gate);
+    let light = light_clients(server, &policy);
     if light < 0.98 {
         missed.push(Missed { goal: "fairness", multiple: 9.45, figure: light });
     }
     missed
 }
 
-fn run<G: Gate>(
+fn run<G: QueuePolicy>(
     server: &SimulatedServer,
-    gate: impl Fn(Instant) -> G,
+    policy: impl Fn(Instant) -> G,
     load: &[Phase],
     weights: &[f64],
 ) -> Run {
     let epoch = Instant::now();
     let mut phases = vec![phase(server.capacity() / 2.0, WARM_UP, 0)];
     phases.extend_from_slice(load);
-    server.run(&phases, weights, &mut gate(epoch), epoch)
+    server.run(&phases, weights, &mut policy(epoch), epoch)
 }
 
-/// The share of clients answered from half a second after 3 s at 10x on, at 0.8x with three
-/// retries.
-fn recovered<G: Gate>(server: &SimulatedServer, gate: impl Fn(Instant) -> G) -> f64 {
+/// The share of the requests that get a response in time at 0.8 times the capacity, with three
+/// retries each, from half a second after an overload of 10 times the capacity for 3 s.
+fn recovered<G: QueuePolicy>(server: &SimulatedServer, policy: impl Fn(Instant) -> G) -> f64 {
     let capacity = server.capacity();
     let load = [phase(10.0 * capacity, 3.0, 0), phase(0.8 * capacity, 2.0, 3)];
-    run(server, gate, &load, &CLIENTS).success_from(WARM_UP + 3.0 + 0.5)
+    run(server, policy, &load, &CLIENTS).success_from(WARM_UP + 3.0 + 0.5)
 }
 
-/// One client at 9x beside nine at 0.05x each: the share of the nine's requests that are answered.
-fn light_clients<G: Gate>(server: &SimulatedServer, gate: impl Fn(Instant) -> G) -> f64 {
+/// One client at 9 times the capacity beside nine at 0.05 times: the share of the requests of these
+/// nine that get a response in time.
+fn light_clients<G: QueuePolicy>(server: &SimulatedServer, policy: impl Fn(Instant) -> G) -> f64 {
     let mut weights = [0.05; 10];
     weights[0] = 9.0;
     let load = [phase(9.45 * server.capacity(), 4.0, 0)];
-    let run = run(server, gate, &load, &weights);
+    let run = run(server, policy, &load, &weights);
     let requests: u64 = run.clients[1..].iter().map(|client| client.0).sum();
-    let answered: u64 = run.clients[1..].iter().map(|client| client.1).sum();
-    answered as f64 / requests as f64
+    let responded: u64 = run.clients[1..].iter().map(|client| client.1).sum();
+    responded as f64 / requests as f64
 }
 
 #[track_caller]
 fn reaches_all(server: SimulatedServer) {
-    let missed = missed(&server, |epoch| server.pond(epoch));
+    let missed = missed(&server, |epoch| MillpondPolicy::new(server.workers, epoch));
     assert!(missed.is_empty(), "{server:?} missed {missed:#?}");
 }
 
 #[test]
 fn four_workers_of_five_milliseconds_reach_the_goals() {
-    reaches_all(server(4, 5, Service::Fixed));
+    reaches_all(server(4, 5, ServiceTimes::Fixed));
 }
 
 #[test]
-fn four_workers_of_five_milliseconds_more_or_less_reach_the_goals() {
-    reaches_all(server(4, 5, Service::Exponential));
+fn four_workers_of_five_milliseconds_with_exponential_service_times_reach_the_goals() {
+    reaches_all(server(4, 5, ServiceTimes::Exponential));
 }
 
 #[test]
 fn four_workers_of_a_millisecond_reach_the_goals() {
-    reaches_all(server(4, 1, Service::Fixed));
+    reaches_all(server(4, 1, ServiceTimes::Fixed));
 }
 
 #[test]
-fn four_workers_of_a_millisecond_more_or_less_reach_the_goals() {
-    reaches_all(server(4, 1, Service::Exponential));
+fn four_workers_of_a_millisecond_with_exponential_service_times_reach_the_goals() {
+    reaches_all(server(4, 1, ServiceTimes::Exponential));
 }
 
 #[test]
 fn sixteen_workers_reach_the_goals() {
-    reaches_all(server(16, 5, Service::Fixed));
+    reaches_all(server(16, 5, ServiceTimes::Fixed));
 }
 
 #[test]
-fn sixteen_workers_more_or_less_reach_the_goals() {
-    reaches_all(server(16, 5, Service::Exponential));
+fn sixteen_workers_with_exponential_service_times_reach_the_goals() {
+    reaches_all(server(16, 5, ServiceTimes::Exponential));
 }
 
-/// A control must miss the goals: at all these multiples that of goodput, and those named.
+/// A control must miss the goal of goodput at these multiples of the capacity, and the `others`.
 #[track_caller]
-fn misses<G: Gate>(gate: impl Fn(Instant) -> G, multiples: &[f64], others: &[&str]) {
-    let missed = missed(&server(4, 5, Service::Fixed), gate);
+fn misses<G: QueuePolicy>(policy: impl Fn(Instant) -> G, multiples: &[f64], others: &[&str]) {
+    let missed = missed(&server(4, 5, ServiceTimes::Fixed), policy);
     let goodput = missed.iter().filter(|missed| missed.goal == "goodput");
     let at: Vec<_> = goodput.map(|missed| missed.multiple).collect();
     assert_eq!(at, multiples, "{missed:#?}");
@@ -157,7 +163,7 @@ fn misses<G: Gate>(gate: impl Fn(Instant) -> G, multiples: &[f64], others: &[&st
 }
 
 #[test]
-fn a_plain_queue_misses_them() {
+fn a_plain_queue_misses_the_goals() {
     misses(
         |_| Fifo::default(),
         &[1.0, 1.5, 2.0, 5.0, 10.0],
@@ -166,7 +172,7 @@ fn a_plain_queue_misses_them() {
 }
 
 #[test]
-fn codel_misses_them() {
+fn codel_misses_the_goals() {
     let others = ["refusals' p99", "p99 at 10", "recovery", "fairness"];
     misses(|_| CoDel::default(), &[1.5, 2.0, 5.0, 10.0], &others);
 }

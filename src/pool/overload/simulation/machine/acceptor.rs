@@ -1,36 +1,18 @@
-//! What the acceptor does, as in `acceptor.rs`, with one listener and a table that is never full.
+//! The acceptor, as in `acceptor.rs` of the pool, with one listener and no limit on connections.
 
 use std::time::Instant;
 
-use super::{Machine, Step};
+use super::state::Machine;
+use super::threads::ThreadStep;
+use crate::pool::acceptor::{POLL_WAITED, ROUND, SHORT_BACKLOG, SHORT_FOR};
 use crate::pool::arrivals::Arrivals;
 use crate::pool::overload::refusal_budget::Allowance;
 
-/// As there.
-const ROUND: usize = 64;
-const SHORT_BACKLOG: usize = 64;
-const SHORT_FOR: u64 = 1_000_000_000;
-const BLOCKED: u64 = 200_000;
-
-#[derive(Debug, Default)]
-pub(super) struct Acceptor {
-    /// What is known of the backlog.
-    arrivals: Option<Arrivals>,
-    short_until: Option<u64>,
-    refuses: bool,
-    /// When it last began to poll.
-    polled: u64,
-    /// Of this round.
-    overloaded: bool,
-    accepted: usize,
-    pushed: usize,
-}
-
 impl Machine {
-    /// How long the kernel's backlog may be.
+    /// The length of the kernel's backlog.
     pub(super) fn backlog_limit(&self) -> usize {
         match self.acceptor.short_until {
-            Some(_) => SHORT_BACKLOG,
+            Some(_) => SHORT_BACKLOG as usize,
             None => self.config.pool.backlog as usize,
         }
     }
@@ -49,17 +31,17 @@ impl Machine {
         self.setup.workers
     }
 
-    /// A connection has come into the backlog.
+    /// Wakes the acceptor for a connection that arrived in the backlog.
     pub(super) fn wake_acceptor(&mut self) {
         let acceptor = self.acceptor();
-        if self.threads[acceptor].step == Step::Waiting {
-            self.run_for(acceptor, self.setup.costs.wake, Step::Round);
+        if self.threads[acceptor].step == ThreadStep::Waiting {
+            self.run_for(acceptor, self.setup.costs.wake, ThreadStep::Round);
         }
     }
 
     pub(super) fn poll(&mut self) {
         let acceptor = self.acceptor();
-        let around = self.setup.around;
+        let features = self.setup.features;
         self.acceptor.polled = self.now;
         let pause = match self.budget.allowance(self.instant()) {
             Allowance::Pause(pause) => Some(pause),
@@ -67,24 +49,26 @@ impl Machine {
         };
         self.fit_backlog(pause.is_some());
         if let Some(pause) = pause {
-            self.sleep(acceptor, (pause.as_nanos() as u64).max(1), Step::Poll);
+            self.sleep(acceptor, (pause.as_nanos() as u64).max(1), ThreadStep::Poll);
         } else if self.queue.is_full_of_cheap_work() {
-            self.sleep(acceptor, self.tick, Step::Poll);
-        } else if around.together && self.acceptor.refuses && self.queue.controller.is_overloaded()
+            self.sleep(acceptor, self.tick, ThreadStep::Poll);
+        } else if features.together
+            && self.acceptor.refuses
+            && self.queue.controller.is_overloaded()
         {
-            self.sleep(acceptor, self.tick, Step::Woken);
+            self.sleep(acceptor, self.tick, ThreadStep::Woken);
         } else if self.backlog.is_empty() {
-            self.threads[acceptor].step = Step::Waiting;
+            self.threads[acceptor].step = ThreadStep::Waiting;
         } else {
-            self.run_for(acceptor, self.setup.costs.look, Step::Round);
+            self.run_for(acceptor, self.setup.costs.look, ThreadStep::Round);
         }
     }
 
     fn fit_backlog(&mut self, over_budget: bool) {
         let before = self.backlog_limit();
         let until = &mut self.acceptor.short_until;
-        if over_budget && self.setup.around.short_backlog {
-            *until = Some(self.now + SHORT_FOR);
+        if over_budget && self.setup.features.short_backlog {
+            *until = Some(self.now + SHORT_FOR.as_nanos() as u64);
         } else if until.is_some_and(|until| self.now >= until) {
             *until = None;
         }
@@ -96,8 +80,8 @@ impl Machine {
 
     /// Begins a round.
     pub(super) fn round(&mut self) {
-        let together = self.acceptor.refuses && self.setup.around.together;
-        if !together && self.now - self.acceptor.polled > BLOCKED {
+        let together = self.acceptor.refuses && self.setup.features.together;
+        if !together && self.now - self.acceptor.polled > POLL_WAITED.as_nanos() as u64 {
             let now = self.instant();
             self.arrivals().emptied(now);
         }
@@ -109,7 +93,7 @@ impl Machine {
 
     pub(super) fn accept(&mut self) {
         let paused = matches!(self.budget.allowance(self.instant()), Allowance::Pause(_))
-            && self.setup.around.thread_time;
+            && self.setup.features.thread_time;
         if self.acceptor.accepted >= ROUND || paused || self.queue.is_full_of_cheap_work() {
             self.end_round();
         } else if self.backlog.is_empty() {
@@ -117,24 +101,24 @@ impl Machine {
             self.arrivals().emptied(now);
             self.end_round();
         } else {
-            self.run_for(self.acceptor(), self.setup.costs.accept, Step::Accepted);
+            self.run_for(self.acceptor(), self.setup.costs.accept, ThreadStep::Accepted);
         }
     }
 
     pub(super) fn accepted(&mut self) {
         let Some(connection) = self.backlog.pop_front() else { return self.end_round() };
         self.acceptor.accepted += 1;
-        let counted = self.setup.around.counts_backlog;
+        let counted = self.setup.features.counts_backlog;
         let now = self.instant();
         let arrived = self.arrivals().accepted(now);
         let arrived = if counted { self.since_epoch(arrived) } else { self.now };
         if let Err(reason) = self.push(connection, arrived, self.now) {
-            self.refuse(self.acceptor(), (connection, reason), self.now, Step::Accept);
+            self.refuse(self.acceptor(), (connection, reason), self.now, ThreadStep::Accept);
             return;
         }
         self.acceptor.pushed += 1;
-        if !self.setup.around.together {
-            self.call();
+        if !self.setup.features.together {
+            self.wake_worker();
         }
         self.accept();
     }
@@ -143,8 +127,8 @@ impl Machine {
         let (accepted, pushed) = (self.acceptor.accepted, self.acceptor.pushed);
         let refused = accepted - pushed;
         self.acceptor.refuses = refused > pushed;
-        if self.setup.around.together {
-            (0..pushed).for_each(|_| self.call());
+        if self.setup.features.together {
+            (0..pushed).for_each(|_| self.wake_worker());
         }
         if self.acceptor.overloaded && refused > 0 {
             let cost = self.setup.costs.accept * refused as u64;

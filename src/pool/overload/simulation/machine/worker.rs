@@ -1,65 +1,49 @@
-//! What a worker does, as in `worker.rs`.
+//! A worker, as in `worker.rs` of the pool.
 
 use std::time::Duration;
 
-use super::{Lead, Machine, Step};
+use super::state::Machine;
+use super::threads::{Serving, ThreadStep};
 use crate::pool::overload::controller::Verdict;
-use crate::pool::overload::fairness::InService;
 use crate::pool::overload::refusal::Refusal;
-use crate::pool::overload::simulation::clients::{Pace, Request};
+use crate::pool::overload::simulation::clients::Repeat;
 use crate::pool::poller::BATCH;
-
-/// What a worker serves.
-#[derive(Debug)]
-pub(super) struct Serving {
-    connection: usize,
-    in_service: Option<InService>,
-    /// When its turn began, and what it had waited before.
-    began: u64,
-    waited: u64,
-    /// Of this turn: requests, CPU time, time that its client was waited for.
-    requests: u32,
-    burned: u64,
-    client_wait: u64,
-    longest: Option<Duration>,
-    request: Option<Request>,
-}
 
 impl Machine {
     /// The head of a worker's loop.
     pub(super) fn look(&mut self, worker: usize) {
         let now = self.instant();
-        if let Some((ticket, refusal)) = self.queue.take(|| now) {
+        if let Some((queued, refusal)) = self.queue.take(|| now) {
             self.turns += 1;
-            let verdict = self.queue.check_wait(&ticket, now);
-            let connection = ticket.work.connection;
+            let verdict = self.queue.check_wait(&queued, now);
+            let connection = queued.work.connection;
             match refusal.map_or(verdict, Verdict::Refuse) {
                 Verdict::Keep => {
-                    let waited = now.saturating_duration_since(ticket.entered).as_nanos() as u64;
+                    let waited = now.saturating_duration_since(queued.entered).as_nanos() as u64;
                     self.serve(worker, connection, self.now, waited);
                 }
                 Verdict::Refuse(reason) => {
-                    self.refuse(worker, (connection, reason), self.now, Step::Look);
+                    self.refuse(worker, (connection, reason), self.now, ThreadStep::Look);
                 }
             }
-        } else if self.lead == Lead::Nobody {
-            self.lead = Lead::Worker(worker);
+        } else if self.leader.is_none() {
+            self.leader = Some(worker);
             if self.ready.is_empty() {
-                self.threads[worker].step = Step::Leading;
+                self.threads[worker].step = ThreadStep::Leading;
             } else {
-                self.run_for(worker, self.setup.costs.look, Step::Collect);
+                self.run_for(worker, self.setup.costs.look, ThreadStep::Collect);
             }
         } else {
-            self.threads[worker].step = Step::Asleep;
+            self.threads[worker].step = ThreadStep::Asleep;
             self.idle.push(worker);
         }
     }
 
-    /// The leader keeps the first connection that is ready, and queues the others.
+    /// The leader keeps the first connection that is ready, and enqueues the others.
     pub(super) fn collect(&mut self, worker: usize) {
         let room = (self.queue.room() + 1).min(BATCH).min(self.ready.len());
         let mut found: std::collections::VecDeque<_> = self.ready.drain(..room).collect();
-        self.lead = Lead::Nobody;
+        self.leader = None;
         self.looks += 1;
         let thread = &mut self.threads[worker];
         thread.found = found.len();
@@ -69,17 +53,17 @@ impl Machine {
         self.enqueue_or_refuse(worker);
     }
 
-    /// Queues what is left of a batch, or refuses it; then goes on with the first one.
+    /// Enqueues or refuses the rest of a batch, and then serves its first connection.
     pub(super) fn enqueue_or_refuse(&mut self, thread: usize) {
         let batch = self.threads[thread].batch;
         let is_monitor = thread > self.setup.workers;
         while let Some(connection) = self.threads[thread].rest.pop_front() {
             if let Err(reason) = self.push(connection, batch, batch) {
-                self.refuse(thread, (connection, reason), batch, Step::Bring);
+                self.refuse(thread, (connection, reason), batch, ThreadStep::Enqueue);
                 return;
             }
             if is_monitor {
-                self.call();
+                self.wake_worker();
             }
         }
         if is_monitor {
@@ -102,7 +86,7 @@ impl Machine {
         } else {
             match self.push(first, batch, batch) {
                 Ok(()) => self.look(thread),
-                Err(reason) => self.refuse(thread, (first, reason), batch, Step::Look),
+                Err(reason) => self.refuse(thread, (first, reason), batch, ThreadStep::Look),
             }
         }
     }
@@ -110,8 +94,9 @@ impl Machine {
     fn serve(&mut self, worker: usize, connection: usize, began: u64, waited: u64) {
         let bucket = self.clients.bucket(connection);
         let controller = &self.queue.controller;
-        // As in 0.1.0: who holds how many workers is not known, only how many are held.
-        let whose = if self.setup.around.fair_workers { bucket } else { self.clients.nobody() };
+        // Version 0.1.0 knew how many workers were busy, but not for which clients.
+        let whose =
+            if self.setup.features.fair_workers { bucket } else { self.clients.absent_client() };
         let in_service = Some(controller.begin_service(whose, self.at(began)));
         self.threads[worker].serving = Some(Serving {
             connection,
@@ -127,36 +112,36 @@ impl Machine {
         self.handle(worker);
     }
 
-    /// Begins with the next request of the connection.
+    /// Begins to handle the next request of the connection.
     fn handle(&mut self, worker: usize) {
         let now = self.instant();
         let Some(serving) = &mut self.threads[worker].serving else { return };
         let input = &mut self.clients.connections[serving.connection].input;
         let Some(&request) = input.front() else { return self.end_turn(worker) };
         let waited = Duration::from_nanos(serving.waited);
-        if let Some(patience) = request.job.patience
-            && !self.queue.controller.can_meet_timeout(now, waited, patience)
+        if let Some(timeout) = request.handler.timeout
+            && !self.queue.controller.can_meet_timeout(now, waited, timeout)
         {
             let (connection, began) = (serving.connection, serving.began);
             self.end_service(worker);
-            return self.refuse(worker, (connection, Refusal::Deadline), began, Step::Look);
+            return self.refuse(worker, (connection, Refusal::Deadline), began, ThreadStep::Look);
         }
         input.pop_front();
         serving.request = Some(request);
-        let cost = self.setup.costs.serve + request.job.burn;
-        self.run_for(worker, cost, Step::Burned);
+        let cost = self.setup.costs.serve + request.handler.burn;
+        self.run_for(worker, cost, ThreadStep::Burned);
     }
 
     pub(super) fn burned(&mut self, worker: usize) {
         let Some(serving) = &mut self.threads[worker].serving else { return };
         let Some(request) = &serving.request else { return };
-        let job = request.job;
-        serving.burned += self.setup.costs.serve + job.burn;
-        if job.client_waits && self.setup.around.client_time {
-            serving.client_wait += job.sleep;
+        let handler = request.handler;
+        serving.burned += self.setup.costs.serve + handler.burn;
+        if handler.client_waits && self.setup.features.client_time {
+            serving.client_wait += handler.sleep;
         }
-        if job.sleep > 0 {
-            self.sleep(worker, job.sleep, Step::Handled);
+        if handler.sleep > 0 {
+            self.sleep(worker, handler.sleep, ThreadStep::Handled);
         } else {
             self.handled(worker);
         }
@@ -170,7 +155,7 @@ impl Machine {
         let (connection, requests) = (serving.connection, serving.requests as usize);
         self.clients.respond(connection, request, self.now);
         let more = !self.clients.connections[connection].input.is_empty();
-        let leaves = self.setup.around.leaves_pipelines;
+        let leaves = self.setup.features.leaves_pipelines;
         let pipeline = if leaves { self.config.limits.pipeline } else { 32 };
         if more && !(requests >= pipeline && others_wait) {
             self.handle(worker);
@@ -179,7 +164,7 @@ impl Machine {
         }
     }
 
-    /// The turn is over: the connection is parked, or has another one, or others come first.
+    /// Ends a turn: the connection is parked, or has another turn, or is enqueued behind others.
     fn end_turn(&mut self, worker: usize) {
         let Some(serving) = &mut self.threads[worker].serving else { return };
         let connection = serving.connection;
@@ -195,7 +180,7 @@ impl Machine {
         (serving.requests, serving.burned, serving.client_wait) = (0, 0, 0);
         (serving.began, serving.waited) = (self.now, 0);
         let connected = &self.clients.connections[connection];
-        let kept = matches!(connected.script.pace, Pace::Every(_));
+        let kept = matches!(connected.script.repeat, Repeat::Every(_));
         if !kept || connected.input.is_empty() {
             if kept {
                 self.park(connection);
@@ -209,7 +194,9 @@ impl Machine {
             self.end_service(worker);
             match taken {
                 Ok(()) => self.look(worker),
-                Err(reason) => self.refuse(worker, (connection, reason), self.now, Step::Look),
+                Err(reason) => {
+                    self.refuse(worker, (connection, reason), self.now, ThreadStep::Look);
+                }
             }
         }
     }
@@ -217,7 +204,7 @@ impl Machine {
     fn end_service(&mut self, worker: usize) {
         let Some(mut serving) = self.threads[worker].serving.take() else { return };
         let Some(in_service) = serving.in_service.take() else { return };
-        let longest = serving.longest.filter(|_| self.setup.around.fair_workers);
+        let longest = serving.longest.filter(|_| self.setup.features.fair_workers);
         self.queue.controller.end_service(in_service, self.instant(), longest);
     }
 }

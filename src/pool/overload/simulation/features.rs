@@ -1,24 +1,24 @@
-//! What the controller works in: what things cost, and what millpond does beside it. Each part can
-//! be taken away, so that what it gains is known.
+//! What things cost, and what millpond does in addition to the controller. Each feature can be
+//! switched off, which shows what it gains.
 
 use std::time::{Duration, Instant};
 
 use crate::config::Overload;
-use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
+use crate::pool::overload::refusal_budget::{Allowance, BURST, RefusalBudget};
 
-/// What things cost in CPU time, in nanoseconds: rounded from what was measured on the project's
-/// kind of machine. A refused connection costs an acceptor that is woken for each about 50 µs, and
-/// half of that one which accepts many together.
+/// What things cost in CPU time, in nanoseconds: rounded from measurements on the machines that the
+/// project uses. A refused connection costs about 50 µs if the acceptor is woken for each, and half
+/// of that if it accepts many together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Costs {
     pub(super) accept: u64,
     pub(super) refuse: u64,
     pub(super) reset: u64,
-    /// A thread that is woken, or wakes by itself.
+    /// To wake a thread.
     pub(super) wake: u64,
-    /// A look at the listeners or at epoll that finds something at once.
+    /// A poll of the listeners or of epoll that returns at once.
     pub(super) look: u64,
-    /// Serving a request, but for what its handler burns.
+    /// To serve a request, without the CPU time of its handler.
     pub(super) serve: u64,
 }
 
@@ -32,35 +32,36 @@ impl Costs {
         serve: 25_000,
     };
 
-    /// In 0.1.0 a refused connection cost about 65 µs: closing it woke the main thread.
-    pub(super) const FIRST: Self = Self { refuse: 45_000, ..Self::MEASURED };
+    /// In version 0.1.0 a refused connection cost about 65 µs: closing it woke the main thread.
+    pub(super) const V0_1_0: Self = Self { refuse: 45_000, ..Self::MEASURED };
 }
 
-/// What millpond does beside the controller.
+/// What millpond does in addition to the controller.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Surroundings {
-    /// Workers are nice to the threads that accept.
+pub(super) struct Features {
+    /// Workers have a lower priority than the threads that accept (nice).
     pub(super) nice_workers: bool,
-    /// Refusals are charged what they cost by themselves, the debt is bounded, and past half of it
-    /// they become resets; else the wall time since their batch began, without a bound.
+    /// The budget is charged the CPU time of each refusal, the debt is bounded, and past half of it
+    /// refusals become resets. Otherwise it is charged the wall time since the batch began, without
+    /// a bound.
     pub(super) thread_time: bool,
     /// The wait in the backlog is a part of the wait in the queue.
     pub(super) counts_backlog: bool,
     /// The backlog is short while accepting pauses.
     pub(super) short_backlog: bool,
-    /// The controller knows the cores, and what services cost them.
+    /// The controller knows the number of cores, and the CPU time of services.
     pub(super) knows_cores: bool,
-    /// Under overload connections are accepted together.
+    /// During an overload, many connections are accepted together.
     pub(super) together: bool,
-    /// Workers are shared out by client.
+    /// Each client gets a fair part of the workers.
     pub(super) fair_workers: bool,
-    /// A wait for the client is no service time.
+    /// The time in which a worker waits for a client is not part of the service time.
     pub(super) client_time: bool,
-    /// A pipeline is left after as many requests as the settings say; else after 32.
+    /// A worker leaves a pipeline after the number of requests in the settings; otherwise after 32.
     pub(super) leaves_pipelines: bool,
 }
 
-impl Surroundings {
+impl Features {
     pub(super) const TODAY: Self = Self {
         nice_workers: true,
         thread_time: true,
@@ -73,8 +74,8 @@ impl Surroundings {
         leaves_pipelines: true,
     };
 
-    /// Those of millpond 0.1.0.
-    pub(super) const FIRST: Self = Self {
+    /// The features of version 0.1.0.
+    pub(super) const V0_1_0: Self = Self {
         nice_workers: false,
         thread_time: false,
         counts_backlog: false,
@@ -86,32 +87,29 @@ impl Surroundings {
         leaves_pipelines: false,
     };
 
-    /// The share of the CPU that refusing may take: the default now, or that of 0.1.0.
+    /// The share of the CPU that refusing may take: the present default, or that of version 0.1.0.
     pub(super) fn share(&self, config: &Overload) -> f64 {
         if self.thread_time { config.refuse_budget } else { 0.25 }
     }
 }
 
-/// The budget for refusals, as it is or as it was.
+/// The budget for refusals: the present one, or that of version 0.1.0.
 #[derive(Debug)]
-pub(super) enum Budget {
+pub(super) enum SimulatedBudget {
     Today(RefusalBudget),
     First(FirstBudget),
 }
 
-/// That of 0.1.0: wall time, and a debt without a bound that is paid in one pause.
+/// The budget of version 0.1.0: wall time, and a debt without a bound that is paid in one pause.
 #[derive(Debug)]
 pub(super) struct FirstBudget {
     price: f64,
     paid: Instant,
 }
 
-/// What a burst may cost, as in [`RefusalBudget`].
-const BURST: Duration = Duration::from_millis(10);
-
-impl Budget {
-    pub(super) fn new(around: &Surroundings, share: f64, cores: usize, epoch: Instant) -> Self {
-        if around.thread_time {
+impl SimulatedBudget {
+    pub(super) fn new(features: &Features, share: f64, cores: usize, epoch: Instant) -> Self {
+        if features.thread_time {
             return Self::Today(RefusalBudget::new(share, cores, epoch));
         }
         Self::First(FirstBudget { price: 1.0 / (share * cores as f64), paid: epoch })
@@ -135,7 +133,7 @@ impl Budget {
         }
     }
 
-    /// A refusal took `cost` of CPU time, and was done `wall` after its batch began.
+    /// Charges a refusal that took `cost` of CPU time, and was done `wall` after its batch began.
     pub(super) fn charge(&mut self, now: Instant, cost: u64, wall: u64) {
         match self {
             Self::Today(budget) => budget.charge(now, Duration::from_nanos(cost)),
@@ -146,7 +144,8 @@ impl Budget {
         }
     }
 
-    /// Accepting what was then refused took `cost`: the first budget knew nothing of that.
+    /// Charges the `cost` of accepting connections that were then refused. The budget of version
+    /// 0.1.0 ignored it.
     pub(super) fn charge_accepting(&mut self, now: Instant, cost: u64) {
         if let Self::Today(budget) = self {
             budget.charge(now, Duration::from_nanos(cost));
