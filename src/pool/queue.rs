@@ -97,7 +97,8 @@ pub(crate) struct Queue<W = Work> {
 #[derive(Debug)]
 struct Deferred<W> {
     items: Mutex<VecDeque<QueuedWork<W>>>,
-    /// How many there are, to be read without the lock: usually there are none.
+    /// How many there are, to be read without the lock: usually there are none. It is written under
+    /// the lock, so a reader sees at worst a state that has just changed.
     count: AtomicUsize,
     capacity: usize,
 }

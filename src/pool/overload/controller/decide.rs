@@ -187,7 +187,7 @@ impl Controller {
         !self.is_fair() || self.fairness.workers.may_serve(bucket, workers, self.tick(now), patient)
     }
 
-    /// Whether the client asks for more than its share.
+    /// Whether there is an overload and the client asks for more than its share.
     pub(crate) fn is_over_share(&self, bucket: Bucket) -> bool {
         self.is_fair() && self.is_overloaded() && self.fairness.queue.is_over_share(bucket)
     }

@@ -1,4 +1,4 @@
-//! The verdicts, from tables. What they lead to under load is shown by the simulation.
+//! Tests of the decisions, from tables. The simulation tests what they lead to under load.
 
 use std::time::{Duration, Instant};
 
@@ -40,14 +40,15 @@ impl TestController {
         self.controller.admit(self.time(), self.time(), length, self.client(1), false)
     }
 
-    /// The verdict on work that has waited so long.
+    /// The decision about work that has `waited` in the queue.
     fn check_wait(&self, waited: Duration) -> Verdict {
         self.controller.count_enqueued(self.client(1));
         self.controller.check_wait(self.time(), self.time() - waited, self.client(1))
     }
 
-    /// A load of so many times the capacity, for as many milliseconds: in each, one piece of work
-    /// has its turn behind `length` others, and the rest finds the queue full.
+    /// A load of `multiple` times the capacity for `millis` milliseconds. In each millisecond one
+    /// piece of work is served that waited behind `length` others, and the rest finds the queue
+    /// full.
     fn load(&mut self, multiple: u32, length: usize, millis: u32) {
         for _ in 0..millis {
             self.now += 1;
@@ -89,7 +90,7 @@ fn within_capacity_only_a_wait_of_an_interval_refuses() {
         (config.target, config.interval) = (2 * MILLIS, 50 * MILLIS);
     });
     assert_eq!(short.admit(40), Verdict::Keep);
-    // A client that holds nothing of the queue comes in behind a longer one, within bounds.
+    // A client without work in the queue is admitted behind a longer one, within bounds.
     assert_eq!(short.admit(50), Verdict::Keep);
     assert_eq!(short.admit(51), refuse(Refusal::WaitTooLong));
     (0..60).for_each(|_| short.controller.count_enqueued(short.client(1)));
@@ -105,7 +106,7 @@ fn before_anything_was_served_only_a_full_queue_refuses() {
 }
 
 #[test]
-fn a_slow_wake_up_of_an_idle_server_says_nothing_of_what_it_can_do() {
+fn a_slow_wake_up_of_an_idle_server_does_not_lower_the_capacity_estimate() {
     let mut test = TestController::new(MILLIS, |_| {});
     for _ in 0..5 {
         test.now += 400;
@@ -126,8 +127,8 @@ fn without_shedding_only_a_full_queue_refuses() {
 }
 
 #[test]
-fn what_cannot_be_done_by_the_deadline_is_refused_at_both_ends() {
-    // 62.5 ms between two that leave, 750 ms left to wait in.
+fn work_that_cannot_meet_the_deadline_is_refused_on_entry_and_when_taken() {
+    // One piece of work leaves the queue every 62.5 ms, and 750 ms are left to wait.
     let test = TestController::new(250 * MILLIS, |config| config.interval = 1000 * MILLIS);
     test.controller.count_enqueued(test.client(1));
     assert_eq!(test.admit(12), Verdict::Keep);
@@ -137,7 +138,7 @@ fn what_cannot_be_done_by_the_deadline_is_refused_at_both_ends() {
 }
 
 #[test]
-fn handlers_slower_than_the_deadline_are_served_all_the_same() {
+fn requests_of_handlers_slower_than_the_deadline_are_still_served() {
     let test = TestController::new(5000 * MILLIS, |_| {});
     assert_eq!(test.admit(0), Verdict::Keep);
     assert_eq!(test.admit(1), Verdict::Keep);
@@ -146,18 +147,18 @@ fn handlers_slower_than_the_deadline_are_served_all_the_same() {
 }
 
 #[test]
-fn what_would_wait_for_a_service_longer_than_the_deadline_is_refused_at_once() {
+fn work_that_would_wait_for_a_service_longer_than_the_deadline_is_refused_at_once() {
     let test = TestController::new(1500 * MILLIS, |_| {});
     let (client, now) = (test.client(1), test.time());
-    let held: Vec<_> = (0..4).map(|_| test.controller.begin_service(client, now)).collect();
+    let services: Vec<_> = (0..4).map(|_| test.controller.begin_service(client, now)).collect();
     test.controller.count_enqueued(client);
     assert_eq!(test.admit(1), refuse(Refusal::Deadline));
-    held.into_iter().for_each(|it| test.controller.end_service(it, now, None));
+    services.into_iter().for_each(|it| test.controller.end_service(it, now, None));
     assert_eq!(test.admit(1), Verdict::Keep, "a worker is free");
 }
 
 #[test]
-fn past_capacity_the_wait_that_is_allowed_shrinks_and_afterwards_grows_again() {
+fn past_the_capacity_the_wait_limit_shrinks_and_afterwards_it_grows_again() {
     let mut test = TestController::new(4 * MILLIS, |_| {});
     test.load(1, 2, 500);
     assert!(!test.controller.is_overloaded());
@@ -187,14 +188,14 @@ fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
 }
 
 #[test]
-fn in_a_flood_what_has_waited_for_too_long_makes_room_for_what_is_fresh() {
+fn in_a_flood_stale_work_is_refused_while_fresh_work_arrives() {
     let mut test = TestController::new(4 * MILLIS, |_| {});
     test.load(10, 4, 150);
     assert_eq!(test.check_wait(10 * MILLIS), Verdict::Keep);
     assert_eq!(test.check_wait(148 * MILLIS), refuse(Refusal::Stale));
-    // What came after the flood was known was let in by the limit in force.
+    // Work that entered after the flood was noticed was admitted by the limit in force.
     assert_eq!(test.check_wait(40 * MILLIS), Verdict::Keep);
-    // Nothing fresh has come for a while: serving what is stale is better than doing nothing.
+    // No fresh work has arrived for a while: serving stale work is better than doing nothing.
     test.now += 20;
     assert_eq!(test.check_wait(168 * MILLIS), Verdict::Keep);
 }
@@ -222,30 +223,30 @@ fn settings_can_be_changed_while_running() {
 }
 
 #[test]
-fn a_client_that_would_not_wait_for_the_answer_is_told_so() {
+fn a_request_whose_timeout_cannot_be_met_is_refused() {
     let mut test = TestController::new(40 * MILLIS, |_| {});
-    let answers = |test: &TestController, waited, patience| {
-        test.controller.can_meet_timeout(test.time(), waited, patience)
+    let can_meet = |test: &TestController, waited, timeout| {
+        test.controller.can_meet_timeout(test.time(), waited, timeout)
     };
     test.now = 500;
-    // The first one may try, against the estimate.
-    assert!(answers(&test, Duration::ZERO, 10 * MILLIS));
-    for (waited, patience, expected) in [
+    // The first request is let through against the estimate.
+    assert!(can_meet(&test, Duration::ZERO, 10 * MILLIS));
+    for (waited, timeout, expected) in [
         (0, 10, false),
         (0, 39, false),
         (0, 41, true),
         (10, 41, false),
         (900, 60_000, true),
-        // The server's own deadline is not made longer.
+        // A timeout cannot extend the server's own deadline.
         (980, 60_000, false),
         (0, 0, false),
     ] {
-        let (waited, patience) = (waited * MILLIS, patience * MILLIS);
-        assert_eq!(answers(&test, waited, patience), expected, "{waited:?} of {patience:?}");
+        let (waited, timeout) = (waited * MILLIS, timeout * MILLIS);
+        assert_eq!(can_meet(&test, waited, timeout), expected, "{waited:?} of {timeout:?}");
     }
     test.now += 400;
-    assert!(answers(&test, Duration::ZERO, 10 * MILLIS), "once an interval, one may try");
-    assert!(!answers(&test, Duration::ZERO, 10 * MILLIS));
+    assert!(can_meet(&test, Duration::ZERO, 10 * MILLIS), "one is let through once an interval");
+    assert!(!can_meet(&test, Duration::ZERO, 10 * MILLIS));
     let lenient = TestController::new(40 * MILLIS, |config| config.shed = false);
-    assert!(answers(&lenient, 10 * MILLIS, Duration::ZERO));
+    assert!(can_meet(&lenient, 10 * MILLIS, Duration::ZERO));
 }

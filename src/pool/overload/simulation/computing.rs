@@ -151,8 +151,10 @@ fn eight_workers_with_exponential_service_times_reach_the_goals() {
 /// The features of version 0.1.0 must miss these goals, at these multiples.
 #[track_caller]
 fn version_0_1_0_misses(workers: usize, goals: &[(&str, &[f64])]) {
-    let setup =
-        MachineSetup { costs: Costs::V0_1_0, ..MachineSetup::new(1, workers, Features::V0_1_0) };
+    let setup = MachineSetup {
+        costs: Costs::MEASURED_0_1_0,
+        ..MachineSetup::new(1, workers, Features::V0_1_0)
+    };
     let missed = missed(setup, ServiceTimes::Fixed);
     for (goal, multiples) in goals {
         let at: Vec<_> = missed.iter().filter(|it| it.0 == *goal).map(|it| it.1).collect();

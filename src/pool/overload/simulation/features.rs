@@ -33,7 +33,7 @@ impl Costs {
     };
 
     /// In version 0.1.0 a refused connection cost about 65 µs: closing it woke the main thread.
-    pub(super) const V0_1_0: Self = Self { refuse: 45_000, ..Self::MEASURED };
+    pub(super) const MEASURED_0_1_0: Self = Self { refuse: 45_000, ..Self::MEASURED };
 }
 
 /// What millpond does in addition to the controller.
