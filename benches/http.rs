@@ -38,7 +38,7 @@ fn heads(criterion: &mut Criterion) {
     criterion.bench_function("encode", |b| b.iter(|| core.encode()));
 }
 
-/// Work through the queue: pushed, judged, taken, judged, by one thread.
+/// Work that one thread pushes into the queue and takes again, with the decision at each end.
 fn queue(criterion: &mut Criterion) {
     let mut queue = WorkQueue::new(1024);
     criterion.bench_function("queue", |b| b.iter(|| queue.pass()));

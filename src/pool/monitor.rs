@@ -205,16 +205,16 @@ impl Monitor {
 
     /// Refuses deferred work that can no longer be done in time.
     fn shed_deferred(&mut self, now: Instant) {
-        while let Some(ticket) = self.shared.queue.take_overdue(now) {
-            self.refuse_ticket(ticket, Refusal::Deadline, now);
+        while let Some(queued) = self.shared.queue.take_overdue(now) {
+            self.refuse_queued(queued, Refusal::Deadline, now);
         }
     }
 
-    fn refuse_ticket(&mut self, ticket: QueuedWork, refusal: Refusal, now: Instant) {
+    fn refuse_queued(&mut self, queued: QueuedWork, refusal: Refusal, now: Instant) {
         let shared = Arc::clone(&self.shared);
         // The verdict is known; the call counts the work as taken.
-        let _ = shared.queue.check_wait(&ticket, now);
-        match ticket.work {
+        let _ = shared.queue.check_wait(&queued, now);
+        match queued.work {
             Work::Connection(connection) | Work::Continuation(connection) => {
                 let protocol = self.protocols.of(connection.protocol);
                 shared.refuse(protocol, connection, refusal, now);
@@ -229,20 +229,20 @@ impl Monitor {
         let shared = Arc::clone(&self.shared);
         let deadline = shared.config.load().overload.deadline;
         let mut oldest = now;
-        // Each channel by its length at the start, so that no ticket that was put back is taken
+        // Each channel by its length at the start, so that no work that was put back is taken
         // again.
         let lengths = [true, false].map(|urgent| (urgent, shared.queue.len_of(urgent)));
         for urgent in lengths.into_iter().flat_map(|(urgent, len)| std::iter::repeat_n(urgent, len))
         {
-            let Some(ticket) = shared.queue.take_from(urgent) else { continue };
-            let (ticket, refusal) = if shared.queue.is_overdue(&ticket, now) {
-                (ticket, Refusal::Deadline)
+            let Some(queued) = shared.queue.take_from(urgent) else { continue };
+            let (queued, refusal) = if shared.queue.is_overdue(&queued, now) {
+                (queued, Refusal::Deadline)
             } else {
-                oldest = oldest.min(ticket.entered);
-                let Err(ticket) = shared.queue.put_back(ticket) else { continue };
-                (ticket, Refusal::QueueFull)
+                oldest = oldest.min(queued.entered);
+                let Err(queued) = shared.queue.put_back(queued) else { continue };
+                (queued, Refusal::QueueFull)
             };
-            self.refuse_ticket(ticket, refusal, now);
+            self.refuse_queued(queued, refusal, now);
         }
         // A look costs time in proportion to the queue: a few within a deadline are enough.
         self.next_shed = later(oldest, deadline).max(later(now, deadline / 16));

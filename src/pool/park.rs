@@ -64,8 +64,8 @@ impl Shared {
     /// Closes the connections that are queued or parked when the server has stopped. Each thread
     /// does so as it ends, because it may have queued or parked one after the others had looked.
     pub(crate) fn close_all(&self) {
-        while let Some(ticket) = self.queue.take_remaining() {
-            match ticket.work {
+        while let Some(queued) = self.queue.take_remaining() {
+            match queued.work {
                 Work::Connection(connection) | Work::Continuation(connection) => {
                     self.close(connection, CloseReason::DrainTimeout);
                 }

@@ -60,8 +60,8 @@ impl Worker {
     fn work(&mut self) {
         let shared = Arc::clone(&self.shared);
         while !shared.is_stopped() {
-            if let Some((ticket, refusal)) = shared.queue.take(Instant::now) {
-                self.take(ticket, refusal);
+            if let Some((queued, refusal)) = shared.queue.take(Instant::now) {
+                self.take(queued, refusal);
                 continue;
             }
             self.batch.send(&shared, &self.receiver.sockets);
@@ -80,8 +80,8 @@ impl Worker {
     fn work_urgent(&mut self) {
         let shared = Arc::clone(&self.shared);
         while !shared.is_stopped() {
-            if let Some(ticket) = shared.queue.take_urgent() {
-                self.take(ticket, None);
+            if let Some(queued) = shared.queue.take_urgent() {
+                self.take(queued, None);
                 continue;
             }
             self.batch.send(&shared, &self.receiver.sockets);
@@ -89,15 +89,15 @@ impl Worker {
         }
     }
 
-    /// Serves the work of a ticket, or refuses it if it has waited too long.
-    fn take(&mut self, ticket: QueuedWork, refusal: Option<Refusal>) {
+    /// Serves queued work, or refuses it if it has waited too long.
+    fn take(&mut self, queued: QueuedWork, refusal: Option<Refusal>) {
         let now = Instant::now();
-        let verdict = self.shared.queue.check_wait(&ticket, now);
+        let verdict = self.shared.queue.check_wait(&queued, now);
         let verdict = refusal.map_or(verdict, Verdict::Refuse);
-        let waited = now.saturating_duration_since(ticket.entered);
+        let waited = now.saturating_duration_since(queued.entered);
         self.shared.counters.wait.record(waited);
         self.shared.counters.turn(self.index);
-        let connection = match ticket.work {
+        let connection = match queued.work {
             Work::Connection(connection) | Work::Continuation(connection) => connection,
             Work::Datagram(datagram) => return self.take_datagram(datagram, verdict, now),
         };

@@ -287,7 +287,7 @@ impl LentSockets {
         }
     }
 
-    /// `Shared::take_back`.
+    /// `Shared::take_sockets_back`.
     fn take_back(&self) {
         if self.hint.load(Ordering::SeqCst) {
             let mut lent = self.lent.lock().unwrap();
