@@ -356,6 +356,6 @@ fn the_readme_tells_how_many_raw_requests_are_tried() {
     let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
     let (before, _) = readme.split_once(" raw requests").unwrap();
     let told: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
-    let tried: usize = crate::http_table::CASES.iter().map(|cases| cases.len()).sum();
+    let tried: usize = crate::http::table::CASES.iter().map(|cases| cases.len()).sum();
     assert!(told.abs_diff(tried) <= tried / 20, "about {told} are told of, and {tried} are tried");
 }

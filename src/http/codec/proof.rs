@@ -14,10 +14,10 @@ use super::response::{
 use crate::config::Limits;
 use table::{Accept, CASES, Case, Expected};
 
-#[path = "../../../tests/it/http_answer.rs"]
+#[path = "../../../tests/it/support/response.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod answer;
-#[path = "../../../tests/it/http_table.rs"]
+#[path = "../../../tests/it/http/table/mod.rs"]
 mod table;
 
 /// A request as the codec parsed it: the head, the body, and the length of both.

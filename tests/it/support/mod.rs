@@ -2,6 +2,7 @@
 //! processes.
 
 pub(crate) mod daemon;
+pub(crate) mod response;
 mod server;
 
 use std::io::{Read, Write};

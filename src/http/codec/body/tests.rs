@@ -1,4 +1,4 @@
-//! The decoder at its edges: pieces, limits, trailers. The rules are in `tests/it/http_table.rs`.
+//! The decoder at its edges: pieces, limits, trailers. The rules are in `tests/it/http/table/`.
 
 use http::HeaderMap;
 

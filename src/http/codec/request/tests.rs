@@ -1,4 +1,4 @@
-//! The parser at its edges: pieces, limits, memory. The rules are in `tests/it/http_table.rs`.
+//! The parser at its edges: pieces, limits, memory. The rules are in `tests/it/http/table/`.
 
 use http::{Method, Version};
 

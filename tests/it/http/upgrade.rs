@@ -13,7 +13,7 @@ use tungstenite::{Message, WebSocket};
 
 use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_all, until};
 
-#[path = "../../examples/websocket.rs"]
+#[path = "../../../examples/websocket.rs"]
 #[allow(dead_code, unreachable_pub, reason = "an example is a program of its own")]
 mod websocket;
 

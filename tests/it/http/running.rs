@@ -9,8 +9,8 @@ use std::thread;
 use millpond::http::{HeaderName, Request, Response, header};
 use millpond::{Config, Server};
 
-use crate::http_answer::{Answer, take_all};
-use crate::http_table::{Accept, CASES, Case, Expected};
+use super::table::{Accept, CASES, Case, Expected};
+use crate::support::response::{Answer, take_all};
 use crate::support::{Daemon, Start, addr, connect};
 
 /// What follows each request of the table on the same connection. A `close` is in it so that a

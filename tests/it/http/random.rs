@@ -10,7 +10,7 @@ use millpond::{Config, Server};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::http_answer::take;
+use crate::support::response::take;
 use crate::support::{Start, TestServer, addr, connect};
 
 /// One server for all cases. Its handler does something else with the body at each path.

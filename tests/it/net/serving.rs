@@ -13,7 +13,7 @@ use millpond::net::{Addr, Datagram, Endpoint, Packet, Raw};
 use millpond::pool::DatagramStats;
 use millpond::{Bind, CloseReason, Config, ErrorKind, Refusal, Server, Service};
 
-use crate::net_common::{Dir, endpoint, skipped, unix};
+use super::common::{Dir, endpoint, skipped, unix};
 use crate::support::{Daemon, PATIENCE, Start, TestServer, until};
 
 fn echo() -> Service {

@@ -3,13 +3,9 @@
 //! The table is plain data, so that the parser (whole, and cut at every position) and the running
 //! server can be driven with it alike.
 
-#[path = "http_table/chunks.rs"]
 mod chunks;
-#[path = "http_table/fields.rs"]
 mod fields;
-#[path = "http_table/framing.rs"]
 mod framing;
-#[path = "http_table/request_line.rs"]
 mod request_line;
 
 /// Every case, by group.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use millpond::net::{Listener, Packet};
 
-use crate::net_common::{Dir, accept, skipped, unix};
+use super::common::{Dir, accept, skipped, unix};
 
 pub(crate) fn client(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use millpond::http::{Body, Handler, Request, Response};
 use millpond::{Config, Server};
 
-use crate::http_answer::{Answer, take_all};
+use crate::support::response::{Answer, take_all};
 use crate::support::{Start, TestServer};
 
 pub(crate) fn serve(handler: impl Handler) -> TestServer {

@@ -92,7 +92,9 @@ fn the_last_free_worker_serves_while_all_others_are_blocked() {
 /// With every worker blocked for longer than a request may take, newcomers are told so.
 #[test]
 fn what_cannot_be_served_in_time_is_refused_though_no_worker_is_free() {
-    passes_in_a_process_of_its_own("dispatch::a_newcomer_wakes_the_monitor_where_all_are_blocked");
+    passes_in_a_process_of_its_own(
+        "pool::leader::a_newcomer_wakes_the_monitor_where_all_are_blocked",
+    );
 }
 
 /// The voluntary context switches of the only monitor, if it sleeps.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use millpond::ErrorKind;
 use millpond::net::{Addr, Datagram, UDP_MAX, advice, describe};
 
-use crate::net_common::{Dir, endpoint, skipped, unix};
+use super::common::{Dir, endpoint, skipped, unix};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 const SHORT: Option<Duration> = Some(Duration::from_millis(30));

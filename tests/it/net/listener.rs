@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use millpond::ErrorKind;
 use millpond::net::{Addr, Endpoint, Interest, Listener};
 
-use crate::net_common::{Dir, accept, endpoint, skipped, soon, unix};
+use super::common::{Dir, accept, endpoint, skipped, soon, unix};
 
 fn port(listener: &Listener) -> u16 {
     listener.local_addr().unwrap().as_socket().unwrap().port()

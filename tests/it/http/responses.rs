@@ -10,8 +10,8 @@ use millpond::Config;
 use millpond::handlers::Hello;
 use millpond::http::{Body, HeaderValue, Request, Response};
 
-use crate::http_answer::take_all;
-use crate::http_common::{GET, rest, serve, serve_with, statuses, stream_back};
+use super::common::{GET, rest, serve, serve_with, statuses, stream_back};
+use crate::support::response::take_all;
 use crate::support::{addr, connect, read_answer, until};
 
 #[test]

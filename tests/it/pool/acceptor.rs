@@ -14,12 +14,12 @@ const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n
 
 #[test]
 fn a_storm_of_signals_at_the_acceptor_loses_no_connection() {
-    passes_in_a_process_of_its_own("acceptor::signal_storm");
+    passes_in_a_process_of_its_own("pool::acceptor::signal_storm");
 }
 
 #[test]
 fn without_descriptors_accepting_pauses_and_resumes() {
-    passes_in_a_process_of_its_own("acceptor::no_descriptors");
+    passes_in_a_process_of_its_own("pool::acceptor::no_descriptors");
 }
 
 static SIGNALS: AtomicU64 = AtomicU64::new(0);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use millpond::ErrorKind;
 use millpond::net::{Addr, Interest, Listener, Packet, Stream, describe};
 
-use crate::net_common::{Dir, accept, endpoint, unix};
+use super::common::{Dir, accept, endpoint, unix};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 const SHORT: Duration = Duration::from_millis(30);

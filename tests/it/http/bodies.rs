@@ -7,8 +7,8 @@ use millpond::handlers::Hello;
 use millpond::http::{Body, Handler, Request, Response, StatusCode};
 use millpond::{CloseReason, Config};
 
-use crate::http_answer::take_all;
-use crate::http_common::{GET, rest, serve, serve_with, statuses, stream_back};
+use super::common::{GET, rest, serve, serve_with, statuses, stream_back};
+use crate::support::response::take_all;
 use crate::support::{addr, connect, read_answer, until};
 
 /// No body is awaited before its handler is called.

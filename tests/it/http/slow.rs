@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use millpond::CloseReason;
 use millpond::http::{Request, Response};
 
-use crate::http_common::GET;
-use crate::http_waiting::{HOUR, get, held, patient, quick, serve, streaming};
+use super::common::GET;
+use super::waiting::{HOUR, get, held, patient, quick, serve, streaming};
 use crate::support::{addr, connect, read_answer, until};
 
 /// Large responses at `/large`, whose memory does not fit the sockets.

@@ -254,7 +254,7 @@ fn a_table_full_of_connections_in_service_keeps_places_for_urgent_ones() {
 
 #[test]
 fn without_descriptors_connections_that_only_wait_make_room() {
-    passes_in_a_process_of_its_own("table::few_descriptors");
+    passes_in_a_process_of_its_own("pool::connections::few_descriptors");
 }
 
 #[test]

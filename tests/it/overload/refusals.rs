@@ -310,7 +310,7 @@ impl log::Log for Log {
 #[test]
 fn an_overload_is_logged_when_it_begins_and_when_it_is_over() {
     // The logger is the process's: other tests' servers would write to it as well.
-    passes_in_a_process_of_its_own("overload::begin_and_end_of_an_overload_are_logged");
+    passes_in_a_process_of_its_own("overload::refusals::begin_and_end_of_an_overload_are_logged");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use millpond::http::{Body, Request, Response};
 use millpond::pool::WorkerActivity;
 use millpond::{CloseReason, Config, Server};
 
-use crate::http_common::GET;
+use super::common::GET;
 use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_answer, until};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);

@@ -1,6 +1,5 @@
 //! The handler for files: rule by rule, against a server.
 
-mod answers;
 mod conditions;
 mod directories;
 mod faults;
@@ -8,6 +7,7 @@ mod options;
 mod paths;
 mod ranges;
 mod slow;
+mod whole;
 
 use std::fs;
 use std::io::{Read, Write};

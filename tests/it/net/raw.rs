@@ -7,7 +7,7 @@ use std::time::Duration;
 use millpond::ErrorKind;
 use millpond::net::{Endpoint, Ipv4Header, Raw};
 
-use crate::net_common::{endpoint, skipped};
+use super::common::{endpoint, skipped};
 
 const LONG: Duration = Duration::from_secs(20);
 

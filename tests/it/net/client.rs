@@ -12,8 +12,8 @@ use std::time::Duration;
 use millpond::net::{Listener, Stream};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
-use crate::net_common::{Dir, skipped, unix};
-use crate::net_connect::{client, echo_once, feed, nobody, prints, run};
+use super::common::{Dir, skipped, unix};
+use super::connect::{client, echo_once, feed, nobody, prints, run};
 use crate::support::{PATIENCE, until};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");

@@ -1,0 +1,12 @@
+//! The `millpond` binary as a process.
+
+mod files;
+mod logs;
+mod restart;
+mod running;
+mod signals;
+mod sites;
+mod soak;
+mod start;
+mod stop;
+mod systemd;

@@ -1,0 +1,13 @@
+//! HTTP/1.1 over real sockets.
+
+mod bodies;
+mod common;
+mod gone;
+mod random;
+mod read_ahead;
+mod responses;
+mod running;
+mod slow;
+pub(crate) mod table;
+mod upgrade;
+mod waiting;

@@ -1,0 +1,12 @@
+//! Sockets of every kind, the server on them, and `millpond connect`.
+
+mod client;
+mod common;
+mod connect;
+mod datagram;
+mod endpoint;
+mod listener;
+mod passed;
+mod raw;
+mod serving;
+mod stream;

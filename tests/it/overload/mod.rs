@@ -1,0 +1,4 @@
+//! More work than the server can do, and clients that mean harm.
+
+mod hostile;
+mod refusals;

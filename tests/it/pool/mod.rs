@@ -1,0 +1,11 @@
+//! The threads: acceptor, workers, monitor, and what they share.
+
+mod acceptor;
+mod connections;
+mod deadlines;
+mod held;
+mod leader;
+mod panics;
+mod reconfigure;
+mod serving;
+mod workers;
