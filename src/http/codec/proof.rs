@@ -16,7 +16,7 @@ use table::{Accept, CASES, Case, Expected};
 
 #[path = "../../../tests/it/support/response.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
-mod answer;
+mod response;
 #[path = "../../../tests/it/http/table/mod.rs"]
 mod table;
 
@@ -270,7 +270,7 @@ proptest! {
             }
         }
         let mut rest = &out[..];
-        let read = answer::take(&mut rest, head_only).unwrap();
+        let read = response::read(&mut rest, head_only).unwrap();
         prop_assert!(rest.is_empty(), "{:?}", rest);
         prop_assert_eq!(read.status, status.as_u16());
         prop_assert_eq!(read.reason.as_str(), status.canonical_reason().unwrap_or_default());
@@ -287,8 +287,8 @@ proptest! {
             prop_assert_eq!(&read.trailers, &all);
         }
         let stays = keep_alive && transfer != Transfer::UntilClose;
-        prop_assert_eq!(read.connection_says("close"), !stays);
-        prop_assert_eq!(read.connection_says("keep-alive"), stays && old);
+        prop_assert_eq!(read.has_connection_option("close"), !stays);
+        prop_assert_eq!(read.has_connection_option("keep-alive"), stays && old);
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::fs;
 use std::io::{PipeReader, Read, Write, pipe};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::daemon::{Daemon, command, get, text};
-use crate::support::{PATIENCE, until};
+use crate::support::response::Response;
+use crate::support::{PATIENCE, read_last_response, until};
 
-/// A daemon at a Unix socket whose standard error is a full pipe. It is killed when dropped.
+/// A daemon at a Unix socket whose standard error is a full pipe.
 struct Unread {
-    child: Child,
+    daemon: Daemon,
     path: PathBuf,
     stderr: PipeReader,
     _dir: tempfile::TempDir,
@@ -31,10 +31,12 @@ impl Unread {
         let endpoint = format!("unix:{}", path.display());
         let mut all = vec!["serve", "-b", &endpoint];
         all.extend(args);
-        let child = command(&all).stderr(full).spawn().unwrap();
-        // Its name is there a moment before it listens.
+        let mut command = command(&all);
+        command.stderr(full);
+        let daemon = Daemon::start_unread(command);
+        // The file is there a moment before it listens.
         until("the daemon listens", || UnixStream::connect(&path).is_ok());
-        Self { child, path, stderr, _dir: dir }
+        Self { daemon, path, stderr, _dir: dir }
     }
 
     fn connect(&self) -> UnixStream {
@@ -43,92 +45,67 @@ impl Unread {
         stream
     }
 
-    fn get(&self) -> String {
+    fn get(&self) -> Response {
         let mut stream = self.connect();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        response
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn end(&mut self) -> Option<i32> {
-        let mut status = None;
-        until("the daemon ends", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap().code()
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        read_last_response(&mut stream)
     }
 }
 
 #[test]
 fn a_full_standard_error_stops_neither_serving_nor_timeouts_nor_the_drain() {
     let args = ["-vv", "--access-log", "json", "--idle-timeout", "300ms"];
-    let mut daemon = Unread::start(&args);
-    let mut idle = daemon.connect();
+    let mut unread = Unread::start(&args);
+    let mut idle = unread.connect();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     for _ in 0..200 {
-        assert!(daemon.get().ends_with("Hello, world!"));
+        assert_eq!(unread.get().text(), "Hello, world!");
     }
-    // The server ends the idle connection: the read comes to an end.
-    let mut response = Vec::new();
-    idle.read_to_end(&mut response).unwrap();
+    // The server closes the idle connection.
+    assert_eq!(read_last_response(&mut idle).text(), "Hello, world!");
     for signal in [Signal::HUP, Signal::QUIT, Signal::USR1] {
-        daemon.signal(signal);
+        unread.daemon.signal(signal);
     }
-    assert!(daemon.get().ends_with("Hello, world!"));
+    assert_eq!(unread.get().text(), "Hello, world!");
     // What is in hand at the stop is finished.
-    let mut slow = daemon.connect();
+    let mut slow = unread.connect();
     slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    daemon.get();
-    daemon.signal(Signal::TERM);
-    until("the listener closes", || UnixStream::connect(&daemon.path).is_err());
+    unread.get();
+    unread.daemon.signal(Signal::TERM);
+    until("the listener closes", || UnixStream::connect(&unread.path).is_err());
     slow.write_all(b"Host: a\r\n\r\n").unwrap();
-    let mut response = String::new();
-    slow.read_to_string(&mut response).unwrap();
-    assert!(response.ends_with("Hello, world!"), "{response:?}");
-    assert_eq!(daemon.end(), Some(0));
+    assert_eq!(read_last_response(&mut slow).text(), "Hello, world!");
+    assert_eq!(unread.daemon.end().code(), Some(0));
 }
 
 #[test]
 fn a_second_term_ends_a_server_whose_standard_error_is_full() {
-    let mut daemon = Unread::start(&["-vv", "--access-log", "json", "--drain", "1h"]);
-    let mut slow = daemon.connect();
+    let mut unread = Unread::start(&["-vv", "--access-log", "json", "--drain", "1h"]);
+    let mut slow = unread.connect();
     slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    daemon.get();
-    daemon.signal(Signal::TERM);
-    until("the listener closes", || UnixStream::connect(&daemon.path).is_err());
-    daemon.signal(Signal::TERM);
-    assert_eq!(daemon.end(), Some(143));
+    unread.get();
+    unread.daemon.signal(Signal::TERM);
+    until("the listener closes", || UnixStream::connect(&unread.path).is_err());
+    unread.daemon.signal(Signal::TERM);
+    assert_eq!(unread.daemon.end().code(), Some(143));
 }
 
 #[test]
 fn what_a_full_standard_error_cost_is_reported_once_it_is_read() {
-    let mut daemon = Unread::start(&["--access-log", "json", "--access-log-buffer", "10"]);
+    let mut unread = Unread::start(&["--access-log", "json", "--access-log-buffer", "10"]);
     for _ in 0..50 {
-        daemon.get();
+        unread.get();
     }
     let mut seen = Vec::new();
     let mut bytes = [0; 4096];
     let reported = |seen: &[u8]| String::from_utf8_lossy(seen).contains("access log: dropped");
     while !reported(&seen) {
-        let count = daemon.stderr.read(&mut bytes).unwrap();
+        let count = unread.stderr.read(&mut bytes).unwrap();
         seen.extend_from_slice(&bytes[..count]);
     }
     assert!(String::from_utf8_lossy(&seen).contains("[WARN] "));
-    daemon.signal(Signal::TERM);
-    assert_eq!(daemon.end(), Some(0));
+    unread.daemon.signal(Signal::TERM);
+    assert_eq!(unread.daemon.end().code(), Some(0));
 }
 
 fn fifo(path: &Path) {
@@ -146,18 +123,18 @@ fn a_fifo_that_nobody_reads_stops_nothing_and_silences_no_other_log() {
     let addr = daemon.addr();
     let long = format!("/{}", "a".repeat(1000));
     for _ in 0..120 {
-        assert!(get(addr, &long).starts_with("HTTP/1.1 200"));
+        assert_eq!(get(addr, &long).status, 200);
     }
     for signal in [Signal::HUP, Signal::USR1] {
         daemon.signal(signal);
     }
     daemon.wait_for("access log: reopening");
-    assert!(get(addr, "/").contains("Hello"));
+    assert_eq!(get(addr, "/").text(), "Hello, world!");
     daemon.signal(Signal::QUIT);
     daemon.wait_for("access log lines dropped");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
-    assert!(daemon.log.iter().any(|line| line.contains("stopped: served 12")), "{:#?}", daemon.log);
+    assert!(daemon.has_logged("stopped: served 12"), "{:#?}", daemon.log);
 }
 
 #[test]
@@ -197,27 +174,24 @@ fn standard_output_and_standard_error_survive_a_confined_reload_and_rotation() {
         let (file, out) = (dir.path().join("millpond.toml"), dir.path().join("out"));
         let settings = format!("[access_log]\nformat = \"clf\"\nfile = {name:?}\n");
         fs::write(&file, settings).unwrap();
-        let mut child = command(&["serve", "-c", text(&file), "-b", "tcp://127.0.0.1:0"]);
+        let mut command = command(&["serve", "-c", text(&file), "-b", "tcp://127.0.0.1:0"]);
         let to = fs::File::create(&out).unwrap();
-        child.stdout(to.try_clone().unwrap()).stderr(to);
-        let mut child = child.spawn().unwrap();
+        command.stdout(to.try_clone().unwrap()).stderr(to);
+        let mut daemon = Daemon::start_unread(command);
         let seen = |part: &str| fs::read_to_string(&out).unwrap().contains(part);
         until("the daemon listens", || seen("listening on tcp://"));
         let lines = fs::read_to_string(&out).unwrap();
         let line = lines.lines().find(|line| line.contains("listening on tcp://")).unwrap();
         let addr = line.rsplit("tcp://").next().unwrap().parse().unwrap();
-        let pid = Pid::from_child(&child);
-        for (signal, done) in
-            [(Signal::HUP, "settings reloaded"), (Signal::USR1, "no file to reopen")]
-        {
-            kill_process(pid, signal).unwrap();
+        for (signal, done) in [(Signal::HUP, "settings reloaded"), (Signal::USR1, "no file to reopen")] {
+            daemon.signal(signal);
             until(done, || seen(done));
         }
         get(addr, "/after");
         until("the line", || seen("GET /after"));
         assert!(!seen("the old settings stay"), "{name}");
-        kill_process(pid, Signal::TERM).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.end().code(), Some(0));
     }
 }
 
@@ -250,7 +224,7 @@ fn the_log_of_another_user_is_that_users_and_is_opened_again() {
     let args = ["--user", "4242:4243", "--access-log", "clf", "--access-log-file", text(&path)];
     let mut daemon = Daemon::serve(&args);
     daemon.addr();
-    assert!(!daemon.log.iter().any(|line| line.contains("[WARN]")), "{:#?}", daemon.log);
+    assert!(!daemon.has_logged("[WARN]"), "{:#?}", daemon.log);
     for moved in ["access.1", "access.2"] {
         let owner = fs::metadata(&path).unwrap();
         assert_eq!((owner.uid(), owner.gid()), (4242, 4243));

@@ -1,6 +1,6 @@
 //! A restart under load, as a service manager does it that holds the sockets: nobody is refused.
 
-use std::io::{Read, Write};
+use std::io::{Error, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -8,19 +8,18 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::support::daemon::{Daemon, activated, root, text};
-use crate::support::{PATIENCE, until};
+use crate::support::{PATIENCE, response, until};
 
 const RESTARTS: u32 = 10;
 const CLIENTS: usize = 4;
 
-/// One request on a fresh connection: whether it was answered in full.
+/// One request on a fresh connection: whether its response came in full.
 fn ask(addr: SocketAddr) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET /a HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nflour"))
+    let response = response::read(&mut stream, false).map_err(Error::other)?;
+    Ok(response.status == 200 && response.text() == "flour")
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Life under a service manager: passed sockets, what it is told, the journal.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::PATIENCE;
 use crate::support::daemon::{Daemon, bare, command, get};
+use crate::support::response::Response;
+use crate::support::{PATIENCE, read_last_response};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
 
@@ -29,13 +30,11 @@ fn activate(paths: &[&Path], names: &str, args: &[&str]) -> Option<Command> {
     Some(bare(program, &all))
 }
 
-fn get_over(path: &Path) -> String {
+fn get_over(path: &Path) -> Response {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    read_last_response(&mut stream)
 }
 
 fn two_paths(dir: &Path) -> [PathBuf; 2] {
@@ -50,8 +49,8 @@ fn all_passed_sockets_are_served_when_none_is_named() {
     let mut daemon = Daemon::start(command);
     daemon.wait_for("Listening on");
     daemon.wait_for("Listening on");
-    assert!(get_over(&a).contains("Hello"));
-    assert!(get_over(&b).contains("Hello"));
+    assert_eq!(get_over(&a).text(), "Hello, world!");
+    assert_eq!(get_over(&b).text(), "Hello, world!");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
     assert!(a.exists() && b.exists(), "passed sockets belong to the manager");
@@ -66,7 +65,7 @@ fn passed_sockets_are_taken_by_name_or_number() {
         let mut daemon = Daemon::start(command);
         daemon.wait_for("Listening on");
         daemon.wait_for("Listening on");
-        assert!(get_over(&b).contains("Hello"));
+        assert_eq!(get_over(&b).text(), "Hello, world!");
         assert!(
             daemon
                 .log
@@ -170,11 +169,9 @@ fn under_the_journal_lines_have_a_priority_and_no_time() {
         .env("NOTIFY_SOCKET", &notify)
         .env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()))
         .stderr(file);
-    let mut child = command.spawn().unwrap();
+    let _daemon = Daemon::start_unread(command);
     manager.wait_for("READY=1");
     let text = std::fs::read_to_string(&path).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert!(text.lines().all(|line| line.starts_with("<6>")), "{text:?}");
     assert!(text.contains("<6>listening on tcp://127.0.0.1:"), "{text:?}");
 }

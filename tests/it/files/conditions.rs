@@ -9,7 +9,8 @@ fn preconditions_are_answered_in_their_order() {
     let site = Site::new();
     site.write("a.txt", "water").serve(FilesOptions::default());
     let first = site.get("/a.txt", &[]);
-    let (tag, date) = (first.field("etag").unwrap(), first.field("last-modified").unwrap());
+    let field = |name| first.field(name).unwrap();
+    let (tag, date) = (field("etag"), field("last-modified"));
     let before = "Sun, 06 Nov 1994 08:49:37 GMT";
     let after = "Fri, 31 Dec 9999 23:59:59 GMT";
     let table = [
@@ -51,7 +52,7 @@ fn preconditions_are_answered_in_their_order() {
             assert_eq!(answer.status, expected, "{method} {fields}");
             if expected == 304 {
                 // §15.4.5.
-                assert_eq!(answer.field("etag").as_ref(), Some(&tag));
+                assert_eq!(answer.field("etag"), Some(tag));
                 assert_eq!(answer.field("content-type"), None);
                 assert!(answer.body.is_empty());
             }
@@ -67,11 +68,12 @@ fn if_range_gives_the_part_only_of_the_same_version() {
     let site = Site::new();
     site.write("a.txt", "water").serve(FilesOptions::default());
     let first = site.get("/a.txt", &[]);
-    let (tag, date) = (first.field("etag").unwrap(), first.field("last-modified").unwrap());
+    let field = |name| first.field(name).unwrap();
+    let (tag, date) = (field("etag"), field("last-modified"));
     // §13.1.5, strong comparison; a date has to be the very one.
     for (status, value) in [
-        (206, tag.as_str()),
-        (206, date.as_str()),
+        (206, tag),
+        (206, date),
         (200, &format!("W/{tag}")),
         (200, "\"x\""),
         (200, "Fri, 31 Dec 9999 23:59:59 GMT"),

@@ -17,7 +17,7 @@ fn a_directory_is_answered_with_its_index() {
     assert_eq!(site.get("http://test", &[]).text(), "home");
     let answer = site.get("/a/", &[]);
     assert_eq!(answer.text(), "second");
-    assert_eq!(answer.field("content-type").as_deref(), Some("text/html; charset=utf-8"));
+    assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(site.get("/c/", &[]).text(), "file");
     assert_eq!(site.get("/b/", &[]).status, 404);
     assert_eq!(site.get("/index.html/", &[]).status, 404);
@@ -41,8 +41,7 @@ fn a_directory_without_its_slash_is_redirected_within_the_site() {
     ] {
         let answer = site.get(target, &[]);
         assert_eq!(answer.status, 301, "{target}");
-        assert_eq!(answer.field("location").as_deref(), Some(location), "{target}");
-        assert!(!answer.head.contains("\r\n\r\n\r\n"));
+        assert_eq!(answer.field("location"), Some(location), "{target}");
     }
     for target in [
         "//a",
@@ -76,8 +75,8 @@ fn a_listing_is_for_people_and_for_programs() {
     symlink("nothing", site.path("files/dangling")).unwrap();
     site.serve(FilesOptions { listing: true, ..FilesOptions::default() });
     let page = site.get("/files/", &["Accept: text/html,*/*;q=0.8"]);
-    assert_eq!(page.field("content-type").as_deref(), Some("text/html; charset=utf-8"));
-    assert_eq!(page.field("vary").as_deref(), Some("Accept"));
+    assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.field("vary"), Some("Accept"));
     assert!(page.field("content-security-policy").is_some());
     let text = page.text();
     let links: Vec<_> =
@@ -89,7 +88,7 @@ fn a_listing_is_for_people_and_for_programs() {
         assert!(!text.contains(&format!(">{secret}<")), "{secret}");
     }
     let json = site.get("/files/", &["Accept: application/json"]);
-    assert_eq!(json.field("content-type").as_deref(), Some("application/json"));
+    assert_eq!(json.field("content-type"), Some("application/json"));
     assert!(
         json.text().contains("{\"name\":\"a <&>\\\".txt\",\"href\":\"./a%20%3C%26%3E%22.txt\"")
     );

@@ -7,8 +7,9 @@ use std::net::TcpStream;
 use millpond::CloseReason;
 use millpond::handlers::FilesOptions;
 
-use super::{Site, receive, send};
-use crate::support::{Daemon, connect, exchange, until};
+use super::{Site, send};
+use crate::support::daemon::Daemon;
+use crate::support::{connect, exchange, read_last_response, read_response, until};
 
 /// A file of this many bytes that takes no room on the disk.
 fn sparse(site: &Site, name: &str, bytes: u64) {
@@ -48,9 +49,9 @@ fn a_hundred_slow_downloads_take_neither_workers_nor_memory_from_a_daemon() {
     sparse(&site, "large", 1 << 30);
     site.write("small", "quick");
     let root = site.path("");
-    let endpoint = ["-b", "tcp://127.0.0.1:0", "-t", "2", "--no-shed"];
-    let daemon = Daemon::start(&[&[root.to_str().unwrap()], &endpoint[..]].concat());
-    let mut slow: Vec<_> = (0..100).map(|_| connect(daemon.addr())).collect();
+    let mut daemon = Daemon::serve(&[root.to_str().unwrap(), "-t", "2", "--no-shed"]);
+    let addr = daemon.addr();
+    let mut slow: Vec<_> = (0..100).map(|_| connect(addr)).collect();
     for stream in &mut slow {
         send(stream, "GET", "/large", &[]);
     }
@@ -59,9 +60,9 @@ fn a_hundred_slow_downloads_take_neither_workers_nor_memory_from_a_daemon() {
             sip(stream, 10_000);
         }
         let quick = b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        assert!(exchange(daemon.addr(), quick).ends_with("quick"));
+        assert_eq!(exchange(addr, quick).text(), "quick");
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kib < 64 << 10, "{kib} KiB");
@@ -95,11 +96,8 @@ fn a_file_that_is_replaced_keeps_its_old_version_to_the_end() {
     stream.read_exact(&mut begun).unwrap();
     site.write("new", vec![b'n'; length]);
     fs::rename(site.path("new"), site.path("a")).unwrap();
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).unwrap();
-    let head = begun.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-    assert_eq!(begun.len() - head + rest.len(), length);
-    assert!(rest.iter().all(|byte| *byte == b'o'));
+    let response = read_last_response(&mut begun.chain(&mut stream));
+    assert!(response.body == vec![b'o'; length], "another file was sent");
     until("the new one is served", || site.get("/a", &["Range: bytes=0-0"]).body == b"n");
 }
 
@@ -114,7 +112,7 @@ fn a_slow_reader_of_several_ranges_gets_them_all() {
     let request = format!("GET /a HTTP/1.1\r\nHost: a\r\n{set}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     until("it waits for its reader", || site.server().stats().parked == 1);
-    let answer = receive(&mut stream, false);
+    let answer = read_response(&mut stream);
     assert_eq!(answer.status, 206);
     let found = |part: &[u8]| memchr::memmem::find(&answer.body, part).is_some();
     assert!(found(&content[..4_000_000]) && found(&content[5_000_000..8_000_000]));

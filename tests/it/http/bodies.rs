@@ -7,9 +7,8 @@ use millpond::handlers::Hello;
 use millpond::http::{Body, Handler, Request, Response, StatusCode};
 use millpond::{CloseReason, Config};
 
-use super::common::{GET, rest, serve, serve_with, statuses, stream_back};
-use crate::support::response::take_all;
-use crate::support::{addr, connect, read_answer, until};
+use super::common::{GET, serve, serve_with, stream_back};
+use crate::support::{addr, connect, read_response, read_responses, response, statuses, until};
 
 /// No body is awaited before its handler is called.
 fn as_it_comes() -> Config {
@@ -24,16 +23,16 @@ fn a_body_that_is_awaited_is_not_taken_from_another_client() {
     let mut first = connect(addr(&server));
     let head = b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nsome";
     first.write_all(head).unwrap();
-    assert_eq!(read_answer(&mut first).1, "Hello, world!");
+    assert_eq!(read_response(&mut first).text(), "Hello, world!");
     let mut second = connect(addr(&server));
     for _ in 0..3 {
         second.write_all(GET).unwrap();
-        assert_eq!(read_answer(&mut second).1, "Hello, world!");
+        assert_eq!(read_response(&mut second).text(), "Hello, world!");
         first.write_all(&[b'x'; 32]).unwrap();
     }
     first.write_all(b"\r\n0\r\n\r\n").unwrap();
     first.write_all(GET).unwrap();
-    assert_eq!(read_answer(&mut first).1, "Hello, world!");
+    assert_eq!(read_response(&mut first).text(), "Hello, world!");
 }
 
 #[test]
@@ -51,10 +50,10 @@ fn a_body_that_is_too_much_to_throw_away_costs_the_connection_and_nothing_else()
         // All of it is taken in, so that the answer is not lost in a reset.
         stream.write_all(&vec![b'x'; 3_000_000]).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        let answers = rest(&mut stream);
+        let answers = read_responses(&mut stream);
         assert_eq!(statuses(&answers), [200], "{framing}");
         // A chunked body may turn out too long only after the answer has gone.
-        assert!(!announced || answers[0].connection_says("close"), "{framing}");
+        assert!(!announced || answers[0].has_connection_option("close"), "{framing}");
     }
 }
 
@@ -63,10 +62,10 @@ fn an_unread_body_that_turns_out_bad_after_the_answer_ends_the_connection_withou
     let server = serve_with(as_it_comes(), Hello);
     let mut stream = connect(addr(&server));
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
-    assert_eq!(read_answer(&mut stream).1, "Hello, world!");
+    assert_eq!(read_response(&mut stream).text(), "Hello, world!");
     stream.write_all(b"zz\r\n\r\n").unwrap();
     stream.write_all(GET).unwrap();
-    assert_eq!(rest(&mut stream), Vec::new());
+    assert_eq!(read_responses(&mut stream), Vec::new());
     until("it is counted", || server.stats().closed_for(CloseReason::BadRequest) == 1);
 }
 
@@ -78,7 +77,7 @@ fn an_unread_body_that_is_bad_already_makes_the_request_a_bad_one() {
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n")
         .unwrap();
     stream.write_all(GET).unwrap();
-    assert_eq!(statuses(&rest(&mut stream)), [400]);
+    assert_eq!(statuses(&read_responses(&mut stream)), [400]);
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn a_body_is_streamed_back_while_it_comes() {
         }
         stream.write_all(b"0\r\n\r\n").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        let answers = rest(&mut stream);
+        let answers = read_responses(&mut stream);
         assert_eq!(statuses(&answers), [200], "{path}");
         assert!(answers[0].body == piece.repeat(50), "{path}: another body came back");
     }
@@ -111,10 +110,11 @@ fn a_client_that_waits_to_send_is_told_to_before_the_answer_begins() {
             "POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
-        assert_eq!(read_answer(&mut stream).0, "HTTP/1.1 100 Continue\r\n\r\n", "{path}");
+        let interim = read_response(&mut stream);
+        assert_eq!((interim.status, interim.fields), (100, Vec::new()), "{path}");
         stream.write_all(b"hello").unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-        let answers = rest(&mut stream);
+        let answers = read_responses(&mut stream);
         assert_eq!(statuses(&answers), [200, 200], "{path}");
         let expected: &[u8] = if path == "/rest" { b"llo" } else { b"hello" };
         assert_eq!(answers[0].body, expected, "{path}");
@@ -131,7 +131,7 @@ fn a_client_that_did_not_wait_is_not_told_to_send() {
             Connection: close\r\n\r\nhello",
         )
         .unwrap();
-    assert_eq!(statuses(&rest(&mut stream)), [200]);
+    assert_eq!(statuses(&read_responses(&mut stream)), [200]);
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn a_handler_that_refuses_a_body_beforehand_never_asks_for_it() {
             b"POST /body HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n",
         )
         .unwrap();
-    let answers = rest(&mut stream);
+    let answers = read_responses(&mut stream);
     assert_eq!(statuses(&answers), [413]);
-    assert!(answers[0].connection_says("close"), "whether a body follows cannot be known");
+    assert!(answers[0].has_connection_option("close"), "whether a body follows cannot be known");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_body_that_turns_out_bad_while_it_is_streamed_back_is_answered_if_it_still_c
         let mut stream = connect(addr(&server));
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(b"zz\r\n\r\n").unwrap();
-        assert_eq!(statuses(&rest(&mut stream)), [400], "{path}");
+        assert_eq!(statuses(&read_responses(&mut stream)), [400], "{path}");
         // Later it can only be cut short, so that the client notices.
         let mut stream = connect(addr(&server));
         stream.write_all(head.as_bytes()).unwrap();
@@ -180,7 +180,8 @@ fn a_body_that_turns_out_bad_while_it_is_streamed_back_is_answered_if_it_still_c
         let mut came = Vec::new();
         stream.read_to_end(&mut came).unwrap();
         assert!(came.starts_with(b"HTTP/1.1 200 OK\r\n"), "{path}");
-        assert_eq!(take_all(&came), Err("a line without end".to_owned()), "{path}");
+        let error = response::read(&mut &came[..], false).unwrap_err();
+        assert_eq!(error, "a missing line", "{path}");
     }
     until("they are counted", || server.stats().closed_for(CloseReason::BadRequest) == 6);
 }
@@ -202,9 +203,9 @@ fn a_body_that_fails_or_panics_is_an_error_if_nothing_of_it_was_sent() {
     for path in ["/fail", "/panic"] {
         let mut stream = connect(addr(&server));
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
-        let answers = rest(&mut stream);
+        let answers = read_responses(&mut stream);
         assert_eq!(statuses(&answers), [500], "{path}");
-        assert!(answers[0].connection_says("close"), "{path}");
+        assert!(answers[0].has_connection_option("close"), "{path}");
         let mut stream = connect(addr(&server));
         let get = format!("GET {path}?late HTTP/1.1\r\nHost: a\r\n\r\n");
         stream.write_all(get.as_bytes()).unwrap();
@@ -236,7 +237,7 @@ fn only_what_the_client_did_is_blamed_on_the_client() {
         let mut stream = connect(addr(&server));
         let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        assert_eq!(statuses(&rest(&mut stream)), [500], "{path}");
+        assert_eq!(statuses(&read_responses(&mut stream)), [500], "{path}");
     }
     for (fields, body, expected) in [
         ("Content-Length: 5", &b"hello"[..], 200),
@@ -250,6 +251,6 @@ fn only_what_the_client_did_is_blamed_on_the_client() {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n\r\n");
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(statuses(&rest(&mut stream)), [expected], "{fields}");
+        assert_eq!(statuses(&read_responses(&mut stream)), [expected], "{fields}");
     }
 }

@@ -1,12 +1,10 @@
-//! What the tests of HTTP share: a server with one worker, and what a client gets to read of it.
+//! What the tests of HTTP share: a server with one worker, and a handler that echoes.
 
 use std::io::{self, Read};
-use std::net::TcpStream;
 
 use millpond::http::{Body, Handler, Request, Response};
 use millpond::{Config, Server};
 
-use crate::support::response::{Answer, take_all};
 use crate::support::{Start, TestServer};
 
 pub(crate) fn serve(handler: impl Handler) -> TestServer {
@@ -23,16 +21,6 @@ pub(crate) fn serve_with(mut config: Config, handler: impl Handler) -> TestServe
         .unwrap()
         .start()
         .unwrap()
-}
-
-pub(crate) fn rest(stream: &mut TcpStream) -> Vec<Answer> {
-    let mut came = Vec::new();
-    stream.read_to_end(&mut came).unwrap();
-    take_all(&came).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&came)))
-}
-
-pub(crate) fn statuses(answers: &[Answer]) -> Vec<u16> {
-    answers.iter().map(|answer| answer.status).collect()
 }
 
 pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";

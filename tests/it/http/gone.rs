@@ -1,6 +1,6 @@
 //! Clients that go away while their request waits for a worker.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use millpond::http::{Request, Response};
 use millpond::{CloseReason, Config, Server};
 
-use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_all, until};
+use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_last_response, until};
 
 /// One worker, which is held up in `/wait` until `gate` opens; the others are counted.
 struct Mill {
@@ -84,9 +84,7 @@ fn leave(mill: &Mill) -> (TcpStream, usize) {
     // What waits longer than a moment is looked at, and this one has.
     std::thread::sleep(Duration::from_millis(5));
     mill.gate.wait();
-    let mut answer = String::new();
-    half_unix.read_to_string(&mut answer).unwrap();
-    assert!(answer.ends_with("done"), "{answer}");
+    assert_eq!(read_last_response(&mut half_unix).text(), "done");
     (half, mill.served.load(Ordering::SeqCst))
 }
 
@@ -94,8 +92,8 @@ fn leave(mill: &Mill) -> (TcpStream, usize) {
 fn a_request_whose_client_has_gone_is_not_served_and_a_half_close_is() {
     let mut mill = hold_up(true);
     let (mut half, _) = leave(&mill);
-    assert!(read_all(&mut half).ends_with("done"));
-    assert!(read_all(&mut mill.waiting).ends_with("done"));
+    assert_eq!(read_last_response(&mut half).text(), "done");
+    assert_eq!(read_last_response(&mut mill.waiting).text(), "done");
     until("all are counted", || mill.server.stats().live == 0);
     assert_eq!(mill.served.load(Ordering::SeqCst), 2);
     assert_eq!(mill.server.stats().closed_for(CloseReason::ClientGoneInQueue), 2);
@@ -105,8 +103,8 @@ fn a_request_whose_client_has_gone_is_not_served_and_a_half_close_is() {
 fn if_so_set_it_is_served_all_the_same() {
     let mut mill = hold_up(false);
     let (mut half, _) = leave(&mill);
-    assert!(read_all(&mut half).ends_with("done"));
-    assert!(read_all(&mut mill.waiting).ends_with("done"));
+    assert_eq!(read_last_response(&mut half).text(), "done");
+    assert_eq!(read_last_response(&mut mill.waiting).text(), "done");
     until("all are counted", || mill.server.stats().live == 0);
     // What they had sent can be read all the same.
     assert_eq!(mill.served.load(Ordering::SeqCst), 4);

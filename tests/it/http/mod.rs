@@ -5,6 +5,7 @@ mod common;
 mod gone;
 mod random;
 mod read_ahead;
+mod reader;
 mod responses;
 mod running;
 mod slow;

@@ -10,9 +10,11 @@ use millpond::Config;
 use millpond::handlers::Hello;
 use millpond::http::{Body, HeaderValue, Request, Response};
 
-use super::common::{GET, rest, serve, serve_with, statuses, stream_back};
-use crate::support::response::take_all;
-use crate::support::{addr, connect, read_answer, until};
+use super::common::{GET, serve, serve_with, stream_back};
+use crate::support::{
+    addr, connect, exchange, read_head, read_last_head, read_last_response, read_response,
+    read_responses, statuses, until,
+};
 
 #[test]
 fn head_has_the_fields_of_get_and_never_a_body() {
@@ -24,24 +26,13 @@ fn head_has_the_fields_of_get_and_never_a_body() {
     let mut stream = connect(addr(&server));
     for (path, length) in [("/written", None), ("/read", Some("5")), ("/", Some("5"))] {
         stream.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-        let field = length.map(|length| format!("\r\nContent-Length: {length}\r\n"));
-        assert!(field.is_none_or(|field| head.contains(&field)), "{head}");
+        let head = read_head(&mut stream);
+        assert_eq!((head.status, head.field("content-length")), (200, length), "{path}");
     }
-    // Nor has the answer to a HEAD that is refused.
+    // Nor has the response to a HEAD that is refused.
     for bad in ["HEAD / HTTP/1.1\r\n\r\n", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n"] {
-        let mut stream = connect(addr(&server));
-        stream.write_all(bad.as_bytes()).unwrap();
-        let mut came = String::new();
-        stream.read_to_string(&mut came).unwrap();
-        assert!(came.starts_with("HTTP/1.1 4") && came.ends_with("\r\n\r\n"), "{came}");
+        let status = exchange(addr(&server), bad.as_bytes()).status;
+        assert!((400..500).contains(&status), "{status}");
     }
 }
 
@@ -53,13 +44,13 @@ fn half_a_head_is_answered_when_the_client_ends_or_is_too_slow() {
     let mut ended = connect(addr(&server));
     ended.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     ended.shutdown(Shutdown::Write).unwrap();
-    let answers = rest(&mut ended);
+    let answers = read_responses(&mut ended);
     assert_eq!(statuses(&answers), [400]);
     let mut slow = connect(addr(&server));
     slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-    let answers = rest(&mut slow);
+    let answers = read_responses(&mut slow);
     assert_eq!(statuses(&answers), [408]);
-    assert!(answers[0].field("date").is_some() && answers[0].connection_says("close"));
+    assert!(answers[0].field("date").is_some() && answers[0].has_connection_option("close"));
 }
 
 #[test]
@@ -72,16 +63,16 @@ fn http_1_0_is_answered_in_its_own_way() {
             b"POST /writer HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi",
         )
         .unwrap();
-    let answers = rest(&mut stream);
-    assert!(answers[0].until_close && answers[0].connection_says("close"), "{answers:?}");
+    let answers = read_responses(&mut stream);
+    assert!(answers[0].until_close && answers[0].has_connection_option("close"), "{answers:?}");
     assert_eq!(answers[0].body, b"hi");
     // One of known length keeps it, if that was asked for.
     let mut stream = connect(addr(&server));
     let post = b"POST /body HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi";
     stream.write_all(post).unwrap();
-    assert!(read_answer(&mut stream).0.contains("\r\nConnection: keep-alive\r\n"));
+    assert!(read_response(&mut stream).has_connection_option("keep-alive"));
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    assert!(rest(&mut stream)[0].connection_says("close"));
+    assert!(read_responses(&mut stream)[0].has_connection_option("close"));
 }
 
 #[test]
@@ -101,12 +92,12 @@ fn what_the_server_says_of_the_framing_is_not_the_handlers_to_set() {
     });
     let mut stream = connect(addr(&server));
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    let answers = rest(&mut stream);
+    let answers = read_responses(&mut stream);
     let field = |name| answers[0].field(name);
-    assert_eq!(field("content-length"), Some(&b"5"[..]));
-    assert_eq!(field("connection"), Some(&b"close"[..]));
+    assert_eq!(field("content-length"), Some("5"));
+    assert_eq!(field("connection"), Some("close"));
     assert!(field("transfer-encoding").is_none() && field("keep-alive").is_none());
-    assert!(field("date").unwrap().ends_with(b" GMT"));
+    assert!(field("date").unwrap().ends_with(" GMT"));
 }
 
 #[test]
@@ -114,11 +105,11 @@ fn a_tunnel_that_nobody_digs_ends_the_connection() {
     let server = serve(|_: &mut Request| Response::text("as you wish"));
     let mut stream = connect(addr(&server));
     stream.write_all(&[b"CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", GET].concat()).unwrap();
-    let mut came = String::new();
-    stream.read_to_string(&mut came).unwrap();
-    assert!(came.starts_with("HTTP/1.1 200 OK\r\n") && came.ends_with("\r\n\r\n"), "{came}");
-    assert!(!came.contains("Content-Length") && !came.contains("Transfer-Encoding"), "{came}");
-    assert_eq!(came.matches("HTTP/1.1").count(), 1, "{came}");
+    // RFC 9110 §9.3.6: no framing in the response, and nothing behind it.
+    let response = read_last_head(&mut stream);
+    assert_eq!(response.status, 200);
+    let framing = ["content-length", "transfer-encoding"].map(|name| response.field(name));
+    assert_eq!(framing, [None, None]);
 }
 
 #[test]
@@ -138,11 +129,9 @@ fn an_answer_that_ends_the_connection_reaches_a_client_that_sends_on() {
         for _ in 0..20 {
             stream.write_all(GET).unwrap();
         }
-        let mut came = first.to_vec();
-        stream.read_to_end(&mut came).unwrap();
-        let answers = take_all(&came).unwrap();
-        assert_eq!(statuses(&answers), [status]);
-        assert!(answers[0].connection_says("close"));
+        let response = read_last_response(&mut first.chain(&mut stream));
+        assert_eq!(response.status, status);
+        assert!(response.has_connection_option("close"));
     }
 }
 
@@ -163,14 +152,14 @@ fn hello_answers_each_method_as_it_should_be() {
         let mut stream = connect(addr(&server));
         let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        let answers = rest(&mut stream);
+        let answers = read_responses(&mut stream);
         assert_eq!(statuses(&answers), [status], "{method}");
         let tells = matches!(status, 204 | 405);
         assert_eq!(answers[0].field("allow").is_some(), tells, "{method}");
     }
     let mut stream = connect(addr(&server));
     stream.write_all(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    assert_eq!(statuses(&rest(&mut stream)), [204]);
+    assert_eq!(statuses(&read_responses(&mut stream)), [204]);
 }
 
 #[test]
@@ -192,6 +181,6 @@ fn a_large_answer_in_memory_holds_no_worker_while_its_reader_sleeps() {
     until("the handler has run", || done.load(Ordering::SeqCst) == 1);
     let mut quick = connect(addr(&server));
     quick.write_all(GET).unwrap();
-    assert_eq!(read_answer(&mut quick).1, "quick");
-    assert_eq!(rest(&mut slow)[0].body.len(), 16 << 20);
+    assert_eq!(read_response(&mut quick).text(), "quick");
+    assert_eq!(read_responses(&mut slow)[0].body.len(), 16 << 20);
 }

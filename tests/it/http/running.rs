@@ -10,8 +10,9 @@ use millpond::http::{HeaderName, Request, Response, header};
 use millpond::{Config, Server};
 
 use super::table::{Accept, CASES, Case, Expected};
-use crate::support::response::{Answer, take_all};
-use crate::support::{Daemon, Start, addr, connect};
+use crate::support::daemon::Daemon;
+use crate::support::response::Response as Received;
+use crate::support::{Start, addr, connect, read_last_head, read_responses};
 
 /// What follows each request of the table on the same connection. A `close` is in it so that a
 /// connection that was kept ends too.
@@ -24,28 +25,26 @@ fn mirror(request: &mut Request) -> Response {
     if let Err(error) = request.body_mut().read_to_end(&mut body) {
         return Response::from(error);
     }
-    let mut answer = Response::new(body);
-    let fields = answer.headers_mut();
+    let mut response = Response::new(body);
+    let fields = response.headers_mut();
     for (name, value) in request.headers() {
         let name: HeaderName = format!("saw-{name}").parse().unwrap();
         fields.append(name, value.clone());
     }
     fields.insert("saw-method", request.method().as_str().parse().unwrap());
     fields.insert("saw-target", request.uri().to_string().parse().unwrap());
-    answer
+    response
 }
 
-/// Sends a request and the second one, ends the sending side, and takes what comes until the end.
-fn answers(addr: SocketAddr, bytes: &[u8], second: &[u8]) -> Vec<Answer> {
+/// Sends a request and the second one, ends the sending side, and reads responses until the end.
+fn responses(addr: SocketAddr, bytes: &[u8], second: &[u8]) -> Vec<Received> {
     let mut stream = connect(addr);
-    // A server that has seen enough may stop reading, and says why all the same.
+    // A server that has seen enough may stop reading, and still says why.
     let _ = stream.write_all(&[bytes, second].concat());
     let _ = stream.shutdown(Shutdown::Write);
-    let mut came = Vec::new();
-    stream.read_to_end(&mut came).unwrap();
-    let mut answers = take_all(&came).unwrap_or_else(|error| panic!("{error}: {came:?}"));
-    answers.retain(|answer| answer.status != 100);
-    answers
+    let mut responses = read_responses(&mut stream);
+    responses.retain(|response| response.status != 100);
+    responses
 }
 
 /// Runs every case that `wanted` is true of, several at a time.
@@ -68,13 +67,13 @@ fn is_refused(case: &Case) -> bool {
     matches!(case.expected, Expected::Refuse(_))
 }
 
-fn check_accepted(accept: &Accept, answers: &[Answer], case: &str) {
-    let [answer, rest @ ..] = answers else { panic!("{case}: no answer") };
-    assert_eq!(answer.status, 200, "{case}");
+fn check_accepted(accept: &Accept, responses: &[Received], case: &str) {
+    let [response, rest @ ..] = responses else { panic!("{case}: no response") };
+    assert_eq!(response.status, 200, "{case}");
     if accept.method == "HEAD" {
         return;
     }
-    let saw = |name: &str| answer.field(&format!("saw-{name}"));
+    let saw = |name: &str| response.field_bytes(&format!("saw-{name}"));
     assert_eq!(saw("method"), Some(accept.method.as_bytes()), "{case}");
     if !accept.target.is_empty() {
         assert_eq!(saw("target"), Some(accept.target.as_bytes()), "{case}");
@@ -83,25 +82,25 @@ fn check_accepted(accept: &Accept, answers: &[Answer], case: &str) {
     if let Some((name, value)) = accept.field {
         assert_eq!(saw(name), Some(value), "{case}");
     }
-    assert_eq!(answer.body, accept.body, "{case}");
-    assert_eq!(answer.connection_says("close"), !accept.keep_alive, "{case}");
+    assert_eq!(response.body, accept.body, "{case}");
+    assert_eq!(response.has_connection_option("close"), !accept.keep_alive, "{case}");
     match (accept.keep_alive, rest) {
         (true, [second]) => {
             let target = second.field("saw-target");
-            assert_eq!(target, Some(&b"/second"[..]), "{case}: the second request");
+            assert_eq!(target, Some("/second"), "{case}: the second request");
         }
         (false, []) => {}
-        _ => panic!("{case}: then came {rest:?}"),
+        _ => panic!("{case}: then {rest:?}"),
     }
 }
 
-fn check_refused(answers: &[Answer], case: &str) -> u16 {
-    let [answer] = answers else { panic!("{case}: {answers:?}") };
-    assert!(answer.connection_says("close"), "{case}: {answer:?}");
-    assert!(answer.field("date").is_some(), "{case}: {answer:?}");
-    assert_eq!(answer.field("content-type"), Some(&b"text/plain; charset=utf-8"[..]), "{case}");
-    assert!(!answer.body.is_empty() && answer.body.len() < 200, "{case}: {answer:?}");
-    answer.status
+fn check_refused(responses: &[Received], case: &str) -> u16 {
+    let [response] = responses else { panic!("{case}: {responses:?}") };
+    assert!(response.has_connection_option("close"), "{case}: {response:?}");
+    assert!(response.field("date").is_some(), "{case}: {response:?}");
+    assert_eq!(response.field("content-type"), Some("text/plain; charset=utf-8"), "{case}");
+    assert!(!response.body.is_empty() && response.body.len() < 200, "{case}: {response:?}");
+    response.status
 }
 
 #[test]
@@ -130,18 +129,14 @@ fn every_request_of_the_table_has_its_outcome_on_a_running_server() {
             let Expected::Accept(accept) = &case.expected else { return };
             let name = format!("{} ({})", case.name, case.rfc);
             if accept.method == "HEAD" {
-                let bytes = case.raw.bytes();
                 let mut stream = connect(addr);
-                stream.write_all(&bytes).unwrap();
+                stream.write_all(&case.raw.bytes()).unwrap();
                 stream.shutdown(Shutdown::Write).unwrap();
-                let mut came = Vec::new();
-                stream.read_to_end(&mut came).unwrap();
-                assert!(came.starts_with(b"HTTP/1.1 200 OK\r\n"), "{name}");
-                assert!(came.ends_with(b"\r\n\r\n"), "{name}");
+                assert_eq!(read_last_head(&mut stream).status, 200, "{name}");
                 seconds.fetch_add(1, Ordering::SeqCst);
                 return;
             }
-            check_accepted(accept, &answers(addr, &case.raw.bytes(), SECOND), &name);
+            check_accepted(accept, &responses(addr, &case.raw.bytes(), SECOND), &name);
             seconds.fetch_add(usize::from(!accept.keep_alive), Ordering::SeqCst);
         },
     );
@@ -150,26 +145,26 @@ fn every_request_of_the_table_has_its_outcome_on_a_running_server() {
     let refused = run(is_refused, |case| {
         let Expected::Refuse(status) = case.expected else { return };
         let name = format!("{} ({})", case.name, case.rfc);
-        let answered = check_refused(&answers(addr, &case.raw.bytes(), SECOND), &name);
-        assert_eq!(answered, status, "{name}");
+        let received = check_refused(&responses(addr, &case.raw.bytes(), SECOND), &name);
+        assert_eq!(received, status, "{name}");
     });
     assert_eq!(seconds.load(Ordering::SeqCst), 0, "a request after a refused one was served");
     assert!(kept + refused >= 330, "{kept} {refused}");
 }
 
-/// CONNECT is answered like any other method here, but ends the connection.
+/// CONNECT gets a response like any other method here, but ends the connection.
 fn ends_in_http(accept: &Accept) -> bool {
     accept.method != "CONNECT"
 }
 
 #[test]
 fn serve_refuses_what_the_table_refuses() {
-    let daemon = Daemon::start(&["-b", "tcp://127.0.0.1:0"]);
+    let mut daemon = Daemon::serve(&[]);
     let addr = daemon.addr();
     run(is_refused, |case| {
         let Expected::Refuse(status) = case.expected else { return };
         let name = format!("{} ({})", case.name, case.rfc);
-        let answers = answers(addr, &case.raw.bytes(), SECOND);
-        assert_eq!(check_refused(&answers, &name), status, "{name}");
+        let responses = responses(addr, &case.raw.bytes(), SECOND);
+        assert_eq!(check_refused(&responses, &name), status, "{name}");
     });
 }

@@ -11,7 +11,7 @@ use millpond::http::{Request, Response};
 
 use super::common::GET;
 use super::waiting::{HOUR, get, held, patient, quick, serve, streaming};
-use crate::support::{addr, connect, read_answer, until};
+use crate::support::{addr, connect, read_response, read_to_end, until};
 
 /// Large responses at `/large`, whose memory does not fit the sockets.
 fn large(request: &mut Request) -> Response {
@@ -129,7 +129,7 @@ fn unfinished_requests_have_a_bound_together() {
         assert!(parked <= 10);
         thread::sleep(Duration::from_millis(5));
         small.write_all(b"st: a\r\n\r\n").unwrap();
-        assert_eq!(read_answer(&mut small).1, "done");
+        assert_eq!(read_response(&mut small).text(), "done");
     }
     assert!(server.stats().closed_for(CloseReason::Overloaded) >= 31);
 }
@@ -147,7 +147,7 @@ fn a_client_may_go_on_sending_for_a_while_after_its_response() {
         let mut client = connect(addr(&server));
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
         client.write_all(head.as_bytes()).unwrap();
-        assert_eq!(read_answer(&mut client).1, "enough");
+        assert_eq!(read_response(&mut client).text(), "enough");
         let before = server.stats().live;
         for _ in 0..8 {
             thread::sleep(Duration::from_millis(100));
@@ -157,9 +157,9 @@ fn a_client_may_go_on_sending_for_a_while_after_its_response() {
         if kept {
             client.write_all(&vec![b'x'; 52_000]).unwrap();
             client.write_all(GET).unwrap();
-            assert_eq!(read_answer(&mut client).1, "enough");
+            assert_eq!(read_response(&mut client).text(), "enough");
             client.write_all(head.as_bytes()).unwrap();
-            assert_eq!(read_answer(&mut client).1, "enough");
+            assert_eq!(read_response(&mut client).text(), "enough");
         }
         // Then it says nothing, and has little time.
         until("it is closed", || server.stats().live < before);
@@ -167,7 +167,7 @@ fn a_client_may_go_on_sending_for_a_while_after_its_response() {
     // One that never stops has some more.
     let mut client = connect(addr(&server));
     client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n").unwrap();
-    assert_eq!(read_answer(&mut client).1, "enough");
+    assert_eq!(read_response(&mut client).text(), "enough");
     until("it is cut", || {
         let _ = client.write_all(b"x");
         server.stats().live == 0
@@ -187,16 +187,14 @@ fn no_100_follows_the_head_of_the_response() {
         let head =
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
         client.write_all(head.as_bytes()).unwrap();
-        let mut came = read_answer(&mut client);
-        if came.0.starts_with("HTTP/1.1 100 ") {
+        let mut response = read_response(&mut client);
+        if response.status == 100 {
             client.write_all(b"hello").unwrap();
-            came = read_answer(&mut client);
+            response = read_response(&mut client);
         }
-        assert!(came.0.starts_with("HTTP/1.1 200 ") && came.1 == "done", "{came:?}");
+        assert_eq!((response.status, response.text()), (200, "done"));
         client.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut rest = Vec::new();
-        client.read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty(), "{}", rest.escape_ascii());
+        assert_eq!(read_to_end(&mut client), "");
     }
 }
 

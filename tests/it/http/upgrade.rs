@@ -11,7 +11,10 @@ use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 use tungstenite::{Message, WebSocket};
 
-use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_all, until};
+use crate::support::{
+    PATIENCE, Start, TestServer, addr, connect, read_last_response, read_response, read_to_end,
+    until,
+};
 
 #[path = "../../../examples/websocket.rs"]
 #[allow(dead_code, unreachable_pub, reason = "an example is a program of its own")]
@@ -45,32 +48,22 @@ fn ask(server: &TestServer, fields: &str, ahead: &str) -> TcpStream {
     stream
 }
 
-fn head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
 const OFFER: &str = "Connection: Upgrade\r\nUpgrade: other, Mirror\r\n";
 
 #[test]
 fn the_handler_gets_the_stream_with_what_was_read_ahead() {
     let server = serve(1);
     let mut stream = ask(&server, OFFER, "early");
-    let answer = head(&mut stream);
-    assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
-    assert!(answer.contains("\r\nConnection: upgrade\r\n"), "{answer}");
-    assert!(answer.contains("\r\nupgrade: mirror\r\n"), "{answer}");
+    let response = read_response(&mut stream);
+    assert_eq!((response.status, response.reason.as_str()), (101, "Switching Protocols"));
+    assert_eq!(response.field("connection"), Some("upgrade"));
+    assert_eq!(response.field("upgrade"), Some("mirror"));
     let mut came = [0; 6];
     stream.read_exact(&mut came).unwrap();
     assert_eq!(&came, b">early");
     stream.write_all(b"late").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(read_all(&mut stream), ">late");
+    assert_eq!(read_to_end(&mut stream), ">late");
     until("its end is counted", || server.stats().closed_for(CloseReason::Upgraded) == 1);
 }
 
@@ -82,36 +75,34 @@ fn nobody_is_switched_who_did_not_offer_to() {
         "Upgrade: mirror\r\nConnection: close\r\n",
         "Connection: upgrade, close\r\nUpgrade: mirrors\r\n",
     ] {
-        let answer = read_all(&mut ask(&server, fields, ""));
-        assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
-        assert!(answer.contains("\r\nConnection: upgrade, close\r\n"), "{answer}");
-        assert!(answer.contains("\r\nupgrade: mirror\r\n"), "{answer}");
+        let response = read_last_response(&mut ask(&server, fields, ""));
+        assert_eq!((response.status, response.reason.as_str()), (426, "Upgrade Required"));
+        assert_eq!(response.field("connection"), Some("upgrade, close"));
+        assert_eq!(response.field("upgrade"), Some("mirror"));
     }
     let mut old = connect(addr(&server));
     old.write_all(format!("GET / HTTP/1.0\r\n{OFFER}\r\n").as_bytes()).unwrap();
-    assert!(read_all(&mut old).starts_with("HTTP/1.1 426 "));
+    assert_eq!(read_last_response(&mut old).status, 426);
 }
 
 #[test]
 fn beyond_the_bound_an_upgrade_is_a_503_and_the_workers_go_on() {
     let server = serve(1);
     let mut held = ask(&server, OFFER, "");
-    head(&mut held);
-    let answer = read_all(&mut ask(&server, OFFER, ""));
-    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
-    assert!(answer.contains("\r\nretry-after: "), "{answer}");
-    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    read_response(&mut held);
+    let response = read_last_response(&mut ask(&server, OFFER, ""));
+    assert_eq!((response.status, response.reason.as_str()), (503, "Service Unavailable"));
+    assert!(response.field("retry-after").is_some(), "{response:?}");
+    assert_eq!(response.field("connection"), Some("close"));
     drop(held);
-    until("the place is free again", || {
-        head(&mut ask(&server, OFFER, "")).starts_with("HTTP/1.1 101 ")
-    });
+    until("the place is free again", || read_response(&mut ask(&server, OFFER, "")).status == 101);
 }
 
 #[test]
 fn the_body_of_the_request_ends_before_the_new_protocol_begins() {
     let server = serve(1);
     let mut stream = ask(&server, &format!("{OFFER}Content-Length: 4\r\n"), "bodynext");
-    assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
+    assert_eq!(read_response(&mut stream).status, 101);
     let mut came = [0; 5];
     stream.read_exact(&mut came).unwrap();
     assert_eq!(&came, b">next");
@@ -120,9 +111,9 @@ fn the_body_of_the_request_ends_before_the_new_protocol_begins() {
     until("its place is free", || server.stats().closed_for(CloseReason::Upgraded) == 1);
     let fields = format!("{OFFER}Content-Length: 4\r\nExpect: 100-continue\r\n");
     let mut stream = ask(&server, &fields, "");
-    assert!(head(&mut stream).starts_with("HTTP/1.1 100 "));
+    assert_eq!(read_response(&mut stream).status, 100);
     stream.write_all(b"bodynext").unwrap();
-    assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
+    assert_eq!(read_response(&mut stream).status, 101);
 }
 
 #[test]
@@ -136,8 +127,8 @@ fn a_websocket_client_gets_back_what_it_says() {
         .unwrap();
     let url = format!("ws://{}/echo", addr(&server));
     let stream = connect(addr(&server));
-    let (mut socket, answer) = tungstenite::client(url, stream).unwrap();
-    assert_eq!(answer.status(), 101);
+    let (mut socket, response) = tungstenite::client(url, stream).unwrap();
+    assert_eq!(response.status(), 101);
     for message in
         [Message::text("over the weir"), Message::binary(vec![7; 100_000]), Message::text("")]
     {

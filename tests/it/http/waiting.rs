@@ -12,7 +12,7 @@ use millpond::pool::WorkerActivity;
 use millpond::{CloseReason, Config, Server};
 
 use super::common::GET;
-use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_answer, until};
+use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_response, until};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -46,8 +46,7 @@ pub(crate) fn held(server: &TestServer) -> usize {
 pub(crate) fn quick(addr: SocketAddr) {
     let mut client = connect(addr);
     client.write_all(b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let (head, _) = read_answer(&mut client);
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(read_response(&mut client).status, 200);
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn pipelining_clients_that_do_not_read_hold_no_worker() {
     // Once they read, they get all of it.
     for mut client in clients {
         for _ in 0..1500 {
-            assert_eq!(read_answer(&mut client).1.len(), 12_000);
+            assert_eq!(read_response(&mut client).body.len(), 12_000);
         }
     }
 }
@@ -140,7 +139,7 @@ fn a_body_left_open_lets_no_request_pass_those_who_wait() {
     let mut open = connect(addr(&turns.server));
     let head = "POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx";
     open.write_all(head.as_bytes()).unwrap();
-    assert_eq!(read_answer(&mut open).1, "done");
+    assert_eq!(read_response(&mut open).text(), "done");
     let mut holder = connect(addr(&turns.server));
     holder.write_all(get("/hold").as_bytes()).unwrap();
     until("the worker is held", || turns.paths().len() == 2);
@@ -150,7 +149,7 @@ fn a_body_left_open_lets_no_request_pass_those_who_wait() {
     turns.send(&mut other, &get("/other"), 2);
     turns.hold.store(false, Ordering::SeqCst);
     for client in [&mut holder, &mut other, &mut open] {
-        assert_eq!(read_answer(client).1, "done");
+        assert_eq!(read_response(client).text(), "done");
     }
     assert_eq!(turns.paths()[2..], ["/other", "/second"]);
 }
@@ -166,9 +165,9 @@ fn pipelined_requests_are_served_one_by_one_while_others_wait() {
     let mut other = connect(addr(&turns.server));
     turns.send(&mut other, &get("/other"), 2);
     turns.hold.store(false, Ordering::SeqCst);
-    assert_eq!(read_answer(&mut other).1, "done");
+    assert_eq!(read_response(&mut other).text(), "done");
     for _ in 0..3 {
-        assert_eq!(read_answer(&mut pipeline).1, "done");
+        assert_eq!(read_response(&mut pipeline).text(), "done");
     }
     assert_eq!(turns.paths()[1..], ["/1", "/other", "/2", "/3"]);
 }
@@ -214,7 +213,7 @@ fn at_most_half_of_the_workers_wait_for_slow_uploads() {
                 client.write_all("x".repeat(0x3000).as_bytes()).unwrap();
                 client.write_all(b"\r\n0\r\n\r\n").unwrap();
                 client.set_read_timeout(Some(PATIENCE)).unwrap();
-                assert_eq!(read_answer(client).1, "done");
+                assert_eq!(read_response(client).text(), "done");
             }
         }
     }
@@ -271,13 +270,13 @@ fn short_chunked_bodies_are_awaited_off_the_workers() {
         for byte in b"lo\r\n0\r\n\r\n" {
             client.write_all(&[*byte]).unwrap();
         }
-        assert_eq!(read_answer(client).1, "done");
+        assert_eq!(read_response(client).text(), "done");
         client.write_all(&[head, &b"1\r\nx\r\n0\r\n\r\n"[..], GET].concat()).unwrap();
-        assert_eq!(read_answer(client).1, "done");
-        assert_eq!(read_answer(client).1, "done");
+        assert_eq!(read_response(client).text(), "done");
+        assert_eq!(read_response(client).text(), "done");
     }
     // What is malformed is not waited for.
     let mut bad = connect(addr(&server));
     bad.write_all(&[&head[..], b"5\r\nhello?"].concat()).unwrap();
-    assert!(read_answer(&mut bad).0.starts_with("HTTP/1.1 400 "));
+    assert_eq!(read_response(&mut bad).status, 400);
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use millpond::net::{Listener, Packet};
 
 use super::common::{Dir, accept, skipped, unix};
+use crate::support::daemon::command;
 
 pub(crate) fn client(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
-    command.arg("connect").args(args).stdin(Stdio::null());
+    let mut command = command(&[&["connect"], args].concat());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

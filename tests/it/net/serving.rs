@@ -14,7 +14,8 @@ use millpond::pool::DatagramStats;
 use millpond::{Bind, CloseReason, Config, ErrorKind, Refusal, Server, Service};
 
 use super::common::{Dir, endpoint, skipped, unix};
-use crate::support::{Daemon, PATIENCE, Start, TestServer, until};
+use crate::support::daemon::{Daemon, run};
+use crate::support::{PATIENCE, Start, TestServer, until};
 
 fn echo() -> Service {
     Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
@@ -67,9 +68,14 @@ fn packets(endpoint: &Endpoint) -> Packet {
 /// Everything that was received is accounted for, and nothing is on its way.
 #[track_caller]
 fn settled(handle: &TestServer) -> DatagramStats {
-    let stats = || handle.stats().datagrams;
-    until("every datagram is done with", || stats().waiting == 0);
-    let stats = stats();
+    let mut stats = handle.stats().datagrams;
+    until("every datagram is done with", || {
+        let settled = stats.waiting == 0;
+        if !settled {
+            stats = handle.stats().datagrams;
+        }
+        settled
+    });
     assert_eq!(stats.received, stats.answered + stats.unanswered + stats.dropped(), "{stats:?}");
     stats
 }
@@ -473,35 +479,28 @@ fn the_daemon_echoes_on_every_type_of_socket_for_its_client() {
     let dir = Dir::new();
     let at = |scheme: &str, name: &str| unix(scheme, &dir.path(name)).to_string();
     let binds = [at("unix", "s"), at("unixgram", "g"), at("unixpacket", "p")];
-    let mut args = vec!["--echo", "--no-confine", "-b", "tcp://127.0.0.1:0"];
-    args.extend(["-b", "udp://127.0.0.1:0"]);
+    let mut args = vec!["--echo", "--no-confine", "-b", "udp://127.0.0.1:0"];
     binds.iter().for_each(|bind| args.extend(["-b", bind]));
-    let mut daemon = Daemon::start(&args);
-    until("all five are told", || daemon.text().matches("listening on").count() == 5);
-    let text = daemon.text();
-    let ends: Vec<&str> =
-        text.lines().filter_map(|line| Some(line.split_once("listening on ")?.1.trim())).collect();
+    let mut daemon = Daemon::serve(&args);
+    let mut ends = Vec::new();
+    for _ in 0..5 {
+        let line = daemon.wait_for("listening on ");
+        ends.push(line.split_once("listening on ").unwrap().1.trim().to_owned());
+    }
     assert_eq!(ends[2..], binds);
     for end in ends {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args(["connect", end, "Hello"])
-            .output()
-            .unwrap();
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(stdout, "Received b\"Hello\"\n", "{end}: {output:?}");
+        let ran = run(&["connect", &end, "Hello"]);
+        assert_eq!(ran.stdout, "Received b\"Hello\"\n", "{end}: {ran:?}");
     }
     daemon.signal(rustix::process::Signal::TERM);
-    assert_eq!(daemon.wait(), Some(0), "{}", daemon.text());
+    assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
 }
 
 #[test]
 fn http_over_datagrams_is_an_error_at_start() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
-        .args(["serve", "-b", "tcp://127.0.0.1:0", "-b", "udp://127.0.0.1:0"])
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(78), "{error}");
+    let ran = run(&["serve", "-b", "tcp://127.0.0.1:0", "-b", "udp://127.0.0.1:0"]);
+    let error = &ran.stderr;
+    assert_eq!(ran.code, Some(78), "{error}");
     assert!(error.contains("is for datagrams, but its service serves HTTP"), "{error}");
     assert!(error.contains("hint: HTTP goes over tcp: and unix:; `serve --echo`"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Too much work: what is refused, how, and what is told of it.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,10 @@ use millpond::handlers::Echo;
 use millpond::http::{Handler, Request, Response};
 use millpond::{Bind, CloseReason, Config, Refusal, Server, Service};
 
+use crate::support::daemon::run;
 use crate::support::{
-    PATIENCE, Start, TestServer, addr, connect, exchange, passes_in_a_process_of_its_own, read_all,
-    read_answer, until,
+    PATIENCE, Start, TestServer, addr, connect, exchange, passes_in_a_process_of_its_own,
+    read_head, read_last_response, read_response, read_to_end, response, until,
 };
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -49,7 +50,7 @@ impl Handler for Held {
 
 impl Held {
     /// Sends the request that holds the only worker.
-    fn hold(&self, addr: SocketAddr) -> std::net::TcpStream {
+    fn hold(&self, addr: SocketAddr) -> TcpStream {
         self.hold.store(true, Ordering::SeqCst);
         let mut held = connect(addr);
         held.write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -78,13 +79,13 @@ fn strict(held: &Held) -> TestServer {
         .unwrap();
     // The server learns how long its handler takes.
     for _ in 0..5 {
-        assert!(exchange(addr(&server), GET_CLOSE).ends_with("done"));
+        assert_eq!(exchange(addr(&server), GET_CLOSE).text(), "done");
     }
     server
 }
 
 /// Puts one request into the queue of a server whose worker is held, so that the next is refused.
-fn fill(server: &TestServer) -> Vec<std::net::TcpStream> {
+fn fill(server: &TestServer) -> Vec<TcpStream> {
     let mut waiting = Vec::new();
     until("somebody is refused", || {
         let mut client = connect(addr(server));
@@ -95,27 +96,22 @@ fn fill(server: &TestServer) -> Vec<std::net::TcpStream> {
     waiting
 }
 
-/// Sends a request on new connections until one is refused: its answer, and its connection.
-fn refused(server: &TestServer, request: &[u8]) -> (std::net::TcpStream, String, String) {
+/// Sends a request that is refused, on a connection of its own: the connection, and the response.
+fn refused(server: &TestServer, request: &[u8]) -> (TcpStream, response::Response) {
     let before = server.stats().refused_total();
     let mut client = connect(addr(server));
     client.write_all(request).unwrap();
-    let is_head = request.starts_with(b"HEAD");
-    let (head, body) = if is_head {
-        let mut bytes = [0; 4096];
-        let length = client.read(&mut bytes).unwrap();
-        (String::from_utf8(bytes[..length].to_vec()).unwrap(), String::new())
-    } else {
-        read_answer(&mut client)
+    let response = match request.starts_with(b"HEAD") {
+        true => read_head(&mut client),
+        false => read_response(&mut client),
     };
-    assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
+    assert_eq!((response.status, response.reason.as_str()), (503, "Service Unavailable"));
     until("it is counted", || server.stats().refused_total() > before);
-    (client, head, body)
+    (client, response)
 }
 
-fn retry_after(head: &str) -> u32 {
-    let line = head.lines().find_map(|line| line.strip_prefix("Retry-After: "));
-    line.unwrap().parse().unwrap()
+fn retry_after(response: &response::Response) -> u32 {
+    response.field("retry-after").unwrap().parse().unwrap()
 }
 
 #[test]
@@ -125,15 +121,15 @@ fn a_refusal_keeps_the_connection_where_that_is_safe_and_comes_whole_where_not()
     let first = held.hold(addr(&server));
     let queued = fill(&server);
 
-    let (mut kept, head, body) = refused(&server, GET);
-    assert!(head.contains("\r\nConnection: keep-alive\r\n"), "{head}");
-    assert_eq!(body, "come back later");
+    let (mut kept, response) = refused(&server, GET);
+    assert!(response.has_connection_option("keep-alive"), "{response:?}");
+    assert_eq!(response.text(), "come back later");
     // It is refused again, on the same connection, by the other entrance.
     kept.write_all(GET).unwrap();
-    assert!(read_answer(&mut kept).0.starts_with("HTTP/1.1 503 "));
+    assert_eq!(read_response(&mut kept).status, 503);
 
-    let (_, head, _) = refused(&server, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(head.contains("\r\nContent-Length: 15\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    let (_client, head) = refused(&server, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(head.field("content-length"), Some("15"));
 
     let long =
         [&b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"[..], &[b'x'; 60_000]];
@@ -143,10 +139,10 @@ fn a_refusal_keeps_the_connection_where_that_is_safe_and_comes_whole_where_not()
         b"GET / HTTP/1.0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
     ] {
-        let (mut client, head, body) = refused(&server, unsafe_to_keep);
-        assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
-        assert_eq!(body, "come back later");
-        assert_eq!(read_all(&mut client), "", "closed in order, not reset");
+        let (mut client, response) = refused(&server, unsafe_to_keep);
+        assert!(response.has_connection_option("close"), "{response:?}");
+        assert_eq!(response.text(), "come back later");
+        assert_eq!(read_to_end(&mut client), "", "closed in order, not reset");
     }
     held.release();
     drop((first, queued));
@@ -154,7 +150,7 @@ fn a_refusal_keeps_the_connection_where_that_is_safe_and_comes_whole_where_not()
     // The connection that was kept is as good as ever.
     until("it is served again", || {
         kept.write_all(GET).unwrap();
-        read_answer(&mut kept).0.starts_with("HTTP/1.1 200 ")
+        read_response(&mut kept).status == 200
     });
 }
 
@@ -197,8 +193,8 @@ fn every_refusal_is_counted_by_its_reason() {
         refused(&server, GET_CLOSE);
     }
     held.release();
-    let answers: Vec<_> = queued.iter_mut().map(read_all).collect();
-    let unavailable = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 503 ")).count();
+    let unavailable = queued.iter_mut().map(read_last_response).filter(|it| it.status == 503);
+    let unavailable = unavailable.count();
     let stats = server.stats();
     assert_eq!(stats.refused_total(), 5 + unavailable as u64);
     assert_eq!(stats.refused_for(Refusal::Deadline), stats.refused_total());
@@ -235,7 +231,7 @@ fn urgent_work_is_served_though_every_worker_is_held_and_the_queue_is_full() {
         for _ in 0..if close == "close" { 1 } else { 3 } {
             let request = format!("GET /urgent HTTP/1.1\r\nHost: a\r\nConnection: {close}\r\n\r\n");
             operator.write_all(request.as_bytes()).unwrap();
-            assert_eq!(read_answer(&mut operator).1, "done");
+            assert_eq!(read_response(&mut operator).text(), "done");
         }
     }
     held.release();
@@ -252,38 +248,38 @@ fn a_client_that_says_how_long_it_waits_is_told_at_once_if_that_is_too_short() {
         exchange(addr(&server), GET_CLOSE);
         server
     };
-    let ask = |client: &mut std::net::TcpStream, line: &str| {
+    let ask = |client: &mut TcpStream, line: &str| {
         client
             .write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n").as_bytes())
             .unwrap();
-        read_answer(client)
+        read_response(client)
     };
     let usual = server("X-Request-Timeout");
     let mut client = connect(addr(&usual));
     // Once in a while one is let through all the same, to see how long requests take now.
     until("it is refused", || {
-        let (head, body) = ask(&mut client, "x-request-timeout: 2ms");
-        let refused = head.starts_with("HTTP/1.1 503 ");
+        let response = ask(&mut client, "x-request-timeout: 2ms");
+        let refused = response.status == 503;
         if refused {
-            assert!(head.contains("retry-after: ") || head.contains("Retry-After: "), "{head}");
-            assert_eq!(body, "come back later");
+            assert!(response.field("retry-after").is_some(), "{response:?}");
+            assert_eq!(response.text(), "come back later");
         }
         refused
     });
     let refused = usual.stats().refused_for(Refusal::Deadline);
     assert!(refused >= 1);
     for line in ["X-Request-Timeout: 30", "X-Request-Timeout: soon", "X-Other: 2ms"] {
-        assert!(ask(&mut client, line).0.starts_with("HTTP/1.1 200 "), "{line}");
+        assert_eq!(ask(&mut client, line).status, 200, "{line}");
     }
     let other = server("Patience");
     until("the name can be chosen", || {
         let mut client = connect(addr(&other));
-        ask(&mut client, "patience: 0.002").0.starts_with("HTTP/1.1 503 ")
+        ask(&mut client, "patience: 0.002").status == 503
     });
     let none = server("");
     let mut client = connect(addr(&none));
     for _ in 0..3 {
-        assert!(ask(&mut client, "X-Request-Timeout: 0").0.starts_with("HTTP/1.1 200 "));
+        assert_eq!(ask(&mut client, "X-Request-Timeout: 0").status, 200);
     }
 }
 
@@ -357,12 +353,8 @@ fn begin_and_end_of_an_overload_are_logged() {
 fn overload_control_is_set_by_flags() {
     let flags = "--target 7ms --queue 9 --deadline 3s --no-shed --no-fairness --timeout-field X-A \
                  --overload-report 1m -b tcp://127.0.0.1:0?priority=high";
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_millpond"))
-        .args(["serve", "--print-config"])
-        .args(flags.split_whitespace())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let args: Vec<_> = ["serve", "--print-config"].into_iter().chain(flags.split(' ')).collect();
+    let text = run(&args).stdout;
     for line in [
         "target = \"7ms\"",
         "queue = 9",

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{
     PATIENCE, SetOnDrop, Start, TestServer, addr, connect, connect_from, exchange,
-    passes_in_a_process_of_its_own, read_all, read_answer, socket_at, until,
+    passes_in_a_process_of_its_own, read_last_response, read_response, response, socket_at, until,
 };
 
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
@@ -91,7 +91,7 @@ impl Kind {
         };
         client.write_all(said.as_bytes()).unwrap();
         if matches!(self, Self::Idle) {
-            assert_eq!(read_answer(client).1, "small");
+            assert_eq!(read_response(client).text(), "small");
         }
     }
 
@@ -134,8 +134,7 @@ fn small_table(gate: &Arc<Barrier>) -> TestServer {
 fn answered(addr: SocketAddr) {
     let mut probe = connect_from(PROBE, addr);
     probe.write_all(GET_CLOSE).unwrap();
-    let answer = read_all(&mut probe);
-    assert!(answer.ends_with("small"), "{answer:?}");
+    assert_eq!(read_last_response(&mut probe).text(), "small");
 }
 
 /// More connections than there are places come from these addresses, and stay. Others are served.
@@ -174,7 +173,7 @@ fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
             addrs.iter().for_each(|addr| answered(*addr));
             if is_one {
                 kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-                assert_eq!(read_answer(&mut kept).1, "small");
+                assert_eq!(read_response(&mut kept).text(), "small");
             }
         }
     });
@@ -186,7 +185,7 @@ fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
     assert!(gave_way >= PLACES as u64, "{:?}", stats.closed);
     assert!(stats.live >= PLACES - 10, "no more are closed than need be: {} live", stats.live);
     gate.wait();
-    assert_eq!(read_answer(&mut held).1, "held");
+    assert_eq!(read_response(&mut held).text(), "held");
     drop((held, kept, flood));
     until("all have ended", || server.stats().live == 0);
     let stats = server.stats();
@@ -247,8 +246,7 @@ fn a_table_full_of_connections_in_service_keeps_places_for_urgent_ones() {
     until("the urgent ones have ended", || server.stats().live == WORKERS);
     // Nobody ends, but those served begin to wait, so that one of them can make room.
     gate.wait();
-    let answer = read_all(&mut late);
-    assert!(answer.ends_with("small"), "{answer:?} {:?}", server.stats());
+    assert_eq!(read_last_response(&mut late).text(), "small", "{:?}", server.stats());
     assert_eq!(server.stats().closed_for(CloseReason::MadeRoom), 1);
 }
 
@@ -280,7 +278,7 @@ fn few_descriptors() {
         probe.set_read_timeout(Some(PATIENCE)).unwrap();
         probe.write_all(GET_CLOSE).unwrap();
         let began = Instant::now();
-        assert!(read_all(&mut probe).ends_with("small"), "{:?}", server.stats());
+        assert_eq!(read_last_response(&mut probe).text(), "small", "{:?}", server.stats());
         println!("{:?}", began.elapsed());
         // The descriptor stays taken at this end, so that each probe needs another one.
         std::mem::forget(probe);
@@ -334,11 +332,12 @@ fn downloads_end(queue: usize, clients: usize, flood: usize) {
                     loop {
                         let mut client = connect(addr(&server));
                         let get = b"GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-                        let mut answer = Vec::new();
+                        let mut bytes = Vec::new();
                         let sent = client.write_all(get);
-                        let _ = sent.and_then(|()| client.read_to_end(&mut answer));
-                        if answer.starts_with(b"HTTP/1.1 200 ") {
-                            return answer.len();
+                        let _ = sent.and_then(|()| client.read_to_end(&mut bytes));
+                        if bytes.starts_with(b"HTTP/1.1 200 ") {
+                            let whole = response::read(&mut &bytes[..], false);
+                            return whole.map(|response| response.body.len());
                         }
                     }
                 })
@@ -346,7 +345,7 @@ fn downloads_end(queue: usize, clients: usize, flood: usize) {
             .collect();
         for download in downloads {
             let length = download.join().unwrap();
-            assert!(length > LENGTH, "cut off at {length}: {:?}", server.stats().closed);
+            assert_eq!(length, Ok(LENGTH), "{:?}", server.stats().closed);
         }
     });
 }

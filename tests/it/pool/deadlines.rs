@@ -9,7 +9,7 @@ use millpond::handlers::{Echo, Hello};
 use millpond::http::{Request, Response};
 use millpond::{CloseReason, Config, Server};
 
-use crate::support::{PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_answer, until};
+use crate::support::{PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_response, until};
 
 /// Every timeout of the servers below.
 const TIMEOUT: Duration = Duration::from_millis(800);
@@ -62,8 +62,7 @@ fn outlives(
 
 /// Reads one response, if the connection is still there.
 fn answered(client: &mut TcpStream) -> bool {
-    client.peek(&mut [0]).is_ok_and(|count| count > 0)
-        && read_answer(client).0.starts_with("HTTP/1.1 200 ")
+    client.peek(&mut [0]).is_ok_and(|count| count > 0) && read_response(client).status == 200
 }
 
 #[test]
@@ -115,7 +114,7 @@ fn a_kept_connection_whose_requests_are_turned_away_lives_on() {
     let mut warm = connect(addr(&server));
     for _ in 0..20 {
         warm.write_all(ask("5").as_bytes()).unwrap();
-        read_answer(&mut warm);
+        read_response(&mut warm);
     }
     // One request in a while is tried all the same: this client takes those.
     let ended = AtomicBool::new(false);
@@ -124,14 +123,14 @@ fn a_kept_connection_whose_requests_are_turned_away_lives_on() {
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 warm.write_all(ask("1ms").as_bytes()).unwrap();
-                read_answer(&mut warm);
+                read_response(&mut warm);
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
         let _ended = SetOnDrop(&ended);
         outlives(&server, b"", ask("1ms").as_bytes(), |client| {
             let alive = client.peek(&mut [0]).is_ok_and(|count| count > 0);
-            let is_refused = alive && read_answer(client).0.starts_with("HTTP/1.1 503 ");
+            let is_refused = alive && read_response(client).status == 503;
             refused.fetch_add(is_refused.into(), Ordering::Relaxed);
             alive
         });
@@ -193,7 +192,7 @@ fn no_timeout_is_so_long_that_it_ends_a_thread() {
     let mut client = connect(addr(&server));
     for _ in 0..3 {
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        assert!(read_answer(&mut client).1.ends_with("Hello, world!"));
+        assert_eq!(read_response(&mut client).text(), "Hello, world!");
     }
     drop(client);
     until("the end is noticed", || server.stats().live == 0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use millpond::http::{Request, Response};
 use millpond::{Bind, Config, Refusal, Server};
 
-use crate::support::{SetOnDrop, Start, TestServer, addr, connect, read_answer, until};
+use crate::support::{SetOnDrop, Start, TestServer, addr, connect, read_response, until};
 
 /// Handlers of `/held` wait until it is opened, at the end of the test.
 #[derive(Default)]
@@ -79,14 +79,14 @@ fn a_kept_urgent_connection_is_served_while_the_queue_is_full() {
     let (server, addrs, gate) = server(config);
     let mut kept = connect(addrs[1]);
     send(&mut kept, "/");
-    assert_eq!(read_answer(&mut kept).1, "done");
+    assert_eq!(read_response(&mut kept).text(), "done");
     let _held = hold(addrs, &gate.0, false);
     let mut queued = connect(addrs[0]);
     send(&mut queued, "/");
     until("the queue is full", || server.stats().queued == 1);
     for _ in 0..5 {
         send(&mut kept, "/");
-        assert_eq!(read_answer(&mut kept).1, "done");
+        assert_eq!(read_response(&mut kept).text(), "done");
     }
     assert_eq!(server.stats().queued, 1, "the queue was full all the time");
 }
@@ -113,7 +113,7 @@ fn what_comes_too_late_is_told_so_though_urgent_work_waits() {
             }
         });
         let _ended = SetOnDrop(&ended);
-        assert!(read_answer(&mut late).0.starts_with("HTTP/1.1 503 "));
+        assert_eq!(read_response(&mut late).status, 503);
     });
     assert!(server.stats().refused_for(Refusal::Deadline) > 0);
 }

@@ -11,7 +11,7 @@ use millpond::http::{Request, Response};
 use millpond::{Config, Server};
 
 use crate::support::{
-    Start, TestServer, addr, connect, passes_in_a_process_of_its_own, read_answer, until,
+    Start, TestServer, addr, connect, passes_in_a_process_of_its_own, read_response, until,
 };
 
 /// Handlers of `/block` wait at it until it is opened.
@@ -66,7 +66,7 @@ fn the_last_free_worker_serves_while_all_others_are_blocked() {
         let (server, gate) = gated(workers);
         let mut kept = connect(addr(&server));
         send(&mut kept, "/");
-        assert_eq!(read_answer(&mut kept).1, "done");
+        assert_eq!(read_response(&mut kept).text(), "done");
         let mut blocked = Vec::new();
         for count in 1..workers {
             let mut client = connect(addr(&server));
@@ -77,13 +77,13 @@ fn the_last_free_worker_serves_while_all_others_are_blocked() {
         for _ in 0..20 {
             let mut fresh = connect(addr(&server));
             send(&mut fresh, "/");
-            assert_eq!(read_answer(&mut fresh).1, "done", "{workers} workers, fresh");
+            assert_eq!(read_response(&mut fresh).text(), "done", "{workers} workers, fresh");
             send(&mut kept, "/");
-            assert_eq!(read_answer(&mut kept).1, "done", "{workers} workers, kept");
+            assert_eq!(read_response(&mut kept).text(), "done", "{workers} workers, kept");
         }
         gate.open();
         for client in &mut blocked {
-            assert_eq!(read_answer(client).1, "done");
+            assert_eq!(read_response(client).text(), "done");
         }
         server.stop_now();
     }
@@ -130,7 +130,7 @@ fn a_newcomer_wakes_the_monitor_where_all_are_blocked() {
         });
         let mut fresh = connect(addr(&server));
         send(&mut fresh, "/");
-        assert!(read_answer(&mut fresh).0.starts_with("HTTP/1.1 503 "));
+        assert_eq!(read_response(&mut fresh).status, 503);
     }
     gate.open();
     server.stop_now();
@@ -147,7 +147,7 @@ fn what_comes_while_all_are_blocked_is_served_afterwards() {
     until("all block", || gate.waiting.load(Ordering::SeqCst) == 3);
     gate.open();
     for client in &mut clients {
-        assert_eq!(read_answer(client).1, "done");
+        assert_eq!(read_response(client).text(), "done");
     }
     let mut byte = [0];
     clients[0].set_nonblocking(true).unwrap();

@@ -10,7 +10,7 @@ use millpond::http::{HeaderValue, Request, Response, Upgraded};
 use millpond::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
 use millpond::{CloseReason, Config, Server};
 
-use crate::support::{PATIENCE, Start, TestServer, addr, connect, until};
+use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_response, until};
 
 /// Where the protocol below panics, if anywhere.
 #[derive(Debug, Default)]
@@ -246,11 +246,11 @@ fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_place() {
         let mut client = connect(addr(&server));
         // Parked first, so that it has a place to give back.
         write!(client, "GET /first HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        crate::support::read_answer(&mut client);
+        read_response(&mut client);
         let ask =
             "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: mirror\r\n\r\n";
         client.write_all(ask.as_bytes()).unwrap();
-        assert!(crate::support::read_answer(&mut client).0.starts_with("HTTP/1.1 101 "));
+        assert_eq!(read_response(&mut client).status, 101);
         until("it was dropped", || dropped.load(Ordering::SeqCst) > round);
         upgraded.push(client);
         kept.extend((0..3).map(|_| connect(addr(&server))));
@@ -258,7 +258,7 @@ fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_place() {
             write!(client, "GET /{index} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         }
         for (index, client) in kept.iter_mut().enumerate() {
-            assert_eq!(crate::support::read_answer(client).1, format!("/{index}"));
+            assert_eq!(read_response(client).text(), format!("/{index}"));
         }
     }
     upgraded.iter_mut().for_each(echoes);

@@ -8,7 +8,7 @@ use millpond::http::{Request, Response};
 use millpond::pool::WorkerActivity;
 use millpond::{Config, ErrorKind, Server};
 
-use crate::support::{Start, TestServer, addr, connect, connect_from, read_answer, until};
+use crate::support::{Start, TestServer, addr, connect, connect_from, read_response, until};
 
 fn server(config: Config) -> TestServer {
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(2);
@@ -31,13 +31,13 @@ fn a_kept_connection_goes_by_the_new_limits() {
     let mut stream = connect(addr(&handle));
     let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789";
     stream.write_all(post).unwrap();
-    assert_eq!(read_answer(&mut stream).1, "20");
+    assert_eq!(read_response(&mut stream).text(), "20");
 
     let mut config = Config::default();
     config.limits.body = 10;
     handle.reconfigure(config).unwrap();
     stream.write_all(post).unwrap();
-    assert!(read_answer(&mut stream).0.starts_with("HTTP/1.1 413 "));
+    assert_eq!(read_response(&mut stream).status, 413);
     handle.drain(Duration::from_secs(5));
 }
 
@@ -70,9 +70,9 @@ fn a_raised_limit_on_connections_lets_those_in_who_wait() {
 
     config.limits.connections = 2;
     handle.reconfigure(config).unwrap();
-    assert_eq!(read_answer(&mut second).1, "0");
+    assert_eq!(read_response(&mut second).text(), "0");
     gate.wait();
-    assert_eq!(read_answer(&mut first).1, "0");
+    assert_eq!(read_response(&mut first).text(), "0");
     handle.drain(Duration::from_secs(5));
 }
 
@@ -85,6 +85,6 @@ fn wrong_settings_change_nothing() {
     assert_eq!(handle.reconfigure(config).unwrap_err().kind(), ErrorKind::Config);
     let mut stream = connect(addr(&handle));
     stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab").unwrap();
-    assert_eq!(read_answer(&mut stream).1, "2");
+    assert_eq!(read_response(&mut stream).text(), "2");
     handle.drain(Duration::from_secs(5));
 }

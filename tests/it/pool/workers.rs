@@ -9,7 +9,7 @@ use millpond::http::{Request, Response};
 use millpond::pool::WorkerActivity;
 use millpond::{CloseReason, Server};
 
-use crate::support::{Start, TestServer, addr, connect, read_answer, until};
+use crate::support::{Start, TestServer, addr, connect, read_response, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
@@ -40,7 +40,7 @@ fn a_worker_shows_whom_it_serves_and_since_when() {
     assert!(first.to_string().starts_with(&format!("worker-0: serving {}", first.peer.unwrap())));
     until("time passes", || handle.workers()[0].since > first.since);
     release.send(()).unwrap();
-    read_answer(&mut client);
+    read_response(&mut client);
     until("the worker rests", || handle.workers()[0].activity != WorkerActivity::Serving);
     let then = &handle.workers()[0];
     assert_eq!((then.served, then.peer), (1, None));
@@ -60,9 +60,9 @@ fn a_request_knows_how_long_it_waited_in_the_queue() {
     until("time passes", || handle.workers()[0].since > before + Duration::from_millis(20));
     release.send(()).unwrap();
     release.send(()).unwrap();
-    read_answer(&mut clients[0]);
-    let (_, waited) = read_answer(&mut clients[1]);
-    assert!(waited.parse::<u64>().unwrap() >= 20_000, "{waited} µs");
+    read_response(&mut clients[0]);
+    let waited = read_response(&mut clients[1]);
+    assert!(waited.text().parse::<u64>().unwrap() >= 20_000, "{} µs", waited.text());
     handle.stop_now();
 }
 

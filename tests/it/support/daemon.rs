@@ -1,18 +1,21 @@
-//! The built binary as a child process: started, read, told by signals, and ended by its id.
+//! The built binary as a child process: started, its log read, signalled, and ended by its id.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::slice::from_ref;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, exchange};
+use super::response::Response;
+use super::{PATIENCE, exchange, until_or};
 
-/// A running daemon. It is killed when dropped.
+/// A running daemon. It is killed when dropped, after a check of its counters: accepted = closed +
+/// live.
 pub(crate) struct Daemon {
     child: Child,
     lines: Receiver<String>,
@@ -28,7 +31,7 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// The binary, with none of this process's variables that it would heed.
+/// The binary, without those variables of this process that it would read.
 pub(crate) fn command(args: &[&str]) -> Command {
     bare(env!("CARGO_BIN_EXE_millpond"), args)
 }
@@ -39,19 +42,19 @@ pub(crate) fn bare(program: &str, args: &[&str]) -> Command {
     command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        let heeded = ["MILLPOND_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "JOURNAL_", "NO_COLOR"];
-        if heeded.iter().any(|prefix| name_text.starts_with(prefix)) {
+        let read = ["MILLPOND_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "JOURNAL_", "NO_COLOR"];
+        if read.iter().any(|prefix| name_text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
     command
 }
 
-/// `millpond serve` with this socket passed to it under the name `passed`, as sd_listen_fds(3) has
-/// it.
+/// `millpond serve` with this socket passed to it under the name `passed`, by the protocol of
+/// sd_listen_fds(3).
 pub(crate) fn activated(socket: impl Into<OwnedFd>, args: &[&str]) -> Command {
-    // The shell puts the socket where it belongs, and knows its own process, which the daemon
-    // becomes.
+    // The shell moves the socket to descriptor 3, and knows its own process, which becomes the
+    // daemon.
     let script =
         "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=passed exec \"$@\"";
     let mut all = vec!["-c", script, "sh", env!("CARGO_BIN_EXE_millpond"), "serve"];
@@ -84,13 +87,13 @@ impl Daemon {
         Self::start(command(&all))
     }
 
-    /// Starts a prepared command.
+    /// Starts a prepared command, and reads its log.
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
+        let mut daemon = Self::start_unread(command);
+        let stderr = daemon.child.stderr.take().unwrap();
         let (sender, lines) = channel();
-        // It ends with the child's standard error, or with the receiver.
+        // The thread ends with the child's standard error, or with the receiver.
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -98,10 +101,19 @@ impl Daemon {
                 }
             }
         });
-        Self { child, lines, log: Vec::new() }
+        daemon.lines = lines;
+        daemon
+    }
+
+    /// Starts a prepared command whose standard output and standard error the test has set: its log
+    /// is not read here.
+    pub(crate) fn start_unread(mut command: Command) -> Self {
+        let (_, lines) = channel();
+        Self { child: command.spawn().unwrap(), lines, log: Vec::new() }
     }
 
     /// Waits for a line of the log that contains this.
+    #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -118,7 +130,13 @@ impl Daemon {
         }
     }
 
-    /// The address that it says it listens at.
+    /// Whether a line that was read so far contains this.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.iter().any(|line| line.contains(text))
+    }
+
+    /// The next address at which it logs that it listens.
+    #[track_caller]
     pub(crate) fn addr(&mut self) -> SocketAddr {
         let line = self.wait_for("listening on tcp://");
         line.rsplit("tcp://").next().unwrap().parse().unwrap()
@@ -129,39 +147,93 @@ impl Daemon {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id() as i32).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for its end; its exit code.
+    #[track_caller]
     pub(crate) fn end(&mut self) -> ExitStatus {
+        let mut status = None;
+        let ended = || {
+            self.log.extend(self.lines.try_iter());
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        };
+        until_or(ended, || ());
+        // What it wrote last may still be in the pipe.
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.log.push(line);
+        }
+        status.unwrap_or_else(|| panic!("it does not end: {:#?}", self.log))
+    }
+
+    /// Checks that every accepted connection is live or was closed for a reason, as SIGQUIT logs
+    /// the counters.
+    fn check_balance(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // Standard error ends with the process, so that this wait is no blind one.
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => self.log.push(line),
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.log),
+            let mut state = Vec::new();
+            self.signal(Signal::QUIT);
+            while !state.last().is_some_and(|line: &String| line.starts_with(LAST_OF_STATE)) {
+                let left = deadline.saturating_duration_since(Instant::now());
+                match self.lines.recv_timeout(left) {
+                    Ok(line) => {
+                        let Some((_, line)) = line.split_once("state: ") else { continue };
+                        // What the test left unread may end with a part of an earlier state.
+                        if !state.is_empty() || line.starts_with("live ") {
+                            state.push(line.to_owned());
+                        }
+                    }
+                    // It has just ended by itself.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => panic!("no state in the log: {state:#?}"),
+                }
             }
+            let (accepted, live) =
+                (number_after(&state, "accepted "), number_after(&state, "live "));
+            let closed = state.iter().filter(|line| line.starts_with("closed "));
+            let closed: u64 = closed.map(|line| number_after(from_ref(line), "closed ")).sum();
+            // The counters are read one after the other, while connections come and go.
+            if accepted == closed + live {
+                return;
+            }
+            assert!(Instant::now() < deadline, "accepted is not closed + live: {state:#?}");
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
+/// The last line of those that SIGQUIT logs has this.
+const LAST_OF_STATE: &str = "accept: interrupted ";
+
+/// The number behind the first occurrence of `name`.
+fn number_after(lines: &[String], name: &str) -> u64 {
+    let rest = lines.iter().find_map(|line| line.split_once(name)).map(|(_, rest)| rest);
+    let rest = rest.unwrap_or_else(|| panic!("no {name:?} in {lines:#?}"));
+    rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
+        // Before it listens, SIGQUIT would end it.
+        let is_up = self.has_logged("listening on ") && matches!(self.child.try_wait(), Ok(None));
+        if is_up && !thread::panicking() {
+            self.check_balance();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Sends a GET for `path` on a connection of its own; the whole answer.
-pub(crate) fn get(addr: SocketAddr, path: &str) -> String {
+/// Sends a GET for `path` on a connection of its own.
+#[track_caller]
+pub(crate) fn get(addr: SocketAddr, path: &str) -> Response {
     get_from(addr, "a.test", path)
 }
 
 /// The same with another host.
-pub(crate) fn get_from(addr: SocketAddr, host: &str, path: &str) -> String {
+#[track_caller]
+pub(crate) fn get_from(addr: SocketAddr, host: &str, path: &str) -> Response {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     exchange(addr, request.as_bytes())
 }

@@ -1,10 +1,16 @@
-//! [`TestServer`]: a server of this process, whose connections are counted when a test ends.
+//! [`TestServer`]: a server of this process, whose connections are all accounted for when a test ends.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 
 use millpond::{Error, Handle, Server, Stats};
 
 use super::{until, until_or};
+
+/// The first address of a server.
+pub(crate) fn addr(handle: &Handle) -> SocketAddr {
+    handle.local_addrs()[0].as_socket().unwrap()
+}
 
 /// Starts servers that check their count of connections.
 pub(crate) trait Start {
@@ -18,8 +24,8 @@ impl Start for Server {
     }
 }
 
-/// A running server: accepted = closed + live whenever it is asked for its [`Stats`], and closed =
-/// accepted once it has stopped, which it does with the test.
+/// A running server that is stopped at the end of the test. Its guard checks that accepted = closed
+/// + live whenever the test reads the [`Stats`], and that closed = accepted after the stop.
 #[derive(Debug)]
 pub(crate) struct TestServer(Handle);
 
@@ -27,8 +33,8 @@ impl TestServer {
     #[track_caller]
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.0.stats();
-        // The counters are read one after the other: what changes meanwhile may be counted twice,
-        // and for a moment not at all.
+        // The counters are read one after the other: a connection that ends meanwhile may be counted
+        // twice, or for a moment not at all.
         until("accepted = closed + live", || {
             let balanced = stats.accepted <= stats.closed.iter().sum::<u64>() + stats.live as u64;
             if !balanced {
@@ -54,8 +60,8 @@ impl Drop for TestServer {
         if std::thread::panicking() {
             return;
         }
-        // A connection may be in the hands of an upgraded connection's thread, or of a handler that
-        // the test has only just let go.
+        // A connection may still belong to an upgrade's thread, or to a handler that the test has
+        // only just released.
         until_or(
             || {
                 let stats = self.0.stats();
