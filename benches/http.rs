@@ -1,4 +1,4 @@
-//! What the HTTP core costs a request: parse its head, encode the head of an answer.
+//! What the HTTP core costs a request: parse its head, encode the head of a response.
 //!
 //! `cargo bench --bench http --features bench`
 

@@ -1,4 +1,4 @@
-//! When requests are meant to be sent: an open loop, which no answer and no delay holds up.
+//! When requests are meant to be sent: an open loop, which no response and no delay holds up.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub(crate) struct Phase {
     pub(crate) rate: f64,
     /// How long it lasts.
     pub(crate) time: Duration,
-    /// How often a client tries again that got no answer in time.
+    /// How often a client tries again that got no response in time.
     pub(crate) retries: u8,
     /// Whether it counts, or only warms the server up.
     pub(crate) counted: bool,

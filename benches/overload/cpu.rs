@@ -169,8 +169,8 @@ fn table(series: &Series, markdown: bool) -> String {
             format!("{:.1}", report.goodput()),
             series.ratio(row).map_or("-".into(), |ratio| format!("{ratio:.3}")),
             format!("{:.2}", report.late_share() * 100.0),
-            ms(report.answered_ms(0.5)),
-            ms(report.answered_ms(0.99)),
+            ms(report.in_time_ms(0.5)),
+            ms(report.in_time_ms(0.99)),
             count(Outcome::Unavailable),
             ms(report.latency_ms(Outcome::Unavailable, 0.99)),
             count(Outcome::Reset),
@@ -199,7 +199,7 @@ fn goals(series: &Series) -> Goals {
         goals.at_most(format!("late share at {multiple}x"), report.late_share(), 0.01, &void);
         if multiple >= 5.0 {
             let most = if series.workers <= 2 { 60.0 } else { 120.0 };
-            let p99 = report.answered_ms(0.99).unwrap_or(f64::INFINITY);
+            let p99 = report.in_time_ms(0.99).unwrap_or(f64::INFINITY);
             goals.at_most(format!("200 p99 at {multiple}x, ms"), p99, most, &void);
         }
         if let Some(p99) = report.latency_ms(Outcome::Unavailable, 0.99) {

@@ -14,10 +14,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::answer::complete;
 use crate::arrivals::Arrival;
 use crate::outcome::{Outcome, Report};
 use crate::plan::Plan;
+use crate::response::complete;
 use crate::timer::Timer;
 use crate::wire;
 
@@ -43,7 +43,7 @@ struct Slot {
     attempt: Option<Attempt>,
     sent: bool,
     source: Option<Ipv4Addr>,
-    /// The beginning of an answer that came in pieces.
+    /// The beginning of a response that came in pieces.
     partial: Vec<u8>,
 }
 
@@ -247,7 +247,7 @@ impl<'a> Generator<'a> {
                 Err(outcome) => return self.finish(index, outcome, false),
             }
         }
-        // An edge tells once of all that is there: read on until the answer is whole or nothing is
+        // An edge is reported once for all that is there: read on until the response is whole or nothing is
         // left.
         while let Some(socket) = &self.slots[index].socket {
             match wire::receive(socket, buffer) {
@@ -260,29 +260,29 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Takes in a piece of an answer; true when that ended the attempt.
+    /// Reads a piece of a response; true when that ended the attempt.
     fn received(&mut self, index: usize, bytes: &[u8]) -> bool {
         let slot = &mut self.slots[index];
-        let answer = if slot.partial.is_empty() {
+        let response = if slot.partial.is_empty() {
             complete(bytes)
         } else {
             slot.partial.extend_from_slice(bytes);
             complete(&slot.partial)
         };
-        let Some(answer) = answer else {
+        let Some(response) = response else {
             if slot.partial.is_empty() {
                 slot.partial.extend_from_slice(bytes);
             }
             return false;
         };
         let at = slot.attempt.map_or(0, |attempt| attempt.at);
-        let outcome = match answer.status {
+        let outcome = match response.status {
             200..=299 if self.now() - at <= self.plan.deadline.as_nanos() as u64 => Outcome::InTime,
             200..=299 => Outcome::Late,
             503 => Outcome::Unavailable,
             _ => Outcome::Other,
         };
-        self.finish(index, outcome, !answer.close);
+        self.finish(index, outcome, !response.close);
         true
     }
 

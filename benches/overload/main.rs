@@ -27,8 +27,6 @@ mod sweep;
 mod timer;
 mod wire;
 
-#[path = "../support/answer.rs"]
-mod answer;
 #[path = "../support/attacks.rs"]
 mod attacks;
 #[path = "../support/fleet.rs"]
@@ -38,6 +36,8 @@ mod newcomer;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the runner in benches/peers uses the rest of it")]
 mod process;
+#[path = "../support/response.rs"]
+mod response;
 #[path = "../support/table.rs"]
 mod table;
 #[path = "../support/wrk.rs"]

@@ -14,19 +14,19 @@ pub(crate) const WINDOW: Duration = Duration::from_millis(100);
 /// How one attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Answered with 2xx within the deadline.
+    /// A 2xx response within the deadline.
     InTime,
-    /// Answered with 2xx, after the deadline.
+    /// A 2xx response after the deadline.
     Late,
-    /// Answered with 503.
+    /// A 503 response.
     Unavailable,
-    /// The connection was reset, or closed without an answer.
+    /// The connection was reset, or closed without a response.
     Reset,
     /// Nobody listened.
     Refused,
     /// The client lost its patience and closed.
     Timeout,
-    /// Answered with something else.
+    /// A response with another status.
     Other,
     /// The generator's own machine failed it: no port or no descriptor left.
     NotSent,
@@ -65,27 +65,27 @@ impl Outcome {
     }
 }
 
-/// Requests, and how many of them were answered in time at last.
+/// Requests, and how many of them got a response in time at last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// Requests, each counted once however often it was tried.
     pub(crate) requests: u64,
-    /// Answered in time at the first attempt.
+    /// Requests with a response in time at the first attempt.
     pub(crate) at_once: u64,
-    /// Answered in time at any attempt.
-    pub(crate) answered: u64,
+    /// Requests with a response in time at any attempt.
+    pub(crate) in_time: u64,
 }
 
 impl Tally {
-    /// The share answered in time; 1 when there was nothing to answer.
+    /// The share with a response in time; 1 when there was no request.
     pub(crate) fn success(&self) -> f64 {
-        if self.requests == 0 { 1.0 } else { self.answered as f64 / self.requests as f64 }
+        if self.requests == 0 { 1.0 } else { self.in_time as f64 / self.requests as f64 }
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.at_once += other.at_once;
-        self.answered += other.answered;
+        self.in_time += other.in_time;
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct Report {
     pub(crate) windows: Vec<Tally>,
     /// By client.
     pub(crate) clients: Vec<Tally>,
-    /// Answered in time, and before the counted load was over.
+    /// Responses in time that came before the counted load was over.
     in_time_before_end: u64,
     counted_seconds: f64,
     end: u64,
@@ -147,7 +147,7 @@ impl Report {
             self.in_time_before_end += 1;
         }
         self.tallies(arrival).for_each(|tally| {
-            tally.answered += 1;
+            tally.in_time += 1;
             tally.at_once += u64::from(first);
         });
     }
@@ -175,7 +175,7 @@ impl Report {
     }
 
     /// The latency below which this share of all responses with 2xx lies, late ones included.
-    pub(crate) fn answered_ms(&self, quantile: f64) -> Option<f64> {
+    pub(crate) fn in_time_ms(&self, quantile: f64) -> Option<f64> {
         let mut all = self.outcomes[Outcome::InTime as usize].clone();
         all.add(&self.outcomes[Outcome::Late as usize]).ok()?;
         (!all.is_empty()).then(|| all.value_at_quantile(quantile) as f64 / 1e6)
@@ -187,7 +187,7 @@ impl Report {
         late as f64 / (in_time + late).max(1) as f64
     }
 
-    /// Answers in time per second. Those that came after the load was over do not count: a server
+    /// Responses in time per second. Those that came after the load was over do not count: a server
     /// must not gain from what stood in its queue at the end.
     pub(crate) fn goodput(&self) -> f64 {
         self.in_time_before_end as f64 / self.counted_seconds

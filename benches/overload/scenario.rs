@@ -131,7 +131,7 @@ fn spike(cli: &Cli, name: &str) -> Result<Goals, String> {
     report.windows[from..].iter().for_each(|tally| later.add(*tally));
     let mut goals = Goals::new(name);
     let void = report.void();
-    goals.at_least("answered from 0.5 s after the flood on", later.success(), 0.99, &void);
+    goals.at_least("in time from 0.5 s after the flood on", later.success(), 0.99, &void);
     let at_once = later.at_once as f64 / later.requests.max(1) as f64;
     goals.lines.push(format!("  {:<42} {at_once:>9.3}", "of these at the first attempt"));
     Ok(goals)
@@ -148,9 +148,9 @@ fn fairness(cli: &Cli, name: &str) -> Result<Goals, String> {
     let (mut light, heavy) = (Tally::default(), report.clients[0]);
     report.clients[1..].iter().for_each(|tally| light.add(*tally));
     let mut goals = Goals::new(name);
-    goals.at_least("the nine light clients answered", light.success(), 0.98, &report.void());
+    goals.at_least("the nine light clients in time", light.success(), 0.98, &report.void());
     for (what, value) in [
-        ("the heavy client answered", heavy.success()),
+        ("the heavy client in time", heavy.success()),
         ("goodput/capacity", report.goodput() / cli.capacity()),
     ] {
         goals.lines.push(format!("  {what:<42} {value:>9.3}"));

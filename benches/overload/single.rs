@@ -19,7 +19,7 @@ pub(crate) fn run(cli: &Cli, target: SocketAddr) -> Result<(), String> {
     let load = std::thread::scope(|scope| scope.spawn(|| point::send(&plan)).join());
     let report = load.map_err(|_| "the generator panicked")??;
 
-    println!("offered {rate}/s for {time:?}: {:.1}/s answered in time\n", report.goodput());
+    println!("offered {rate}/s for {time:?}: {:.1}/s in time\n", report.goodput());
     let mut table = Table::new(&["outcome", "attempts", "p50 ms", "p99 ms", "max ms"]);
     for outcome in Outcome::ALL {
         let Some(p50) = report.latency_ms(outcome, 0.5) else { continue };

@@ -45,7 +45,7 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<usi
     }
 }
 
-/// Has the close that follows a complete answer reset the connection, so that the port is free
+/// Has the close that follows a complete response reset the connection, so that the port is free
 /// again at once. A client that gives up closes plainly: the server must not learn of it any sooner
 /// than from a real one.
 pub(crate) fn reset_on_close(socket: &OwnedFd) {

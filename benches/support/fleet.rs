@@ -18,7 +18,7 @@ use rustix::net::{
     socket_with, sockopt,
 };
 
-use super::answer::complete;
+use super::response::complete;
 
 /// How often a fleet looks for what is due.
 const TICK: Duration = Duration::from_millis(5);

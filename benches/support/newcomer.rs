@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use super::answer::complete;
+use super::response::complete;
 
 /// How long a newcomer tries at the most.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
-/// How long a server may take until it answers a connect.
+/// How long a server may take until it accepts a connection.
 const START: Duration = Duration::from_secs(10);
 /// How long a server may take to stop when told to, before it is killed.
 const STOP: Duration = Duration::from_millis(1000);

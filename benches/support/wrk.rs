@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 /// What one run of wrk measured.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
-    /// Requests answered.
+    /// Responses.
     pub(crate) requests: u64,
-    /// Requests answered per second.
+    /// Responses per second.
     pub(crate) per_second: f64,
     /// Half of the requests took at most this, in microseconds.
     pub(crate) p50_us: f64,
     /// 99 of 100 requests took at most this, in microseconds.
     pub(crate) p99_us: f64,
-    /// Socket errors, and answers that are neither 2xx nor 3xx.
+    /// Socket errors, and responses that are neither 2xx nor 3xx.
     pub(crate) errors: u64,
 }
 

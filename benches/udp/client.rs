@@ -14,14 +14,14 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// What came of one load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
-    /// Answers a second.
+    /// Responses a second.
     pub(crate) rate: f64,
-    /// CPU time of the server for each answer, in microseconds.
+    /// CPU time of the server for each response, in microseconds.
     pub(crate) cpu_us: f64,
     pub(crate) lost: u64,
 }
 
-/// Loads the server for `time`. Answers are counted by their bytes.
+/// Loads the server for `time`. Responses are counted by their bytes.
 pub(crate) fn load(
     server: &Server,
     window: usize,
@@ -55,7 +55,7 @@ pub(crate) fn load(
     }
     let elapsed = start.elapsed();
     // The last ones are waited for, but do not count for the rate.
-    let answered = bytes / length as u64;
+    let responses = bytes / length as u64;
     while bytes / (length as u64) < sent - lost {
         match socket.recv(&mut buf) {
             Ok(count) => bytes += count as u64,
@@ -63,7 +63,7 @@ pub(crate) fn load(
         }
     }
     Ok(Outcome {
-        rate: answered as f64 / elapsed.as_secs_f64(),
+        rate: responses as f64 / elapsed.as_secs_f64(),
         cpu_us: (server.cpu_us() - cpu) as f64 / (bytes / length as u64).max(1) as f64,
         lost,
     })

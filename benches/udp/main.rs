@@ -74,7 +74,7 @@ fn plain(port: u16) -> Result<(), String> {
     let socket = UdpSocket::bind(("127.0.0.1", port)).map_err(|error| error.to_string())?;
     let mut buf = [0; 65_536];
     loop {
-        // An earlier answer that nobody took is reported here; it concerns nobody else.
+        // An error of an earlier, unread response is reported here; it does not concern this one.
         if let Ok((len, from)) = socket.recv_from(&mut buf) {
             let _ = socket.send_to(&buf[..len], from);
         }

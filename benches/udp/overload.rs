@@ -47,7 +47,7 @@ pub(crate) fn run(count: u64, workers: usize) -> Result<(), String> {
     let memory = || resident_kib(child.id());
     let mut seen = vec![memory()];
     let (start, gap) = (Instant::now(), Duration::from_secs_f64(0.5 / capacity));
-    let mut answered = 0_u64;
+    let mut responses = 0_u64;
     client.set_nonblocking(true).map_err(fail)?;
     for index in 0..count {
         let due = start + gap.mul_f64(index as f64);
@@ -55,7 +55,7 @@ pub(crate) fn run(count: u64, workers: usize) -> Result<(), String> {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         client.send(&index.to_be_bytes()).map_err(fail)?;
         while client.recv(&mut [0; 64]).is_ok() {
-            answered += 1;
+            responses += 1;
         }
         if index % (count / 10).max(1) == 0 {
             seen.push(memory());
@@ -72,13 +72,13 @@ pub(crate) fn run(count: u64, workers: usize) -> Result<(), String> {
     let offered = count as f64 / elapsed.as_secs_f64();
     println!("capacity {capacity:.0}/s, offered {offered:.0}/s ({:.2}x)", offered / capacity);
     println!(
-        "sent {sent} = answered {} + dropped {} + kernel {}: {}",
+        "sent {sent} = responses {} + dropped {} + kernel {}: {}",
         totals[0],
         totals[1],
         totals[2],
         if sent == accounted { "exact" } else { "WRONG" }
     );
-    println!("{answered} answers came to the client in {elapsed:.1?}");
+    println!("{responses} responses came to the client in {elapsed:.1?}");
     println!("memory in KiB, from the start to the end: {seen:?}");
     println!("{details}");
     let _ = std::io::stdout().flush();
@@ -95,17 +95,17 @@ fn capacity(client: &UdpSocket, workers: usize) -> Result<(f64, u64), String> {
     client.set_read_timeout(Some(Duration::from_secs(5))).map_err(fail)?;
     let window = 4 * workers as u64;
     (0..window).try_for_each(|_| client.send(&[0]).map(drop)).map_err(fail)?;
-    let (start, mut answers) = (Instant::now(), 0_u64);
+    let (start, mut responses) = (Instant::now(), 0_u64);
     while start.elapsed() < Duration::from_secs(1) {
         client.recv(&mut [0; 64]).map_err(fail)?;
-        answers += 1;
+        responses += 1;
         client.send(&[0]).map_err(fail)?;
     }
     let elapsed = start.elapsed();
     for _ in 0..window {
         client.recv(&mut [0; 64]).map_err(fail)?;
     }
-    Ok((answers as f64 / elapsed.as_secs_f64(), answers + window))
+    Ok((responses as f64 / elapsed.as_secs_f64(), responses + window))
 }
 
 fn resident_kib(pid: u32) -> u64 {

@@ -80,7 +80,7 @@ impl Server {
         // Until it is bound, each datagram is refused.
         while server.client.send(&[0]).is_err() || server.client.recv(&mut [0; 8]).is_err() {
             if Instant::now() > end || !matches!(server.child.try_wait(), Ok(None)) {
-                return Err(format!("{} does not answer", kind.name()));
+                return Err(format!("{} does not respond", kind.name()));
             }
         }
         while server.client.recv(&mut [0; 8]).is_ok() {}

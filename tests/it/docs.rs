@@ -1,7 +1,7 @@
 //! The commands that README.md and docs/ show are run, and what they print is compared.
 //!
 //! A fence marked `sh` has commands, and each must succeed. A fence marked `console` has commands
-//! after `$ ` and what they print, where `…` stands for anything. `millpond serve` runs until its
+//! after `$ ` and what they print, where `…` matches anything. `millpond serve` runs until its
 //! document ends. A document's ports are replaced by free ones, and its paths by a directory of the
 //! test's own. A fence marked `toml` is a file of settings, which must be valid.
 
@@ -46,7 +46,7 @@ struct Fence {
     text: String,
 }
 
-/// A command with what it is said to print, if anything is said.
+/// A command with the output that the document shows, if it shows any.
 #[derive(Debug, PartialEq)]
 struct Shown {
     command: String,
@@ -109,7 +109,7 @@ fn commands(fence: &Fence) -> Vec<Shown> {
                 output.push('\n');
                 continue;
             }
-            _ if console => panic!("line {}: {line:?} is no command", fence.line),
+            _ if console => panic!("line {}: {line:?} is not a command", fence.line),
             _ if line.trim().is_empty() => continue,
             _ => found.push(Shown { command: line.to_owned(), output: None }),
         }
@@ -118,7 +118,7 @@ fn commands(fence: &Fence) -> Vec<Shown> {
     found
 }
 
-/// Whether a text is as it is shown: `…` stands for anything, of no more than a line.
+/// Whether a text is as the document shows it: `…` matches anything within a line.
 fn matches(shown: &str, text: &str) -> bool {
     let (shown, text): (Vec<_>, Vec<_>) = (shown.lines().collect(), text.lines().collect());
     shown.len() == text.len() && shown.iter().zip(text).all(|(shown, text)| is_like(shown, text))
@@ -204,7 +204,7 @@ impl Session {
         self.servers.push(server);
     }
 
-    /// Runs a command to its end. Only what is said to print something may fail.
+    /// Runs a command to its end. It may fail only if the document shows its output.
     fn run(&self, place: &str, shown: &Shown) {
         let command = self.adapted(&shown.command);
         let output = self.shell(&format!("{{ {command}\n}} 2>&1")).output().unwrap();
@@ -245,13 +245,13 @@ fn every_command_that_the_documents_show_does_what_they_say() {
             let place = format!("{document}:{}", fence.line);
             match fence.language.as_str() {
                 "sh" | "console" => {}
-                // A part of somebody's Cargo.toml.
+                // A part of a Cargo.toml.
                 "toml" if fence.text.starts_with("[dependencies]") => continue,
                 "toml" => {
                     session.check(&place, &fence.text);
                     continue;
                 }
-                // Code is compiled as doctests; the rest is no program's.
+                // Code is compiled as doctests; the rest is not for a program.
                 "rust" | "rust,no_run" | "ini" | "text" => continue,
                 other => panic!("{place}: the fence is marked {other:?}"),
             }
@@ -280,7 +280,7 @@ fn every_document_is_run() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
         for entry in std::fs::read_dir(path).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            // It tells what was, by the commands of its time.
+            // It quotes the commands of earlier versions.
             if name.ends_with(".md") && name != "changelog.md" {
                 found.push(format!("{directory}/{name}"));
             }
@@ -352,10 +352,10 @@ fn the_debian_package_has_what_its_readme_links_to() {
 }
 
 #[test]
-fn the_readme_tells_how_many_raw_requests_are_tried() {
+fn the_readme_says_how_many_raw_requests_are_tested() {
     let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
     let (before, _) = readme.split_once(" raw requests").unwrap();
-    let told: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
+    let said: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
     let tried: usize = crate::http::table::CASES.iter().map(|cases| cases.len()).sum();
-    assert!(told.abs_diff(tried) <= tried / 20, "about {told} are told of, and {tried} are tried");
+    assert!(said.abs_diff(tried) <= tried / 20, "README.md says {said}, and {tried} are tested");
 }

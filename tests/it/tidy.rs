@@ -120,7 +120,7 @@ fn no_test_starts_a_server_or_a_daemon_without_its_guard() {
 }
 
 #[test]
-fn the_checks_see_past_tests_and_into_groups() {
+fn the_scanner_skips_tests_and_reads_into_groups() {
     let source = Source::new(
         "pool/a/b.rs",
         r##"

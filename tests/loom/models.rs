@@ -220,7 +220,7 @@ fn work_is_taken_by_the_only_worker_though_it_leads() {
 }
 
 #[test]
-fn work_is_taken_whoever_leads_or_sleeps_when_it_comes() {
+fn work_is_taken_whether_workers_lead_or_sleep() {
     work_is_taken(2);
 }
 
@@ -247,7 +247,7 @@ fn one_worker_leads_at_a_time() {
 }
 
 #[test]
-fn the_monitor_notices_when_nobody_leads_any_more() {
+fn the_monitor_notices_when_no_thread_leads() {
     model(|| {
         let pool = Arc::new(Pool::default());
         assert!(pool.try_lead());
@@ -476,7 +476,7 @@ impl ActivityCell {
 }
 
 #[test]
-fn who_looks_at_a_worker_never_sees_two_peers_mixed() {
+fn a_reader_of_worker_state_never_sees_two_peers_mixed() {
     model(|| {
         let activity = Arc::new(ActivityCell::default());
         let worker = {

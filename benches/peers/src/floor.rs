@@ -1,4 +1,4 @@
-//! The floor: an epoll loop per core, SO_REUSEPORT, one canned answer for whatever one read brings.
+//! The floor: an epoll loop per core, SO_REUSEPORT, one canned response for whatever one read brings.
 //!
 //! It parses nothing, so that what it costs is what the kernel's sockets cost.
 
@@ -68,7 +68,7 @@ fn run(listener: OwnedFd, work: &Work) -> Result<(), Errno> {
             let key = event.data.u64();
             if key == LISTENER {
                 accept_all(&poll, &listener, &mut connections);
-            } else if !connections.get(&key).is_some_and(|fd| answer(fd, &mut buffer, work)) {
+            } else if !connections.get(&key).is_some_and(|fd| respond(fd, &mut buffer, work)) {
                 connections.remove(&key);
             }
         }
@@ -87,21 +87,21 @@ fn accept_all(poll: &OwnedFd, listener: &OwnedFd, connections: &mut HashMap<u64,
     }
 }
 
-/// Answers what one read brings; false when the connection is over.
-fn answer(connection: &OwnedFd, buffer: &mut [u8], work: &Work) -> bool {
+/// Responds to what one read returned; false when the connection is over.
+fn respond(connection: &OwnedFd, buffer: &mut [u8], work: &Work) -> bool {
     match recv(connection, &mut *buffer, RecvFlags::empty()) {
         Ok((0, _)) => false,
         Err(Errno::AGAIN | Errno::INTR) => true,
         Err(_) => false,
         Ok(_) => {
             let body = work.block();
-            let mut answer = format!(
+            let mut response = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
                 body.len()
             )
             .into_bytes();
-            answer.extend_from_slice(&body);
-            send(connection, &answer, SendFlags::NOSIGNAL).is_ok()
+            response.extend_from_slice(&body);
+            send(connection, &response, SendFlags::NOSIGNAL).is_ok()
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn serve(args: &ServeArgs, blocking: bool) -> Result<(), String> {
             let _ = stream.set_nodelay(true);
             let work = work.clone();
             tokio::spawn(async move {
-                let service = service_fn(move |request| answer(request, work.clone(), blocking));
+                let service = service_fn(move |request| respond(request, work.clone(), blocking));
                 let connection = hyper::server::conn::http1::Builder::new();
                 let _ = connection.serve_connection(TokioIo::new(stream), service).await;
             });
@@ -53,7 +53,7 @@ pub(crate) fn serve_axum(args: &ServeArgs) -> Result<(), String> {
     })
 }
 
-async fn answer(
+async fn respond(
     _request: Request<Incoming>,
     work: Work,
     blocking: bool,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use crate::answer::complete;
 use crate::contestant::Running;
+use crate::response::complete;
 use crate::runner::{RunArgs, measure, ratio};
 use crate::table::{Table, median};
 use crate::wrk;
@@ -147,10 +147,12 @@ fn open(server: SocketAddr, source: Ipv4Addr) -> std::io::Result<TcpStream> {
             0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             read => filled += read,
         }
-        if let Some(answer) = complete(&buffer[..filled]) {
-            return match (answer.status, answer.close) {
+        if let Some(response) = complete(&buffer[..filled]) {
+            return match (response.status, response.close) {
                 (200, false) => Ok(stream),
-                (status, _) => Err(std::io::Error::other(format!("answered {status}, or closes"))),
+                (status, _) => Err(std::io::Error::other(format!(
+                    "status {status}, or a response that closes"
+                ))),
             };
         }
     }

@@ -1,6 +1,6 @@
 //! Hello servers of millpond's peers, and the runner that measures them beside millpond.
 //!
-//! Each peer is served as its own documentation shows, with the same answer and the same handler
+//! Each peer is served as its own documentation shows, with the same response and the same handler
 //! work, so that what differs is the server.
 
 mod contestant;
@@ -14,13 +14,13 @@ mod tests;
 mod threaded;
 mod work;
 
-#[path = "../../support/answer.rs"]
-mod answer;
 #[cfg(test)]
 #[path = "../../overload/arrivals.rs"]
 mod arrivals;
 #[path = "../../support/process.rs"]
 mod process;
+#[path = "../../support/response.rs"]
+mod response;
 #[path = "../../support/table.rs"]
 mod table;
 #[path = "../../support/wrk.rs"]
@@ -54,7 +54,7 @@ enum Command {
     TinyHttp(ServeArgs),
     /// rouille's `start_server_with_pool`.
     Rouille(ServeArgs),
-    /// An epoll loop per core and a canned answer: what the kernel alone costs.
+    /// An epoll loop per core and a canned response: what the kernel alone costs.
     Floor(ServeArgs),
     /// Start each server in turn beside millpond, drive it with wrk, print medians side by side.
     Run(runner::RunArgs),
@@ -82,7 +82,7 @@ struct ServeArgs {
     /// hyper, axum and floor the event loops (one per core).
     #[arg(long)]
     threads: Option<usize>,
-    /// Answer with this many bytes instead of "Hello, world!".
+    /// Respond with this many bytes instead of "Hello, world!".
     #[arg(long, value_name = "BYTES")]
     response_bytes: Option<usize>,
 }

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use crate::answer::{Answer, complete};
 use crate::arrivals::{Phase, poisson};
+use crate::response::{Response, complete};
 use crate::table::{Table, median};
 use crate::wrk;
 
 #[test]
-fn an_answer_ends_with_its_body() {
+fn a_response_ends_with_its_body() {
     let bytes = b"HTTP/1.1 503 Busy\r\ncontent-length: 2\r\nConnection: close\r\n\r\nno";
     for cut in 0..bytes.len() {
         assert_eq!(complete(&bytes[..cut]), None);
     }
-    let whole = Answer { status: 503, length: bytes.len(), close: true };
+    let whole = Response { status: 503, length: bytes.len(), close: true };
     assert_eq!(complete(bytes), Some(whole));
 }
 

@@ -1,11 +1,11 @@
-//! What the handler of every hello server does: nothing, sleep, or burn CPU, and then answer.
+//! What the handler of every hello server does: nothing, sleep, or burn CPU, and then respond.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The handler's work and its answer.
+/// The handler's work and its response.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
     sleep: Duration,
@@ -23,7 +23,7 @@ impl Work {
         Self { sleep: time(sleep_ms), burn: time(burn_ms), body }
     }
 
-    /// Does the work on this thread and gives the answer's body.
+    /// Does the work on this thread and returns the body of the response.
     pub(crate) fn block(&self) -> Bytes {
         if !self.sleep.is_zero() {
             std::thread::sleep(self.sleep);

@@ -1,4 +1,4 @@
-//! `millpond serve ROOT`: what is served, how it is reloaded, and what stays out of reach.
+//! `millpond serve ROOT`: what is served, reloads, and what is not accessible.
 
 use std::fs;
 
@@ -80,7 +80,7 @@ fn no_file_outside_the_root_is_readable_after_the_start() {
         println!("skipped the rest: {}", daemon.log.last().unwrap());
         return;
     }
-    // Told to serve it, the process cannot: the kernel keeps it from doing so.
+    // After a reload with that root the kernel still denies access to it.
     fs::write(&file, format!("root = {:?}\n", elsewhere.path())).unwrap();
     daemon.signal(Signal::HUP);
     let line = daemon.wait_for("reload failed, the old settings stay");
@@ -184,7 +184,7 @@ fn a_site_may_ask_for_a_name_and_a_password() {
 }
 
 #[test]
-fn a_root_that_is_made_again_is_served_after_a_reload_though_confined() {
+fn a_confined_daemon_serves_a_recreated_root_after_a_reload() {
     let www = root(&[("www/a", "old")]);
     let at = www.path().join("www");
     let mut daemon = Daemon::serve(&[text(&at)]);
@@ -252,7 +252,7 @@ fn a_connection_counts_as_two_descriptors_where_files_are_served() {
 }
 
 #[test]
-fn a_working_directory_that_is_made_again_is_served_too() {
+fn a_recreated_working_directory_is_served_after_a_reload() {
     let www = root(&[("www/a", "old")]);
     let at = www.path().join("www");
     let program = env!("CARGO_BIN_EXE_millpond");

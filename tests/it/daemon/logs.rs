@@ -1,4 +1,4 @@
-//! Logs that nobody reads, and what a reload or a rotation makes of them.
+//! Logs that are not read, and logs across a reload or a rotation.
 
 use std::fs;
 use std::io::{PipeReader, Read, Write, pipe};
@@ -91,7 +91,7 @@ fn a_second_term_ends_a_server_whose_standard_error_is_full() {
 }
 
 #[test]
-fn what_a_full_standard_error_cost_is_reported_once_it_is_read() {
+fn lines_lost_to_a_full_standard_error_are_reported_once_it_is_read() {
     let mut unread = Unread::start(&["--access-log", "json", "--access-log-buffer", "10"]);
     for _ in 0..50 {
         unread.get();
@@ -114,7 +114,7 @@ fn fifo(path: &Path) {
 }
 
 #[test]
-fn a_fifo_that_nobody_reads_stops_nothing_and_silences_no_other_log() {
+fn an_unread_fifo_stops_nothing_and_silences_no_other_log() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fifo");
     fifo(&path);
@@ -235,7 +235,7 @@ fn the_log_of_another_user_is_that_users_and_is_opened_again() {
 }
 
 #[test]
-fn a_log_that_its_user_cannot_make_again_is_reported_at_the_start_and_by_check() {
+fn a_log_that_its_user_cannot_recreate_is_reported_at_the_start_and_by_check() {
     if !is_root() {
         return;
     }
@@ -247,7 +247,7 @@ fn a_log_that_its_user_cannot_make_again_is_reported_at_the_start_and_by_check()
     let line = daemon.wait_for(warning);
     assert!(line.contains("[WARN]") && line.contains(text(dir.path())), "{line}");
     let addr = daemon.addr();
-    // Its first file was made by root, and is written to all the same.
+    // Root made its first file, and the daemon still writes to it.
     get(addr, "/one");
     until("the line", || fs::read_to_string(&path).unwrap().contains("/one"));
     let ran = crate::support::daemon::run(&[&["check"], &args[..]].concat());

@@ -1,4 +1,4 @@
-//! A restart under load, as a service manager does it that holds the sockets: nobody is refused.
+//! A restart under load by a service manager that keeps the sockets: no connection is refused.
 
 use std::io::{Error, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The daemon while it runs: access log, reload, and what it may no longer do.
+//! The running daemon: access log, reload, and the privileges that it gave up.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn settings(dir: &Path, text: &str) -> String {
 }
 
 #[test]
-fn the_access_log_has_a_line_for_each_request_and_is_opened_anew() {
+fn the_access_log_has_a_line_for_each_request_and_is_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("access"), dir.path().join("access.1"));
     let file = path.to_str().unwrap();
@@ -61,7 +61,7 @@ fn a_log_file_that_cannot_be_written_stops_the_start() {
 }
 
 #[test]
-fn a_reload_takes_on_what_it_can_and_says_what_it_cannot() {
+fn a_reload_applies_what_it_can_and_logs_what_needs_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let file = settings(dir.path(), "[pool]\nworkers = 3\n");
     let mut daemon = Daemon::serve(&["-c", &file, "--no-confine"]);
@@ -129,7 +129,7 @@ fn every_thread_runs_as_the_user_that_was_asked_for() {
 }
 
 #[test]
-fn once_confined_no_file_elsewhere_is_in_reach() {
+fn a_confined_daemon_opens_no_file_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let file = settings(dir.path(), "");

@@ -1,4 +1,4 @@
-//! What the daemon does on each signal.
+//! What each signal does to the daemon.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use crate::support::daemon::{Daemon, command, get, root, text};
 use crate::support::{connect, read_last_response};
 
 #[test]
-fn term_and_int_end_it_with_a_report() {
+fn term_and_int_drain_and_log_a_report() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut daemon = Daemon::serve(&[]);
         let addr = daemon.addr();
@@ -21,12 +21,12 @@ fn term_and_int_end_it_with_a_report() {
 }
 
 #[test]
-fn a_request_that_has_begun_is_answered_before_the_end() {
+fn a_request_that_has_begun_is_served_before_the_exit() {
     let mut daemon = Daemon::serve(&["-v"]);
     let addr = daemon.addr();
     let mut stream = connect(addr);
     stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    // Another one's answer shows that the first one was accepted.
+    // Another one's response shows that the first one was accepted.
     get(addr, "/");
     daemon.signal(Signal::TERM);
     daemon.wait_for("listeners closed");
@@ -38,7 +38,7 @@ fn a_request_that_has_begun_is_answered_before_the_end() {
 }
 
 #[test]
-fn what_outlasts_the_deadline_is_cut_off_and_seen_in_the_exit_code() {
+fn connections_that_outlast_the_drain_are_cut_off_and_change_the_exit_code() {
     let mut daemon = Daemon::serve(&["--drain", "100ms"]);
     let addr = daemon.addr();
     let mut stream = connect(addr);
@@ -50,7 +50,7 @@ fn what_outlasts_the_deadline_is_cut_off_and_seen_in_the_exit_code() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_daemon_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut daemon = Daemon::serve(&["--drain", "1h"]);
         let addr = daemon.addr();
@@ -65,7 +65,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn what_a_second_signal_cuts_off_is_counted() {
+fn connections_that_a_second_signal_cuts_off_are_counted() {
     let large = "meal ".repeat(4_000_000);
     let www = root(&[("large", &large)]);
     let mut daemon = Daemon::serve(&[text(www.path()), "--drain", "1h"]);
@@ -81,7 +81,7 @@ fn what_a_second_signal_cuts_off_is_counted() {
 }
 
 #[test]
-fn usr2_ends_nothing() {
+fn usr2_does_not_end_the_daemon() {
     let mut daemon = Daemon::serve(&[]);
     let addr = daemon.addr();
     daemon.signal(Signal::USR2);
@@ -93,7 +93,7 @@ fn usr2_ends_nothing() {
 }
 
 #[test]
-fn a_signal_that_comes_before_the_server_is_up_stops_it_all_the_same() {
+fn a_signal_during_the_start_stops_the_daemon() {
     let mut daemon = Daemon::start(command(&["serve", "-b", "tcp://127.0.0.1:0"]));
     daemon.signal(Signal::TERM);
     let status = daemon.end();
@@ -103,7 +103,7 @@ fn a_signal_that_comes_before_the_server_is_up_stops_it_all_the_same() {
 }
 
 #[test]
-fn quit_logs_the_state_and_serving_goes_on() {
+fn quit_logs_the_state_and_the_daemon_keeps_serving() {
     let mut daemon = Daemon::serve(&[]);
     let addr = daemon.addr();
     get(addr, "/");

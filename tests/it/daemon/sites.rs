@@ -62,7 +62,7 @@ fn a_site_has_an_endpoint_of_its_own() {
 }
 
 #[test]
-fn a_reload_exchanges_the_sites() {
+fn a_reload_replaces_the_sites() {
     let www = root(&[("a/f", "a"), ("b/f", "b")]);
     let file = settings(&www, "[[site]]\nhosts = [\"a.test\"]\nroot = \"WWW/a\"\n");
     let mut daemon = Daemon::serve(&["-c", text(&file)]);

@@ -1,4 +1,4 @@
-//! Mixed load for a while: memory, descriptors and threads stay what they were.
+//! Mixed load for a while: memory, descriptors and threads do not grow.
 //!
 //! A few seconds long; `SOAK_SECONDS=1200` makes it twenty minutes.
 
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use crate::support::daemon::{Daemon, root, text};
 use crate::support::{PATIENCE, until};
 
-/// What the process holds.
+/// The resources of the process.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     rss_kib: u64,
@@ -45,22 +45,22 @@ const REQUESTS: [&[u8]; 8] = [
     b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
 
-/// The last of them is left before its answer has come, at another place each time.
+/// The client of the last request closes before its response is complete, at another point each time.
 fn ask(addr: SocketAddr, turn: usize) -> std::io::Result<usize> {
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(REQUESTS[turn % REQUESTS.len()])?;
-    let mut answer = vec![0; 4096];
+    let mut response = vec![0; 4096];
     if turn % REQUESTS.len() == REQUESTS.len() - 1 {
-        return stream.read(&mut answer[..1 + turn % 4096]);
+        return stream.read(&mut response[..1 + turn % 4096]);
     }
     stream.shutdown(std::net::Shutdown::Write)?;
-    answer.clear();
-    stream.read_to_end(&mut answer)
+    response.clear();
+    stream.read_to_end(&mut response)
 }
 
 #[test]
-fn memory_descriptors_and_threads_stay_what_they_were() {
+fn memory_descriptors_and_threads_do_not_grow_under_mixed_load() {
     let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
     let lasting = Duration::from_secs(seconds.unwrap_or(4));
     // A long one leaves the machine to others.
@@ -92,7 +92,7 @@ fn memory_descriptors_and_threads_stay_what_they_were() {
         // Buffers and caches fill in the first quarter.
         let began = Instant::now();
         for part in 1..=8 {
-            // A look every so often: it waits for nothing but the clock.
+            // One sample after each part.
             thread::sleep((lasting * part / 8).saturating_sub(began.elapsed()));
             fs::write(&log, "").unwrap();
             daemon.signal([Signal::HUP, Signal::QUIT, Signal::USR1][part as usize % 3]);

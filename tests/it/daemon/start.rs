@@ -1,4 +1,4 @@
-//! The command line, the settings, and what a start says.
+//! The command line, the settings, and what the start logs.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use crate::support::daemon::{Daemon, Ran, bare, command, get, ran, root, run, te
 use crate::support::{PATIENCE, connect, until};
 
 #[test]
-fn a_start_prints_the_real_port_and_greets() {
+fn a_start_logs_the_real_port_and_serves_hello() {
     let mut daemon = Daemon::serve(&[]);
     let addr = daemon.addr();
     assert_ne!(addr.port(), 0);
@@ -33,7 +33,7 @@ fn colours_come_when_asked_for() {
 }
 
 #[test]
-fn echo_sends_back_what_comes_over_tcp_and_unix_sockets() {
+fn the_echo_daemon_echoes_over_tcp_and_unix_sockets() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo.sock");
     let endpoint = format!("unix:{}", path.display());
@@ -105,7 +105,7 @@ fn an_unknown_key_of_the_file_is_named_with_its_line_and_the_nearest() {
 }
 
 #[test]
-fn settings_of_files_without_a_root_are_warned_of() {
+fn file_settings_without_a_root_cause_a_warning() {
     let ran = run(&["check", "--listing"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("warning: files.listing has no effect without a root"), "{ran:?}");
@@ -171,7 +171,7 @@ fn a_start_shows_the_address_for_a_browser() {
 }
 
 #[test]
-fn a_root_without_an_index_is_said_to_answer_404() {
+fn the_log_warns_of_a_root_without_an_index() {
     let (bare, indexed) = (root(&[("a", "flour")]), root(&[("index.html", "flour")]));
     let mut daemon = Daemon::serve(&[text(bare.path())]);
     let line = daemon.wait_for("GET / gets 404");
@@ -202,7 +202,7 @@ fn a_root_and_a_variable_may_be_any_bytes() {
         let addr = daemon.addr();
         assert_eq!(get(addr, "/a").text(), "flour");
     }
-    // A value that is no path is named.
+    // A value that is not valid text is named.
     let mut wrong = command(&["check"]);
     wrong.env("MILLPOND_POOL_WORKERS", OsStr::from_bytes(b"\xff"));
     refused(&ran(wrong), 78, "MILLPOND_POOL_WORKERS");

@@ -1,4 +1,4 @@
-//! The `millpond` binary: start, signals, exit codes.
+//! The daemon's stop and its exit codes.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -73,7 +73,7 @@ fn no_request_that_was_accepted_is_lost_across_a_stop() {
 }
 
 #[test]
-fn what_cannot_start_says_why_with_a_hint_and_a_code_of_its_kind() {
+fn a_failed_start_prints_its_reason_and_has_its_exit_code() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = format!("tcp://{}", taken.local_addr().unwrap());
     let table: [(&[&str], i32, &str); 5] = [

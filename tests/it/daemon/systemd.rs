@@ -1,4 +1,4 @@
-//! Life under a service manager: passed sockets, what it is told, the journal.
+//! The daemon under a service manager: passed sockets, notifications, the journal.
 
 use std::io::Write;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -13,8 +13,8 @@ use crate::support::{PATIENCE, read_last_response};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
 
-/// systemd-socket-activate(1), which passes sockets at the first connection; none where it is not
-/// installed, which is said.
+/// systemd-socket-activate(1), which passes sockets at the first connection. `None`, with a message,
+/// where it is not installed.
 fn activate(paths: &[&Path], names: &str, args: &[&str]) -> Option<Command> {
     let program = "systemd-socket-activate";
     if Command::new(program).arg("--version").output().is_err() {
@@ -78,7 +78,7 @@ fn passed_sockets_are_taken_by_name_or_number() {
 }
 
 #[test]
-fn a_name_that_was_not_passed_ends_the_start_with_those_that_were() {
+fn an_unknown_passed_name_ends_the_start_and_lists_the_passed_ones() {
     let dir = tempfile::tempdir().unwrap();
     let [a, b] = two_paths(dir.path());
     let Some(command) = activate(&[&a, &b], "a:b", &["--bind", "fd:c"]) else { return };
@@ -116,7 +116,7 @@ impl Manager {
 }
 
 #[test]
-fn the_manager_is_told_of_readiness_reloading_and_stopping() {
+fn the_manager_is_notified_of_readiness_reloads_and_stops() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let manager = Manager::new(&path);
@@ -143,7 +143,7 @@ fn the_manager_is_told_of_readiness_reloading_and_stopping() {
 }
 
 #[test]
-fn the_watchdog_is_fed_while_the_server_gets_on() {
+fn the_watchdog_is_notified_while_the_server_makes_progress() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let manager = Manager::new(&path);

@@ -5,7 +5,7 @@ use millpond::handlers::FilesOptions;
 use super::Site;
 
 #[test]
-fn preconditions_are_answered_in_their_order() {
+fn preconditions_are_evaluated_in_their_order() {
     let site = Site::new();
     site.write("a.txt", "water").serve(FilesOptions::default());
     let first = site.get("/a.txt", &[]);
@@ -46,19 +46,19 @@ fn preconditions_are_answered_in_their_order() {
     ];
     for (status, fields) in &table {
         for method in ["GET", "HEAD"] {
-            let answer = site.ask(method, "/a.txt", &[fields]);
+            let response = site.ask(method, "/a.txt", &[fields]);
             // §14.2: a Range field of any method but GET is ignored.
             let expected = if method == "HEAD" && *status == 206 { 200 } else { *status };
-            assert_eq!(answer.status, expected, "{method} {fields}");
+            assert_eq!(response.status, expected, "{method} {fields}");
             if expected == 304 {
                 // §15.4.5.
-                assert_eq!(answer.field("etag"), Some(tag));
-                assert_eq!(answer.field("content-type"), None);
-                assert!(answer.body.is_empty());
+                assert_eq!(response.field("etag"), Some(tag));
+                assert_eq!(response.field("content-type"), None);
+                assert!(response.body.is_empty());
             }
         }
     }
-    // §13.2.1: where the answer would be no 2xx anyway, preconditions do not count.
+    // §13.2.1: where the response would be no 2xx anyway, preconditions do not count.
     assert_eq!(site.get("/missing", &["If-Match: \"x\""]).status, 404);
     assert_eq!(site.get("/missing", &["If-None-Match: *"]).status, 404);
 }
@@ -80,9 +80,9 @@ fn if_range_gives_the_part_only_of_the_same_version() {
         (200, "Sun, 06 Nov 1994 08:49:37 GMT"),
         (200, "junk"),
     ] {
-        let answer = site.get("/a.txt", &["Range: bytes=1-2", &format!("If-Range: {value}")]);
-        assert_eq!(answer.status, status, "{value}");
-        assert_eq!(answer.text(), if status == 206 { "at" } else { "water" });
+        let response = site.get("/a.txt", &["Range: bytes=1-2", &format!("If-Range: {value}")]);
+        assert_eq!(response.status, status, "{value}");
+        assert_eq!(response.text(), if status == 206 { "at" } else { "water" });
     }
     assert_eq!(site.get("/a.txt", &[&format!("If-Range: {tag}")]).status, 200);
 }

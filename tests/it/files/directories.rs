@@ -7,7 +7,7 @@ use millpond::handlers::FilesOptions;
 use super::Site;
 
 #[test]
-fn a_directory_is_answered_with_its_index() {
+fn a_directory_is_served_by_its_index() {
     let site = Site::new();
     site.write("index.html", "home").write("a/index.htm", "second").write("b/x", "x");
     site.write("c/index.html/x", "a directory of that name").write("c/index.htm", "file");
@@ -15,9 +15,9 @@ fn a_directory_is_answered_with_its_index() {
     site.serve(FilesOptions { index, ..FilesOptions::default() });
     assert_eq!(site.get("/", &[]).text(), "home");
     assert_eq!(site.get("http://test", &[]).text(), "home");
-    let answer = site.get("/a/", &[]);
-    assert_eq!(answer.text(), "second");
-    assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"));
+    let response = site.get("/a/", &[]);
+    assert_eq!(response.text(), "second");
+    assert_eq!(response.field("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(site.get("/c/", &[]).text(), "file");
     assert_eq!(site.get("/b/", &[]).status, 404);
     assert_eq!(site.get("/index.html/", &[]).status, 404);
@@ -39,9 +39,9 @@ fn a_directory_without_its_slash_is_redirected_within_the_site() {
         ("/evil.example", "/evil.example/"),
         ("http://other.example/a", "/a/"),
     ] {
-        let answer = site.get(target, &[]);
-        assert_eq!(answer.status, 301, "{target}");
-        assert_eq!(answer.field("location"), Some(location), "{target}");
+        let response = site.get(target, &[]);
+        assert_eq!(response.status, 301, "{target}");
+        assert_eq!(response.field("location"), Some(location), "{target}");
     }
     for target in [
         "//a",
@@ -54,12 +54,12 @@ fn a_directory_without_its_slash_is_redirected_within_the_site() {
         "/./a",
         "/a/b%2f",
     ] {
-        let answer = site.get(target, &[]);
-        assert_eq!((answer.status, answer.field("location")), (404, None), "{target}");
+        let response = site.get(target, &[]);
+        assert_eq!((response.status, response.field("location")), (404, None), "{target}");
     }
     for target in ["/\\evil.example", "/a\\"] {
-        let answer = site.get(target, &[]);
-        assert_eq!((answer.status, answer.field("location")), (400, None), "{target}");
+        let response = site.get(target, &[]);
+        assert_eq!((response.status, response.field("location")), (400, None), "{target}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Faults that were found from outside, each by the case that showed it.
+//! Regressions, each as the case that showed the fault.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ fn seconds(date: &str) -> u64 {
 }
 
 #[test]
-fn a_file_in_the_place_of_another_of_its_size_time_and_inode_has_another_tag() {
+fn a_replaced_file_of_the_same_size_time_and_inode_has_another_tag() {
     use std::os::unix::fs::MetadataExt;
     let site = Site::new();
     let build = |text: &str| {
@@ -37,7 +37,7 @@ fn a_file_in_the_place_of_another_of_its_size_time_and_inode_has_another_tag() {
     let second = site.get("/page.html", &[&format!("If-None-Match: {tag}")]);
     assert_eq!((second.status, second.text()), (200, "other"));
     assert_ne!(second.field("etag").unwrap(), tag);
-    // The number of an inode is nobody's business.
+    // The tag does not disclose the inode number.
     let inode = fs::metadata(site.path("page.html")).unwrap().ino();
     let tag = second.field("etag").unwrap();
     assert!(!tag.split(['"', '-', '.']).any(|part| part == format!("{inode:x}")), "{tag}");
@@ -48,7 +48,7 @@ fn a_file_in_the_place_of_another_of_its_size_time_and_inode_has_another_tag() {
 }
 
 #[test]
-fn a_file_from_the_future_was_modified_now_and_at_its_own_time_once_that_has_come() {
+fn a_file_from_the_future_counts_as_modified_now_until_its_time_has_come() {
     let site = Site::new();
     site.write("a.txt", "water").write("far.txt", "water");
     let date = |name: &str, time| {
@@ -61,11 +61,11 @@ fn a_file_from_the_future_was_modified_now_and_at_its_own_time_once_that_has_com
     let cache = FileCache { revalidate: Duration::from_secs(3600), ..FileCache::default() };
     site.serve(FilesOptions { cache, ..FilesOptions::default() });
     let first = site.get("/a.txt", &[]);
-    for answer in [first, site.get("/far.txt", &[]), site.ask("HEAD", "/far.txt", &[])] {
+    for response in [first, site.get("/far.txt", &[]), site.ask("HEAD", "/far.txt", &[])] {
         // RFC 9110 §8.8.2.1. The second may change between the two fields.
         let (modified, now) =
-            (answer.field("last-modified").unwrap(), answer.field("date").unwrap());
-        assert!((0..=1).contains(&(seconds(now) - seconds(modified))), "{answer:?}");
+            (response.field("last-modified").unwrap(), response.field("date").unwrap());
+        assert!((0..=1).contains(&(seconds(now) - seconds(modified))), "{response:?}");
     }
     let due = soon.duration_since(UNIX_EPOCH).unwrap().as_secs();
     let modified = || seconds(site.get("/a.txt", &[]).field("last-modified").unwrap());
@@ -82,10 +82,10 @@ fn a_compressed_drawing_says_that_it_is_compressed() {
     site.write("a.svgz", "gzip").write("B.SVGZ", "gzip").write("a.svgz.br", "twice");
     site.write("a.svg", "<svg/>").serve(FilesOptions::default());
     for target in ["/a.svgz", "/B.SVGZ"] {
-        let answer = site.get(target, &["Accept-Encoding: br"]);
-        assert_eq!((answer.status, answer.text()), (200, "gzip"));
-        assert_eq!(answer.field("content-type"), Some("image/svg+xml"));
-        assert_eq!(answer.field("content-encoding"), Some("gzip"), "{target}");
+        let response = site.get(target, &["Accept-Encoding: br"]);
+        assert_eq!((response.status, response.text()), (200, "gzip"));
+        assert_eq!(response.field("content-type"), Some("image/svg+xml"));
+        assert_eq!(response.field("content-encoding"), Some("gzip"), "{target}");
     }
     let part = site.get("/a.svgz", &["Range: bytes=0-0"]);
     assert_eq!((part.status, part.field("content-encoding")), (206, Some("gzip")));
@@ -97,10 +97,10 @@ fn all_of_an_empty_file_is_the_whole_file() {
     let site = Site::new();
     site.write("empty", "").serve(FilesOptions::default());
     for (range, status) in [("-5", 200), ("0-", 200), ("0-0", 416), ("1-", 416), ("-0", 416)] {
-        let answer = site.get("/empty", &[&format!("Range: bytes={range}")]);
-        assert_eq!(answer.status, status, "{range}");
+        let response = site.get("/empty", &[&format!("Range: bytes={range}")]);
+        assert_eq!(response.status, status, "{range}");
         let expected = (status == 416).then_some("bytes */0");
-        assert_eq!(answer.field("content-range"), expected, "{range}");
+        assert_eq!(response.field("content-range"), expected, "{range}");
     }
 }
 
@@ -152,13 +152,13 @@ fn the_fields_of_rules_are_on_every_response() {
     site.serve(FilesOptions { headers, basic_auth: Some(auth), ..FilesOptions::default() });
     // The users' file begins with a byte order mark, as editors of Windows write it.
     let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
-    let check = |answer: &Response, status: u16, text: bool| {
-        assert_eq!(answer.status, status, "{answer:?}");
-        assert_eq!(answer.field("x-frame-options"), Some("DENY"), "{answer:?}");
-        assert!(answer.field("strict-transport-security").is_some(), "{answer:?}");
-        assert_eq!(answer.field("x-text").is_some(), text, "{answer:?}");
-        // How long a file may be kept is said of files.
-        assert_eq!(answer.field("cache-control").is_some(), status == 200, "{answer:?}");
+    let check = |response: &Response, status: u16, text: bool| {
+        assert_eq!(response.status, status, "{response:?}");
+        assert_eq!(response.field("x-frame-options"), Some("DENY"), "{response:?}");
+        assert!(response.field("strict-transport-security").is_some(), "{response:?}");
+        assert_eq!(response.field("x-text").is_some(), text, "{response:?}");
+        // Cache-Control is for files, not for errors.
+        assert_eq!(response.field("cache-control").is_some(), status == 200, "{response:?}");
     };
     check(&site.get("/a.txt", &[right]), 200, true);
     for (target, status, text) in [
@@ -190,13 +190,13 @@ fn the_file_of_users_is_not_sent_in_the_place_of_another() {
     let auth = BasicAuth { realm: "mill".to_owned(), users: site.path("a.txt.gz") };
     site.serve(FilesOptions { basic_auth: Some(auth), ..FilesOptions::default() });
     let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
-    let answer = site.get("/a.txt", &[right, "Accept-Encoding: gzip"]);
-    assert_eq!((answer.status, answer.text()), (200, "x"));
-    assert_eq!(answer.field("content-encoding"), None);
+    let response = site.get("/a.txt", &[right, "Accept-Encoding: gzip"]);
+    assert_eq!((response.status, response.text()), (200, "x"));
+    assert_eq!(response.field("content-encoding"), None);
 }
 
 #[test]
-fn a_root_that_is_made_again_is_served() {
+fn a_recreated_root_is_served() {
     let site = Site::new();
     site.write("a", "old").write("dir/b", "old");
     let cache = FileCache { revalidate: Duration::from_millis(10), ..FileCache::default() };
@@ -216,7 +216,7 @@ fn a_root_that_is_made_again_is_served() {
 }
 
 #[test]
-fn a_listing_is_made_once_for_all_who_ask_within_the_time_that_was_set() {
+fn a_listing_is_rendered_once_within_the_time_to_revalidate() {
     let site = Site::new();
     site.write("a", "").write("b", "");
     let cache = FileCache { revalidate: Duration::from_secs(3600), ..FileCache::default() };
@@ -235,15 +235,15 @@ fn the_fallback_is_served_for_names_with_a_dot_if_that_is_set() {
     site.write("index.html", "app");
     let fallback = Some("index.html".to_owned());
     site.serve(FilesOptions { fallback, fallback_dots: true, ..FilesOptions::default() });
-    let answer = site.get("/user/jane.doe", &["Accept: text/html"]);
-    assert_eq!((answer.status, answer.text()), (200, "app"));
+    let response = site.get("/user/jane.doe", &["Accept: text/html"]);
+    assert_eq!((response.status, response.text()), (200, "app"));
     for (target, accept) in [("/old.js", "*/*"), ("/.env", "text/html"), ("/a/../b", "text/html")] {
         assert_eq!(site.get(target, &[&format!("Accept: {accept}")]).status, 404, "{target}");
     }
 }
 
 #[test]
-fn guesses_at_passwords_wait_for_no_worker_and_hold_up_nobody_who_is_known() {
+fn guesses_at_passwords_delay_no_user_whose_password_is_known() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let site = Site::new();
     let hash = |cost| bcrypt::hash("grain", cost).unwrap();
@@ -259,11 +259,11 @@ fn guesses_at_passwords_wait_for_no_worker_and_hold_up_nobody_who_is_known() {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     // miller:chaff
-                    let answer = site.get("/a", &["Authorization: Basic bWlsbGVyOmNoYWZm"]);
-                    match answer.status {
+                    let response = site.get("/a", &["Authorization: Basic bWlsbGVyOmNoYWZm"]);
+                    match response.status {
                         401 => {}
                         503 => {
-                            assert_eq!(answer.field("retry-after"), Some("1"));
+                            assert_eq!(response.field("retry-after"), Some("1"));
                             refused.store(true, Ordering::Relaxed);
                         }
                         other => panic!("{other}"),

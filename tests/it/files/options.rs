@@ -1,4 +1,4 @@
-//! What can be set: pages, fields, sharing, passwords; and what is refused at start.
+//! Options: error pages, fields, CORS, passwords; and what is refused at the start.
 
 use std::fs;
 use std::path::Path;
@@ -22,16 +22,16 @@ fn errors_have_pages_of_their_own() {
     let error_pages = pages.map(|(status, page)| (status, page.to_owned())).into();
     let headers = vec![rule("/**", "Cache-Control", "max-age=31536000"), rule("**", "X-Mill", "1")];
     site.serve(FilesOptions { error_pages, headers, ..FilesOptions::default() });
-    let answer = site.get("/missing", &["If-None-Match: *", "Range: bytes=0-1"]);
-    assert_eq!((answer.status, answer.text()), (404, "<h1>lost</h1>"));
-    assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"));
-    assert_eq!((answer.field("etag"), answer.field("last-modified")), (None, None));
+    let response = site.get("/missing", &["If-None-Match: *", "Range: bytes=0-1"]);
+    assert_eq!((response.status, response.text()), (404, "<h1>lost</h1>"));
+    assert_eq!(response.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!((response.field("etag"), response.field("last-modified")), (None, None));
     // An error is not kept for as long as the file would be.
-    assert_eq!(answer.field("cache-control"), None);
-    assert_eq!(answer.field("x-mill"), Some("1"));
-    let answer = site.ask("POST", "/", &["Content-Length: 0"]);
-    assert_eq!((answer.status, answer.text()), (405, "not so"));
-    assert!(answer.field("allow").is_some());
+    assert_eq!(response.field("cache-control"), None);
+    assert_eq!(response.field("x-mill"), Some("1"));
+    let response = site.ask("POST", "/", &["Content-Length: 0"]);
+    assert_eq!((response.status, response.text()), (405, "not so"));
+    assert!(response.field("allow").is_some());
     let page = site.get("/errors/404.html", &[]);
     assert_eq!(page.status, 200);
     assert_eq!(page.field("cache-control"), Some("max-age=31536000"));
@@ -46,9 +46,9 @@ fn a_single_page_application_gets_its_page_for_pages_only() {
     site.serve(FilesOptions { fallback, ..FilesOptions::default() });
     let html = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
     for target in ["/login", "/user/7", "/assets/", "/a/b/"] {
-        let answer = site.get(target, &[html]);
-        assert_eq!((answer.status, answer.text()), (200, "app"), "{target}");
-        assert_eq!(answer.field("vary"), Some("Accept"));
+        let response = site.get(target, &[html]);
+        assert_eq!((response.status, response.text()), (200, "app"), "{target}");
+        assert_eq!(response.field("vary"), Some("Accept"));
         // A page loads pictures and data too: those that are missing are missing.
         assert_eq!(site.get(target, &["Accept: */*"]).status, 404, "{target}");
         assert_eq!(site.get(target, &[]).status, 404, "{target}");
@@ -82,9 +82,9 @@ fn fields_are_added_by_path_and_the_last_rule_wins() {
         ("/d/e", None, "DENY"),
         ("/missing.html", None, "SAMEORIGIN"),
     ] {
-        let answer = site.get(target, &[]);
-        assert_eq!(answer.field("cache-control"), cache, "{target}");
-        assert_eq!(answer.field("x-frame-options"), Some(frame), "{target}");
+        let response = site.get(target, &[]);
+        assert_eq!(response.field("cache-control"), cache, "{target}");
+        assert_eq!(response.field("x-frame-options"), Some(frame), "{target}");
     }
     // RFC 9110 §15.4.5: a 304 has the Cache-Control that the 200 would have had.
     let same = site.get("/a.html", &["If-None-Match: *"]);
@@ -95,21 +95,21 @@ fn fields_are_added_by_path_and_the_last_rule_wins() {
 fn other_origins_may_read_what_they_are_allowed_to() {
     let site = Site::new();
     site.write("a", "x").serve(FilesOptions { cors: Some(Cors::default()), ..Default::default() });
-    let answer = site.get("/a", &["Origin: https://a.example"]);
-    assert_eq!(answer.field("access-control-allow-origin"), Some("*"));
-    assert!(answer.field("access-control-expose-headers").unwrap().contains("ETag"));
-    assert_eq!(answer.field("vary"), None);
+    let response = site.get("/a", &["Origin: https://a.example"]);
+    assert_eq!(response.field("access-control-allow-origin"), Some("*"));
+    assert!(response.field("access-control-expose-headers").unwrap().contains("ETag"));
+    assert_eq!(response.field("vary"), None);
     assert!(site.get("/none", &[]).field("access-control-allow-origin").is_some());
     let preflight = [
         "Origin: https://a.example",
         "Access-Control-Request-Method: GET",
         "Access-Control-Request-Headers: range",
     ];
-    let answer = site.ask("OPTIONS", "/a", &preflight);
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.field("access-control-allow-methods"), Some("GET, HEAD, OPTIONS"));
-    assert!(answer.field("access-control-allow-headers").unwrap().contains("Range"));
-    assert_eq!(answer.field("access-control-max-age"), Some("3600"));
+    let response = site.ask("OPTIONS", "/a", &preflight);
+    assert_eq!(response.status, 204);
+    assert_eq!(response.field("access-control-allow-methods"), Some("GET, HEAD, OPTIONS"));
+    assert!(response.field("access-control-allow-headers").unwrap().contains("Range"));
+    assert_eq!(response.field("access-control-max-age"), Some("3600"));
 
     let site = Site::new();
     let origins = vec!["https://a.example".to_owned(), "https://b.example".to_owned()];
@@ -119,18 +119,18 @@ fn other_origins_may_read_what_they_are_allowed_to() {
         [("https://b.example", true), ("https://c.example", false), ("null", false)]
     {
         let origin = format!("Origin: {origin}");
-        let answer = site.get("/a", &[&origin]);
+        let response = site.get("/a", &[&origin]);
         let expected = allowed.then_some(&origin["Origin: ".len()..]);
-        assert_eq!(answer.field("access-control-allow-origin"), expected);
-        assert_eq!(answer.field("vary"), Some("Origin"));
-        let answer = site.ask("OPTIONS", "/a", &[&origin, "Access-Control-Request-Method: GET"]);
-        assert_eq!(answer.field("access-control-max-age").is_some(), allowed);
+        assert_eq!(response.field("access-control-allow-origin"), expected);
+        assert_eq!(response.field("vary"), Some("Origin"));
+        let response = site.ask("OPTIONS", "/a", &[&origin, "Access-Control-Request-Method: GET"]);
+        assert_eq!(response.field("access-control-max-age").is_some(), allowed);
     }
     assert_eq!(site.get("/a", &[]).field("vary"), Some("Origin"));
 }
 
 #[test]
-fn nothing_is_told_without_the_password() {
+fn nothing_is_disclosed_without_the_password() {
     let site = Site::new();
     site.write("a", "x").write("users", format!("miller:{}\n", bcrypt::hash("grain", 4).unwrap()));
     let auth = BasicAuth { realm: "the \"mill\"".to_owned(), users: site.path("users") };
@@ -144,24 +144,24 @@ fn nothing_is_told_without_the_password() {
     let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
     for target in ["/a", "/", "/missing", "/%zz", "/users"] {
         for field in ["X: y", "Authorization: Basic bWlsbGVyOmNoYWZm", "Authorization: Bearer x"] {
-            let answer = site.get(target, &[field]);
-            assert_eq!(answer.status, 401, "{target} {field}");
+            let response = site.get(target, &[field]);
+            assert_eq!(response.status, 401, "{target} {field}");
             let challenge = "Basic realm=\"the \\\"mill\\\"\", charset=\"UTF-8\"";
-            assert_eq!(answer.field("www-authenticate"), Some(challenge));
+            assert_eq!(response.field("www-authenticate"), Some(challenge));
         }
     }
     for _ in 0..3 {
         assert_eq!(site.get("/a", &[right]).text(), "x");
     }
     assert_eq!(site.get("/missing", &[right]).status, 404);
-    // The file of users itself lies in the root here, under a name that tells nothing.
+    // The file of users itself is in the root here, under an ordinary name.
     assert_eq!(site.get("/users", &[right]).status, 404);
     let preflight = ["Origin: https://a.example", "Access-Control-Request-Method: GET"];
     assert_eq!(site.ask("OPTIONS", "/a", &preflight).status, 204, "without credentials");
 }
 
 #[test]
-fn what_cannot_work_is_refused_before_anything_is_bound() {
+fn options_that_cannot_work_are_refused_before_anything_is_bound() {
     let site = Site::new();
     site.write("a.html", "x").write("users", "miller:plain\n");
     fs::create_dir(site.path("dir")).unwrap();

@@ -1,4 +1,4 @@
-//! What hostile targets reach: nothing outside the root, and nothing hidden.
+//! Hostile targets: no file outside the root is reached, and no hidden one.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -45,8 +45,8 @@ fn no_target_reaches_outside_the_root_or_what_is_hidden() {
     let site = site();
     site.serve(FilesOptions { listing: true, ..FilesOptions::default() });
     for target in ["/ok.txt", "/a/ok.txt", "/inside", "/to-a/ok.txt", "/a/up", "/%6Fk.txt"] {
-        let answer = site.get(target, &[]);
-        assert!(answer.status == 200 && answer.text().ends_with("ok"), "{target}");
+        let response = site.get(target, &[]);
+        assert!(response.status == 200 && response.text().ends_with("ok"), "{target}");
     }
     assert_eq!(site.get("/.well-known/acme/token", &[]).text(), "token");
     let long = format!("/{}", "x".repeat(300));
@@ -164,15 +164,15 @@ fn no_target_reaches_outside_the_root_or_what_is_hidden() {
     assert!(hostile.len() >= 60, "{}", hostile.len());
     for target in hostile {
         // A space would end the target: that is a malformed request, refused before.
-        let answer = site.get(target, &[]);
-        assert!(matches!(answer.status, 400 | 404), "{target}: {answer:?}");
-        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{target}");
-        assert_eq!(answer.field("location"), None, "{target}");
+        let response = site.get(target, &[]);
+        assert!(matches!(response.status, 400 | 404), "{target}: {response:?}");
+        assert!(!String::from_utf8_lossy(&response.body).contains("secret"), "{target}");
+        assert_eq!(response.field("location"), None, "{target}");
     }
 }
 
 #[test]
-fn dot_files_are_served_where_that_is_wanted_but_no_passwords() {
+fn dot_files_are_served_if_so_configured_but_no_password_files() {
     let site = site();
     site.serve(FilesOptions { dotfiles: true, ..FilesOptions::default() });
     assert_eq!(site.get("/.env", &[]).text(), "secret");

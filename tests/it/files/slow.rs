@@ -1,4 +1,4 @@
-//! Files and time: slow readers, files that change while they are sent.
+//! Slow readers of files, and files that change while they are sent.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -112,8 +112,8 @@ fn a_slow_reader_of_several_ranges_gets_them_all() {
     let request = format!("GET /a HTTP/1.1\r\nHost: a\r\n{set}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     until("it waits for its reader", || site.server().stats().parked == 1);
-    let answer = read_response(&mut stream);
-    assert_eq!(answer.status, 206);
-    let found = |part: &[u8]| memchr::memmem::find(&answer.body, part).is_some();
+    let response = read_response(&mut stream);
+    assert_eq!(response.status, 206);
+    let found = |part: &[u8]| memchr::memmem::find(&response.body, part).is_some();
     assert!(found(&content[..4_000_000]) && found(&content[5_000_000..8_000_000]));
 }

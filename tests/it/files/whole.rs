@@ -1,4 +1,4 @@
-//! Whole files: methods, fields, content codings, and what the cache may and may not do.
+//! Whole files: methods, fields, content codings, and the cache.
 
 use std::fs;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use super::Site;
 use crate::support::{read_response, until};
 
 #[test]
-fn a_file_is_answered_with_its_fields() {
+fn a_file_is_served_with_its_fields() {
     let site = Site::new();
     site.write("page.html", "<p>water</p>").write("big.bin", vec![7; 100_000]);
     site.write("empty.txt", "").serve(FilesOptions::default());
-    let answer = site.get("/page.html", &[]);
-    assert_eq!((answer.status, answer.text()), (200, "<p>water</p>"));
-    assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"));
-    assert_eq!(answer.field("accept-ranges"), Some("bytes"));
-    assert_eq!(answer.field("x-content-type-options"), Some("nosniff"));
-    assert!(answer.field("last-modified").unwrap().ends_with(" GMT"));
-    assert!(answer.field("etag").unwrap().starts_with('"'), "a strong tag");
+    let response = site.get("/page.html", &[]);
+    assert_eq!((response.status, response.text()), (200, "<p>water</p>"));
+    assert_eq!(response.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(response.field("accept-ranges"), Some("bytes"));
+    assert_eq!(response.field("x-content-type-options"), Some("nosniff"));
+    assert!(response.field("last-modified").unwrap().ends_with(" GMT"));
+    assert!(response.field("etag").unwrap().starts_with('"'), "a strong tag");
     // RFC 9110 §12.5.5: Vary only where a choice is made.
-    assert_eq!(answer.field("vary"), None);
+    assert_eq!(response.field("vary"), None);
     assert_eq!(site.get("/big.bin", &[]).body, vec![7; 100_000]);
     let empty = site.get("/empty.txt", &[]);
     assert_eq!((empty.status, empty.field("content-length")), (200, Some("0")));
 }
 
 #[test]
-fn methods_are_answered_or_refused() {
+fn get_head_and_options_are_served_and_other_methods_refused() {
     let site = Site::new();
     site.write("a.txt", "abc").write("big", vec![1; 70_000]).serve(FilesOptions::default());
     // RFC 9110 §9.3.2: the fields of GET, and no body.
@@ -42,20 +42,20 @@ fn methods_are_answered_or_refused() {
     }
     // RFC 9110 §9.3.7, §10.2.1.
     for target in ["/a.txt", "*", "/missing"] {
-        let answer = site.ask("OPTIONS", target, &[]);
-        assert_eq!(answer.status, 204, "{target}");
-        assert_eq!(answer.field("allow"), Some("GET, HEAD, OPTIONS"));
+        let response = site.ask("OPTIONS", target, &[]);
+        assert_eq!(response.status, 204, "{target}");
+        assert_eq!(response.field("allow"), Some("GET, HEAD, OPTIONS"));
     }
     // RFC 9110 §15.5.6.
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
-        let answer = site.ask(method, "/a.txt", &["Content-Length: 0"]);
-        assert_eq!(answer.status, 405, "{method}");
-        assert_eq!(answer.field("allow"), Some("GET, HEAD, OPTIONS"));
+        let response = site.ask(method, "/a.txt", &["Content-Length: 0"]);
+        assert_eq!(response.status, 405, "{method}");
+        assert_eq!(response.field("allow"), Some("GET, HEAD, OPTIONS"));
     }
 }
 
 #[test]
-fn a_compressed_file_beside_it_is_sent_to_those_who_accept_it() {
+fn a_precompressed_file_is_sent_to_clients_that_accept_it() {
     let site = Site::new();
     site.write("a.css", "plain plain plain")
         .write("a.css.br", "brotli")
@@ -75,27 +75,27 @@ fn a_compressed_file_beside_it_is_sent_to_those_who_accept_it() {
         ("deflate", "plain plain plain", None),
         ("*;q=0", "plain plain plain", None),
     ] {
-        let answer = site.get("/a.css", &[&format!("Accept-Encoding: {accept}")]);
-        assert_eq!((answer.status, answer.text()), (200, body), "{accept}");
-        assert_eq!(answer.field("content-encoding"), coding, "{accept}");
-        assert_eq!(answer.field("content-type"), Some("text/css; charset=utf-8"));
-        assert_eq!(answer.field("vary"), Some("Accept-Encoding"), "{accept}");
+        let response = site.get("/a.css", &[&format!("Accept-Encoding: {accept}")]);
+        assert_eq!((response.status, response.text()), (200, body), "{accept}");
+        assert_eq!(response.field("content-encoding"), coding, "{accept}");
+        assert_eq!(response.field("content-type"), Some("text/css; charset=utf-8"));
+        assert_eq!(response.field("vary"), Some("Accept-Encoding"), "{accept}");
     }
     let plain = site.get("/a.css", &[]);
     assert_eq!(plain.text(), "plain plain plain");
     assert_eq!(plain.field("vary"), Some("Accept-Encoding"));
-    // RFC 9110 §8.8.3.3: each coding has a tag of its own; Vary stands on 206 and 304 as well.
+    // RFC 9110 §8.8.3.3: each coding has a tag of its own; 206 and 304 have Vary as well.
     let gzip = site.get("/a.css", &["Accept-Encoding: gzip"]);
     assert_ne!(gzip.field("etag"), plain.field("etag"));
     let same = format!("If-None-Match: {}", gzip.field("etag").unwrap());
-    let answer = site.get("/a.css", &["Accept-Encoding: gzip", &same]);
-    assert_eq!((answer.status, answer.field("vary")), (304, Some("Accept-Encoding")));
+    let response = site.get("/a.css", &["Accept-Encoding: gzip", &same]);
+    assert_eq!((response.status, response.field("vary")), (304, Some("Accept-Encoding")));
     assert_eq!(site.get("/a.css", &[&same]).status, 200, "the plain one is another");
     let part = site.get("/a.css", &["Accept-Encoding: gzip", "Range: bytes=0-1"]);
     assert_eq!((part.status, part.text()), (206, "gz"));
     assert_eq!(part.field("content-encoding"), Some("gzip"));
     assert_eq!(part.field("vary"), Some("Accept-Encoding"));
-    // One that is older than the plain file has been forgotten by whoever made it.
+    // A compressed file that is older than the plain one is out of date.
     let old = site.get("/old.css", &["Accept-Encoding: gzip"]);
     assert_eq!((old.text(), old.field("vary")), ("newer", None));
     // Asked for by its own name it is a file like any other.
@@ -127,7 +127,7 @@ fn a_changed_file_is_seen_within_the_time_that_was_set() {
 }
 
 #[test]
-fn a_file_written_just_now_has_a_weak_tag_and_is_read_anew() {
+fn a_file_written_just_now_has_a_weak_tag_and_is_read_again() {
     let site = Site::new();
     site.write("a", "one").age("a", Duration::ZERO);
     let cache = FileCache { revalidate: Duration::ZERO, ..FileCache::default() };
@@ -166,7 +166,7 @@ fn the_cache_can_be_small_or_off() {
 }
 
 #[test]
-fn pipelined_requests_for_files_of_all_sizes_are_answered_in_order() {
+fn pipelined_requests_for_files_of_all_sizes_get_responses_in_order() {
     let sizes = [0, 1, 1000, 16 << 10, (16 << 10) + 1, 200_000];
     let site = Site::new();
     for size in sizes {
@@ -185,8 +185,8 @@ fn pipelined_requests_for_files_of_all_sizes_are_answered_in_order() {
     std::io::Write::write_all(&mut stream, requests.as_bytes()).unwrap();
     for _ in 0..5 {
         for size in sizes {
-            let answer = read_response(&mut stream);
-            assert_eq!(answer.body, vec![b'a' + (size % 26) as u8; size]);
+            let response = read_response(&mut stream);
+            assert_eq!(response.body, vec![b'a' + (size % 26) as u8; size]);
         }
     }
 }

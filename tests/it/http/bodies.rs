@@ -1,4 +1,4 @@
-//! Bodies that nobody reads, that are streamed back, that fail half-way.
+//! Bodies that the handler does not read, echoes, or fails to produce.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -36,29 +36,29 @@ fn a_body_that_is_awaited_is_not_taken_from_another_client() {
 }
 
 #[test]
-fn a_body_that_is_too_much_to_throw_away_costs_the_connection_and_nothing_else() {
+fn an_unread_body_too_long_to_discard_costs_only_the_connection() {
     let server = serve(Hello);
     for announced in [true, false] {
         let mut stream = connect(addr(&server));
-        // What is known of its length comes with the head, so that the answer can say it.
+        // What is known of its length comes with the head, so that the response can say it.
         let framing = match announced {
             true => "Content-Length: 3000000\r\n\r\n",
             false => "Transfer-Encoding: chunked\r\n\r\n2dc6c0\r\n",
         };
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{framing}");
         stream.write_all(head.as_bytes()).unwrap();
-        // All of it is taken in, so that the answer is not lost in a reset.
+        // All of it is taken in, so that the response is not lost in a reset.
         stream.write_all(&vec![b'x'; 3_000_000]).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        let answers = read_responses(&mut stream);
-        assert_eq!(statuses(&answers), [200], "{framing}");
-        // A chunked body may turn out too long only after the answer has gone.
-        assert!(!announced || answers[0].has_connection_option("close"), "{framing}");
+        let responses = read_responses(&mut stream);
+        assert_eq!(statuses(&responses), [200], "{framing}");
+        // A chunked body may turn out too long only after the response has gone.
+        assert!(!announced || responses[0].has_connection_option("close"), "{framing}");
     }
 }
 
 #[test]
-fn an_unread_body_that_turns_out_bad_after_the_answer_ends_the_connection_without_another() {
+fn an_unread_body_found_malformed_after_the_response_closes_the_connection() {
     let server = serve_with(as_it_comes(), Hello);
     let mut stream = connect(addr(&server));
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
@@ -70,7 +70,7 @@ fn an_unread_body_that_turns_out_bad_after_the_answer_ends_the_connection_withou
 }
 
 #[test]
-fn an_unread_body_that_is_bad_already_makes_the_request_a_bad_one() {
+fn an_unread_body_that_is_malformed_from_the_start_gets_a_400() {
     let server = serve(Hello);
     let mut stream = connect(addr(&server));
     stream
@@ -81,7 +81,7 @@ fn an_unread_body_that_is_bad_already_makes_the_request_a_bad_one() {
 }
 
 #[test]
-fn a_body_is_streamed_back_while_it_comes() {
+fn a_body_is_echoed_while_it_arrives() {
     let server = serve(stream_back);
     for path in ["/body", "/reader", "/writer"] {
         let mut stream = connect(addr(&server));
@@ -95,14 +95,14 @@ fn a_body_is_streamed_back_while_it_comes() {
         }
         stream.write_all(b"0\r\n\r\n").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        let answers = read_responses(&mut stream);
-        assert_eq!(statuses(&answers), [200], "{path}");
-        assert!(answers[0].body == piece.repeat(50), "{path}: another body came back");
+        let responses = read_responses(&mut stream);
+        assert_eq!(statuses(&responses), [200], "{path}");
+        assert!(responses[0].body == piece.repeat(50), "{path}: another body came back");
     }
 }
 
 #[test]
-fn a_client_that_waits_to_send_is_told_to_before_the_answer_begins() {
+fn a_100_continue_is_sent_before_the_response_begins() {
     let server = serve(stream_back);
     for path in ["/body", "/reader", "/writer", "/rest"] {
         let mut stream = connect(addr(&server));
@@ -114,15 +114,15 @@ fn a_client_that_waits_to_send_is_told_to_before_the_answer_begins() {
         assert_eq!((interim.status, interim.fields), (100, Vec::new()), "{path}");
         stream.write_all(b"hello").unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-        let answers = read_responses(&mut stream);
-        assert_eq!(statuses(&answers), [200, 200], "{path}");
+        let responses = read_responses(&mut stream);
+        assert_eq!(statuses(&responses), [200, 200], "{path}");
         let expected: &[u8] = if path == "/rest" { b"llo" } else { b"hello" };
-        assert_eq!(answers[0].body, expected, "{path}");
+        assert_eq!(responses[0].body, expected, "{path}");
     }
 }
 
 #[test]
-fn a_client_that_did_not_wait_is_not_told_to_send() {
+fn a_client_that_sent_its_body_already_gets_no_100_continue() {
     let server = serve(stream_back);
     let mut stream = connect(addr(&server));
     stream
@@ -135,7 +135,7 @@ fn a_client_that_did_not_wait_is_not_told_to_send() {
 }
 
 #[test]
-fn a_handler_that_refuses_a_body_beforehand_never_asks_for_it() {
+fn a_handler_that_refuses_an_expected_body_sends_no_100_continue() {
     struct Picky;
     impl Handler for Picky {
         fn handle(&self, request: &mut Request) -> Response {
@@ -154,13 +154,13 @@ fn a_handler_that_refuses_a_body_beforehand_never_asks_for_it() {
             b"POST /body HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n",
         )
         .unwrap();
-    let answers = read_responses(&mut stream);
-    assert_eq!(statuses(&answers), [413]);
-    assert!(answers[0].has_connection_option("close"), "whether a body follows cannot be known");
+    let responses = read_responses(&mut stream);
+    assert_eq!(statuses(&responses), [413]);
+    assert!(responses[0].has_connection_option("close"), "whether a body follows cannot be known");
 }
 
 #[test]
-fn a_body_that_turns_out_bad_while_it_is_streamed_back_is_answered_if_it_still_can_be() {
+fn a_malformed_body_gets_a_400_unless_the_response_has_begun() {
     let server = serve(stream_back);
     for path in ["/body", "/reader", "/writer"] {
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -187,7 +187,7 @@ fn a_body_that_turns_out_bad_while_it_is_streamed_back_is_answered_if_it_still_c
 }
 
 #[test]
-fn a_body_that_fails_or_panics_is_an_error_if_nothing_of_it_was_sent() {
+fn a_response_body_that_fails_or_panics_before_its_first_byte_is_a_500() {
     let server = serve(|request: &mut Request| {
         let late = request.uri().query() == Some("late");
         let panics = request.uri().path() == "/panic";
@@ -203,9 +203,9 @@ fn a_body_that_fails_or_panics_is_an_error_if_nothing_of_it_was_sent() {
     for path in ["/fail", "/panic"] {
         let mut stream = connect(addr(&server));
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
-        let answers = read_responses(&mut stream);
-        assert_eq!(statuses(&answers), [500], "{path}");
-        assert!(answers[0].has_connection_option("close"), "{path}");
+        let responses = read_responses(&mut stream);
+        assert_eq!(statuses(&responses), [500], "{path}");
+        assert!(responses[0].has_connection_option("close"), "{path}");
         let mut stream = connect(addr(&server));
         let get = format!("GET {path}?late HTTP/1.1\r\nHost: a\r\n\r\n");
         stream.write_all(get.as_bytes()).unwrap();
@@ -222,7 +222,7 @@ fn a_body_that_fails_or_panics_is_an_error_if_nothing_of_it_was_sent() {
 }
 
 #[test]
-fn only_what_the_client_did_is_blamed_on_the_client() {
+fn only_errors_of_the_client_become_4xx() {
     let server = serve(|request: &mut Request| match request.uri().path() {
         // What a client of another server may give, and a file that is shorter than it was.
         "/upstream" => Response::from(io::Error::from(io::ErrorKind::TimedOut)),

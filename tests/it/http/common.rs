@@ -25,7 +25,7 @@ pub(crate) fn serve_with(mut config: Config, handler: impl Handler) -> TestServe
 
 pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Sends the body back as it comes, in each of the ways that there are.
+/// Echoes the body as it arrives, in each way that the API offers.
 pub(crate) fn stream_back(request: &mut Request) -> Response {
     let mut body = request.take_body();
     Response::new(match request.uri().path() {

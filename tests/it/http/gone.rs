@@ -12,8 +12,8 @@ use millpond::{CloseReason, Config, Server};
 
 use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_last_response, until};
 
-/// One worker, which is held up in `/wait` until `gate` opens; the others are counted.
-struct Mill {
+/// A server whose only worker is blocked in `/wait` until `gate` opens; other requests are counted.
+struct Blocked {
     server: TestServer,
     gate: Arc<Barrier>,
     served: Arc<AtomicUsize>,
@@ -22,7 +22,7 @@ struct Mill {
     _dir: tempfile::TempDir,
 }
 
-fn hold_up(drop_gone: bool) -> Mill {
+fn block(drop_gone: bool) -> Blocked {
     let dir = tempfile::tempdir().unwrap();
     let unix = dir.path().join("gone.sock");
     let gate = Arc::new(Barrier::new(2));
@@ -55,7 +55,7 @@ fn hold_up(drop_gone: bool) -> Mill {
     let mut waiting = connect(addr(&server));
     waiting.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     until("the worker is busy", || entered.load(Ordering::SeqCst) == 1);
-    Mill { server, gate, served, waiting, unix, _dir: dir }
+    Blocked { server, gate, served, waiting, unix, _dir: dir }
 }
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -65,48 +65,48 @@ fn reset(stream: &TcpStream) {
     rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
 }
 
-fn leave(mill: &Mill) -> (TcpStream, usize) {
-    let mut gone = connect(addr(&mill.server));
+fn clients_go(blocked: &Blocked) -> (TcpStream, usize) {
+    let mut gone = connect(addr(&blocked.server));
     gone.write_all(GET).unwrap();
-    let mut unix = UnixStream::connect(&mill.unix).unwrap();
+    let mut unix = UnixStream::connect(&blocked.unix).unwrap();
     unix.write_all(GET).unwrap();
-    let mut half = connect(addr(&mill.server));
+    let mut half = connect(addr(&blocked.server));
     half.write_all(GET).unwrap();
     half.shutdown(Shutdown::Write).unwrap();
-    let mut half_unix = UnixStream::connect(&mill.unix).unwrap();
+    let mut half_unix = UnixStream::connect(&blocked.unix).unwrap();
     half_unix.set_read_timeout(Some(PATIENCE)).unwrap();
     half_unix.write_all(GET).unwrap();
     half_unix.shutdown(Shutdown::Write).unwrap();
-    until("they are accepted", || mill.server.stats().queued == 4);
+    until("they are accepted", || blocked.server.stats().queued == 4);
     reset(&gone);
     drop(gone);
     drop(unix);
     // What waits longer than a moment is looked at, and this one has.
     std::thread::sleep(Duration::from_millis(5));
-    mill.gate.wait();
+    blocked.gate.wait();
     assert_eq!(read_last_response(&mut half_unix).text(), "done");
-    (half, mill.served.load(Ordering::SeqCst))
+    (half, blocked.served.load(Ordering::SeqCst))
 }
 
 #[test]
 fn a_request_whose_client_has_gone_is_not_served_and_a_half_close_is() {
-    let mut mill = hold_up(true);
-    let (mut half, _) = leave(&mill);
+    let mut blocked = block(true);
+    let (mut half, _) = clients_go(&blocked);
     assert_eq!(read_last_response(&mut half).text(), "done");
-    assert_eq!(read_last_response(&mut mill.waiting).text(), "done");
-    until("all are counted", || mill.server.stats().live == 0);
-    assert_eq!(mill.served.load(Ordering::SeqCst), 2);
-    assert_eq!(mill.server.stats().closed_for(CloseReason::ClientGoneInQueue), 2);
+    assert_eq!(read_last_response(&mut blocked.waiting).text(), "done");
+    until("all are counted", || blocked.server.stats().live == 0);
+    assert_eq!(blocked.served.load(Ordering::SeqCst), 2);
+    assert_eq!(blocked.server.stats().closed_for(CloseReason::ClientGoneInQueue), 2);
 }
 
 #[test]
-fn if_so_set_it_is_served_all_the_same() {
-    let mut mill = hold_up(false);
-    let (mut half, _) = leave(&mill);
+fn without_drop_gone_a_request_whose_client_has_gone_is_served() {
+    let mut blocked = block(false);
+    let (mut half, _) = clients_go(&blocked);
     assert_eq!(read_last_response(&mut half).text(), "done");
-    assert_eq!(read_last_response(&mut mill.waiting).text(), "done");
-    until("all are counted", || mill.server.stats().live == 0);
-    // What they had sent can be read all the same.
-    assert_eq!(mill.served.load(Ordering::SeqCst), 4);
-    assert_eq!(mill.server.stats().closed_for(CloseReason::ClientGoneInQueue), 0);
+    assert_eq!(read_last_response(&mut blocked.waiting).text(), "done");
+    until("all are counted", || blocked.server.stats().live == 0);
+    // What the clients had sent can still be read.
+    assert_eq!(blocked.served.load(Ordering::SeqCst), 4);
+    assert_eq!(blocked.server.stats().closed_for(CloseReason::ClientGoneInQueue), 0);
 }

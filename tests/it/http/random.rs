@@ -1,4 +1,4 @@
-//! Bytes that nobody thought of, against a running server: it never panics, never hangs, and
+//! Random bytes against a running server: it never panics, never hangs, and
 //! whatever it says is well-formed.
 
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Short bodies are awaited off the workers, long ones as they come.
+//! Short bodies are awaited without a worker, long ones are read as they arrive.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use crate::support::{
     Start, TestServer, addr, connect, exchange, read_last_response, read_response, until,
 };
 
-/// One worker, which answers with the body.
+/// One worker, which responds with the body.
 fn echo(config: Config) -> TestServer {
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(1);
     builder
@@ -61,7 +61,7 @@ fn a_short_body_that_does_not_come_gets_a_408() {
 }
 
 #[test]
-fn a_short_body_that_is_cut_short_is_the_handlers_to_answer() {
+fn a_truncated_short_body_reaches_the_handler_as_an_error() {
     let server = echo(Config::default());
     let mut client = connect(addr(&server));
     client.write_all(&[POST, b"0123"].concat()).unwrap();
@@ -70,7 +70,7 @@ fn a_short_body_that_is_cut_short_is_the_handlers_to_answer() {
 }
 
 #[test]
-fn a_client_that_waits_to_be_told_is_told() {
+fn a_client_that_expects_100_continue_gets_it() {
     let server = echo(Config::default());
     let mut client = connect(addr(&server));
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";

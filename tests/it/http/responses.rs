@@ -1,4 +1,4 @@
-//! Answers to each kind of request, and how a connection ends with one.
+//! Responses to each kind of request, and how a connection ends with one.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -19,7 +19,7 @@ use crate::support::{
 #[test]
 fn head_has_the_fields_of_get_and_never_a_body() {
     let server = serve(|request: &mut Request| match request.uri().path() {
-        "/written" => Response::new(Body::from_writer(|_| panic!("nobody wants it"))),
+        "/written" => Response::new(Body::from_writer(|_| panic!("HEAD has no body"))),
         "/read" => Response::new(Body::from_reader(&b"12345"[..], Some(5))),
         _ => Response::text("12345"),
     });
@@ -37,24 +37,24 @@ fn head_has_the_fields_of_get_and_never_a_body() {
 }
 
 #[test]
-fn half_a_head_is_answered_when_the_client_ends_or_is_too_slow() {
+fn half_a_head_gets_a_400_at_its_end_and_a_408_when_too_slow() {
     let mut config = Config::default();
     config.timeouts.head = Duration::from_millis(100);
     let server = serve_with(config, Hello);
     let mut ended = connect(addr(&server));
     ended.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     ended.shutdown(Shutdown::Write).unwrap();
-    let answers = read_responses(&mut ended);
-    assert_eq!(statuses(&answers), [400]);
+    let responses = read_responses(&mut ended);
+    assert_eq!(statuses(&responses), [400]);
     let mut slow = connect(addr(&server));
     slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-    let answers = read_responses(&mut slow);
-    assert_eq!(statuses(&answers), [408]);
-    assert!(answers[0].field("date").is_some() && answers[0].has_connection_option("close"));
+    let responses = read_responses(&mut slow);
+    assert_eq!(statuses(&responses), [408]);
+    assert!(responses[0].field("date").is_some() && responses[0].has_connection_option("close"));
 }
 
 #[test]
-fn http_1_0_is_answered_in_its_own_way() {
+fn http_1_0_gets_responses_without_chunks() {
     let server = serve(stream_back);
     // A body of unknown length ends with the connection, and is never chunked.
     let mut stream = connect(addr(&server));
@@ -63,9 +63,12 @@ fn http_1_0_is_answered_in_its_own_way() {
             b"POST /writer HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi",
         )
         .unwrap();
-    let answers = read_responses(&mut stream);
-    assert!(answers[0].until_close && answers[0].has_connection_option("close"), "{answers:?}");
-    assert_eq!(answers[0].body, b"hi");
+    let responses = read_responses(&mut stream);
+    assert!(
+        responses[0].until_close && responses[0].has_connection_option("close"),
+        "{responses:?}"
+    );
+    assert_eq!(responses[0].body, b"hi");
     // One of known length keeps it, if that was asked for.
     let mut stream = connect(addr(&server));
     let post = b"POST /body HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi";
@@ -76,9 +79,9 @@ fn http_1_0_is_answered_in_its_own_way() {
 }
 
 #[test]
-fn what_the_server_says_of_the_framing_is_not_the_handlers_to_set() {
+fn a_handler_cannot_set_the_fields_of_the_framing() {
     let server = serve(|_: &mut Request| {
-        let mut answer = Response::text("12345");
+        let mut response = Response::text("12345");
         for (name, value) in [
             ("content-length", "7"),
             ("transfer-encoding", "chunked"),
@@ -86,14 +89,14 @@ fn what_the_server_says_of_the_framing_is_not_the_handlers_to_set() {
             ("keep-alive", "timeout=5"),
             ("date", "never"),
         ] {
-            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
-        answer
+        response
     });
     let mut stream = connect(addr(&server));
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    let answers = read_responses(&mut stream);
-    let field = |name| answers[0].field(name);
+    let responses = read_responses(&mut stream);
+    let field = |name| responses[0].field(name);
     assert_eq!(field("content-length"), Some("5"));
     assert_eq!(field("connection"), Some("close"));
     assert!(field("transfer-encoding").is_none() && field("keep-alive").is_none());
@@ -101,7 +104,7 @@ fn what_the_server_says_of_the_framing_is_not_the_handlers_to_set() {
 }
 
 #[test]
-fn a_tunnel_that_nobody_digs_ends_the_connection() {
+fn a_connect_request_gets_a_response_without_a_body_and_a_closed_connection() {
     let server = serve(|_: &mut Request| Response::text("as you wish"));
     let mut stream = connect(addr(&server));
     stream.write_all(&[b"CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", GET].concat()).unwrap();
@@ -113,7 +116,7 @@ fn a_tunnel_that_nobody_digs_ends_the_connection() {
 }
 
 #[test]
-fn an_answer_that_ends_the_connection_reaches_a_client_that_sends_on() {
+fn a_last_response_reaches_a_client_that_keeps_sending() {
     let mut config = Config::default();
     config.limits.requests = Some(1);
     let server = serve_with(config, Hello);
@@ -125,7 +128,7 @@ fn an_answer_that_ends_the_connection_reaches_a_client_that_sends_on() {
         let mut first = [0; 12];
         stream.read_exact(&mut first).unwrap();
         // The server has said its last word. Were it gone, this would be answered by a reset, and
-        // the rest of the answer be lost.
+        // the rest of the response be lost.
         for _ in 0..20 {
             stream.write_all(GET).unwrap();
         }
@@ -136,7 +139,7 @@ fn an_answer_that_ends_the_connection_reaches_a_client_that_sends_on() {
 }
 
 #[test]
-fn hello_answers_each_method_as_it_should_be() {
+fn hello_responds_to_each_method_with_its_status() {
     let server = serve(Hello);
     for (method, status) in [
         ("GET", 200),
@@ -152,10 +155,10 @@ fn hello_answers_each_method_as_it_should_be() {
         let mut stream = connect(addr(&server));
         let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        let answers = read_responses(&mut stream);
-        assert_eq!(statuses(&answers), [status], "{method}");
-        let tells = matches!(status, 204 | 405);
-        assert_eq!(answers[0].field("allow").is_some(), tells, "{method}");
+        let responses = read_responses(&mut stream);
+        assert_eq!(statuses(&responses), [status], "{method}");
+        let lists_methods = matches!(status, 204 | 405);
+        assert_eq!(responses[0].field("allow").is_some(), lists_methods, "{method}");
     }
     let mut stream = connect(addr(&server));
     stream.write_all(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
@@ -163,7 +166,7 @@ fn hello_answers_each_method_as_it_should_be() {
 }
 
 #[test]
-fn a_large_answer_in_memory_holds_no_worker_while_its_reader_sleeps() {
+fn a_large_response_in_memory_holds_no_worker_while_its_reader_sleeps() {
     let done = Arc::new(AtomicUsize::new(0));
     let server = serve({
         let done = Arc::clone(&done);

@@ -18,7 +18,7 @@ use crate::support::{Start, addr, connect, read_last_head, read_responses};
 /// connection that was kept ends too.
 const SECOND: &[u8] = b"GET /second HTTP/1.1\r\nHost: second\r\nConnection: close\r\n\r\n";
 
-/// Answers with what it understood of the request: its fields each behind `saw-`, its body as it
+/// Responds with what it understood of the request: its fields each behind `saw-`, its body as it
 /// is.
 fn mirror(request: &mut Request) -> Response {
     let mut body = Vec::new();

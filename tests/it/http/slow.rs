@@ -1,4 +1,4 @@
-//! Slow readers and writers that hold no worker: what they may take of time and memory.
+//! Slow readers and writers that hold no worker: their limits of time and memory.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ fn a_steady_reader_outlives_the_write_timeout_and_one_that_takes_nothing_does_no
     silent.write_all(get("/large").as_bytes()).unwrap();
     let mut steady = connect(addr(&server));
     steady.write_all(get("/large").as_bytes()).unwrap();
-    // Its kernel tells of each piece that it reads soon enough.
+    // With a small buffer its kernel reports each piece that it reads soon enough.
     rustix::net::sockopt::set_socket_recv_buffer_size(&steady, 64 * 1024).unwrap();
     let mut piece = vec![0; 64 * 1024];
     let began = Instant::now();
@@ -198,7 +198,7 @@ fn no_100_follows_the_head_of_the_response() {
     }
 }
 
-/// Counts how often it is asked for its text, and panics when told to.
+/// Counts the calls of `refusal`, and panics in it if `panics` is set.
 #[derive(Clone, Default)]
 struct Asked {
     count: Arc<AtomicUsize>,
@@ -218,7 +218,7 @@ impl millpond::http::Handler for Asked {
 }
 
 #[test]
-fn the_handler_is_asked_for_its_refusal_once_for_each_configuration() {
+fn the_refusal_of_a_handler_is_built_once_per_configuration() {
     let asked = Asked::default();
     let server = serve(patient(4), asked.clone());
     let ask_all = || {

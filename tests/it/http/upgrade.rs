@@ -1,4 +1,4 @@
-//! Upgrades: offered or not, bounded, with what was read ahead, and a whole protocol on top.
+//! Upgrades: offered or not, limited in number, with bytes that were read ahead, and WebSocket on top.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -68,7 +68,7 @@ fn the_handler_gets_the_stream_with_what_was_read_ahead() {
 }
 
 #[test]
-fn nobody_is_switched_who_did_not_offer_to() {
+fn a_client_that_does_not_offer_the_upgrade_gets_a_426() {
     let server = serve(1);
     for fields in [
         "Connection: close\r\n",
@@ -86,7 +86,7 @@ fn nobody_is_switched_who_did_not_offer_to() {
 }
 
 #[test]
-fn beyond_the_bound_an_upgrade_is_a_503_and_the_workers_go_on() {
+fn an_upgrade_beyond_the_limit_gets_a_503_and_the_workers_go_on() {
     let server = serve(1);
     let mut held = ask(&server, OFFER, "");
     read_response(&mut held);
@@ -106,7 +106,7 @@ fn the_body_of_the_request_ends_before_the_new_protocol_begins() {
     let mut came = [0; 5];
     stream.read_exact(&mut came).unwrap();
     assert_eq!(&came, b">next");
-    // A client that waits to send is told to, before it is told to switch (RFC 9110 §7.8).
+    // A client that expects 100 Continue gets it before the 101 (RFC 9110 §7.8).
     drop(stream);
     until("its place is free", || server.stats().closed_for(CloseReason::Upgraded) == 1);
     let fields = format!("{OFFER}Content-Length: 4\r\nExpect: 100-continue\r\n");
@@ -117,7 +117,7 @@ fn the_body_of_the_request_ends_before_the_new_protocol_begins() {
 }
 
 #[test]
-fn a_websocket_client_gets_back_what_it_says() {
+fn a_websocket_client_gets_its_messages_echoed() {
     let server = Server::builder()
         .bind("tcp://127.0.0.1:0")
         .workers(1)
@@ -152,7 +152,7 @@ fn a_websocket_client_gets_back_what_it_says() {
     assert!(report.elapsed < Duration::from_secs(20), "{report}");
 }
 
-/// A client that sends whatever it is told to.
+/// A client whose messages have no limit.
 fn websocket_client(server: &TestServer) -> WebSocket<TcpStream> {
     let url = format!("ws://{}/echo", addr(server));
     let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
@@ -161,7 +161,7 @@ fn websocket_client(server: &TestServer) -> WebSocket<TcpStream> {
 }
 
 #[test]
-fn a_websocket_client_is_told_why_it_is_parted_with() {
+fn a_websocket_is_closed_with_the_code_of_its_reason() {
     let server = Server::builder()
         .bind("tcp://127.0.0.1:0")
         .workers(1)
@@ -176,7 +176,7 @@ fn a_websocket_client_is_told_why_it_is_parted_with() {
         FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..Default::default() };
     for (messages, expected) in [
         (vec![Message::binary(vec![0; (1 << 20) + 1])], CloseCode::Size),
-        // More than the socket's buffers hold: the client is still sending when it is told.
+        // More than the socket's buffers hold: the client is still sending when the close arrives.
         (vec![Message::binary(vec![0; 24 << 20])], CloseCode::Size),
         (vec![text(&[b'a'; 1 << 20], false), Message::text("a")], CloseCode::Protocol),
         (vec![text(b"\xff", true)], CloseCode::Invalid),
@@ -190,14 +190,14 @@ fn a_websocket_client_is_told_why_it_is_parted_with() {
             // The end may come before all is sent.
             let _ = socket.send(message);
         }
-        let told = loop {
+        let code = loop {
             match socket.read() {
                 Ok(Message::Close(frame)) => break frame.map(|frame| frame.code),
                 Ok(_) => {}
                 Err(error) => panic!("{expected:?}: {error}"),
             }
         };
-        assert_eq!(told, Some(expected));
+        assert_eq!(code, Some(expected));
     }
     until("they have ended", || server.stats().closed_for(CloseReason::Upgraded) == 5);
 }

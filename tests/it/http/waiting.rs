@@ -74,7 +74,7 @@ fn pipelining_clients_that_do_not_read_hold_no_worker() {
             client
         })
         .collect();
-    // The sockets take no more of the responses, and nobody gets any further.
+    // The sockets' buffers are full of responses, and no connection makes progress.
     until("no worker is held", || {
         let before = served.load(Ordering::SeqCst);
         thread::sleep(Duration::from_millis(100));
@@ -92,7 +92,7 @@ fn pipelining_clients_that_do_not_read_hold_no_worker() {
     }
 }
 
-/// One worker that notes each path, and is held by `/hold` until it is released.
+/// One worker that records each path, and that `/hold` blocks until the test releases it.
 struct Turns {
     server: TestServer,
     paths: Arc<Mutex<Vec<String>>>,
@@ -134,7 +134,7 @@ pub(crate) fn get(path: &str) -> String {
 }
 
 #[test]
-fn a_body_left_open_lets_no_request_pass_those_who_wait() {
+fn a_body_left_open_lets_no_request_jump_the_queue() {
     let turns = Turns::new(patient(1));
     let mut open = connect(addr(&turns.server));
     let head = "POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx";

@@ -1,5 +1,5 @@
-//! `millpond connect` on a terminal, without privileges, with host names of several addresses, and
-//! where something is too long or too late.
+//! `millpond connect` on a terminal, without privileges, with host names of several addresses, with
+//! messages that are too long, and with timeouts.
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use millpond::net::{Listener, Stream};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use super::common::{Dir, skipped, unix};
-use super::connect::{client, echo_once, feed, nobody, prints, run};
+use super::connect::{client, echo_once, feed, prints, run, unused_port};
 use crate::support::{PATIENCE, until};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
@@ -139,7 +139,7 @@ fn a_verbose_probe_prints_the_addresses_or_the_error() {
     assert!(error.starts_with(&format!("{live}: local 127.0.0.1:")), "{error}");
     assert!(error.trim_end().ends_with(&format!("peer {}", &live["tcp://".len()..])), "{error}");
 
-    let gone = nobody();
+    let gone = unused_port();
     let output = run(&["--probe", "-v", &gone]);
     prints(&output, 1, "ECONNREFUSED (111): Connection refused\n");
     let error = String::from_utf8(output.stderr).unwrap();
@@ -158,7 +158,7 @@ fn a_probe_names_the_errno_of_sockets_that_the_kernel_does_not_make() {
 #[test]
 fn waiting_shows_its_progress_on_a_terminal_in_one_line() {
     let dir = Dir::new();
-    let endpoint = format!("unix:{}", dir.path("nobody-is-here").display());
+    let endpoint = format!("unix:{}", dir.path("not-there").display());
     let line = format!("stty cols 40; {MILLPOND} connect --probe --wait-for 1 {endpoint}");
     // script(1) runs it on a terminal of its own.
     let output = Command::new("script").args(["-qec", &line, "/dev/null"]).output();
@@ -169,7 +169,7 @@ fn waiting_shows_its_progress_on_a_terminal_in_one_line() {
     let text = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<_> = text.split("\r\u{1b}[K").collect();
     assert_eq!(lines.pop(), Some("ENOENT (2): No such file or directory\r\n"), "{text:?}");
-    assert!(lines.len() > 2, "the first attempt and each failure are told: {text:?}");
+    assert!(lines.len() > 2, "the first attempt and each failure are shown: {text:?}");
     assert!(lines.iter().any(|line| line.starts_with("connecting to unix:")), "{text:?}");
     assert!(lines.iter().any(|line| line.starts_with("cannot connect to")), "{text:?}");
     assert!(lines.iter().all(|line| line.chars().count() < 40), "{text:?}");
@@ -191,7 +191,7 @@ fn a_truncated_datagram_prints_a_warning() {
     });
     let output = run(&[&format!("unixgram:{}", path.display()), "long", "--raw", "-w", "5"]);
     if server.join().unwrap().is_err() {
-        skipped("net.core.wmem_max does not allow so long a datagram");
+        skipped("net.core.wmem_max does not allow a datagram of this length");
         return;
     }
     let error = String::from_utf8_lossy(&output.stderr);
@@ -200,7 +200,7 @@ fn a_truncated_datagram_prints_a_warning() {
 }
 
 #[test]
-fn an_oversize_message_is_refused_by_name_and_with_the_limit() {
+fn an_oversize_message_is_refused_with_the_limit() {
     let output = run(&["udp:127.0.0.1:9", &"x".repeat(65_508)]);
     prints(&output, 1, "");
     let error = String::from_utf8_lossy(&output.stderr);

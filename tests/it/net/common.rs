@@ -48,7 +48,7 @@ pub(crate) fn soon() -> Instant {
 pub(crate) fn accept(listener: &Listener) -> (Stream, Addr) {
     let wait = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
     let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&wait)).unwrap();
-    assert_eq!(ready, 1, "nobody came to {listener}");
+    assert_eq!(ready, 1, "no connection to {listener}");
     listener.accept().unwrap()
 }
 

@@ -54,8 +54,8 @@ pub(crate) fn echo_once() -> (String, std::thread::JoinHandle<Vec<u8>>) {
     (endpoint, server)
 }
 
-/// A port of this machine where nobody listens.
-pub(crate) fn nobody() -> String {
+/// An endpoint of this machine at which no program listens.
+pub(crate) fn unused_port() -> String {
     format!("tcp://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
 
@@ -96,7 +96,7 @@ fn a_connection_that_the_server_keeps_open_is_closed_after_the_idle_time() {
 }
 
 #[test]
-fn standard_input_and_output_flow_at_once_and_completely() {
+fn standard_input_and_output_are_relayed_at_the_same_time_and_completely() {
     let input: Vec<u8> = (0..4_000_000_u32).map(|i| (i % 251) as u8).collect();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
@@ -203,13 +203,13 @@ fn each_message_is_one_datagram_and_a_closed_peer_is_an_error() {
 }
 
 #[test]
-fn a_probe_gives_the_result_of_connecting() {
+fn a_probe_exits_with_the_result_of_connecting() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let live = format!("tcp://{}", listener.local_addr().unwrap());
     prints(&run(&["--probe", &live]), 0, "");
     let refused = "ECONNREFUSED (111): Connection refused\n";
-    prints(&run(&["--probe", &nobody()]), 1, refused);
-    prints(&run(&["--probe", &nobody().replace("tcp", "udp")]), 1, refused);
+    prints(&run(&["--probe", &unused_port()]), 1, refused);
+    prints(&run(&["--probe", &unused_port().replace("tcp", "udp")]), 1, refused);
     let dir = Dir::new();
     let missing = format!("unixpacket:{}", dir.path("s").display());
     prints(&run(&["--probe", &missing]), 1, "ENOENT (2): No such file or directory\n");
@@ -234,14 +234,14 @@ fn waiting_ends_when_the_server_listens_or_the_time_is_over() {
 
 #[test]
 fn each_kind_of_failure_has_its_own_exit_code() {
-    let nobody = nobody();
+    let unused_port = unused_port();
     let table: [(&[&str], i32, &str); 8] = [
-        (&[&nobody, "x"], 1, "connection refused\nhint: no program listens there"),
+        (&[&unused_port, "x"], 1, "connection refused\nhint: no program listens there"),
         (&["tcp:localhost", "x"], 2, "the port is missing\nhint: an endpoint looks like"),
         (&["nowhere.invalid:1", "x"], 2, "cannot look up the host \"nowhere.invalid\""),
         (&["-6", "tcp:127.0.0.1:1"], 2, "invalid host 127.0.0.1: expected an IPv6 address"),
-        (&["--from", "here", &nobody], 2, "invalid source address \"here\": expected IP"),
-        (&["-w", "0", &nobody], 2, "expected a time"),
+        (&["--from", "here", &unused_port], 2, "invalid source address \"here\": expected IP"),
+        (&["-w", "0", &unused_port], 2, "expected a time"),
         (&["fd:3"], 2, "invalid endpoint fd:3 for a stream: expected tcp: or unix:"),
         (&["rdm:127.0.0.1:1"], 1, "ESOCKTNOSUPPORT (94)"),
     ];

@@ -1,4 +1,4 @@
-//! Listeners: every family, what is taken over, what is refused and how.
+//! Listeners: every family, stale sockets that are replaced, passed ones, and errors.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ fn a_wildcard_listener_accepts_both_versions_of_ip_and_knows_its_port() {
         let (stream, peer) = accept(&listener);
         let peer = peer.as_socket().unwrap();
         assert_eq!(peer.port(), client.local_addr().unwrap().port());
-        assert_eq!(peer.ip().to_string(), host, "IPv4 is no mapped IPv6");
+        assert_eq!(peer.ip().to_string(), host, "IPv4 is not shown as mapped IPv6");
         assert_eq!(stream.peer_addr().unwrap().as_socket(), Some(peer));
         assert_eq!(stream.local_addr().unwrap().as_socket(), client.peer_addr().ok());
         assert!(rustix::net::sockopt::tcp_nodelay(&stream).unwrap(), "it is inherited");
@@ -184,7 +184,7 @@ fn a_bind_error_names_the_endpoint_and_the_reason_with_a_hint() {
 }
 
 #[test]
-fn each_address_of_a_name_is_tried_and_named() {
+fn a_failed_bind_names_each_address_that_was_tried() {
     let taken = Listener::bind(&endpoint(":0"), 16).unwrap();
     let error = Listener::bind(&endpoint(&format!("localhost:{}", port(&taken))), 16).unwrap_err();
     let text = error.to_string();

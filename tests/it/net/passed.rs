@@ -1,4 +1,4 @@
-//! Sockets that were passed in: served like any other, and left to the next program at the end.
+//! Passed sockets: served like any other, and left open for the next program.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -115,7 +115,7 @@ fn the_daemon_serves_a_passed_datagram_socket_one_process_after_the_other() {
 #[test]
 fn a_closed_peer_of_a_connected_datagram_socket_is_one_line_in_the_log() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    // An address at which nobody else takes the port when it is free.
+    // An address at which no other test takes the port once it is free.
     let peer = UdpSocket::bind("127.0.0.8:0").unwrap();
     socket.connect(peer.local_addr().unwrap()).unwrap();
     peer.connect(socket.local_addr().unwrap()).unwrap();
@@ -125,12 +125,12 @@ fn a_closed_peer_of_a_connected_datagram_socket_is_one_line_in_the_log() {
     let copy = socket.try_clone().unwrap();
     let mut daemon = Daemon::start(activated(socket, &["--echo"]));
     daemon.wait_for("Connection refused (os error 111)");
-    // It goes on serving, once somebody is there again.
+    // The daemon keeps serving, once a peer is there again.
     let peer = UdpSocket::bind(gone).unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     peer.connect(copy.local_addr().unwrap()).unwrap();
     peer.send(b"again").unwrap();
-    // Late answers to the others may come before.
+    // Late responses to the others may come before.
     while peer.recv(&mut [0; 100]).unwrap() != 5 {}
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0));

@@ -65,7 +65,7 @@ fn packets(endpoint: &Endpoint) -> Packet {
     client
 }
 
-/// Everything that was received is accounted for, and nothing is on its way.
+/// Every datagram that was received is accounted for, and none waits.
 #[track_caller]
 fn settled(handle: &TestServer) -> DatagramStats {
     let mut stats = handle.stats().datagrams;
@@ -105,14 +105,14 @@ fn one_server_echoes_on_sockets_of_every_type_at_once() {
     let mut stream = UnixStream::connect(dir.path("s")).unwrap();
     for socket in [&mut tcp as &mut dyn ReadWrite, &mut stream] {
         socket.write_all(b"stream").unwrap();
-        let mut answer = [0; 6];
-        socket.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"stream");
+        let mut response = [0; 6];
+        socket.read_exact(&mut response).unwrap();
+        assert_eq!(&response, b"stream");
     }
     for index in [1, 2, 4, 6] {
         let to = endpoint(&ends[index]);
         assert_eq!(ask_datagram(&to, b"datagram"), b"datagram", "{to}");
-        assert_eq!(ask_datagram(&to, b""), b"", "an empty one is one too: {to}");
+        assert_eq!(ask_datagram(&to, b""), b"", "an empty datagram is a datagram: {to}");
         assert_eq!(ask_datagram(&to, &[7; 60_000]), [7; 60_000], "{to}");
     }
     let client = packets(&endpoint(&ends[5]));
@@ -203,7 +203,7 @@ fn datagrams_that_are_too_long_or_get_no_response_are_counted() {
     assert_eq!(client.recv(&mut [0; 2000]).unwrap().len, 1000);
     client.send(&[1; 1001]).unwrap();
     let nameless = std::os::unix::net::UnixDatagram::unbound().unwrap();
-    nameless.send_to(b"from nobody", dir.path("s")).unwrap();
+    nameless.send_to(b"no address", dir.path("s")).unwrap();
     until("all three are received", || settled(&handle).received == 3);
     let stats = settled(&handle);
     assert_eq!((stats.too_long, stats.answered, stats.unsent), (1, 1, 1));
@@ -246,11 +246,11 @@ fn datagrams_beyond_the_queue_are_dropped_and_counted() {
     });
     let mut config = config(1);
     config.pool.queue = Some(5);
-    // The handler stands still for as long as the test takes: nothing else is to refuse.
+    // The handler blocks for as long as the test takes: only the queue's limit is to refuse.
     config.overload.shed = false;
     let handle = serve(config, "udp://127.0.0.1:0", &service);
     let client = udp(&handle);
-    // What quick handlers have no room for waits with the kernel: this one is known to be slow.
+    // Behind fast handlers datagrams wait in the kernel's buffer: this one is known to be slow.
     assert_eq!(ask(&client, "slow"), "slow");
     client.send(b"0").unwrap();
     inside.recv_timeout(PATIENCE).unwrap();
@@ -291,12 +291,12 @@ fn at_twice_the_capacity_every_datagram_is_accounted_for() {
     let stats = settled(&handle);
     assert_eq!(SENT, stats.answered + stats.dropped() + stats.kernel_drops, "{stats:?}");
     assert!(stats.answered > 0, "{stats:?}");
-    // What the client's own receive buffer held is a part of the answers, each once.
+    // The client's receive buffer held some of the responses, each once.
     client.set_nonblocking(true).unwrap();
     let mut seen = HashSet::new();
     let mut buf = [0; 8];
     while client.recv(&mut buf).is_ok() {
-        assert!(seen.insert(buf), "answered twice");
+        assert!(seen.insert(buf), "two responses");
     }
     assert!(seen.len() as u64 <= stats.answered);
 }
@@ -315,16 +315,16 @@ fn a_handler_that_blocks_after_fast_ones_delays_no_other_datagram() {
     config.overload.shed = false;
     let handle = serve(config, "udp://127.0.0.1:0", &service);
     let client = udp(&handle);
-    // While handlers are known to be quick, the workers receive.
+    // While handlers are fast, the workers receive.
     (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
     client.send(b"block").unwrap();
     (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
     open.send(()).unwrap();
     assert_eq!(client.recv(&mut [0; 8]).unwrap(), 5);
     (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
-    // With every worker held, the acceptor receives, and what comes waits in the queue.
+    // With every worker blocked, the acceptor receives, and datagrams wait in the queue.
     (0..2).for_each(|_| assert_eq!(client.send(b"block").unwrap(), 5));
-    until("both workers are held", || {
+    until("both workers are blocked", || {
         let stats = handle.stats();
         (stats.datagrams.waiting, stats.queued) == (2, 0)
     });
@@ -364,7 +364,7 @@ fn datagrams_received_before_the_stop_get_their_responses() {
     let report = drainer.join().unwrap();
     (0..10).for_each(|_| assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1));
     assert_eq!((report.cut_off, handle.stats().datagrams.answered), (0, 10));
-    assert!(report.elapsed < PATIENCE, "nobody waits for the deadline in vain");
+    assert!(report.elapsed < PATIENCE, "no thread waits until the deadline");
 }
 
 #[test]
@@ -428,7 +428,7 @@ fn a_record_longer_than_the_limit_ends_its_connection() {
     let client = packets(&place);
     client.send(b"-").unwrap();
     client.send(&[1; 100]).unwrap();
-    assert_eq!(client.recv(&mut [0; 200]).unwrap().len, 100, "no answer to the first");
+    assert_eq!(client.recv(&mut [0; 200]).unwrap().len, 100, "no response to the first");
     client.send(&[1; 101]).unwrap();
     assert_eq!(client.recv(&mut [0; 200]).map_or(0, |received| received.len), 0);
     until("it is counted", || handle.stats().closed_for(CloseReason::TooLarge) == 1);
@@ -466,7 +466,7 @@ fn a_protocol_number_is_served_over_a_raw_socket() {
     let (header, payload) = millpond::net::Ipv4Header::decode(&buf[..received.len]).unwrap();
     assert_eq!((header.protocol, payload), (254, &b"RAW"[..]));
     assert_eq!(*seen.lock().unwrap(), [Addr::Ip(from)]);
-    // One that seems to be its own answer is not answered again.
+    // A packet that seems to be its own response gets none.
     let own: SocketAddr = "127.0.0.7:0".parse().unwrap();
     Raw::connect(&endpoint("ip4:254:127.0.0.7"), Some(own)).unwrap().send(b"echo?").unwrap();
     client.send(b"again").unwrap();

@@ -68,7 +68,7 @@ fn a_timeout_ends_each_blocking_call_and_non_blocking_ones_return_at_once() {
         assert_eq!(client.recv(&mut buf).unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(start.elapsed() >= SHORT);
 
-        // More than any buffer holds, while nobody reads.
+        // More than any buffer holds, while the peer does not read.
         let error = client.send_all(&vec![0; 64 << 20]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 

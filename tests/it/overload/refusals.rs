@@ -1,4 +1,4 @@
-//! Too much work: what is refused, how, and what is told of it.
+//! Too much work: which requests are refused, how, and what is logged.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ use crate::support::{
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// A handler that takes 20 ms, and at `/hold` as long as it is held.
+/// A handler that takes 20 ms, and at `/hold` until the test releases it.
 #[derive(Clone, Default)]
 struct Held {
     hold: Arc<AtomicBool>,
@@ -84,10 +84,10 @@ fn strict(held: &Held) -> TestServer {
     server
 }
 
-/// Puts one request into the queue of a server whose worker is held, so that the next is refused.
+/// Queues requests at a server whose worker is held, until one is refused: the next will be too.
 fn fill(server: &TestServer) -> Vec<TcpStream> {
     let mut waiting = Vec::new();
-    until("somebody is refused", || {
+    until("a request is refused", || {
         let mut client = connect(addr(server));
         client.write_all(GET_CLOSE).unwrap();
         waiting.push(client);
@@ -115,7 +115,7 @@ fn retry_after(response: &response::Response) -> u32 {
 }
 
 #[test]
-fn a_refusal_keeps_the_connection_where_that_is_safe_and_comes_whole_where_not() {
+fn a_refusal_keeps_the_connection_where_safe_and_arrives_whole_where_not() {
     let held = Held::default();
     let server = strict(&held);
     let first = held.hold(addr(&server));
@@ -155,7 +155,7 @@ fn a_refusal_keeps_the_connection_where_that_is_safe_and_comes_whole_where_not()
 }
 
 #[test]
-fn those_refused_together_are_told_different_times() {
+fn clients_refused_together_get_different_retry_times() {
     let held = Held::default();
     let server = strict(&held);
     let _first = held.hold(addr(&server));
@@ -238,7 +238,7 @@ fn urgent_work_is_served_though_every_worker_is_held_and_the_queue_is_full() {
 }
 
 #[test]
-fn a_client_that_says_how_long_it_waits_is_told_at_once_if_that_is_too_short() {
+fn a_request_whose_timeout_is_too_short_is_refused_at_once() {
     let server = |field: &str| {
         let mut config = Config::default();
         config.pool.workers = 2;
@@ -256,7 +256,7 @@ fn a_client_that_says_how_long_it_waits_is_told_at_once_if_that_is_too_short() {
     };
     let usual = server("X-Request-Timeout");
     let mut client = connect(addr(&usual));
-    // Once in a while one is let through all the same, to see how long requests take now.
+    // From time to time one is admitted, to measure how long requests take now.
     until("it is refused", || {
         let response = ask(&mut client, "x-request-timeout: 2ms");
         let refused = response.status == 503;

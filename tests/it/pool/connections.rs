@@ -55,10 +55,10 @@ fn the_end_of_a_connection_does_not_wake_the_thread_that_runs_the_server() {
     assert_eq!(runner.unwrap().join().unwrap().served, report.served);
 }
 
-/// How many connections the servers below have room for.
+/// The connection limit of the servers below.
 const PLACES: usize = 50;
 
-/// Who asks from time to time, while others use up the table.
+/// The address of a client that sends requests while others fill the table.
 const PROBE: [u8; 4] = [127, 0, 0, 3];
 
 /// What hostile clients do with their connections.
@@ -80,7 +80,7 @@ const KINDS: [Kind; 5] =
     [Kind::Idle, Kind::Silent, Kind::HalfHead, Kind::HalfBody, Kind::SlowReader];
 
 impl Kind {
-    /// What a client of this kind says first.
+    /// What a client of this kind sends first.
     fn begin(self, client: &mut TcpStream) {
         let said = match self {
             Self::Silent => "",
@@ -95,7 +95,7 @@ impl Kind {
         }
     }
 
-    /// What it does now and then. It may have been closed meanwhile.
+    /// What it does from time to time. The server may have closed it meanwhile.
     fn go_on(self, client: &mut TcpStream) {
         let _ = match self {
             Self::Idle | Self::Silent => Ok(0),
@@ -129,7 +129,7 @@ fn small_table(gate: &Arc<Barrier>) -> TestServer {
     builder.bind(Bind::to("tcp://127.0.0.1:0").urgent()).http(handler).unwrap().start().unwrap()
 }
 
-/// A probe is answered, on a connection of its own.
+/// A request gets a response, on a connection of its own.
 #[track_caller]
 fn answered(addr: SocketAddr) {
     let mut probe = connect_from(PROBE, addr);
@@ -137,15 +137,16 @@ fn answered(addr: SocketAddr) {
     assert_eq!(read_last_response(&mut probe).text(), "small");
 }
 
-/// More connections than there are places come from these addresses, and stay. Others are served.
+/// These addresses open more connections than the table has room for, and keep them. Other clients
+/// are served.
 fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
     let gate = Arc::new(Barrier::new(2));
     let server = small_table(&gate);
     let addrs: Vec<_> = server.local_addrs().iter().map(|addr| addr.as_socket().unwrap()).collect();
-    // What is in service is never closed, however long it takes.
+    // A connection in service is never closed, however long the handler takes.
     let mut held = connect_from([127, 0, 0, 9], addrs[0]);
     held.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    // A client that holds less than its share keeps what it has.
+    // A client with less than its share keeps its connections.
     let mut kept = connect_from(PROBE, addrs[0]);
     Kind::Idle.begin(&mut kept);
     let is_one = sources.len() == 1;
@@ -156,7 +157,7 @@ fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
         client.set_nonblocking(true).unwrap();
         flood.push(client);
     }
-    until("the table is full of those that only wait", || {
+    until("the table is full of waiting connections", || {
         let stats = server.stats();
         stats.parked >= PLACES - 4 && stats.queued == 0
     });
@@ -193,7 +194,7 @@ fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
 }
 
 #[test]
-fn connections_of_one_client_that_only_wait_keep_nobody_out() {
+fn waiting_connections_of_one_client_shut_nobody_out() {
     for kind in KINDS {
         println!("{kind:?}");
         others_are_served(kind, &[[127, 0, 0, 2]]);
@@ -201,7 +202,7 @@ fn connections_of_one_client_that_only_wait_keep_nobody_out() {
 }
 
 #[test]
-fn connections_of_many_clients_that_only_wait_keep_nobody_out() {
+fn waiting_connections_of_many_clients_shut_nobody_out() {
     let sources: Vec<_> = (0..40).map(|n| [127, 0, 2, n + 1]).collect();
     for kind in KINDS {
         println!("{kind:?}");
@@ -210,7 +211,7 @@ fn connections_of_many_clients_that_only_wait_keep_nobody_out() {
 }
 
 #[test]
-fn a_table_full_of_connections_in_service_keeps_places_for_urgent_ones() {
+fn a_full_table_keeps_room_for_urgent_connections() {
     // Each of the ordinary places is taken by a request that is being served.
     const WORKERS: usize = 9;
     let gate = Arc::new(Barrier::new(WORKERS + 1));
@@ -244,19 +245,19 @@ fn a_table_full_of_connections_in_service_keeps_places_for_urgent_ones() {
         answered(urgent);
     }
     until("the urgent ones have ended", || server.stats().live == WORKERS);
-    // Nobody ends, but those served begin to wait, so that one of them can make room.
+    // No connection ends, but those served become idle, so that one of them can make room.
     gate.wait();
     assert_eq!(read_last_response(&mut late).text(), "small", "{:?}", server.stats());
     assert_eq!(server.stats().closed_for(CloseReason::MadeRoom), 1);
 }
 
 #[test]
-fn without_descriptors_connections_that_only_wait_make_room() {
+fn waiting_connections_make_room_when_descriptors_run_out() {
     passes_in_a_process_of_its_own("pool::connections::few_descriptors");
 }
 
 #[test]
-#[ignore = "run by without_descriptors_connections_that_only_wait_make_room"]
+#[ignore = "run by waiting_connections_make_room_when_descriptors_run_out"]
 fn few_descriptors() {
     let gate = Arc::new(Barrier::new(2));
     let server = small_table(&gate);
@@ -269,7 +270,7 @@ fn few_descriptors() {
         .unwrap();
     for socket in &flood {
         rustix::net::connect(socket, &addr(&server)).unwrap();
-        // Of one that says nothing the kernel would take care for a while.
+        // The kernel keeps a silent connection back for a while (TCP_DEFER_ACCEPT).
         rustix::io::write(socket, b"G").unwrap();
     }
     for socket in probes {
@@ -290,8 +291,8 @@ fn few_descriptors() {
     answered(addr(&server));
 }
 
-/// Several long downloads at once, of clients that read without a pause, of which each is
-/// interrupted for the others whenever there are others.
+/// Several long downloads at once, of clients that read without a pause. The worker interrupts each
+/// for the others.
 fn downloads_end(queue: usize, clients: usize, flood: usize) {
     const LENGTH: usize = 8 << 20;
     let mut config = Config::default();
@@ -351,11 +352,11 @@ fn downloads_end(queue: usize, clients: usize, flood: usize) {
 }
 
 #[test]
-fn downloads_that_a_full_queue_puts_off_go_on() {
+fn downloads_continue_while_the_queue_is_full() {
     downloads_end(2, 10, 0);
 }
 
 #[test]
-fn downloads_go_on_beside_a_flood_that_fills_the_queue() {
+fn downloads_continue_beside_a_flood_that_fills_the_queue() {
     downloads_end(2, 4, 12);
 }

@@ -1,4 +1,4 @@
-//! Deadlines of connections that are kept: each exchange has the whole of them.
+//! Deadlines of kept connections: they start again with each exchange.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -66,7 +66,7 @@ fn answered(client: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn a_kept_connection_that_asks_twice_within_its_idle_timeout_lives_on() {
+fn a_kept_connection_lives_on_while_requests_come_within_its_idle_timeout() {
     let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     outlives(&http(), b"", get, answered);
 }
@@ -94,14 +94,14 @@ fn a_stream_of_posts_whose_bodies_end_after_their_responses_lives_on() {
 }
 
 #[test]
-fn an_echo_to_which_something_is_sent_twice_within_its_idle_timeout_lives_on() {
+fn an_echo_connection_lives_on_while_bytes_come_within_its_idle_timeout() {
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
     let server = builder.protocol(Echo).unwrap().start().unwrap();
     outlives(&server, b"", b"mill", |client| client.read_exact(&mut [0; 4]).is_ok());
 }
 
 #[test]
-fn a_kept_connection_whose_requests_are_turned_away_lives_on() {
+fn a_kept_connection_whose_requests_are_refused_lives_on() {
     // Each is refused by a worker, as the handler is known to take longer than the client waits.
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
     let slow = |_: &mut Request| {
@@ -116,7 +116,7 @@ fn a_kept_connection_whose_requests_are_turned_away_lives_on() {
         warm.write_all(ask("5").as_bytes()).unwrap();
         read_response(&mut warm);
     }
-    // One request in a while is tried all the same: this client takes those.
+    // From time to time one request is admitted as a trial: this client gets those.
     let ended = AtomicBool::new(false);
     let refused = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -139,7 +139,7 @@ fn a_kept_connection_whose_requests_are_turned_away_lives_on() {
 }
 
 #[test]
-fn bytes_without_progress_stretch_no_deadline() {
+fn bytes_without_progress_extend_no_deadline() {
     // Within a head, and within a body: byte after byte is not enough.
     for start in ["GET /", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"] {
         let server = http();
@@ -159,7 +159,7 @@ fn bytes_without_progress_stretch_no_deadline() {
 }
 
 #[test]
-fn input_does_not_stretch_the_deadline_of_a_client_that_takes_nothing() {
+fn input_does_not_extend_the_write_deadline_of_a_client_that_reads_nothing() {
     // What the client sends wakes the server, which then sees that it still takes nothing.
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
     let large = |_: &mut Request| Response::new(vec![b'x'; 15 << 20]);
@@ -176,7 +176,7 @@ fn input_does_not_stretch_the_deadline_of_a_client_that_takes_nothing() {
 }
 
 #[test]
-fn no_timeout_is_so_long_that_it_ends_a_thread() {
+fn the_longest_timeouts_panic_no_thread() {
     let mut config = Config::default();
     config.timeouts.head = Duration::MAX;
     config.timeouts.idle = Duration::MAX;

@@ -1,4 +1,4 @@
-//! What goes on while every worker is held by a handler.
+//! What still works while a handler blocks every worker.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -59,7 +59,7 @@ fn send(client: &mut TcpStream, path: &str) {
     write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
 }
 
-/// The worker is held, and so is that for urgent work if `both`.
+/// Blocks the worker, and that for urgent work too if `both`.
 fn hold(addrs: [SocketAddr; 2], gate: &Gate, both: bool) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for addr in &addrs[..=usize::from(both)] {
@@ -92,7 +92,7 @@ fn a_kept_urgent_connection_is_served_while_the_queue_is_full() {
 }
 
 #[test]
-fn what_comes_too_late_is_told_so_though_urgent_work_waits() {
+fn a_request_that_waited_too_long_is_refused_even_while_urgent_work_waits() {
     let mut config = Config::default();
     config.overload.deadline = Duration::from_millis(400);
     let (server, addrs, gate) = server(config);

@@ -1,4 +1,4 @@
-//! Who is woken for work: nobody waits while a worker is free.
+//! Which thread is woken for work: no request waits while a worker is free.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -58,8 +58,8 @@ fn send(client: &mut TcpStream, path: &str) {
     write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
 }
 
-/// All workers but one are in their first slow handlers, so that nothing of late was slow: the last
-/// one still gets what comes, over fresh connections and over kept ones.
+/// All workers but one are in their first slow handlers, so that no recent handler was slow: the last
+/// one still serves requests, over new connections and over kept ones.
 #[test]
 fn the_last_free_worker_serves_while_all_others_are_blocked() {
     for workers in [2, 4, 16] {
@@ -89,9 +89,9 @@ fn the_last_free_worker_serves_while_all_others_are_blocked() {
     }
 }
 
-/// With every worker blocked for longer than a request may take, newcomers are told so.
+/// With every worker blocked for longer than a request may take, new requests are refused.
 #[test]
-fn what_cannot_be_served_in_time_is_refused_though_no_worker_is_free() {
+fn a_request_that_cannot_be_served_in_time_is_refused_while_every_worker_is_blocked() {
     passes_in_a_process_of_its_own(
         "pool::leader::a_newcomer_wakes_the_monitor_where_all_are_blocked",
     );
@@ -136,9 +136,9 @@ fn a_newcomer_wakes_the_monitor_where_all_are_blocked() {
     server.stop_now();
 }
 
-/// With every worker blocked, what comes waits, and goes on once one is free.
+/// With every worker blocked, requests wait, and are served once one is free.
 #[test]
-fn what_comes_while_all_are_blocked_is_served_afterwards() {
+fn requests_that_arrive_while_all_workers_are_blocked_are_served_afterwards() {
     let (server, gate) = gated(3);
     let mut clients: Vec<_> = (0..6).map(|_| connect(addr(&server))).collect();
     for client in &mut clients {

@@ -1,4 +1,4 @@
-//! Panics outside of handlers: each costs its connection, and nothing else.
+//! Panics outside of handlers: each costs only its connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -104,7 +104,7 @@ fn echoes(client: &mut TcpStream) {
     assert_eq!(&back, b"a");
 }
 
-/// Everybody is still there, and everything is counted.
+/// New clients are served, and every connection is counted.
 fn all_is_well(server: &TestServer, panics: u64) {
     for _ in 0..10 {
         // With a queue this short, a newcomer may be refused.
@@ -187,7 +187,7 @@ fn a_panic_in_expire_costs_its_connection_and_no_deadline() {
 }
 
 #[test]
-fn a_worker_that_gets_no_seat_comes_back_once_there_is_one() {
+fn a_worker_whose_protocol_panics_is_restored_once_it_no_longer_does() {
     let (server, faults) = serve(one_worker());
     let mut kept = connect(addr(&server));
     echoes(&mut kept);
@@ -219,7 +219,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_place() {
+fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_slot() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let handler = {
         let dropped = Arc::clone(&dropped);

@@ -1,4 +1,4 @@
-//! Settings that are exchanged while the server runs.
+//! Settings that are replaced while the server runs.
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Barrier};
@@ -26,7 +26,7 @@ fn server(config: Config) -> TestServer {
 }
 
 #[test]
-fn a_kept_connection_goes_by_the_new_limits() {
+fn a_kept_connection_follows_the_new_limits() {
     let handle = server(Config::default());
     let mut stream = connect(addr(&handle));
     let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789";
@@ -42,7 +42,7 @@ fn a_kept_connection_goes_by_the_new_limits() {
 }
 
 #[test]
-fn a_raised_limit_on_connections_lets_those_in_who_wait() {
+fn a_raised_connection_limit_admits_waiting_clients() {
     let mut config = Config::default();
     config.limits.connections = 1;
     config.pool.workers = 4;

@@ -1,4 +1,4 @@
-//! The mill as a whole: requests in, answers out.
+//! The server as a whole: requests in, responses out.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 
 #[test]
-fn a_request_is_answered_and_the_connection_kept() {
+fn a_request_gets_a_response_and_the_connection_is_kept() {
     let server = hello(1);
     let mut client = connect(addr(&server));
     for _ in 0..3 {
@@ -45,7 +45,7 @@ fn a_request_is_answered_and_the_connection_kept() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+fn pipelined_requests_get_responses_in_order() {
     let server = Server::builder()
         .bind("tcp://127.0.0.1:0")
         .workers(2)
@@ -63,7 +63,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn head_and_http_1_0_are_answered_as_they_ask() {
+fn head_and_http_1_0_get_responses_of_their_kind() {
     let server = hello(1);
     let head = exchange(addr(&server), b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(head.field("content-length"), Some("13"));
@@ -72,7 +72,7 @@ fn head_and_http_1_0_are_answered_as_they_ask() {
 }
 
 #[test]
-fn bytes_that_are_no_http_get_a_400_and_a_closed_connection() {
+fn bytes_that_are_not_http_get_a_400_and_a_closed_connection() {
     let server = hello(1);
     for garbage in [&b"\x16\x03\x01\x02\x00\x01"[..], b"GET / HTTP/1.1\nHost: a\n\n", b"\0\0\0\0"] {
         assert_eq!(exchange(addr(&server), garbage).status, 400);
@@ -81,7 +81,7 @@ fn bytes_that_are_no_http_get_a_400_and_a_closed_connection() {
 }
 
 #[test]
-fn a_client_that_shuts_down_its_side_still_gets_its_answers() {
+fn a_client_that_shuts_down_its_side_still_gets_its_responses() {
     let server = hello(1);
     let mut client = connect(addr(&server));
     client.write_all(&[GET, GET].concat()).unwrap();
@@ -92,7 +92,7 @@ fn a_client_that_shuts_down_its_side_still_gets_its_answers() {
 }
 
 #[test]
-fn a_body_is_streamed_in_and_out_again() {
+fn a_request_body_is_streamed_in_and_echoed() {
     let server = Server::builder()
         .bind("tcp://127.0.0.1:0")
         .workers(2)
@@ -178,7 +178,7 @@ fn a_panicking_handler_costs_one_request_and_no_worker() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_or_half_a_head_holds_no_worker() {
+fn a_connection_that_is_silent_or_sent_half_a_head_holds_no_worker() {
     let server = hello(1);
     let mut silent: Vec<_> = (0..50).map(|_| connect(addr(&server))).collect();
     for client in &mut silent[25..] {
@@ -247,7 +247,7 @@ fn deadlines_end_the_connections_that_exceed_them() {
 #[test]
 fn no_wake_up_is_lost_over_many_connections_and_pieces() {
     // Each connection sends many requests in pieces split at places that a generator draws, while
-    // the others do the same. A lost wake-up would leave an answer out, and time the read out.
+    // the others do the same. A lost wake-up would leave a response out, and time the read out.
     const CLIENTS: usize = 16;
     const CONNECTIONS: usize = 60;
     // A thousand clients on a busy machine are an overload: here it is not to be shed.
@@ -331,7 +331,7 @@ fn a_full_queue_refuses_with_503_and_retry_after() {
     for client in &mut others {
         client.write_all(GET_CLOSE).unwrap();
     }
-    until("somebody is refused", || server.stats().refused_total() > 0);
+    until("a request is refused", || server.stats().refused_total() > 0);
     gate.wait();
     let responses: Vec<_> = others.iter_mut().map(read_last_response).collect();
     let refused: Vec<_> = responses.iter().filter(|response| response.status == 503).collect();
@@ -341,7 +341,7 @@ fn a_full_queue_refuses_with_503_and_retry_after() {
 }
 
 #[test]
-fn echo_sends_back_what_it_gets_on_tcp_and_unix_sockets() {
+fn echo_echoes_on_tcp_and_unix_sockets() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo.sock");
     let server = Server::builder()
@@ -373,7 +373,7 @@ fn echo_sends_back_what_it_gets_on_tcp_and_unix_sockets() {
 }
 
 #[test]
-fn draining_answers_what_was_accepted_and_closes_the_idle() {
+fn a_drain_serves_what_was_accepted_and_closes_idle_connections() {
     let served = Arc::new(AtomicUsize::new(0));
     let server = Server::builder()
         .bind("tcp://127.0.0.1:0")
@@ -410,7 +410,7 @@ fn draining_answers_what_was_accepted_and_closes_the_idle() {
 }
 
 #[test]
-fn a_drain_that_outlasts_its_deadline_says_what_was_cut_off() {
+fn a_drain_that_outlasts_its_deadline_reports_what_was_cut_off() {
     let release = Arc::new(std::sync::Barrier::new(2));
     let entered = Arc::new(AtomicUsize::new(0));
     let server = Server::builder()

@@ -1,4 +1,4 @@
-//! What can be seen of the workers from outside, and what a request knows of its wait.
+//! The state of the workers as the handle reports it, and the wait that a request reports.
 
 use std::io::{Read, Write};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::support::{Start, TestServer, addr, connect, read_response, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
-/// Handlers that wait for `()` before they answer with the time that they waited in the queue.
+/// Handlers that wait for `()` before they response with the time that they waited in the queue.
 fn held() -> (TestServer, std::sync::mpsc::Sender<()>) {
     let (release, gate) = channel();
     let gate = Mutex::new(gate);
@@ -30,7 +30,7 @@ fn held() -> (TestServer, std::sync::mpsc::Sender<()>) {
 }
 
 #[test]
-fn a_worker_shows_whom_it_serves_and_since_when() {
+fn a_worker_reports_which_peer_it_serves_and_since_when() {
     let (handle, release) = held();
     let mut client = connect(addr(&handle));
     client.write_all(GET).unwrap();
@@ -69,7 +69,7 @@ fn a_request_knows_how_long_it_waited_in_the_queue() {
 /// Of three connections one is with the worker, one in the queue, and one parked when the server is
 /// stopped.
 #[test]
-fn whatever_a_stopped_server_still_has_is_closed_and_counted() {
+fn a_stopped_server_closes_and_counts_every_connection() {
     let (handle, release) = held();
     let mut clients = [(); 3].map(|()| connect(addr(&handle)));
     until("all are parked", || handle.stats().parked == 3);

@@ -32,7 +32,7 @@ fn no_type_name_occurs_twice_in_a_crate() {
 }
 
 #[test]
-fn a_second_type_of_a_name_is_found_and_an_associated_one_is_none() {
+fn a_second_type_of_a_name_is_found_and_an_associated_type_is_not() {
     let sources = [
         Source::new(
             "a.rs",

@@ -166,7 +166,7 @@ pub(crate) static CASES: &[Case] = &[
     ),
     accept(
         "RFC 9110 §7.8",
-        "an upgrade that nobody takes up",
+        "an upgrade that the handler does not accept",
         get!("Connection: upgrade\r\nUpgrade: x/1\r\n"),
         GET,
     ),

@@ -24,7 +24,7 @@ pub(crate) struct Case {
 /// The bytes of a request.
 pub(crate) enum Raw {
     Bytes(&'static [u8]),
-    /// `before`, `unit` so many times, `after`: what would be long to write out.
+    /// `before`, then `unit` as often as `times` says, then `after`.
     Repeat {
         before: &'static str,
         unit: &'static str,
@@ -46,7 +46,7 @@ impl Raw {
 
 /// What has to become of a request.
 pub(crate) enum Expected {
-    /// An answer of this status, after which the connection closes.
+    /// A response of this status, after which the connection closes.
     Refuse(u16),
     Accept(Accept),
 }

@@ -28,7 +28,7 @@ pub(crate) static CASES: &[Case] = &[
     refuse(400, "RFC 9112 §3", "no target", line!("GET HTTP/1.1")),
     refuse(400, "RFC 9112 §3", "an empty target", line!("GET  HTTP/1.1")),
     refuse(400, "RFC 9112 §3", "four words", line!("GET / b HTTP/1.1")),
-    // What is no HTTP at all.
+    // Bytes that are not HTTP at all.
     refuse_bytes(400, "RFC 9112 §3", "a TLS greeting", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"),
     refuse_bytes(400, "RFC 9112 §3", "a SOCKS greeting", b"\x05\x01\x00"),
     refuse_bytes(400, "RFC 9112 §3", "zeros", b"\0\0\0\0\r\n\r\n"),

@@ -1,4 +1,4 @@
-//! A server, an attack on it, and what others get meanwhile.
+//! A server, an attack on it, and how other clients are served meanwhile.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,18 +26,18 @@ const OTHERS: u8 = 10;
 /// The time between two requests of one of the others.
 const EVERY: Duration = Duration::from_millis(400);
 
-/// One attack at a time: beside another one, a test would show what two do together.
+/// One attack at a time: otherwise a test would measure two attacks together.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Does what the query of a request says, as `examples/handler.rs` does.
+/// A handler that does what the query of a request says, as `examples/handler.rs` does.
 #[derive(Clone, Default)]
 pub(super) struct Asked {
-    /// What every request takes.
+    /// How long every request takes.
     pub(super) sleep: Duration,
     pub(super) stall: Arc<Stall>,
 }
 
-/// What all handlers wait for.
+/// Blocks all handlers from `begin` to `end`.
 #[derive(Default)]
 pub(super) struct Stall {
     lasts: Mutex<bool>,
@@ -124,7 +124,7 @@ impl Attacked {
     /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served. What
     /// the attackers saw.
     #[track_caller]
-    pub(super) fn stands(&self, fleet: &Fleet, time: Duration) -> Seen {
+    pub(super) fn withstands(&self, fleet: &Fleet, time: Duration) -> Seen {
         let (usual, urgent) = (addr(&self.server), self.urgent());
         let (others, seen, urgent) = thread::scope(|scope| {
             let attack = scope.spawn(move || {
@@ -136,14 +136,14 @@ impl Attacked {
             (others, attack.join().unwrap(), urgent.join().unwrap())
         });
         let after = newcomer::served_after(usual, Some(Ipv4Addr::new(127, 0, 3, 1)));
-        let told = format!(
+        let report = format!(
             "others {others:.2}, urgent {urgent:.2}, a newcomer after {after:?}; attackers {seen:?}"
         );
-        println!("{told}");
-        assert!(seen.opened > 0, "nothing happened: {told}");
-        assert!(others >= SERVED, "{told}");
-        assert!(urgent >= 1.0, "{told}");
-        assert!(after <= SOON, "{told}");
+        println!("{report}");
+        assert!(seen.opened > 0, "nothing happened: {report}");
+        assert!(others >= SERVED, "{report}");
+        assert!(urgent >= 1.0, "{report}");
+        assert!(after <= SOON, "{report}");
         seen
     }
 

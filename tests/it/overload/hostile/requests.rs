@@ -1,4 +1,4 @@
-//! Attacks by what is asked for, and how.
+//! Attacks by kind of request.
 
 use std::net::Ipv4Addr;
 use std::thread;
@@ -15,23 +15,23 @@ const TIME: Duration = Duration::from_millis(1_800);
 #[test]
 fn one_client_that_behaves_shuts_nobody_out() {
     let client = attacks::paced(1, Duration::from_millis(100), 1);
-    let seen = Attacked::sleeping(5).stands(&client, Duration::from_millis(600));
+    let seen = Attacked::sleeping(5).withstands(&client, Duration::from_millis(600));
     assert!(seen.served > 0, "{seen:?}");
 }
 
 #[test]
 fn a_closed_loop_of_one_client_shuts_nobody_out() {
-    Attacked::sleeping(5).stands(&attacks::closed_loop(200), TIME);
+    Attacked::sleeping(5).withstands(&attacks::closed_loop(200), TIME);
 }
 
 #[test]
 fn sixty_kept_connections_with_handlers_of_50_ms_shut_nobody_out() {
     let attack = attacks::paced(60, Duration::from_millis(50), 1);
-    Attacked::sleeping(50).stands(&attack, TIME);
+    Attacked::sleeping(50).withstands(&attack, TIME);
 }
 
 #[test]
-fn when_all_workers_were_stuck_newcomers_are_served_as_soon_as_they_are_not() {
+fn newcomers_are_served_as_soon_as_stuck_workers_are_free() {
     let asked = Asked::default();
     let attacked = Attacked::new(asked.clone(), |_| {});
     let usual = addr(&attacked.server);
@@ -42,7 +42,7 @@ fn when_all_workers_were_stuck_newcomers_are_served_as_soon_as_they_are_not() {
         let attack = scope.spawn(move || attack.run(usual, Duration::from_millis(2_500)).unwrap());
         until("all workers are stuck", || asked.stall.waiting() == 4);
         until("requests wait", || attacked.waiting_or_refused() > 0);
-        // How long the stall lasts is the case, not a hope: longer than any request may take.
+        // The stall lasts longer than any request may take: its length is what is tested.
         thread::sleep(Duration::from_millis(1_300));
         asked.stall.end();
         let source = |last| Some(Ipv4Addr::new(127, 0, 3, last));
@@ -57,37 +57,37 @@ fn when_all_workers_were_stuck_newcomers_are_served_as_soon_as_they_are_not() {
 }
 
 #[test]
-fn a_body_left_open_is_no_way_past_the_queue() {
+fn a_body_left_open_does_not_bypass_the_queue() {
     // With read-ahead the attackers are not served before their bodies have come.
     let asked = Asked { sleep: Duration::from_millis(5), ..Asked::default() };
     let attacked = Attacked::new(asked, |config| config.limits.read_ahead = 0);
-    let seen = attacked.stands(&attacks::open_bodies(300), TIME);
+    let seen = attacked.withstands(&attacks::open_bodies(300), TIME);
     assert!(seen.refused + seen.closed > 0, "never refused: {seen:?}");
 }
 
 #[test]
 fn clients_that_pipeline_and_do_not_read_hold_no_worker() {
-    Attacked::sleeping(1).stands(&attacks::unread(4, 1_500, 2_000, 2_000), TIME);
+    Attacked::sleeping(1).withstands(&attacks::unread(4, 1_500, 2_000, 2_000), TIME);
 }
 
 #[test]
 fn pipelined_requests_count_one_by_one() {
-    Attacked::sleeping(5).stands(&attacks::pipelining(40, 32), TIME);
+    Attacked::sleeping(5).withstands(&attacks::pipelining(40, 32), TIME);
 }
 
 #[test]
 fn slow_requests_of_one_client_leave_workers_to_the_others() {
     let attack = attacks::slow_requests(8, Duration::from_secs(1));
-    Attacked::sleeping(1).stands(&attack, Duration::from_millis(2_400));
+    Attacked::sleeping(1).withstands(&attack, Duration::from_millis(2_400));
 }
 
 #[test]
 fn one_slow_upload_per_worker_stops_no_server() {
-    Attacked::sleeping(1).stands(&attacks::slow_uploads(4), TIME);
+    Attacked::sleeping(1).withstands(&attacks::slow_uploads(4), TIME);
 }
 
 #[test]
-fn the_time_that_clients_take_to_upload_is_no_service_time() {
+fn upload_time_does_not_count_as_service_time() {
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Timeout: 150ms\r\n\
                     Connection: close\r\n\r\n";
     let attacked = Attacked::new(Asked::default(), |config| config.pool.workers = 16);
@@ -106,5 +106,5 @@ fn readers_that_read_nothing_hold_no_worker_once_the_memory_for_them_is_used_up(
     let attacked = Attacked::new(Asked::default(), |config| {
         (config.limits.pending, config.limits.pending_total) = (1 << 20, 1 << 20);
     });
-    attacked.stands(&attacks::unread(16, 1, 600_000, 0), TIME);
+    attacked.withstands(&attacks::unread(16, 1, 600_000, 0), TIME);
 }

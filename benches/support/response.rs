@@ -1,8 +1,8 @@
-//! Enough of HTTP/1.1 to know where an answer ends: the client side of the benchmarks.
+//! Enough of HTTP/1.1 to know where a response ends: the client side of the benchmarks.
 
-/// The head of an answer that has arrived completely.
+/// The head of a response that has arrived completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     /// The status code.
     pub(crate) status: u16,
     /// Bytes of head and body together.
@@ -11,9 +11,9 @@ pub(crate) struct Answer {
     pub(crate) close: bool,
 }
 
-/// The answer at the start of `bytes`: `None` until head and body are all there. Bodies without a
+/// The response at the start of `bytes`: `None` until head and body are all there. Bodies without a
 /// Content-Length count as empty; none of the servers measured here sends such.
-pub(crate) fn complete(bytes: &[u8]) -> Option<Answer> {
+pub(crate) fn complete(bytes: &[u8]) -> Option<Response> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let mut lines = bytes[..head_end].split(|&byte| byte == b'\n');
     let status = lines.next()?.split(|&byte| byte == b' ').nth(1);
@@ -29,5 +29,5 @@ pub(crate) fn complete(bytes: &[u8]) -> Option<Answer> {
         }
     }
     let length = head_end + body;
-    (bytes.len() >= length).then_some(Answer { status, length, close })
+    (bytes.len() >= length).then_some(Response { status, length, close })
 }
