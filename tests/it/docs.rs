@@ -329,6 +329,42 @@ fn every_link_leads_to_a_file() {
     }
 }
 
+/// The tests that a document names, as the path of a file below `tests/it`, and a function.
+fn named_tests(text: &str) -> Vec<(String, Option<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let quoted = text.split('`').skip(1).step_by(2);
+    let names = quoted.map(|quoted| quoted.split("::").collect::<Vec<_>>());
+    let tests = names.filter(|path| path.len() > 1 && root.join(path[0]).is_dir());
+    let name = |path: Vec<&str>| (path[..2].join("/"), path.get(2).map(|name| (*name).to_owned()));
+    tests.map(name).collect()
+}
+
+#[test]
+fn every_test_that_the_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    for document in DOCUMENTS {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        for (file, function) in named_tests(&text) {
+            let source =
+                std::fs::read_to_string(root.join("tests/it").join(&file).with_extension("rs"));
+            // Modules of the crate have the same names as some folders of tests.
+            let is_test = function.as_ref().is_some_and(|name| name.matches('_').count() >= 3);
+            let source = match source {
+                Ok(source) => source,
+                Err(error) => {
+                    assert!(!is_test, "{document} names {file}: {error}");
+                    continue;
+                }
+            };
+            checked += 1;
+            let has_it = function.is_none_or(|name| source.contains(&format!("fn {name}(")));
+            assert!(has_it, "{document} names a test that is not in {file}");
+        }
+    }
+    assert!(checked >= 10, "{checked}");
+}
+
 #[test]
 fn the_debian_package_has_what_its_readme_links_to() {
     let manifest = include_str!("../../Cargo.toml");

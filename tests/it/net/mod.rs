@@ -4,6 +4,7 @@ mod client;
 mod common;
 mod connect;
 mod datagram;
+mod datagrams_served;
 mod endpoint;
 mod listener;
 mod passed;

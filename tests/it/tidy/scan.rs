@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Where the sources of the binary are, below `src`.
 const BINARY: &str = "bin/millpond/";
@@ -316,6 +317,11 @@ fn item(code: &str) -> usize {
 
 /// The sources below `src`, without those that are modules of tests alone.
 pub(crate) fn sources() -> Vec<Source> {
+    static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
+    SOURCES.get_or_init(read_sources).clone()
+}
+
+fn read_sources() -> Vec<Source> {
     let mut all: Vec<_> = files("src", &["rs"])
         .iter()
         .map(|(name, text)| Source::new(&name["src/".len()..], text))
