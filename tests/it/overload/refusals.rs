@@ -66,22 +66,27 @@ impl Held {
 /// One worker, and a deadline that leaves no time to wait behind another request: with the worker
 /// held, whatever comes second is refused. With it goes an echo service at a second endpoint.
 fn strict(held: &Held) -> TestServer {
+    loop {
+        let server = strict_once(held);
+        // The server learns how long its handler takes. On a busy machine that may be too long.
+        if (0..5).all(|_| exchange(addr(&server), GET_CLOSE).text() == "done") {
+            return server;
+        }
+    }
+}
+
+fn strict_once(held: &Held) -> TestServer {
     let mut config = Config::default();
     config.pool.workers = 1;
     config.overload.deadline = Duration::from_millis(25);
-    let server = Server::builder()
+    Server::builder()
         .config(config)
         .bind("tcp://127.0.0.1:0")
         .bind(Bind::to("tcp://127.0.0.1:0").with(Service::protocol(Echo)))
         .http(held.clone())
         .unwrap()
         .start()
-        .unwrap();
-    // The server learns how long its handler takes.
-    for _ in 0..5 {
-        assert_eq!(exchange(addr(&server), GET_CLOSE).text(), "done");
-    }
-    server
+        .unwrap()
 }
 
 /// Queues requests at a server whose worker is held, until one is refused: the next will be too.
