@@ -34,7 +34,7 @@ impl Cores {
 pub(crate) fn pin(command: &mut Command, core: usize) {
     let set = only(core);
     let hook = move || Ok(sched_setaffinity(None, &set)?);
-    // SAFETY: between fork and exec the hook makes one system call and touches no memory but its own.
+    // SAFETY: between fork and exec the hook makes one system call, and touches no other memory.
     #[expect(unsafe_code, reason = "pre_exec runs in the forked child")]
     unsafe {
         command.pre_exec(hook);

@@ -247,8 +247,8 @@ impl<'a> Generator<'a> {
                 Err(outcome) => return self.finish(index, outcome, false),
             }
         }
-        // An edge is reported once for all that is there: read on until the response is whole or nothing is
-        // left.
+        // An edge is reported once for all that is there: read on until the response is whole or
+        // nothing is left.
         while let Some(socket) = &self.slots[index].socket {
             match wire::receive(socket, buffer) {
                 Ok(None) => return,

@@ -113,7 +113,7 @@ pub(crate) fn free_port() -> Result<u16, String> {
 /// Has the kernel end the child when this program is killed, which no destructor would notice.
 fn die_with_parent(command: &mut Command) {
     let hook = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
-    // SAFETY: between fork and exec the hook makes one system call and touches no memory but its own.
+    // SAFETY: between fork and exec the hook makes one system call, and touches no other memory.
     #[expect(unsafe_code, reason = "pre_exec runs in the forked child")]
     unsafe {
         command.pre_exec(hook);

@@ -6,7 +6,8 @@ use loom::thread;
 
 use super::model;
 
-/// `pool::stats::worker_state::ActivityCell` with two words for a peer. State 0: it is being changed.
+/// `pool::stats::worker_state::ActivityCell` with two words for a peer. State 0: it is being
+/// changed.
 #[derive(Default)]
 struct ActivityCell {
     state: AtomicU64,

@@ -1,4 +1,5 @@
-//! The floor: an epoll loop per core, SO_REUSEPORT, one canned response for whatever one read brings.
+//! The floor: an epoll loop per core, SO_REUSEPORT, one canned response for whatever one read
+//! brings.
 //!
 //! It parses nothing, so that what it costs is what the kernel's sockets cost.
 

@@ -45,7 +45,8 @@ const REQUESTS: [&[u8]; 8] = [
     b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
 
-/// The client of the last request closes before its response is complete, at another point each time.
+/// The client of the last request closes before its response is complete, at another point each
+/// time.
 fn ask(addr: SocketAddr, turn: usize) -> std::io::Result<usize> {
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

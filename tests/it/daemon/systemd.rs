@@ -13,8 +13,8 @@ use crate::support::{PATIENCE, read_last_response};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
 
-/// systemd-socket-activate(1), which passes sockets at the first connection. `None`, with a message,
-/// where it is not installed.
+/// systemd-socket-activate(1), which passes sockets at the first connection. `None`, with a
+/// message, where it is not installed.
 fn activate(paths: &[&Path], names: &str, args: &[&str]) -> Option<Command> {
     let program = "systemd-socket-activate";
     if Command::new(program).arg("--version").output().is_err() {

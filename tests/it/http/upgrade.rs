@@ -1,4 +1,5 @@
-//! Upgrades: offered or not, limited in number, with bytes that were read ahead, and WebSocket on top.
+//! Upgrades: offered or not, limited in number, with bytes that were read ahead, and WebSocket on
+//! top.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

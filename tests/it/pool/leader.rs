@@ -58,8 +58,8 @@ fn send(client: &mut TcpStream, path: &str) {
     write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
 }
 
-/// All workers but one are in their first slow handlers, so that no recent handler was slow: the last
-/// one still serves requests, over new connections and over kept ones.
+/// All workers but one are in their first slow handlers, so that no recent handler was slow: the
+/// last one still serves requests, over new connections and over kept ones.
 #[test]
 fn the_last_free_worker_serves_while_all_others_are_blocked() {
     for workers in [2, 4, 16] {

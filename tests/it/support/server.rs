@@ -1,4 +1,5 @@
-//! [`TestServer`]: a server of this process, whose connections are all accounted for when a test ends.
+//! [`TestServer`]: a server of this process, whose connections are all accounted for when a test
+//! ends.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -33,8 +34,8 @@ impl TestServer {
     #[track_caller]
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.0.stats();
-        // The counters are read one after the other: a connection that ends meanwhile may be counted
-        // twice, or for a moment not at all.
+        // The counters are read one after the other: a connection that ends meanwhile may be
+        // counted twice, or for a moment not at all.
         until("accepted = closed + live", || {
             let balanced = stats.accepted <= stats.closed.iter().sum::<u64>() + stats.live as u64;
             if !balanced {

@@ -1,6 +1,6 @@
 //! Clients that attack a server, beside ten that behave: how the ten, the urgent listener and a
-//! newcomer afterwards are served. `cargo bench --bench overload -- --scenario hostile` measures the same
-//! in full size.
+//! newcomer afterwards are served. `cargo bench --bench overload -- --scenario hostile` measures
+//! the same in full size.
 
 #[path = "../../../../benches/support/attacks.rs"]
 mod attacks;
