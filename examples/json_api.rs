@@ -7,7 +7,7 @@
 //! curl http://localhost:8888/sacks                         # all of them
 //! curl http://localhost:8888/sacks/1
 //! curl -X DELETE http://localhost:8888/sacks/1 -i          # 204
-//! curl -X PUT http://localhost:8888/sacks/1 -i             # 405, Allow: DELETE, GET, HEAD, OPTIONS
+//! curl -X PUT http://localhost:8888/sacks/1 -i             # 405, with the field Allow
 //! ```
 //!
 //! SQLite allows one writer at a time, so that a lock around the only connection costs nothing

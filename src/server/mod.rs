@@ -1,8 +1,8 @@
 //! [`Server`]: starts, drains and joins the threads. No other module of the library starts any.
 //!
 //! [`Builder`] turns [`Bind`]s, [`Service`]s and a configuration into a plan (`plan`), binds the
-//! sockets, and returns a [`Server`]. [`Server::spawn`] starts the threads (`threads`) and returns a
-//! [`Handle`], which reports on, reconfigures, drains and stops the running server.
+//! sockets, and returns a [`Server`]. [`Server::spawn`] starts the threads (`threads`) and returns
+//! a [`Handle`], which reports on, reconfigures, drains and stops the running server.
 
 mod bind;
 mod bound;

@@ -1,10 +1,12 @@
 //! [`Files`]: serves the files below a directory.
 //!
 //! ```text
-//! request ─► method ─► credentials ─► path below the root ─► cache ──fresh──► file ─► conditions ─► range ─► response
-//!                                                              │                ▲
-//!                                                     unknown, or stale          │
-//!                                                              └─► open, stat ──┘
+//! request ─► method ─► credentials ─► path below the root ─► cache ──fresh──► file ─┐
+//!                                                              │                ▲    │
+//!                                                     unknown, or stale          │    │
+//!                                                              └─► open, stat ──┘    │
+//!                                                                                     │
+//!                            response ◄─ range ◄─ conditions ◄────────────────────────┘
 //! ```
 //!
 //! `handler` has the handler itself and the order of these steps. `path`, `accept`, `conditional`

@@ -8,13 +8,10 @@ use super::scan::{Source, sources};
 /// new.
 const KNOWN: &[&[&str]] = &[
     &["config/bounds.rs", "config/mod.rs"],
-    &["handlers/files/cors.rs", "handlers/files/file_store.rs", "handlers/files/mod.rs"],
-    &["handlers/files/opener.rs", "handlers/files/root/mod.rs"],
     &["http/codec/request/framing.rs", "http/codec/request/mod.rs"],
     &["http/codec/request/scan.rs", "http/codec/request/target.rs"],
     &["http/conn/close.rs", "http/conn/send.rs"],
     &["http/handler.rs", "http/middleware.rs"],
-    &["server/builder.rs", "server/mod.rs", "server/plan.rs"],
     &["bin/millpond/cli.rs", "bin/millpond/manual/mod.rs"],
     &[
         "bin/millpond/connect/exchange.rs",
