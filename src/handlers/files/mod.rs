@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! request ─► method ─► credentials ─► path below the root ─► cache ──fresh──► file ─┐
-//!                                                              │                ▲    │
-//!                                                     unknown, or stale          │    │
-//!                                                              └─► open, stat ──┘    │
-//!                                                                                     │
-//!                            response ◄─ range ◄─ conditions ◄────────────────────────┘
+//!                                                              │                ▲   │
+//!                                                     unknown, or stale          │  │
+//!                                                              └─► open, stat ──┘   │
+//!                                                                                   │
+//!                            response ◄─ range ◄─ conditions ◄──────────────────────┘
 //! ```
 //!
 //! `handler` has the handler itself and the order of these steps. `path`, `accept`, `conditional`
