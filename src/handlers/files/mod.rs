@@ -3,7 +3,7 @@
 //! ```text
 //! request ─► method ─► credentials ─► path below the root ─► cache ──fresh──► file ─┐
 //!                                                              │                ▲   │
-//!                                                     unknown, or stale          │  │
+//!                                                     unknown, or stale         │   │
 //!                                                              └─► open, stat ──┘   │
 //!                                                                                   │
 //!                            response ◄─ range ◄─ conditions ◄──────────────────────┘
