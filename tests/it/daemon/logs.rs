@@ -183,7 +183,9 @@ fn standard_output_and_standard_error_survive_a_confined_reload_and_rotation() {
         let lines = fs::read_to_string(&out).unwrap();
         let line = lines.lines().find(|line| line.contains("listening on tcp://")).unwrap();
         let addr = line.rsplit("tcp://").next().unwrap().parse().unwrap();
-        for (signal, done) in [(Signal::HUP, "settings reloaded"), (Signal::USR1, "no file to reopen")] {
+        for (signal, done) in
+            [(Signal::HUP, "settings reloaded"), (Signal::USR1, "no file to reopen")]
+        {
             daemon.signal(signal);
             until(done, || seen(done));
         }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use super::scan::{Source, sources};
 
 /// Names that are still there twice. The list only shrinks.
-const KNOWN: &[&str] = &[
-    "Line", "Permit", "Progress", "Queued", "Seen", "Service", "Shared", "Slot", "Source", "State",
-];
+const KNOWN: &[&str] = &["Permit", "Service", "State"];
 
 /// The names of types that several files declare, or one file twice, with those files.
 fn doubles(sources: &[Source]) -> BTreeMap<String, Vec<&str>> {

@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_name_or_number_with_its_groups() {
-        let mill = User { uid: 71, gid: 72, groups: vec![72, 73] };
-        assert_eq!(find("mill", PASSWD, GROUP).as_ref(), Some(&mill));
-        assert_eq!(find("71", PASSWD, GROUP), Some(mill));
+        let user = User { uid: 71, gid: 72, groups: vec![72, 73] };
+        assert_eq!(find("mill", PASSWD, GROUP).as_ref(), Some(&user));
+        assert_eq!(find("71", PASSWD, GROUP), Some(user));
         for unknown in ["", "nobody", "72", "short"] {
             assert_eq!(find(unknown, PASSWD, GROUP), None, "{unknown}");
         }
