@@ -73,12 +73,15 @@ impl GuardedWorker {
     }
 
     /// Calls the protocol with a connection. A panic drops the connection as the stack unwinds.
-    fn call<'a>(
+    fn call<'a, F>(
         &mut self,
         mut connection: Box<Connection>,
         turn: &mut TurnContext<'a>,
-        call: impl FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut TurnContext<'a>) -> Outcome,
-    ) -> Outcome {
+        call: F,
+    ) -> Outcome
+    where
+        F: FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut TurnContext<'a>) -> Outcome,
+    {
         let token = connection.token;
         connection.set_reason(CloseReason::HandlerPanicked);
         let worker = self.worker.as_mut();

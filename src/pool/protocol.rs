@@ -152,7 +152,7 @@ impl<'a> TurnContext<'a> {
     /// The arrival of the first request of a turn is when its connection entered the queue; that of
     /// a later one, when the worker looks at it.
     #[must_use]
-    pub fn can_answer_within(&self, patience: Duration) -> bool {
+    pub fn can_respond_within(&self, patience: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
         self.shared.queue.controller.can_meet_timeout(self.now, waited, patience)
     }

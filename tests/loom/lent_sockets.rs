@@ -24,7 +24,7 @@ impl LentSockets {
         self.receivers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// `Shared::lend`.
+    /// `Shared::lend_sockets`.
     fn lend(&self) {
         let mut lent = self.lent.lock().unwrap();
         if !*lent && !self.draining.load(Ordering::SeqCst) {
@@ -33,7 +33,7 @@ impl LentSockets {
         }
     }
 
-    /// `Shared::take_back`.
+    /// `Shared::take_sockets_back`.
     fn take_back(&self) {
         if self.hint.load(Ordering::SeqCst) {
             let mut lent = self.lent.lock().unwrap();
@@ -44,7 +44,7 @@ impl LentSockets {
         }
     }
 
-    /// `Shared::borrow`.
+    /// `Shared::receive_from_lent`.
     fn borrow(&self) {
         let lent = self.lent.lock().unwrap();
         if *lent && !self.draining.load(Ordering::SeqCst) {

@@ -206,7 +206,7 @@ impl HttpWorker {
     fn serve_request(&mut self, head: Head, turn: &mut TurnContext<'_>) -> ControlFlow<Outcome> {
         let info = RequestInfo::of(&head);
         if let Some(timeout) = head.client_timeout
-            && !turn.can_answer_within(timeout)
+            && !turn.can_respond_within(timeout)
         {
             return self.refuse_deadline(info, head, turn);
         }

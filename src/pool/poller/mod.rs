@@ -1,5 +1,5 @@
-//! Parking: connections wait in an epoll(7) instance, without a worker, until they are ready or their
-//! deadline passes.
+//! Parking: connections wait in an epoll(7) instance, without a worker, until they are ready or
+//! their deadline passes.
 
 pub(crate) mod candidate;
 mod deadlines;

@@ -24,8 +24,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Takes the parked connection out, if there is one. Its owner may find a note of the events that
-    /// come from now on.
+    /// Takes the parked connection out, if there is one. Its owner may find a note of the events
+    /// that come from now on.
     pub(super) fn take_parked(&mut self) -> Option<Box<Connection>> {
         if !matches!(self.tenant, Tenant::Parked(_)) {
             return None;
