@@ -1,15 +1,20 @@
-//! The engine: acceptor, work queue, workers, poller. It knows connections and
-//! [`Protocol`]s, never what is spoken.
-//!
-//! The modules in the order in which the water runs:
+//! The engine: acceptor, work queue, workers, poller. It knows connections and [`Protocol`]s, never
+//! what is spoken on them.
 //!
 //! ```text
-//! acceptor ─► queue ─► worker ─► (protocol) ─► parking ─► queue …
-//!               │ overload                        │ slots, deadlines
-//!               ▼                                 ▼
-//!            refused                    leader: who waits on epoll
-//!                                       monitor: who sees that somebody does
+//! acceptor ─► admit ─► queue ─► worker ─► protocol ─► park ─► poller ─► leader ─► admit …
+//!               │                                        │
+//!               └─► refuse, or drop a datagram           └─► close
 //! ```
+//!
+//! - One file for each thread: `acceptor`, `worker`, `monitor`, and `upgrades` for threads that take
+//!   a connection out of the pool.
+//! - [`shared`]: what the threads share, and how the server stops. Its methods are in `admit` (enqueue
+//!   or refuse), `park` (park or close), `wake` (which thread to wake) and `reclaim` (memory).
+//! - `leader`: which thread polls, and which is woken. `poller`: where connections wait.
+//! - `queue` and `overload`: what is admitted, and in which order it is served.
+//! - `connection`, `connections`, `output`, `eviction`: a connection, and the account of all.
+//! - `datagram`: sockets without connections. `stats`: what is counted.
 
 pub(crate) mod acceptor;
 mod admit;

@@ -153,10 +153,8 @@ impl Handle {
     /// Stops immediately, and closes the connections whose requests are queued or in progress.
     pub fn stop_now(&self) -> DrainReport {
         let inner = &*self.0;
-        // Where a drain is interrupted, what it still waited for is counted before it is closed.
-        if inner.shared.is_draining() {
-            inner.interrupted.fetch_max(inner.shared.unfinished(), Ordering::SeqCst);
-        }
+        // The threads close connections as soon as they are told to stop: so they are counted before.
+        inner.interrupted.fetch_max(inner.shared.unfinished(), Ordering::SeqCst);
         inner.shared.drain();
         inner.shared.stop();
         self.drain(Duration::ZERO)

@@ -79,6 +79,9 @@ fn strict_once(held: &Held) -> TestServer {
     let mut config = Config::default();
     config.pool.workers = 1;
     config.overload.deadline = Duration::from_millis(25);
+    // A debug build refuses slowly, and would reset connections for it.
+    config.overload.refuse_budget = 1.0;
+    config.timeouts.head = Duration::from_secs(3600);
     Server::builder()
         .config(config)
         .bind("tcp://127.0.0.1:0")
@@ -157,6 +160,23 @@ fn a_refusal_keeps_the_connection_where_safe_and_arrives_whole_where_not() {
         kept.write_all(GET).unwrap();
         read_response(&mut kept).status == 200
     });
+}
+
+#[test]
+fn a_long_head_on_a_kept_connection_is_refused_at_once() {
+    let held = Held::default();
+    let server = strict(&held);
+    let mut client = connect(addr(&server));
+    client.write_all(GET).unwrap();
+    assert_eq!(read_response(&mut client).text(), "done");
+    let _first = held.hold(addr(&server));
+    let _queued = fill(&server);
+    // It takes the server several reads, and epoll reports all of it once.
+    let fields = format!("X-Long: {}\r\n", "x".repeat(1_000)).repeat(40);
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    assert_eq!(read_response(&mut client).status, 503);
+    held.release();
 }
 
 #[test]

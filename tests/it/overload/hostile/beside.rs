@@ -18,6 +18,8 @@ use crate::support::{Start, TestServer, addr, until};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The share of the others' requests that have to be served.
 const SERVED: f64 = 0.9;
+/// How often an attack is repeated that seems to succeed.
+const ATTEMPTS: u32 = 3;
 /// How soon a newcomer has to be served once the attack is over.
 const SOON: Duration = Duration::from_secs(2);
 /// How long the others and the attack are there before what the others get counts.
@@ -121,10 +123,29 @@ impl Attacked {
         Self::new(Asked { sleep, ..Asked::default() }, |_| {})
     }
 
-    /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served. What
-    /// the attackers saw.
+    /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served. Returns
+    /// what the attackers saw.
+    ///
+    /// A busy machine may take the CPU from the server for longer than a client waits. So an attack
+    /// that seems to succeed is repeated: only one that always succeeds is one.
     #[track_caller]
     pub(super) fn withstands(&self, fleet: &Fleet, time: Duration) -> Seen {
+        let mut reports = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let (served, seen, report) = self.attack(fleet, time);
+            println!("{report}");
+            assert!(seen.opened > 0, "nothing happened: {report}");
+            if served {
+                return seen;
+            }
+            reports.push(report);
+        }
+        panic!("{}", reports.join("\n"));
+    }
+
+    /// Attacks for `time`. Returns whether the clients beside the attack were served, what the
+    /// attackers saw, and a report of both.
+    fn attack(&self, fleet: &Fleet, time: Duration) -> (bool, Seen, String) {
         let (usual, urgent) = (addr(&self.server), self.urgent());
         let (others, seen, urgent) = thread::scope(|scope| {
             let attack = scope.spawn(move || {
@@ -139,12 +160,7 @@ impl Attacked {
         let report = format!(
             "others {others:.2}, urgent {urgent:.2}, a newcomer after {after:?}; attackers {seen:?}"
         );
-        println!("{report}");
-        assert!(seen.opened > 0, "nothing happened: {report}");
-        assert!(others >= SERVED, "{report}");
-        assert!(urgent >= 1.0, "{report}");
-        assert!(after <= SOON, "{report}");
-        seen
+        (others >= SERVED && urgent >= 1.0 && after <= SOON, seen, report)
     }
 
     fn urgent(&self) -> SocketAddr {
