@@ -9,8 +9,7 @@ use crate::close::CloseReason;
 use crate::net::Addr;
 use crate::pool::output::Sent;
 use crate::pool::{
-    Connection, DatagramHandler, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment,
-    TurnContext,
+    Connection, DatagramHandler, Outcome, Phase, Protocol, ProtocolWorker, Segment, TurnContext,
 };
 
 /// The most bytes that are read at once. They are echoed before more are read.
@@ -76,22 +75,6 @@ impl ProtocolWorker for EchoWorker {
             }
         }
         Outcome::Requeue(connection)
-    }
-
-    fn refuse(
-        &mut self,
-        connection: Box<Connection>,
-        _: &mut TurnContext<'_>,
-        _: Refusal,
-    ) -> Outcome {
-        Outcome::Close(connection, CloseReason::Overloaded)
-    }
-
-    fn expire(&mut self, connection: &mut Connection, _: &mut TurnContext<'_>) -> CloseReason {
-        match connection.phase {
-            Phase::Write => CloseReason::WriteTimeout,
-            _ => CloseReason::IdleTimeout,
-        }
     }
 }
 

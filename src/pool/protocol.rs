@@ -50,17 +50,28 @@ pub trait ProtocolWorker: Send {
     /// may block.
     fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome;
 
-    /// Refuses the connection's next request because of overload. Must not block.
+    /// Refuses the connection's next request because of overload. Must not block. Default: closes
+    /// the connection.
     fn refuse(
         &mut self,
         connection: Box<Connection>,
         turn: &mut TurnContext<'_>,
         refusal: Refusal,
-    ) -> Outcome;
+    ) -> Outcome {
+        let _ = (turn, refusal);
+        Outcome::Close(connection, CloseReason::Overloaded)
+    }
 
     /// The deadline of the connection's phase has passed, and the connection will be closed: the
-    /// last chance to send the client a response. Must not block.
-    fn expire(&mut self, connection: &mut Connection, turn: &mut TurnContext<'_>) -> CloseReason;
+    /// last chance to send the client a response. Must not block. Returns the reason for closing.
+    /// Default: sends nothing.
+    fn expire(&mut self, connection: &mut Connection, turn: &mut TurnContext<'_>) -> CloseReason {
+        let _ = turn;
+        match connection.phase {
+            Phase::Write => CloseReason::WriteTimeout,
+            _ => CloseReason::IdleTimeout,
+        }
+    }
 }
 
 /// What becomes of a connection after its turn.

@@ -9,9 +9,7 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::pool::datagram::handler::DatagramHandler;
 use crate::pool::output::Sent;
-use crate::pool::{
-    Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, Segment, TurnContext,
-};
+use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Segment, TurnContext};
 use crate::sync::LogThrottle;
 
 /// Records served in one turn before other connections have theirs.
@@ -82,22 +80,6 @@ impl ProtocolWorker for SeqpacketWorker {
             }
         }
         Outcome::Requeue(connection)
-    }
-
-    fn refuse(
-        &mut self,
-        connection: Box<Connection>,
-        _: &mut TurnContext<'_>,
-        _: Refusal,
-    ) -> Outcome {
-        Outcome::Close(connection, CloseReason::Overloaded)
-    }
-
-    fn expire(&mut self, connection: &mut Connection, _: &mut TurnContext<'_>) -> CloseReason {
-        match connection.phase {
-            Phase::Write => CloseReason::WriteTimeout,
-            _ => CloseReason::IdleTimeout,
-        }
     }
 }
 
