@@ -36,7 +36,7 @@ pub enum CloseReason {
     BodyTimeout,
     /// The client read nothing, or too little, of a response within the write timeout.
     WriteTimeout,
-    /// The table of connections was full, and a connection of the client that held most of it was
+    /// The table of connections was full, and a connection of the client that had most of them was
     /// closed to make room for another.
     MadeRoom,
     /// The bytes received were not a valid request; the response was a 4xx or 5xx.

@@ -1,4 +1,4 @@
-//! What stops a server from starting.
+//! Why a server cannot be started or reconfigured.
 //!
 //! An [`Error`] is a report for people: it names the address, path or setting in question, gives
 //! the system's reason, and usually a hint. A program branches on its [`ErrorKind`].
@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 
-/// What stops a server from starting.
+/// Why a server cannot be started or reconfigured.
 ///
 /// Its `Display` is one line without a full stop, to be printed after `error: `;
 /// [`hint`](Error::hint) is to be printed after `hint: `.
@@ -40,7 +40,7 @@ pub enum ErrorKind {
     Config,
     /// A listener could not be bound.
     Bind,
-    /// A connection to another program could not be made.
+    /// A connection to another program could not be opened.
     Connect,
     /// The system denied a permission.
     Permission,

@@ -1,5 +1,5 @@
-//! millpond: a thread-pool server for blocking handlers that limits everything and responds in time
-//! under overload.
+//! millpond: a thread-pool server for blocking handlers. Everything in it has a limit, and under
+//! overload it responds in time.
 //!
 //! ```text
 //! client ─► kernel backlog ─► ACCEPTOR ─► WORK QUEUE ─► WORKER ─► protocol ─► handler ─► response

@@ -177,13 +177,13 @@ mod tests {
     /// A reference to a setting that has an upper bound.
     enum Slot<'a> {
         Time(&'a mut Duration),
-        Age(&'a mut Option<Duration>),
+        OptionalTime(&'a mut Option<Duration>),
         Size(&'a mut usize),
-        Room(&'a mut Option<usize>),
-        Long(&'a mut u64),
-        Count(&'a mut Option<u64>),
-        Short(&'a mut u32),
-        Nice(&'a mut u8),
+        OptionalSize(&'a mut Option<usize>),
+        U64(&'a mut u64),
+        OptionalU64(&'a mut Option<u64>),
+        U32(&'a mut u32),
+        U8(&'a mut u8),
     }
 
     impl Slot<'_> {
@@ -194,13 +194,13 @@ mod tests {
             let number = [u64::MAX, 1 << 60][step];
             match self {
                 Slot::Time(slot) => *slot = time,
-                Slot::Age(slot) => *slot = Some(time),
+                Slot::OptionalTime(slot) => *slot = Some(time),
                 Slot::Size(slot) => *slot = number as usize,
-                Slot::Room(slot) => *slot = Some(number as usize),
-                Slot::Long(slot) => *slot = number,
-                Slot::Count(slot) => *slot = Some(number),
-                Slot::Short(slot) => *slot = [u32::MAX, u32::MAX - 1][step],
-                Slot::Nice(slot) => *slot = [u8::MAX, 20][step],
+                Slot::OptionalSize(slot) => *slot = Some(number as usize),
+                Slot::U64(slot) => *slot = number,
+                Slot::OptionalU64(slot) => *slot = Some(number),
+                Slot::U32(slot) => *slot = [u32::MAX, u32::MAX - 1][step],
+                Slot::U8(slot) => *slot = [u8::MAX, 20][step],
             }
         }
     }
@@ -229,27 +229,27 @@ mod tests {
         } = limits;
         let mut slots = vec![
             ("pool.workers", Slot::Size(workers)),
-            ("pool.backlog", Slot::Short(backlog)),
-            ("pool.queue", Slot::Room(queue)),
+            ("pool.backlog", Slot::U32(backlog)),
+            ("pool.queue", Slot::OptionalSize(queue)),
             ("pool.tick", Slot::Time(tick)),
-            ("pool.worker_nice", Slot::Nice(worker_nice)),
-            ("pool.receive_buffer", Slot::Room(receive_buffer)),
+            ("pool.worker_nice", Slot::U8(worker_nice)),
+            ("pool.receive_buffer", Slot::OptionalSize(receive_buffer)),
             ("pool.upgrades", Slot::Size(upgrades)),
             ("limits.connections", Slot::Size(connections)),
             ("limits.head", Slot::Size(head)),
             ("limits.target", Slot::Size(target)),
             ("limits.fields", Slot::Size(fields)),
-            ("limits.body", Slot::Long(body)),
+            ("limits.body", Slot::U64(body)),
             ("limits.trailers", Slot::Size(trailers)),
             ("limits.read_ahead", Slot::Size(read_ahead)),
             ("limits.input_total", Slot::Size(input_total)),
-            ("limits.waiting_workers", Slot::Room(waiting_workers)),
-            ("limits.unread_body", Slot::Long(unread_body)),
+            ("limits.waiting_workers", Slot::OptionalSize(waiting_workers)),
+            ("limits.unread_body", Slot::U64(unread_body)),
             ("limits.pending", Slot::Size(pending)),
             ("limits.pending_total", Slot::Size(pending_total)),
             ("limits.datagram", Slot::Size(datagram)),
             ("limits.datagram_total", Slot::Size(datagram_total)),
-            ("limits.requests", Slot::Count(requests)),
+            ("limits.requests", Slot::OptionalU64(requests)),
             ("limits.pipeline", Slot::Size(pipeline)),
         ];
         let Timeouts {
@@ -287,14 +287,14 @@ mod tests {
             ("timeouts.linger_total", Slot::Time(linger_total)),
             ("timeouts.drain", Slot::Time(drain)),
             ("timeouts.defer_accept", Slot::Time(defer_accept)),
-            ("timeouts.age", Slot::Age(age)),
-            ("timeouts.min_rate", Slot::Short(min_rate)),
-            ("timeouts.min_rate_on_worker", Slot::Short(min_rate_on_worker)),
+            ("timeouts.age", Slot::OptionalTime(age)),
+            ("timeouts.min_rate", Slot::U32(min_rate)),
+            ("timeouts.min_rate_on_worker", Slot::U32(min_rate_on_worker)),
             ("timeouts.rate_grace", Slot::Time(rate_grace)),
             ("overload.target", Slot::Time(target)),
             ("overload.interval", Slot::Time(interval)),
             ("overload.deadline", Slot::Time(deadline)),
-            ("overload.retry_after", Slot::Short(high)),
+            ("overload.retry_after", Slot::U32(high)),
             ("overload.report", Slot::Time(report)),
         ]);
         slots

@@ -35,8 +35,9 @@ pub(crate) const ROUND: usize = 64;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1600));
 
 /// The backlog of a listener while accepting pauses because refusing costs too much. Connections in
-/// a backlog are not judged, so it holds no more than the acceptor can handle in a few
-/// milliseconds. The kernel drops the SYN of any other connection, which is the cheapest refusal.
+/// a backlog can be neither timed nor refused, so it is no longer than the acceptor can handle in a
+/// few milliseconds. The kernel drops the SYN of any other connection, which is the cheapest
+/// refusal.
 pub(crate) const SHORT_BACKLOG: u32 = 64;
 
 /// How long the short backlog is kept after the last pause.
@@ -128,16 +129,16 @@ impl Acceptor {
     fn accept_until_drained(&mut self) {
         let shared = Arc::clone(&self.shared);
         while !shared.is_draining() {
-            let (callers, senders) = self.wait();
+            let (listeners, sockets) = self.wait();
             count(&shared.counters.accept.rounds);
             if shared.is_draining() {
                 break;
             }
             self.refuses = false;
-            for index in callers {
+            for index in listeners {
                 self.accept_round(index);
             }
-            for index in senders {
+            for index in sockets {
                 self.receiver.receive_round(index);
             }
         }
@@ -162,20 +163,21 @@ impl Acceptor {
         let accepting = self.accepting(began);
         self.fit_backlogs(accepting, began);
         let receiving = self.receiver.pause(began);
-        let awaited = |source: &Source| match accepting {
+        let accepts_from = |source: &Source| match accepting {
             Accepting::All => true,
             Accepting::Urgent(_) | Accepting::UrgentThenAll(_) => source.urgent,
             Accepting::None(_) => false,
         };
-        let awaited = |source: &Source| awaited(source) && !self.full[usize::from(source.urgent)];
+        let is_polled =
+            |source: &Source| accepts_from(source) && !self.full[usize::from(source.urgent)];
         let listeners: Vec<usize> =
-            (0..self.sources.len()).filter(|index| awaited(&self.sources[*index])).collect();
+            (0..self.sources.len()).filter(|index| is_polled(&self.sources[*index])).collect();
         let mut fds = vec![PollFd::new(&self.shared.connections.acceptor, PollFlags::IN)];
         fds.extend(
             listeners.iter().map(|i| PollFd::new(&self.sources[*i].listener, PollFlags::IN)),
         );
-        let waits = receiving.is_some() || self.shared.lent_sockets.is_lent();
-        let sockets = if waits { &[] } else { &self.receiver.sockets[..] };
+        let skips_sockets = receiving.is_some() || self.shared.lent_sockets.is_lent();
+        let sockets = if skips_sockets { &[] } else { &self.receiver.sockets[..] };
         fds.extend(sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         let pause = match accepting {
             Accepting::All => None,
@@ -194,8 +196,8 @@ impl Acceptor {
             }
         }
         let woken = !fds[0].revents().is_empty();
-        let (callers, senders) = fds[1..].split_at(listeners.len());
-        let (callers, senders) = (ready(callers), ready(senders));
+        let (of_listeners, of_sockets) = fds[1..].split_at(listeners.len());
+        let (ready_listeners, ready_sockets) = (ready(of_listeners), ready(of_sockets));
         drop(fds);
         let ended = Instant::now();
         if ended.saturating_duration_since(began) > POLL_WAITED {
@@ -208,11 +210,11 @@ impl Acceptor {
             self.paused = None;
             self.full = [false; 2];
         }
-        let callers = match accepting {
+        let ready_listeners = match accepting {
             Accepting::UrgentThenAll(_) => (0..self.sources.len()).collect(),
-            _ => callers.into_iter().map(|index| listeners[index]).collect(),
+            _ => ready_listeners.into_iter().map(|index| listeners[index]).collect(),
         };
-        (callers, senders)
+        (ready_listeners, ready_sockets)
     }
 
     /// Which listeners are polled at `now`.
@@ -239,7 +241,7 @@ impl Acceptor {
     }
 
     /// Shortens the backlogs while refusing costs too much, and restores them once it has not for
-    /// [`SHORT_FOR`]. Connections in a backlog wait without being judged.
+    /// [`SHORT_FOR`].
     fn fit_backlogs(&mut self, accepting: Accepting, now: Instant) {
         let shared = &self.shared;
         let over_budget =
@@ -268,8 +270,10 @@ impl Acceptor {
     /// comes. If not, the listener pauses until a connection ends or begins to wait.
     fn may_make_room(&mut self, urgent: bool) -> bool {
         let shared = Arc::clone(&self.shared);
-        for awaits in [false, true] {
-            if awaits {
+        // The second look comes after `await_change`: what changed between the first look and that
+        // call wakes no thread, and would be missed.
+        for is_second in [false, true] {
+            if is_second {
                 shared.connections.await_change();
             }
             if shared.connections.has_room(urgent)
@@ -299,9 +303,9 @@ impl Acceptor {
         let mut more = true;
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
-            let held = !urgent && (self.shared.applies_backpressure() || self.is_paused());
+            let pauses = !urgent && (self.shared.applies_backpressure() || self.is_paused());
             let full = !shared.connections.has_room(urgent);
-            if held || (full && !self.may_make_room(urgent)) {
+            if pauses || (full && !self.may_make_room(urgent)) {
                 more = false;
                 break;
             }
@@ -375,7 +379,7 @@ impl Acceptor {
         }
     }
 
-    /// Pushes a new connection into the work queue, or refuses it.
+    /// Pushes a new connection into the work queue, or refuses it. `true`: it is in the queue.
     ///
     /// `full`: the table of connections was full before.
     fn push(&mut self, index: usize, stream: Stream, peer: Addr, full: bool) -> bool {
@@ -391,13 +395,13 @@ impl Acceptor {
             // The limit was exceeded for a moment: one more connection is closed.
             self.make_room(urgent, client);
         }
-        let unfair = is_over && evicted == Evicted::OverFairShare;
+        let over_share = is_over && evicted == Evicted::OverFairShare;
         let permit = shared.connections.enter(bucket);
         let source = &self.sources[index];
         let connection =
             Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);
-        if unfair {
-            // Its client holds more connections than any client that could give one up.
+        if over_share {
+            // The client has more connections than each client that could lose one.
             shared.counters.refuse(Refusal::OverFairShare);
             connection.close(CloseReason::Overloaded);
             return false;

@@ -64,10 +64,10 @@ impl Shared {
 
     /// Refuses a connection's request, and charges the CPU time that the refusal took.
     ///
-    /// Past half of the budget, a response to each refused request would take the CPU from the
-    /// requests that are served. A kept connection of a client over its fair share is then parked
-    /// in [`Phase::Held`] before its refusal, which slows down a client that repeats its request at
-    /// each refusal. Any other connection is reset.
+    /// Once the budget is nearly spent ([`Allowance::Reset`]), a response to each refused request
+    /// would take the CPU from the requests that are served. A kept connection of a client over its
+    /// fair share is then parked in [`Phase::Held`] before its refusal, which slows down a client
+    /// that repeats its request at each refusal. Any other connection is reset.
     pub(crate) fn refuse(
         self: &Arc<Self>,
         protocol: &mut dyn ProtocolWorker,
@@ -142,12 +142,12 @@ impl Shared {
                 self.enqueue_refused(connection, now);
                 return;
             }
-            // A lingering connection only throws input away: no handler is called.
+            // A lingering connection only discards input: no handler is called.
             outcome = protocol.serve(connection, &mut TurnContext::new(self, config, now));
         }
     }
 
-    /// Leaves a refused connection that has more input to the workers.
+    /// Enqueues a refused connection that has more input, for a worker to serve.
     fn enqueue_refused(&self, connection: Box<Connection>, now: Instant) {
         match self.queue.push(Work::of(connection), now) {
             Ok(()) => self.wake_worker(),

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::config::Timeouts;
 use crate::net::{Interest, Stream};
 
-/// How long an exchange may wait without a permit, in one direction and in all. That is longer than
-/// a fast client makes a worker wait, so a fast client is not refused because others are slow.
+/// How long an exchange may wait without a permit in one direction, all its waits together. A fast
+/// client makes a worker wait for less, so it is not refused because others are slow.
 const UNPERMITTED: Duration = Duration::from_millis(20);
 
 /// The limit on workers that wait for clients.
@@ -40,9 +40,9 @@ pub(crate) struct Pace {
 pub(crate) enum Waited {
     /// The socket is ready.
     Ready,
-    /// The client was slower than the minimum rate.
+    /// The client was slower than the minimum rate, or the timeout has passed.
     TooSlow,
-    /// As many workers already wait for clients as may.
+    /// The limit on waiting workers is reached.
     NoRoom,
 }
 

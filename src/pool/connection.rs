@@ -68,8 +68,8 @@ pub struct Connection {
     pub(crate) awaited: Option<Box<dyn Any + Send>>,
     pub(crate) output: Output,
     /// The protocol's state between two turns of one request, such as how much of an unread body
-    /// has been thrown away. While it is set, the connection is not at a new request, and is not
-    /// judged.
+    /// has been discarded. While it is set, the connection is in the middle of a request that was
+    /// admitted, and is not refused.
     pub(crate) unfinished: Option<Box<dyn Any + Send>>,
     pub(crate) phase: Phase,
     /// When the phase began. The deadline is counted from here.
@@ -78,9 +78,9 @@ pub struct Connection {
     /// even if it is the same.
     progressed: bool,
     /// Bytes of output that were left when the connection last waited for room to write.
-    left: u64,
+    output_left: u64,
     /// When the client last sent something after its response.
-    pub(crate) moved: Instant,
+    pub(crate) last_input: Instant,
     pub(crate) opened: Instant,
     /// Requests served so far.
     pub(crate) requests: u64,
@@ -123,8 +123,8 @@ impl Connection {
             phase: Phase::Head,
             since: now,
             progressed: false,
-            left: 0,
-            moved: now,
+            output_left: 0,
+            last_input: now,
             opened: now,
             requests: 0,
             token: None,
@@ -168,12 +168,12 @@ impl Connection {
     pub(crate) fn enter(&mut self, phase: Phase, now: Instant) {
         let left = if phase == Phase::Write { self.output.left() } else { 0 };
         // Reset in any phase: progress counts for the next phase only.
-        let progressed = std::mem::take(&mut self.progressed) || left != self.left;
+        let progressed = std::mem::take(&mut self.progressed) || left != self.output_left;
         if self.phase != phase || progressed {
             self.phase = phase;
             self.since = now;
         }
-        self.left = left;
+        self.output_left = left;
     }
 
     /// Notes an event that epoll reported.
@@ -182,15 +182,16 @@ impl Connection {
         self.peer_ended |= peer_ended;
     }
 
-    /// Notes that input was read. `all`: the read was short, so that nothing is left in the socket.
-    pub(crate) fn note_read(&mut self, all: bool) {
-        self.unread = !all || self.peer_ended;
+    /// Notes that input was read. `short`: the buffer had room for more, so that nothing is left in
+    /// the socket.
+    pub(crate) fn note_read(&mut self, short: bool) {
+        self.unread = !short || self.peer_ended;
     }
 
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Instant {
         if let Phase::Discard | Phase::Linger = self.phase {
             let whole = later(self.since, timeouts.linger_total);
-            return whole.min(later(self.moved, timeouts.linger));
+            return whole.min(later(self.last_input, timeouts.linger));
         }
         if self.phase == Phase::Write
             && let Some(deadline) = self.output.deadline(timeouts)
@@ -240,7 +241,7 @@ mod tests {
             let mut connection = connection(start);
             connection.enter(phase, start);
             connection.enter(phase, start + SECOND);
-            assert_eq!(connection.since, start, "{phase:?}: it only went on");
+            assert_eq!(connection.since, start, "{phase:?}: it continues");
             connection.note_progress();
             connection.enter(phase, start + 2 * SECOND);
             assert_eq!(connection.since, start + 2 * SECOND, "{phase:?}: it is a new one");

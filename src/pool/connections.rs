@@ -1,9 +1,9 @@
-//! [`Connections`]: the account of connections. It counts how many were accepted, are open and were
-//! closed, and for which reason, and bounds how many are open.
+//! [`Connections`]: counts how many connections were accepted, are open and were closed, and for
+//! which reason. It limits how many are open.
 //!
-//! Every accepted connection has a [`Permit`] until it ends. The permit is given back by `Drop`, so
-//! that no code path, a panic included, can leak a connection's place. A permit given back wakes
-//! the acceptor if that waits for a place.
+//! Every accepted connection has a [`Permit`] until it ends. The permit is released by `Drop`, so
+//! that no code path, a panic included, can leak a connection's place. Its release wakes the
+//! acceptor, if the acceptor waits for a place.
 //!
 //! If there are urgent listeners, a part of the places is kept for them, so that health checks and
 //! operators find one whatever other clients do.
@@ -16,7 +16,7 @@ use crate::pool::overload::fairness::{Bucket, CLIENT_BUCKETS};
 use crate::sync::Completion;
 use crate::sync::Waker;
 
-/// One place in [`KEPT`], and at most [`KEPT`], is kept for urgent listeners.
+/// One place in this many is kept for urgent listeners: at least one, and at most this many.
 const KEPT: usize = 64;
 
 /// Counts connections and bounds how many are open at once.
@@ -98,8 +98,9 @@ impl Connections {
         self.live() < limit + (limit / KEPT).clamp(1, KEPT)
     }
 
-    /// Has the acceptor woken by the next connection that ends or is parked. The acceptor has to
-    /// look at both again after this call, as either may have happened before it.
+    /// Makes the next connection that ends or is parked wake the acceptor. After this call the
+    /// acceptor has to look again for a place and for parked connections: a connection that ended
+    /// or was parked before the call does not wake it.
     pub(crate) fn await_change(&self) {
         self.awaited.store(true, Ordering::SeqCst);
     }

@@ -27,7 +27,7 @@ use crate::pool::shared::Shared;
 /// most, and the acceptor must not be busy for long.
 const LOOK: u32 = 16 * 1024;
 
-/// One in so many of the connections that a look has found is planned to be closed.
+/// One in this many of the connections that a look has found is planned to be closed.
 const PLANNED: usize = 16;
 
 /// How long a plan is valid. Afterwards another client may have most.
@@ -36,8 +36,9 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// A connection that has waited for less than this counts as active, and is closed last.
 const ACTIVE: Duration = Duration::from_secs(1);
 
-/// The age up to which a plan may close a connection of a client that has few, or fewer than the
-/// new one's client, for each slot that a look covers: about ten times what the look takes.
+/// How long a plan counts as fresh, for each slot that a look covers: about ten times what the look
+/// takes. Before an older plan closes a connection of a client that has few, or fewer than the new
+/// connection's client, there is another look.
 const FRESH: Duration = Duration::from_micros(1);
 
 /// A client with no more connections than this is not refused in favour of clients with fewer.

@@ -19,7 +19,7 @@ use crate::pool::shared::Shared;
 
 /// The pause of a thread after a panic: from the first to the last, doubled with each panic.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
-/// After this time without a panic the next pause is the first again.
+/// After this time without a panic the next pause is the shortest again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
 /// The protocols that a server speaks. A connection has the number of its own.
@@ -83,6 +83,7 @@ impl GuardedWorker {
         F: FnOnce(&mut dyn ProtocolWorker, Box<Connection>, &mut TurnContext<'a>) -> Outcome,
     {
         let token = connection.token;
+        // Counted if a panic drops the connection. Without a panic, `close` sets another reason.
         connection.set_reason(CloseReason::HandlerPanicked);
         let worker = self.worker.as_mut();
         match catch_unwind(AssertUnwindSafe(|| call(worker, connection, turn))) {
@@ -146,13 +147,13 @@ pub(crate) fn persist<T>(
     let mut panicked = false;
     loop {
         let began = Instant::now();
-        let ended = catch_unwind(AssertUnwindSafe(|| {
+        let result = catch_unwind(AssertUnwindSafe(|| {
             if panicked {
                 recover(thread);
             }
             work(thread);
         }));
-        if ended.is_ok() {
+        if result.is_ok() {
             return;
         }
         panicked = true;

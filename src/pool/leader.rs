@@ -19,7 +19,8 @@
 //! afterwards; a thread that enqueues work does so first and looks for sleeping threads afterwards.
 //! Each side stores, then loads: with sequentially consistent operations at least one of the two
 //! sees the other's store. (With acquire and release alone, both loads could come before both
-//! stores. tests/loom has a model of it.)
+//! stores. tests/loom has a model of it.) The work itself is in a channel with orderings of its
+//! own, so a fence separates the store from the load on each side.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
@@ -44,10 +45,10 @@ const ALL: u32 = 1 << 16;
 const MANY_SLOW: u32 = ALL / 8;
 
 /// The number of fast requests at once that is worth waking another worker for.
-pub(crate) const WORTH: usize = 4;
+pub(crate) const WORTH_SHARING: usize = 4;
 
 /// No thread polls.
-const NOBODY: u8 = 0;
+const NO_LEADER: u8 = 0;
 /// A worker polls.
 const WORKER: u8 = 1;
 /// The monitor polls, as every worker is busy.
@@ -60,7 +61,7 @@ pub(crate) struct Leader {
     workers: usize,
     lead: AtomicU8,
     /// How often any thread has polled.
-    looks: AtomicU64,
+    polls: AtomicU64,
     /// The workers that sleep. The last one to fall asleep has the warmest caches, and is woken
     /// first.
     idle: Mutex<Vec<usize>>,
@@ -106,8 +107,8 @@ impl Leader {
         Self {
             cores: num_cpus::get().max(1),
             workers,
-            lead: AtomicU8::new(NOBODY),
-            looks: AtomicU64::new(0),
+            lead: AtomicU8::new(NO_LEADER),
+            polls: AtomicU64::new(0),
             idle: Mutex::new(Vec::with_capacity(workers)),
             idle_count: AtomicUsize::new(0),
             slow: AtomicU32::new(0),
@@ -188,22 +189,25 @@ impl Leader {
         self.try_lead_as(MONITOR)
     }
 
-    fn try_lead_as(&self, who: u8) -> bool {
+    fn try_lead_as(&self, leader: u8) -> bool {
         // A plain load first: a failed compare-and-exchange would take the cache line from other
         // cores.
-        self.lead.load(Ordering::SeqCst) == NOBODY
-            && self.lead.compare_exchange(NOBODY, who, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.lead.load(Ordering::SeqCst) == NO_LEADER
+            && self
+                .lead
+                .compare_exchange(NO_LEADER, leader, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
     }
 
     /// Gives up the lead. The monitor is woken to check that another thread takes it.
     pub(crate) fn resign(&self) {
-        self.looks.fetch_add(1, Ordering::Relaxed);
-        self.lead.store(NOBODY, Ordering::SeqCst);
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        self.lead.store(NO_LEADER, Ordering::SeqCst);
         self.wake_monitor();
     }
 
     pub(crate) fn is_led(&self) -> bool {
-        self.lead.load(Ordering::SeqCst) != NOBODY
+        self.lead.load(Ordering::SeqCst) != NO_LEADER
     }
 
     /// Whether a worker leads, or a sleeping one would do so when woken.
@@ -215,8 +219,8 @@ impl Leader {
         }
     }
 
-    pub(crate) fn looks(&self) -> u64 {
-        self.looks.load(Ordering::Relaxed)
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
     }
 
     pub(crate) fn idle(&self) -> usize {
@@ -236,6 +240,9 @@ impl Leader {
         if look_again() && self.stop_sleeping(worker) {
             return;
         }
+        // Also if there is work, but another thread has just taken this worker off the list: its
+        // wake-up must not come during the next sleep, as it would end that sleep while the worker
+        // is still listed as idle.
         while !sleeper.woken.load(Ordering::SeqCst) {
             std::thread::park();
         }
@@ -244,8 +251,8 @@ impl Leader {
     /// Takes a worker off the list of sleeping ones. `false`: another thread has just woken it.
     fn stop_sleeping(&self, worker: usize) -> bool {
         let mut idle = lock(&self.idle);
-        let Some(place) = idle.iter().rposition(|other| *other == worker) else { return false };
-        idle.remove(place);
+        let Some(index) = idle.iter().rposition(|other| *other == worker) else { return false };
+        idle.remove(index);
         self.idle_count.store(idle.len(), Ordering::SeqCst);
         true
     }
@@ -299,7 +306,7 @@ impl Leader {
                     break;
                 }
             }
-        } else if count > WORTH && self.awake() < self.cores {
+        } else if count > WORTH_SHARING && self.awake() < self.cores {
             self.wake_one();
         }
     }
@@ -333,8 +340,8 @@ impl Leader {
     }
 
     /// The monitor sleeps until woken, or for `until_due`, unless `look_again` returns true. Both
-    /// are called after the sleep was announced, so that a thread which brings work or an earlier
-    /// deadline afterwards wakes the monitor.
+    /// are called after the sleep was announced, so that a thread which enqueues work or sets an
+    /// earlier deadline afterwards wakes the monitor.
     pub(crate) fn sleep_monitor(
         &self,
         until_due: impl Fn() -> Option<Duration>,

@@ -7,13 +7,17 @@
 //!               └─► refuse, or drop a datagram           └─► close
 //! ```
 //!
-//! - One file for each thread: `acceptor`, `worker`, `monitor`, and `upgrades` for threads that take
-//!   a connection out of the pool.
-//! - [`shared`]: what the threads share, and how the server stops. Its methods are in `admit` (enqueue
-//!   or refuse), `park` (park or close), `wake` (which thread to wake) and `reclaim` (memory).
+//! - One file for each thread: `acceptor`, `worker`, `monitor`, and `upgrades` for threads that
+//!   take a connection out of the pool.
+//! - [`shared`]: what the threads share, and how the server stops. Its methods are in `admit`
+//!   (enqueue or refuse), `park` (park or close), `wake` (which thread to wake) and `reclaim`
+//!   (memory).
 //! - `leader`: which thread polls, and which is woken. `poller`: where connections wait.
 //! - `queue` and `overload`: what is admitted, and in which order it is served.
-//! - `connection`, `connections`, `output`, `eviction`: a connection, and the account of all.
+//! - `connection`, `output`: a connection, and what it has yet to send. `connections` counts and
+//!   limits them, and `eviction` closes one to make room for another.
+//! - `client_waits`, `hash_limit`: how many workers may wait for clients, or hash passwords.
+//! - `guard`: what a panic costs.
 //! - `datagram`: sockets without connections. `stats`: what is counted.
 
 pub(crate) mod acceptor;

@@ -36,10 +36,10 @@ pub(crate) struct Monitor {
     shared: Arc<Shared>,
     protocols: ProtocolWorkers,
     /// The leader's polls and the workers' turns at the last look.
-    looks: u64,
+    polls: u64,
     turns: u64,
     /// When a look last found that workers had taken work.
-    moved: Instant,
+    last_turn: Instant,
     /// The earliest time at which queued work may have waited too long.
     next_shed: Instant,
     polls_in_vain: u32,
@@ -54,9 +54,9 @@ impl Monitor {
         Self {
             shared,
             protocols,
-            looks: 0,
+            polls: 0,
             turns: 0,
-            moved: now,
+            last_turn: now,
             next_shed: now,
             polls_in_vain: 0,
             looks_without_progress: 0,
@@ -81,11 +81,14 @@ impl Monitor {
             if shared.is_draining() {
                 self.close_idle(now);
             } else if self.looks_without_progress >= LOOKS_WITHOUT_PROGRESS && self.is_steady() {
+                // The conditions are checked again once the sleep was announced: whatever changes
+                // afterwards wakes the monitor.
                 let until_due = || self.until_due(Instant::now());
                 shared
                     .leader
                     .sleep_monitor(until_due, || !self.is_steady() || shared.is_draining());
                 if self.is_steady() {
+                    // A deadline or a log line is due.
                     continue;
                 }
                 self.looks_without_progress = 0;
@@ -114,7 +117,7 @@ impl Monitor {
         let protocols = &mut self.protocols;
         shared.poller.expire(now, |mut connection| {
             let protocol = protocols.of(connection.protocol);
-            if connection.phase == Phase::Write && connection.output.look_again(now) {
+            if connection.phase == Phase::Write && connection.output.note_overdue(now) {
                 // A worker tries to send more, and so finds out whether the client has read
                 // anything.
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
@@ -133,36 +136,37 @@ impl Monitor {
 
     fn look(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        let (looks, turns) = (shared.leader.looks(), shared.counters.turns());
-        let was_led = looks != self.looks || shared.leader.is_led();
-        let moved = turns != self.turns;
-        self.looks_without_progress = if moved || looks != self.looks {
+        let (polls, turns) = (shared.leader.polls(), shared.counters.turns());
+        let was_led = polls != self.polls || shared.leader.is_led();
+        let took_work = turns != self.turns;
+        self.looks_without_progress = if took_work || polls != self.polls {
             0
         } else {
             self.looks_without_progress.saturating_add(1)
         };
-        (self.looks, self.turns) = (looks, turns);
-        if moved {
-            self.moved = now;
+        (self.polls, self.turns) = (polls, turns);
+        if took_work {
+            self.last_turn = now;
         }
         if !was_led {
             if !shared.leader.wake_one() {
                 self.lead();
             }
-        } else if !moved && shared.queue.has_work(now) && shared.leader.wake_again() {
+        } else if !took_work && shared.queue.has_work(now) && shared.leader.wake_again() {
             shared.poller.wake();
         }
         self.shed_deferred(now);
-        let stuck = now.saturating_duration_since(self.moved);
+        let stuck_for = now.saturating_duration_since(self.last_turn);
         if now >= self.next_shed
             && !shared.queue.is_empty()
-            && stuck > shared.config.load().overload.deadline
+            && stuck_for > shared.config.load().overload.deadline
         {
             self.shed(now);
         }
     }
 
-    /// Polls in the place of the workers, which are all busy. After some polls in vain it waits.
+    /// Polls in the place of the workers, which are all busy. Each poll returns at once; after some
+    /// polls in vain it waits on epoll for an event or a deadline.
     fn lead(&mut self) {
         let shared = Arc::clone(&self.shared);
         shared.take_sockets_back();
@@ -191,9 +195,9 @@ impl Monitor {
             if found.is_empty() { self.polls_in_vain.saturating_add(1) } else { 0 };
         let now = Instant::now();
         // Where requests are short, the workers will soon have room for the others.
-        let put_off = room == 0 && shared.queue.controller.serving_is_cheap();
+        let postpones = room == 0 && shared.queue.controller.serving_is_cheap();
         for connection in found {
-            if put_off && !connection.urgent {
+            if postpones && !connection.urgent {
                 shared.postpone(connection, now);
                 continue;
             }

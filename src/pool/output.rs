@@ -67,7 +67,7 @@ pub(crate) enum Sent {
 /// The most bytes that the kernel may take from its buffer before it reports room.
 const COARSE: u64 = 64 << 10;
 
-/// How soon an overdue reader is looked at again, if no worker could look.
+/// After this time an overdue reader is overdue again, if no worker has tried to send meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The progress of a reader that does not take everything at once.
@@ -76,11 +76,11 @@ struct Reading {
     /// When the connection began to wait for it.
     began: Instant,
     /// When it last read something.
-    moved: Instant,
+    last_read: Instant,
     /// Bytes that it has read since `began`.
     taken: u64,
-    /// When it became overdue, and a worker was asked to find out whether it has read anything.
-    looked: Option<Instant>,
+    /// When it was found to be overdue, and a worker was to find out whether it has read anything.
+    noted_overdue: Option<Instant>,
 }
 
 /// Whether there is memory for the output of a slow reader.
@@ -162,13 +162,13 @@ impl Output {
     /// time, and at the minimum rate. `None`: the connection has not waited for it yet.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         let due = self.due(timeouts)?;
-        let looked = self.reading.and_then(|reading| reading.looked);
-        Some(looked.map_or(due, |looked| due.max(looked + LOOK_AGAIN)))
+        let noted = self.reading.and_then(|reading| reading.noted_overdue);
+        Some(noted.map_or(due, |noted| due.max(noted + LOOK_AGAIN)))
     }
 
     fn due(&self, timeouts: &Timeouts) -> Option<Instant> {
         let reading = self.reading.as_ref()?;
-        let silent = later(reading.moved, timeouts.write);
+        let silent = later(reading.last_read, timeouts.write);
         if timeouts.min_rate == 0 {
             return Some(silent);
         }
@@ -185,28 +185,31 @@ impl Output {
     /// Notes that the reader is overdue. `true`: there is output, so that a worker can find out
     /// whether the reader has read anything. (The kernel reports room only once a third of its
     /// buffer is free.)
-    pub(crate) fn look_again(&mut self, now: Instant) -> bool {
+    pub(crate) fn note_overdue(&mut self, now: Instant) -> bool {
         if let Some(reading) = &mut self.reading {
-            reading.looked = Some(now);
+            reading.noted_overdue = Some(now);
         }
         self.reading.is_some() && !self.is_empty()
     }
 
-    /// Notes how much the reader has read, if the connection waits for it.
-    fn note(&mut self, taken: u64) {
+    /// Notes that the reader has read `taken` bytes. The first call, after the first send that left
+    /// a rest, only starts its clock.
+    fn note_taken(&mut self, taken: u64) {
         if let Some(reading) = &mut self.reading {
-            reading.looked = None;
+            reading.noted_overdue = None;
             if taken > 0 {
-                reading.moved = Instant::now();
+                reading.last_read = Instant::now();
                 reading.taken += taken;
             }
         } else {
             let now = Instant::now();
-            self.reading = Some(Reading { began: now, moved: now, taken: 0, looked: None });
+            self.reading =
+                Some(Reading { began: now, last_read: now, taken: 0, noted_overdue: None });
         }
     }
 
     /// Sends as much as the socket takes, at most about `budget` bytes.
+    ///
     /// # Errors
     /// Those of sendmsg(2) and sendfile(2), except `WouldBlock`; `UnexpectedEof` if a file has
     /// become shorter than was announced.
@@ -215,7 +218,7 @@ impl Output {
         let sent = self.send_within(stream, &mut left)?;
         match sent {
             Sent::All => *self = Self::default(),
-            Sent::Blocked | Sent::Turn => self.note(budget - left),
+            Sent::Blocked | Sent::Turn => self.note_taken(budget - left),
         }
         Ok(sent)
     }

@@ -88,7 +88,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Notes on a connection that stays open that an exchange was completed.
+    /// If the connection stays open, records on it that an exchange was completed.
     pub(crate) fn note_progress(&mut self) {
         if let Self::Park(connection, _) | Self::Requeue(connection) = self {
             connection.note_progress();
@@ -138,7 +138,7 @@ impl<'a> TurnContext<'a> {
         !self.shared.queue.is_empty()
     }
 
-    /// Whether any work waits, including work that was deferred because its clients hold their
+    /// Whether any work waits, including work that was deferred because its clients have their
     /// share of the workers. A request that was not admitted must not overtake it.
     pub(crate) fn anything_waits(&self) -> bool {
         self.shared.queue.has_any()
@@ -157,15 +157,15 @@ impl<'a> TurnContext<'a> {
         self.config
     }
 
-    /// Whether a client that waits for `patience` from the arrival of its request can have a
-    /// response by then. If not, it should be refused at once.
+    /// Whether a response can be ready within `timeout` of the request's arrival. If not, the
+    /// request should be refused at once.
     ///
     /// The arrival of the first request of a turn is when its connection entered the queue; that of
     /// a later one, when the worker looks at it.
     #[must_use]
-    pub fn can_respond_within(&self, patience: Duration) -> bool {
+    pub fn can_respond_within(&self, timeout: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
-        self.shared.queue.controller.can_meet_timeout(self.now, waited, patience)
+        self.shared.queue.controller.can_meet_timeout(self.now, waited, timeout)
     }
 
     /// Counts a request that was refused in this turn.
@@ -217,7 +217,7 @@ impl<'a> TurnContext<'a> {
     }
 
     /// Accounts for the memory of unfinished input. `false`: the memory that all connections share
-    /// is used up, also after those that hold most of it were closed.
+    /// is used up, even after the connections that use most of it were closed.
     pub(crate) fn lease_input(&self, connection: &mut Connection) -> bool {
         let bytes = connection.input.capacity();
         if bytes == 0 {
@@ -243,8 +243,8 @@ impl<'a> TurnContext<'a> {
         mut connection: Box<Connection>,
         run: impl FnOnce(Box<Connection>, StopSignal) + Send + 'static,
     ) {
-        // The socket stays open, so that closing it does not take it out of epoll. An event for the
-        // slot's old token could otherwise reach the slot's next tenant.
+        // Closing a socket takes it out of epoll, but this one stays open. Without the release,
+        // epoll would wake the leader for its input, and its slot would never be free again.
         self.shared.poller.release(&mut connection);
         let stop = StopSignal(Arc::clone(self.shared));
         self.shared.upgrades.run(permit, Box::new(move || run(connection, stop)));
@@ -256,7 +256,7 @@ impl<'a> TurnContext<'a> {
     }
 
     /// Whether an exchange was completed in this turn, by a response or a refusal.
-    pub(super) fn is_progress(&self) -> bool {
+    pub(super) fn made_progress(&self) -> bool {
         self.requests > 0 || self.refused.get()
     }
 }
@@ -267,7 +267,7 @@ impl fmt::Debug for TurnContext<'_> {
     }
 }
 
-/// Tells a thread outside of the pool when the server stops: it is readable from then on.
+/// Notifies a thread outside of the pool when the server stops: it is readable from then on.
 pub(crate) struct StopSignal(Arc<Shared>);
 
 impl StopSignal {

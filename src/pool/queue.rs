@@ -86,7 +86,9 @@ pub(crate) struct Queue<W = Work> {
     urgent: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     deferred: Deferred<W>,
     /// How much of the work in the channels was admitted before. It is the rest of an exchange,
-    /// which takes a worker next to no time, so the predicted wait leaves it out.
+    /// which takes a worker next to no time, so the predicted wait leaves it out. It is raised
+    /// before the work enters and lowered after the work is taken, so it never falls below zero; a
+    /// prediction needs no stronger ordering.
     continuing: AtomicUsize,
     pub(crate) controller: Controller,
 }
@@ -131,8 +133,8 @@ impl<W: QueueItem> Deferred<W> {
             return None;
         }
         let mut items = lock(&self.items);
-        let place = items.iter().position(wanted)?;
-        let queued = items.remove(place);
+        let index = items.iter().position(wanted)?;
+        let queued = items.remove(index);
         self.count.store(items.len(), Ordering::SeqCst);
         queued
     }
@@ -223,8 +225,8 @@ impl<W: QueueItem> Queue<W> {
                 return Some((queued, None));
             }
             // Deferred, or, without room for that, back to the end of the queue.
-            let put = self.deferred.push(queued).or_else(|queued| self.put_back(queued));
-            if let Err(queued) = put {
+            let put_aside = self.deferred.push(queued).or_else(|queued| self.put_back(queued));
+            if let Err(queued) = put_aside {
                 let refusal = (!may(&queued)).then_some(Refusal::QueueFull);
                 return Some((queued, refusal));
             }
@@ -235,8 +237,8 @@ impl<W: QueueItem> Queue<W> {
 
     /// Takes any work that is left, also deferred work: the server has stopped.
     pub(crate) fn take_remaining(&self) -> Option<QueuedWork<W>> {
-        let usual = || self.take_from(false).or_else(|| self.deferred.take(|_| true));
-        self.take_from(true).or_else(usual)
+        let not_urgent = || self.take_from(false).or_else(|| self.deferred.take(|_| true));
+        self.take_from(true).or_else(not_urgent)
     }
 
     /// Takes the next urgent work.

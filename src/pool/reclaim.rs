@@ -43,6 +43,7 @@ impl Shared {
         if !pool.may_sweep(self.poller.used(), now) {
             return false;
         }
+        // Two sweeps: the first only measures, as the lowest ranks are known once all were seen.
         let found = RefCell::new(Vec::new());
         self.poller.sweep(
             |connection| {

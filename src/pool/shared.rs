@@ -62,7 +62,10 @@ pub(crate) struct Shared {
     pub(super) hash_limit: Arc<HashLimit>,
     /// Readable once the server drains, for threads outside of the pool.
     pub(super) stopping: Waker,
+    /// The CPU time that refusals may take.
     budget: RefusalBudget,
+    /// [`RUNNING`], [`DRAINING`] or [`STOPPED`]; it only rises. A thread that falls asleep looks at
+    /// it after announcing its sleep, as it looks for work: hence sequentially consistent.
     stage: AtomicU8,
     draining_since: OnceLock<Instant>,
 }
@@ -138,7 +141,7 @@ impl Shared {
         self.connections.live() as u64 + self.datagrams.waiting()
     }
 
-    /// Waits until `done`. The end of a thread has it checked again.
+    /// Waits until `done` returns true. It is checked again whenever a thread ends.
     pub(crate) fn wait_for_acceptor(&self, done: impl FnMut() -> bool) {
         self.connections.accepting.wait(None, done);
     }
@@ -151,7 +154,8 @@ impl Shared {
             .wait(deadline, || self.is_stopped() || (self.unfinished() == 0 && done()));
     }
 
-    /// Waits until `done`, or until the deadline. The end of a thread has it checked again.
+    /// Waits until `done` returns true, or until the deadline. It is checked again whenever a
+    /// thread ends.
     pub(crate) fn wait_for_threads(&self, deadline: Instant, done: impl FnMut() -> bool) {
         self.connections.completion.wait(Some(deadline), done);
     }
@@ -177,9 +181,9 @@ impl Shared {
         self.budget.charge(Instant::now(), cost);
     }
 
-    /// Whether new connections and datagrams stay with the kernel for now: the queue is full of a
-    /// burst, and the workers serve it faster than it could be refused. Not while draining, when
-    /// all that the kernel still holds is to be accepted.
+    /// Whether new connections and datagrams wait in the kernel for now: the queue is full, and
+    /// serving what is in it costs less than refusing more. Not while draining, when all that waits
+    /// in the kernel is to be accepted.
     pub(crate) fn applies_backpressure(&self) -> bool {
         self.queue.is_full_of_cheap_work() && !self.is_draining()
     }
@@ -223,13 +227,13 @@ impl Shared {
         self.draining_since();
         self.stage.fetch_max(DRAINING, Ordering::SeqCst);
         self.stopping.wake();
-        self.wake_everybody();
+        self.wake_all_threads();
     }
 
     /// Ends the threads, each as soon as its current work is done.
     pub(crate) fn stop(&self) {
         self.stage.store(STOPPED, Ordering::SeqCst);
-        self.wake_everybody();
+        self.wake_all_threads();
         self.connections.completion.notify();
     }
 }

@@ -38,11 +38,11 @@ impl Upgrades {
     /// Runs the job on a thread of its own. The thread has the permit until the job is done.
     pub(crate) fn run(&self, permit: UpgradePermit, job: Job) {
         let Some(spawn) = self.spawn.get() else { return };
-        let held = Box::new(move || {
+        let job_with_permit = Box::new(move || {
             let _permit = permit;
             job();
         });
-        if let Err(error) = spawn(held) {
+        if let Err(error) = spawn(job_with_permit) {
             log::error!("cannot make a thread for an upgraded connection: {error}");
         }
     }

@@ -21,7 +21,7 @@ impl Shared {
         if self.leader.handlers_are_slow() {
             (0..count).for_each(|_| self.wake_worker());
         } else if self.leader.awake() == 0
-            || self.queue.len() > leader::WORTH
+            || self.queue.len() > leader::WORTH_SHARING
             // The monitor waits on epoll, and looks at the queue only once it is woken.
             || self.leader.monitor_leads()
         {
@@ -29,7 +29,7 @@ impl Shared {
         } else {
             self.leader.wake_monitor();
             if self.leader.monitor_leads() {
-                // It began to wait on epoll while the queue was empty.
+                // It has begun to lead since the check above, perhaps while the queue was empty.
                 self.poller.wake();
             }
         }
@@ -48,13 +48,14 @@ impl Shared {
         } else {
             self.leader.wake_monitor();
             if self.leader.monitor_leads() {
-                // It began to wait on epoll while the queue was empty.
+                // It has begun to lead since the check above, perhaps with the former deadline.
                 self.poller.wake();
             }
         }
     }
 
-    pub(crate) fn wake_everybody(&self) {
+    /// Wakes every thread, as the server drains or stops.
+    pub(crate) fn wake_all_threads(&self) {
         self.connections.acceptor.wake();
         self.leader.wake_all();
         self.poller.wake();

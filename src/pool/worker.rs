@@ -25,7 +25,7 @@ const WORTH_CHECKING: Duration = Duration::from_millis(1);
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    /// Its workers of the server's protocols.
+    /// This thread's part of each of the server's protocols.
     pub(crate) protocols: ProtocolWorkers,
     /// The datagram sockets: responses are sent through them, and datagrams received while they are
     /// lent.
@@ -68,6 +68,7 @@ impl Worker {
             if shared.leader.try_lead() {
                 self.lead();
             } else {
+                // The leader may have resigned since `try_lead`, and this worker may be the last.
                 shared.leader.sleep(self.index, || {
                     shared.queue.has_work(Instant::now())
                         || !shared.leader.is_led()
@@ -192,7 +193,7 @@ impl Worker {
             if shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
                 self.serve(connection, now, Duration::ZERO);
             } else {
-                // The client holds its share of the workers: the queue defers the request.
+                // The client has its share of the workers: the queue defers the request.
                 let protocol = self.protocols.of(connection.protocol);
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
             }
@@ -205,9 +206,9 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         shared.counters.serving(self.index, &connection.peer, now);
         // The worker for urgent work is not one of those that clients share.
-        let takes_part = self.index < shared.pool.workers;
+        let is_shared = self.index < shared.pool.workers;
         let in_service =
-            takes_part.then(|| shared.queue.controller.begin_service(connection.bucket, now));
+            is_shared.then(|| shared.queue.controller.begin_service(connection.bucket, now));
         let (end, each) = self.serve_turns(&shared, connection, now, waited);
         if let Some(in_service) = in_service {
             shared.queue.controller.end_service(in_service, end, each);
@@ -236,7 +237,7 @@ impl Worker {
             let computing = shared.leader.handlers_are_slow().then(ThreadTime::start);
             let mut outcome = protocol.serve(connection, &mut turn);
             let (requests, sending) = (turn.requests, turn.sending.get());
-            let (client_wait, progress) = (turn.client_wait.get(), turn.is_progress());
+            let (client_wait, progress) = (turn.client_wait.get(), turn.made_progress());
             let end = Instant::now();
             if requests > 0 {
                 let whole = end.saturating_duration_since(now).saturating_sub(client_wait);

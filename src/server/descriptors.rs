@@ -17,6 +17,7 @@ pub(super) fn fit_descriptors(config: &mut Config) {
     // With a file handler, a connection uses two descriptors: its socket, and the file that is
     // being sent.
     let each = if OPENS_FILES.load(Ordering::Relaxed) { 2 } else { 1 };
+    // Under a low limit, connections get half of the descriptors: a fixed reserve would leave none.
     let room = (allowed.saturating_sub(SPARE_DESCRIPTORS).max(allowed / 2) / each).max(1);
     let requested = config.limits.connections;
     if requested as u64 > room {

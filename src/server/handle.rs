@@ -13,6 +13,9 @@ use crate::net::Addr;
 use crate::pool::{Shared, Stats, WorkerState};
 use crate::sync::lock;
 
+/// How long a stop waits for the threads to end. Only a thread in a handler needs longer.
+const JOIN_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// A running server. Clones refer to the same server. Dropping all of them does not stop it.
 #[derive(Clone)]
 pub struct Handle(Arc<Inner>);
@@ -133,11 +136,11 @@ impl Handle {
         }
         let began = Instant::now();
         let before = self.stats();
-        // A deadline beyond the range of the clock is none.
+        // A deadline beyond the range of the clock counts as no deadline.
         inner.shared.wait_until_idle(began.checked_add(deadline), || !inner.is_accepting());
         let cut_off = inner.shared.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
         inner.shared.stop();
-        inner.join(Instant::now() + Duration::from_millis(500));
+        inner.join(Instant::now() + JOIN_TIMEOUT);
         let after = self.stats();
         let done = DrainReport {
             served: after.served,
@@ -153,7 +156,8 @@ impl Handle {
     /// Stops immediately, and closes the connections whose requests are queued or in progress.
     pub fn stop_now(&self) -> DrainReport {
         let inner = &*self.0;
-        // The threads close connections as soon as they are told to stop: so they are counted before.
+        // Counted first, as the threads close connections as soon as the server stops. The highest
+        // count is kept, as a second call finds fewer.
         inner.interrupted.fetch_max(inner.shared.unfinished(), Ordering::SeqCst);
         inner.shared.drain();
         inner.shared.stop();

@@ -1,4 +1,5 @@
-//! [`Server`]: starts, drains and joins the threads. No other module of the library starts any.
+//! [`Server`]: starts the threads, and ends them at a stop. No other module of the library starts
+//! threads.
 //!
 //! [`Builder`] turns [`Bind`]s, [`Service`]s and a configuration into a plan (`plan`), binds the
 //! sockets, and returns a [`Server`]. [`Server::spawn`] starts the threads (`threads`) and returns

@@ -142,6 +142,8 @@ impl ParsedTarget {
         Ok(listeners)
     }
 
+    /// Opens the datagram sockets, with this receive buffer if one is set. A host name is bound at
+    /// each of its addresses.
     pub(super) fn receive(self, buffer: Option<usize>) -> Result<Vec<SocketKind>, Error> {
         let sockets = match self {
             Self::Endpoint(endpoint @ Endpoint::Raw { .. }) => {
@@ -172,8 +174,8 @@ pub(super) fn share_versions(plans: &mut [Plan]) {
     let any_ipv4: Vec<_> =
         plans.iter().filter_map(|plan| plan.wildcard(Ipv4Addr::UNSPECIFIED.into())).collect();
     for plan in plans {
-        let both = plan.wildcard(Ipv6Addr::UNSPECIFIED.into());
-        if both.is_some_and(|both| any_ipv4.contains(&both))
+        let any_ipv6 = plan.wildcard(Ipv6Addr::UNSPECIFIED.into());
+        if any_ipv6.is_some_and(|any_ipv6| any_ipv4.contains(&any_ipv6))
             && let ParsedTarget::Endpoint(Endpoint::Inet { family: family @ Family::Any, .. }) =
                 &mut plan.target
         {
@@ -242,7 +244,7 @@ pub(super) fn service_number(index: usize) -> Result<u16, Error> {
 }
 
 fn missing_part(target: &ParsedTarget, kind: PartKind, service: &Service) -> Error {
-    let (takes, hint) = match kind {
+    let (socket_kind, hint) = match kind {
         PartKind::Streams => {
             ("streams", "use Service::http or Service::protocol, or another kind of endpoint")
         }
@@ -258,12 +260,12 @@ fn missing_part(target: &ParsedTarget, kind: PartKind, service: &Service) -> Err
     };
     let target = target.text();
     let serves = match service.describe() {
-        none if none.is_empty() => "nothing".to_owned(),
-        some => some,
+        parts if parts.is_empty() => "nothing".to_owned(),
+        parts => parts,
     };
     Error::new(
         ErrorKind::Config,
-        format!("{target} is for {takes}, but its service serves {serves}"),
+        format!("{target} is for {socket_kind}, but its service serves {serves}"),
     )
     .with_hint(hint)
 }

@@ -136,6 +136,7 @@ impl ConnectionService {
         }
     }
 
+    /// Makes the protocol that the threads of a server use.
     pub(super) fn start(&self, config: &Config) -> Arc<dyn Protocol> {
         match self {
             Self::Http(handler) => Arc::new(Http::new(Arc::clone(handler), config)),

@@ -60,6 +60,7 @@ impl Parts {
         let monitor = Monitor::new(Arc::clone(&shared), protocols());
         threads.push(ServerThread::spawn(&shared, "monitor", move || monitor.run())?);
         shared.spawn_upgrades_with(|job| thread("upgraded", job).map(drop));
+        // Last: a connection is accepted only once every other thread runs.
         let acceptor = Acceptor::new(Arc::clone(&shared), protocols(), sources, sockets);
         threads.push(ServerThread::spawn(&shared, ACCEPTOR, move || acceptor.run())?);
         Ok(())

@@ -22,17 +22,18 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    /// Something has ended.
+    /// Has the waiting threads check their condition again, as something has ended.
     pub(crate) fn notify(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            // The lock orders this after the waiting thread's look, or before it.
+            // A waiting thread has the lock from its look at the condition until it waits, so that
+            // no notification comes in between.
             let _guard = lock(&self.guard);
             self.changed.notify_all();
         }
     }
 
-    /// Waits until `done`, which has to look at sequentially consistent state, or until the
-    /// deadline. What `done` says in the end.
+    /// Waits until `done` returns true, or until the deadline. Returns what `done` returned last.
+    /// `done` has to read its state by sequentially consistent loads.
     pub(crate) fn wait(&self, deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> bool {
         let _waiting = Waiting::announce(&self.waiting);
         let mut guard = lock(&self.guard);

@@ -1,5 +1,5 @@
-//! What threads need to wait for each other: a lock, a waker, a completion, a throttle for log
-//! lines, and a sum of times that cannot overflow. It imports nothing of the crate.
+//! What every module may use: a lock, a waker, a completion, a throttle for log lines, and sums of
+//! times that cannot overflow. It imports nothing of the crate.
 
 mod completion;
 mod log_throttle;
@@ -26,8 +26,8 @@ pub(crate) fn timespec(timeout: Duration) -> Timespec {
     Timespec { tv_sec, tv_nsec: timeout.subsec_nanos().into() }
 }
 
-/// The instant `wait` after `at`, or some decades after `at` if the clock cannot represent it: a
-/// setting may be any duration, and no sum of times may panic.
+/// The instant `wait` after `at`. A longer wait than about thirty years counts as thirty years: a
+/// setting may be any duration, and `at + wait` would panic beyond the range of the clock.
 pub(crate) fn later(at: Instant, wait: Duration) -> Instant {
     /// About thirty years.
     const FOR_EVER: Duration = Duration::from_secs(1 << 30);

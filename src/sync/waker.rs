@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// An eventfd(2). Waking is idempotent until it is cleared.
+/// An eventfd(2). Several wake-ups before it is cleared count as one.
 #[derive(Debug)]
 pub(crate) struct Waker(OwnedFd);
 

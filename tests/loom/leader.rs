@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::{Event, model, ordered};
 
-const NOBODY: u8 = 0;
+const NO_LEADER: u8 = 0;
 const WORKER: u8 = 1;
 
 /// `pool::leader::Leader` with two workers and slow handlers, `pool::queue::Queue`, and the
@@ -50,7 +50,7 @@ impl Pool {
     /// `Leader::try_lead`.
     fn try_lead(&self) -> bool {
         let (before, after) = (Ordering::SeqCst, Ordering::SeqCst);
-        let taken = self.lead.compare_exchange(NOBODY, WORKER, before, after).is_ok();
+        let taken = self.lead.compare_exchange(NO_LEADER, WORKER, before, after).is_ok();
         ordered();
         taken
     }
@@ -65,13 +65,13 @@ impl Pool {
 
     /// `Leader::resign`.
     fn resign(&self) {
-        self.lead.store(NOBODY, Ordering::SeqCst);
+        self.lead.store(NO_LEADER, Ordering::SeqCst);
         ordered();
         self.wake_monitor();
     }
 
     fn is_led(&self) -> bool {
-        self.lead.load(Ordering::SeqCst) != NOBODY
+        self.lead.load(Ordering::SeqCst) != NO_LEADER
     }
 
     /// `Leader::sleep`, `Leader::stop_sleeping`.

@@ -109,7 +109,7 @@ impl Connection {
         self.closing = Some(reason);
         self.input = Vec::new();
         self.input_lease = None;
-        self.moved = Instant::now();
+        self.last_input = Instant::now();
         if self.stream.shutdown_write().is_err() {
             return Outcome::Close(self, reason);
         }
@@ -129,7 +129,7 @@ impl Connection {
             match self.stream.try_read(&mut scratch) {
                 Ok(count) if count > 0 => {
                     read += count as u64;
-                    self.moved = turn.now;
+                    self.last_input = turn.now;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.unread = false;

@@ -17,7 +17,7 @@ impl Exchange {
     pub(super) fn park_for_input(&mut self, turn: &TurnContext<'_>, within_body: bool) -> Outcome {
         let phase = match &mut self.connection {
             Some(connection) if !self.body.is_done() => {
-                connection.moved = Instant::now();
+                connection.last_input = Instant::now();
                 Phase::Discard
             }
             _ if within_body => Phase::Body,

@@ -140,7 +140,7 @@ impl Receiver {
         let socket = &self.sockets[index];
         let peer = from.clone().map_or(Addr::Unnamed, Addr::from).canonical();
         if socket.is_own(&peer) {
-            // To respond to the own response would go on for ever.
+            // The response to the server's own response would come back in turn, without end.
             return false;
         }
         let now = Instant::now();

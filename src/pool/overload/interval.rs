@@ -121,6 +121,8 @@ impl Interval {
             return None;
         }
         service.has_taken.store(false, Relaxed);
+        // Work that is counted between these exchanges is split between two intervals: one piece in
+        // thousands, which no stronger ordering is worth.
         Some(IntervalCounts {
             elapsed,
             enqueued: entry.enqueued.swap(0, Relaxed),

@@ -34,7 +34,7 @@ impl Rank {
     }
 }
 
-/// A parked connection as it was at a look.
+/// A parked connection as it was when [`Poller::waiting`](super::Poller::waiting) looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate<B = Bucket> {
     pub(crate) token: Token,

@@ -42,9 +42,9 @@ impl Deadlines {
             set.remove(&(before, slot));
         }
         set.insert((deadline, slot));
-        let was = self.earliest.load(Ordering::Relaxed);
+        let earliest_before = self.earliest.load(Ordering::Relaxed);
         self.publish(&set);
-        deadline < was
+        deadline < earliest_before
     }
 
     /// Removes a slot's entry. The earliest deadline is corrected once it has passed, as most slots
@@ -53,7 +53,8 @@ impl Deadlines {
         lock(&self.set).remove(&(deadline, slot));
     }
 
-    /// Removes the first entry, if the earliest deadline has passed at `now`.
+    /// Removes the first entry, if the earliest deadline has passed at `now`. After a
+    /// [removal](Self::remove) the entry may be due later: the caller checks.
     pub(super) fn pop_due(&self, now: u64) -> Option<(u64, u32)> {
         if self.earliest.load(Ordering::Relaxed) > now {
             return None;
@@ -75,6 +76,9 @@ impl Deadlines {
         }
     }
 
+    /// Stores the earliest deadline. The monitor announces its sleep before it loads it, and a
+    /// thread that stores an earlier one looks for a sleeping monitor afterwards: sequentially
+    /// consistent, as in `pool::leader`.
     fn publish(&self, set: &BTreeSet<(u64, u32)>) {
         let first = set.first().map_or(NEVER, |(due, _)| *due);
         self.earliest.store(first, Ordering::SeqCst);

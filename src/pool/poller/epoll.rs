@@ -1,9 +1,13 @@
-//! [`Poller`]: where a connection is parked that has no input, without a worker.
+//! [`Poller`]: where connections that wait for their clients are parked, without a worker.
 //!
 //! One epoll(7) instance, edge-triggered, watches the sockets; the [leader](crate::pool::leader)
 //! waits on it. A parked connection has a deadline. An ordered set has at most one entry for each
 //! connection, which is moved only when it comes due or an earlier deadline arrives: so a kept
 //! connection that is parked a thousand times a second touches the set once a minute.
+//!
+//! Lock order: a slot before the set of deadlines. [`Poller::expire`] takes an entry out of the set
+//! and locks its slot afterwards, so it checks that the slot still has that entry. The list of free
+//! slots is locked alone.
 
 use std::io;
 use std::ops::Range;
@@ -94,6 +98,7 @@ impl Poller {
 
     /// Waits until something is ready, at most for `timeout` (`None`: for ever), and calls `ready`
     /// with at most `most` of it. Returns the number of connections among it.
+    ///
     /// # Errors
     /// Those of epoll_wait(2), except `EINTR`, which counts as nothing being ready.
     pub(crate) fn wait(
@@ -176,6 +181,7 @@ impl Poller {
         }
         let mut slot = self.slots.lock(token.index);
         if let Tenant::Away { ready: true, ended } = slot.tenant {
+            // The event came while the connection was away, and epoll will not report it again.
             slot.tenant = Tenant::Away { ready: false, ended: false };
             connection.note_event(ended);
             return Parked::Ready(connection);

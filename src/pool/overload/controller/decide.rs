@@ -98,7 +98,7 @@ impl Controller {
         let limit = self.learned.wait_limit.load(Relaxed);
         let overloaded = limit != u64::MAX;
         // Work that has waited elsewhere without an overload had to wait for something else, such
-        // as descriptors: a reason more not to refuse it now.
+        // as descriptors: one more reason not to refuse it now.
         let wait = if overloaded { wait } else { ahead };
         // Of the room for a burst, a fifth is kept for clients that ask for little.
         let (usual, modest) = match (overloaded, self.burst_wait()) {
@@ -118,8 +118,8 @@ impl Controller {
             };
             return (wait > modest || !asks_for_little).then_some(Refusal::WaitTooLong);
         }
-        let unfair = overloaded && queue.is_over_share(bucket) && has_equal_part();
-        unfair.then_some(Refusal::OverFairShare)
+        let over_share = overloaded && queue.is_over_share(bucket) && has_equal_part();
+        over_share.then_some(Refusal::OverFairShare)
     }
 
     /// Decides about work that a worker has taken, by the wait that it had since `entered`, and

@@ -108,9 +108,9 @@ impl Controller {
     }
 }
 
-/// Whether all work that was taken had waited for longer than it takes to wake a worker, and was
-/// no trifle. Otherwise a single request in an interval, for which the system was slow to wake a
-/// worker, would pass for all that the workers can do.
+/// Whether all work that was taken had waited for longer than it takes to wake a worker, and took
+/// half of the interval to serve, or more. Otherwise a single request in an interval, for which the
+/// system was slow to wake a worker, would pass for all that the workers can do.
 fn is_saturated(counts: IntervalCounts, target: u64) -> bool {
     counts.kept > 0 && counts.shortest_wait > target / 4 && counts.busy >= counts.elapsed / 2
 }

@@ -1,4 +1,4 @@
-//! [`ClientKey`] and [`Bucket`]: what tells clients apart, and where their counters are.
+//! [`ClientKey`] and [`Bucket`]: what distinguishes clients, and where their counters are.
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 /// How many buckets there are.
 pub(crate) const CLIENT_BUCKETS: usize = 1024;
 
-/// What tells clients apart.
+/// What distinguishes clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ClientKey {
     /// An IPv4 address, also one mapped into IPv6.

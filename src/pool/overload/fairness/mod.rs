@@ -2,7 +2,7 @@
 //!
 //! All counters are in tables of fixed size, one entry a [`Bucket`]: [`ClientKey`]s are hashed into
 //! 1024 buckets with a secret that is drawn at start. Two clients can share a bucket, and then
-//! share its part of the queue too. No client can choose whom it shares a bucket with, and no
+//! share its part of the queue too. No client can choose which others share its bucket, and no
 //! number of clients makes the tables grow.
 
 mod client;

@@ -123,8 +123,8 @@ impl Attacked {
         Self::new(Asked { sleep, ..Asked::default() }, |_| {})
     }
 
-    /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served. Returns
-    /// what the attackers saw.
+    /// Attacks for `time`; the others, the urgent listener and a newcomer have to be served.
+    /// Returns what the attackers saw.
     ///
     /// A busy machine may take the CPU from the server for longer than a client waits. So an attack
     /// that seems to succeed is repeated: only one that always succeeds is one.
