@@ -9,7 +9,7 @@
 //!
 //! - One file for each thread: `acceptor`, `worker`, `monitor`, and `upgrades` for threads that
 //!   take a connection out of the pool.
-//! - [`shared`]: what the threads share, and how the server stops. Its methods are in `admit`
+//! - `shared`: what the threads share, and how the server stops. Its methods are in `admit`
 //!   (enqueue or refuse), `park` (park or close), `wake` (which thread to wake) and `reclaim`
 //!   (memory).
 //! - `leader`: which thread polls, and which is woken. `poller`: where connections wait.
