@@ -6,7 +6,7 @@ pub struct Limits {
     /// Open connections at once. If more connect, the server closes a waiting connection of the
     /// client with the most connections for each new one. If every connection is being served, new
     /// ones wait in the backlog of the kernel. If there are urgent listeners, one place in 64, at
-    /// least one and at most 64, is reserved for them. Default: 8192. Lowered at the start to what
+    /// least one and at most 64, is reserved for them. Default: 8192. Lowered to what
     /// `RLIMIT_NOFILE` allows.
     pub connections: usize,
     /// Bytes of the head of a request: request line and field lines. Default: 64 KiB. Exceeded:

@@ -219,10 +219,12 @@ impl Monitor {
         // The verdict is known; the call counts the work as taken.
         let _ = shared.queue.check_wait(&queued, now);
         match queued.work {
-            Work::Connection(connection) | Work::Continuation(connection) => {
+            Work::Connection(connection) => {
                 let protocol = self.protocols.of(connection.protocol);
                 shared.refuse(protocol, connection, refusal, now);
             }
+            // Its request was admitted before, so that it is not refused now.
+            Work::Continuation(connection) => shared.postpone(connection, now),
             Work::Datagram(datagram) => shared.drop_datagram(datagram, refusal),
         }
     }

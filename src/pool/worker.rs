@@ -11,6 +11,7 @@ use crate::pool::datagram::send_batch::SendBatch;
 use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::leader::Lead;
 use crate::pool::overload::controller::Verdict;
+use crate::pool::overload::fairness::{Bucket, InService};
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::{BATCH, Ready};
 use crate::pool::protocol::{Outcome, TurnContext};
@@ -132,17 +133,26 @@ impl Worker {
         }
         shared.counters.serving(self.index, &datagram.peer, now);
         let bucket = datagram.bucket;
-        let in_service = shared.queue.controller.begin_service(bucket, now);
+        let in_service = self.begin_service(bucket, now);
         let end = self.batch.serve(shared, &self.receiver.sockets, datagram, now);
         shared.counters.resting(self.index, end);
         let service = end.saturating_duration_since(now);
-        shared.queue.controller.end_service(in_service, end, Some(service));
+        if let Some(in_service) = in_service {
+            shared.queue.controller.end_service(in_service, end, Some(service));
+        }
         shared.queue.controller.served(bucket, service, 1);
         shared.leader.served(service);
         shared.counters.requests(self.index, 1, service);
         if !shared.leader.handlers_are_fast() {
             shared.take_sockets_back();
         }
+    }
+
+    /// Counts a service of this client. The worker for urgent work does not, as it is not one of the
+    /// workers that clients share.
+    fn begin_service(&self, bucket: Bucket, now: Instant) -> Option<InService> {
+        let is_shared = self.index < self.shared.pool.workers;
+        is_shared.then(|| self.shared.queue.controller.begin_service(bucket, now))
     }
 
     /// Polls. Serves the first connection that becomes ready, and enqueues the others and the
@@ -205,10 +215,7 @@ impl Worker {
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let shared = Arc::clone(&self.shared);
         shared.counters.serving(self.index, &connection.peer, now);
-        // The worker for urgent work is not one of those that clients share.
-        let is_shared = self.index < shared.pool.workers;
-        let in_service =
-            is_shared.then(|| shared.queue.controller.begin_service(connection.bucket, now));
+        let in_service = self.begin_service(connection.bucket, now);
         let (end, each) = self.serve_turns(&shared, connection, now, waited);
         if let Some(in_service) = in_service {
             shared.queue.controller.end_service(in_service, end, each);

@@ -81,7 +81,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "N",
         "Connections open at once",
         "If more connect, the server closes a waiting connection of the client with the most \
-         connections. Lowered at the start to what RLIMIT_NOFILE allows."
+         connections. Lowered to what RLIMIT_NOFILE allows."
     )),
     size!(
         config.limits.head,
