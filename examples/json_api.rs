@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Adds the time that the handler took to the response.
+/// Adds a Server-Timing field with the time that the handler took.
 fn timed(request: &mut Request, next: Next<'_>) -> Response {
     let began = Instant::now();
     let response = next.run(request);

@@ -90,15 +90,16 @@ pub fn fuzz_body(input: &[u8]) {
     assert_eq!(decode(input, input.len().max(1)), decode(input, 1));
 }
 
-/// The body, how much of the input it used, and the trailers; or why the body is rejected.
-fn decode(input: &[u8], pieces: usize) -> String {
+/// The body, how much of the input it used, and the trailers; or why the body is rejected. The
+/// input arrives in pieces of `piece_len` bytes.
+fn decode(input: &[u8], piece_len: usize) -> String {
     let limits = Limits { body: 4096, trailers: 64, fields: 4, ..Limits::default() };
     let mut decoder = BodyDecoder::new(&Framing::Chunked, &limits);
     let (mut body, mut start, mut end) = (Vec::new(), 0, 0);
     while !decoder.is_done() {
         match decoder.decode(&input[start..end]) {
             Ok((0, _)) if end == input.len() => break,
-            Ok((0, _)) => end = (end + pieces).min(input.len()),
+            Ok((0, _)) => end = (end + piece_len).min(input.len()),
             Ok((used, data)) => {
                 body.extend_from_slice(&input[start..end][data]);
                 start += used;

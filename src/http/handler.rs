@@ -108,7 +108,7 @@ forward_to_pointee!(Arc<dyn Handler>, Box<dyn Handler>);
 /// ```
 /// use millpond::http::{Handler, HeaderName, HeaderValue, Next, Request, Response, StatusCode};
 ///
-/// /// Requires a password.
+/// /// Requires a token.
 /// fn authenticate(req: &mut Request, next: Next<'_>) -> Response {
 ///     match req.headers().get("authorization") {
 ///         Some(value) if value == "Bearer sesame" => next.run(req),

@@ -5,8 +5,8 @@ use memchr::{memchr, memchr2};
 /// Splits a field value at each `separator` outside of quoted strings (RFC 9110 §5.6.4), and trims
 /// the parts. Empty parts are returned too.
 ///
-/// The iterator is lazy: it reads no byte of a part before that part is asked for, so that a caller
-/// bounds its work by the number of parts that it takes.
+/// The iterator is lazy: it reads no byte of a part before the caller requests that part, so that a
+/// caller bounds its work by the number of parts that it requests.
 pub(crate) fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     parts(value, separator, true)
 }
@@ -28,7 +28,7 @@ fn parts(value: &[u8], separator: u8, escapes: bool) -> impl Iterator<Item = &[u
     })
 }
 
-/// The length of the first part. An unclosed quote goes on to the end.
+/// The length of the first part. A quoted string that is not closed ends with the text.
 fn part_length(text: &[u8], separator: u8, escapes: bool) -> usize {
     let mut at = 0;
     while let Some(found) = memchr2(separator, b'"', &text[at..]) {

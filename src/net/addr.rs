@@ -53,10 +53,10 @@ impl Addr {
     }
 
     /// Converts an IPv4-mapped address, `::ffff:192.0.2.1`, to IPv4: a socket for both versions of
-    /// IP reports its IPv4 clients so. Other addresses stay as they are.
+    /// IP reports its IPv4 clients in that form. Other addresses stay as they are.
     pub(crate) fn canonical(self) -> Self {
         match self {
-            // Another IPv6 address keeps its zone.
+            // Any other IPv6 address keeps its zone.
             Self::Ip(SocketAddr::V6(addr)) => match addr.ip().to_ipv4_mapped() {
                 Some(ip) => Self::Ip((ip, addr.port()).into()),
                 None => Self::Ip(addr.into()),

@@ -57,7 +57,7 @@ pub(super) fn connect(
 
 fn connect_ip(fd: &OwnedFd, addr: &Addr, deadline: Option<Instant>) -> io::Result<()> {
     match net::connect(fd, &addr.to_any()?) {
-        // After EINTR the kernel goes on connecting, too (connect(2)).
+        // After EINTR, too, the kernel continues to connect (connect(2)).
         Err(Errno::INPROGRESS | Errno::INTR) => {}
         result => return Ok(result?),
     }

@@ -244,8 +244,8 @@ pub(super) fn open(
 }
 
 /// Prepares a socket that another program made and passed in (sd_listen_fds(3)): checks its type,
-/// sets it non-blocking and close-on-exec, and finds out which versions of IP it takes. The error
-/// of another type says that the descriptor is `mismatch`.
+/// sets it non-blocking and close-on-exec, and determines which versions of IP it supports. For
+/// another type, the error has the text `mismatch`.
 pub(super) fn adopt(
     fd: &OwnedFd,
     accepted: &[SocketType],

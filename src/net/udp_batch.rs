@@ -23,8 +23,8 @@ const SEGMENT_MAX: usize = 1232;
 /// The most segments of one call (`UDP_MAX_SEGMENTS`, before Linux 6.9).
 const SEGMENTS_MAX: usize = 64;
 
-/// The shortest run of segments for which a call of sendmmsg(2) ends early, so that the run leaves
-/// in a call of its own.
+/// The shortest run of segments for which a call of sendmmsg(2) ends early, so that the run is sent
+/// by a call of its own.
 const RUN_MIN: usize = 4;
 
 /// A datagram to send, and its destination.
@@ -41,7 +41,7 @@ impl Segments {
         Self(AtomicBool::new(is_udp))
     }
 
-    /// The number of datagrams, from the first on, that can leave as segments of one.
+    /// The number of datagrams, from the first on, that can be sent as segments of one.
     fn run_length(&self, datagrams: &[Outgoing<'_>]) -> usize {
         let Some((to, first)) = datagrams.first() else { return 0 };
         if !self.0.load(Ordering::Relaxed) || first.is_empty() || first.len() > SEGMENT_MAX {

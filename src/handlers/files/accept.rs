@@ -130,11 +130,11 @@ pub(super) fn names_html(headers: &HeaderMap) -> bool {
 
 /// Whether the client prefers JSON to HTML.
 pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
-    media(headers, "application", "json") > media(headers, "text", "html")
+    media_weight(headers, "application", "json") > media_weight(headers, "text", "html")
 }
 
 /// The weight of a media type: that of the most specific range that includes it (RFC 9110 §12.5.1).
-fn media(headers: &HeaderMap, kind: &str, subtype: &str) -> Weight {
+fn media_weight(headers: &HeaderMap, kind: &str, subtype: &str) -> Weight {
     let mut best = (0, 0);
     for (range, weight) in weighted(headers, &header::ACCEPT) {
         let Some(slash) = memchr::memchr(b'/', range) else { continue };
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_for_those_who_prefer_it() {
+    fn json_is_for_clients_that_prefer_it_to_html() {
         let table = [
             ("", false),
             ("*/*", false),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_asked_for_by_name() {
+    fn only_text_html_with_a_weight_above_zero_requests_a_page() {
         for (value, expected) in
             [("text/html,*/*;q=0.8", true), ("*/*", false), ("text/html;q=0", false), ("", false)]
         {

@@ -224,7 +224,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         BasicAuthenticator::new(&BasicAuth {
-            realm: "shared".to_owned(),
+            realm: "files".to_owned(),
             users: file.path().to_owned(),
         })
     }

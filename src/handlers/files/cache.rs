@@ -35,7 +35,7 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) node: Node,
-    /// Milliseconds since the cache was created.
+    /// When it was last checked, in milliseconds since the cache was created.
     checked: AtomicU64,
 }
 

@@ -12,7 +12,7 @@ use super::accept::Coding;
 use super::cache::{Cache, Entry, Lookup, Node};
 use super::options::FilesOptions;
 use super::pages::Pages;
-use super::path::{asks_for_directory, is_hidden};
+use super::path::{is_directory_path, is_hidden};
 use super::resource::{OpenedResource, Resource, is_compressed_drawing, is_usable};
 use super::root::{Opened, Root};
 use super::rules::FieldRules;
@@ -121,7 +121,7 @@ impl FileStore {
 
     /// Opens what is at a path below the root. For a directory, opens its index, if it has one.
     fn open_node(&self, path: &[u8]) -> Result<OpenedNode, StatusCode> {
-        if !asks_for_directory(path) {
+        if !is_directory_path(path) {
             let opened = self.root.beneath(path).map_err(status_of)?;
             return match opened.kind() {
                 FileType::Directory => Ok(OpenedNode::Directory),
@@ -231,10 +231,11 @@ fn in_memory_max(options: &FilesOptions) -> Result<u64, Error> {
     let in_memory_max = options.cache.file_bytes;
     if in_memory_max > FILE_BYTES_MAX {
         // More would count against `limits.pending`, and could occupy the worker of a slow client.
-        return Err(Error::new(ErrorKind::Config, format!("cache.file_bytes is {in_memory_max}"))
-            .with_hint(format!(
-                "expected at most {FILE_BYTES_MAX}; larger files are sent with sendfile(2)"
-            )));
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("invalid cache.file_bytes {in_memory_max}: expected at most {FILE_BYTES_MAX}"),
+        )
+        .with_hint("larger files are sent with sendfile(2)"));
     }
     // A file that the cache has no room for would be read for every request.
     let room = if options.cache.entries == 0 { FILE_BYTES_MAX } else { options.cache.bytes / 32 };

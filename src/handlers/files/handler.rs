@@ -14,7 +14,7 @@ use super::file_store::{FileStore, status_of};
 use super::listing::{self, ListingOptions};
 use super::options::FilesOptions;
 use super::pages::Page;
-use super::path::{PathError, asks_for_directory, decode_leniently, encode, relative_path};
+use super::path::{PathError, decode_leniently, encode, is_directory_path, relative_path};
 use super::respond::METHODS;
 use super::root::Root;
 use super::{accept, bounds, resource, respond};
@@ -149,7 +149,7 @@ impl Files {
                             response
                         })
                 }
-                Node::Directory if !asks_for_directory(&path) => self.redirect(request, &path),
+                Node::Directory if !is_directory_path(&path) => self.redirect(request, &path),
                 Node::Directory if self.options.listing => self.listing(request, &path),
                 Node::Directory => self.not_found(request, &path),
             },
@@ -232,10 +232,10 @@ impl Files {
     }
 
     fn listing(&self, request: &Request, path: &[u8]) -> Response {
-        let view =
+        let options =
             ListingOptions { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
         let as_json = accept::prefers_json(request.headers());
-        let make = || listing::page(self.store.root(), path, view, as_json);
+        let make = || listing::page(self.store.root(), path, options, as_json);
         let page = match self.store.pages() {
             // No path contains a NUL.
             Some(pages) => pages.get(&[path, &[0, as_json.into()]].concat(), Instant::now(), make),

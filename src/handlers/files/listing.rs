@@ -46,11 +46,11 @@ struct Listing {
 pub(super) fn page(
     root: &Root,
     path: &[u8],
-    view: ListingOptions,
+    options: ListingOptions,
     as_json: bool,
 ) -> rustix::io::Result<String> {
-    let contents = read(root, path, view)?;
-    Ok(if as_json { json(&contents) } else { html(path, &contents) })
+    let listing = read(root, path, options)?;
+    Ok(if as_json { json(&listing) } else { html(path, &listing) })
 }
 
 /// A response with a listing.
@@ -72,7 +72,7 @@ type Name = (bool, String, Vec<u8>);
 
 /// Reads a directory. All names are read, but at most twice as many are kept as are shown, and only
 /// the shown ones are passed to stat(2).
-fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Listing> {
+fn read(root: &Root, path: &[u8], options: ListingOptions) -> rustix::io::Result<Listing> {
     // A directory that may not be read is open as a path only.
     let unreadable = |errno| if errno == Errno::BADF { Errno::ACCESS } else { errno };
     let fd = OwnedFd::from(root.beneath(path)?.file);
@@ -81,7 +81,7 @@ fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Li
     let mut total = 0;
     while let Some(entry) = dir.next().transpose().map_err(unreadable)? {
         let name = entry.file_name().to_bytes();
-        if matches!(name, b"." | b"..") || is_hidden(name, view.dotfiles) {
+        if matches!(name, b"." | b"..") || is_hidden(name, options.dotfiles) {
             continue;
         }
         let is_dir = match entry.file_type() {
@@ -95,11 +95,11 @@ fn read(root: &Root, path: &[u8], view: ListingOptions) -> rustix::io::Result<Li
         };
         total += 1;
         names.push((!is_dir, String::from_utf8_lossy(name).to_lowercase(), name.to_vec()));
-        if names.len() > view.most.saturating_mul(2).saturating_add(1) {
-            keep_first(&mut names, view.most);
+        if names.len() > options.most.saturating_mul(2).saturating_add(1) {
+            keep_first(&mut names, options.most);
         }
     }
-    keep_first(&mut names, view.most);
+    keep_first(&mut names, options.most);
     names.sort_unstable();
     let item = |(_, _, name): Name| {
         let stat = stat(root, &fd, path, &name)?;
@@ -154,8 +154,8 @@ td:first-child{overflow-wrap:anywhere}\
 a{text-decoration:none}a:hover,a:focus{text-decoration:underline}\
 @media(max-width:32rem){.d{display:none}}";
 
-fn html(path: &[u8], contents: &Listing) -> String {
-    let Listing { items, total } = contents;
+fn html(path: &[u8], listing: &Listing) -> String {
+    let Listing { items, total } = listing;
     let mut title = String::from("/");
     escape_html(&String::from_utf8_lossy(path), &mut title);
     let mut page = String::with_capacity(1024 + items.len() * 160);
@@ -247,8 +247,8 @@ fn timestamp(seconds: u64) -> String {
     format!("{}-{month:02}-{}T{}Z", &date[12..16], &date[5..7], &date[17..25])
 }
 
-fn json(contents: &Listing) -> String {
-    let Listing { items, total } = contents;
+fn json(listing: &Listing) -> String {
+    let Listing { items, total } = listing;
     let mut text = String::with_capacity(64 + items.len() * 128);
     text.push('[');
     for (index, item) in items.iter().enumerate() {
@@ -331,10 +331,10 @@ mod tests {
         let root = Root::open(at.path()).unwrap();
         let all = ["y", "z", "A", "a", "b", "C", "D", "e", "f"];
         for most in [0, 1, 2, 5, 9, 100, usize::MAX] {
-            let contents = read(&root, b"", ListingOptions { dotfiles: false, most }).unwrap();
-            let names = contents.items.iter().map(|item| std::str::from_utf8(&item.name).unwrap());
+            let listing = read(&root, b"", ListingOptions { dotfiles: false, most }).unwrap();
+            let names = listing.items.iter().map(|item| std::str::from_utf8(&item.name).unwrap());
             assert_eq!(names.collect::<Vec<_>>(), all[..most.min(9)], "{most}");
-            assert_eq!(contents.total, 9);
+            assert_eq!(listing.total, 9);
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) fn is_hidden(name: &[u8], dotfiles: bool) -> bool {
 }
 
 /// Whether a path has the form of a directory's.
-pub(super) fn asks_for_directory(path: &[u8]) -> bool {
+pub(super) fn is_directory_path(path: &[u8]) -> bool {
     path.is_empty() || path.ends_with(b"/")
 }
 

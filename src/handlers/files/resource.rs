@@ -165,12 +165,13 @@ impl Resource {
             .representations
             .iter()
             .map(|representation| (representation.coding, representation.stamp));
-        let codings = std::iter::once(None).chain(found.coded.iter().map(|(c, _)| Some(*c)));
+        let codings =
+            std::iter::once(None).chain(found.coded.iter().map(|(coding, _)| Some(*coding)));
         mine.eq(codings.zip(found.stamps()))
             && !self
                 .representations
                 .iter()
-                .any(|v| v.stamp.modified_just_now || v.stamp.changed_just_now)
+                .any(|one| one.stamp.modified_just_now || one.stamp.changed_just_now)
     }
 
     /// The path below the root.
@@ -189,7 +190,7 @@ impl Resource {
             (codings.weight(representation.coding), std::cmp::Reverse(representation.length))
         };
         // If no representation is acceptable, the plain one is sent: RFC 9110 §12.5.3 allows it,
-        // and is more useful than a 406.
+        // and it is more useful than a 406.
         let acceptable =
             self.representations.iter().filter(|representation| rank(representation).0 > 0);
         acceptable.rev().max_by_key(rank).unwrap_or(plain)

@@ -72,10 +72,10 @@ fn partial(representation: &Representation, parts: &[Range<u64>], now: u64) -> R
     } else {
         let boundary = boundary();
         let kind = format!("multipart/byteranges; boundary={boundary}");
-        let inner = HeaderValue::try_from(kind)
+        let part_type = HeaderValue::try_from(kind)
             .ok()
             .and_then(|kind| fields.insert(header::CONTENT_TYPE, kind));
-        multipart(representation, parts, &boundary, inner.as_ref())
+        multipart(representation, parts, &boundary, part_type.as_ref())
     };
     let mut response =
         Response::new(Body::from_segments(segments)).with_status(StatusCode::PARTIAL_CONTENT);

@@ -114,7 +114,7 @@ impl Reject {
             Self::HostRepeated => "more than one Host (RFC 9112 §3.2)",
             Self::HostInvalid => "Host is not a host with an optional port (RFC 9112 §3.2)",
             Self::HostEmpty => "neither Host nor the target names a host (RFC 9110 §4.2.1)",
-            Self::ContentTypes => "more than one Content-Type (RFC 9110 §8.3)",
+            Self::ContentTypes => "Content-Type lines that contradict each other (RFC 9110 §8.3)",
             Self::Expectation => "an expectation other than 100-continue (RFC 9110 §10.1.1)",
             Self::FramingLookalike => {
                 "Content_Length or Transfer_Encoding, with an underscore (RFC 9112 §11.2)"

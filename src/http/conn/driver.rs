@@ -107,12 +107,13 @@ impl ProtocolWorker for HttpWorker {
                 Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
             let head = self.parser.parse(exchange.input.filled(), &mut connection.scanned);
-            // Before it may park, it has read all there is: epoll does not report that again.
+            // The connection may be parked only once a read has found no more input: epoll reports
+            // an edge, and does not report input again that has arrived before.
             if !connection.unread || !matches!(head, Ok(None)) {
                 break head;
             }
         };
-        let (is_head, keep_alive) = match head {
+        let (is_head_method, keep_alive) = match head {
             // No complete request yet: the connection can wait for it without a worker.
             Ok(None) => {
                 connection.input = exchange.input.unload();
@@ -124,18 +125,18 @@ impl ProtocolWorker for HttpWorker {
             Ok(Some((used, head))) => {
                 exchange.input.consume(used);
                 connection.awaited = None;
-                let is_head = head.method == Method::HEAD;
-                let is_all = matches!(head.framing, Framing::None)
+                let is_head_method = head.method == Method::HEAD;
+                let is_only_request = matches!(head.framing, Framing::None)
                     && exchange.input.is_empty()
                     && !connection.unread;
                 self.parser.recycle(head.headers);
-                (is_head, head.keep_alive && is_all)
+                (is_head_method, head.keep_alive && is_only_request)
             }
             Err(_) => (false, false),
         };
         connection.input = exchange.input.unload();
         drop(exchange);
-        self.refusals.send(connection, turn, is_head, keep_alive && !turn.is_draining())
+        self.refusals.send(connection, turn, is_head_method, keep_alive && !turn.is_draining())
     }
 
     fn expire(&mut self, connection: &mut Connection, _turn: &mut TurnContext<'_>) -> CloseReason {
@@ -255,7 +256,7 @@ impl HttpWorker {
         flow
     }
 
-    /// Calls the handler. A panic becomes a 500, and returns `true`.
+    /// Calls the handler. Returns its response and `false`; if it panics, a 500 and `true`.
     fn call_handler(
         &self,
         request: &mut Request,

@@ -24,7 +24,8 @@
 //!   [`Outcome::Park`].
 //! - The thread that polls moves it back, when epoll reports input (in Write: room to write); if
 //!   no other work is queued, it may serve the connection itself.
-//! - The monitor closes it when the deadline of the phase passes: in Head and Body with a 408.
+//! - The monitor closes it when the deadline of the phase passes. In Head and Body it sends a 408
+//!   first, if any byte of the request has arrived.
 //! - A worker returns [`Outcome::Requeue`] to let other connections have a turn.
 //! - Under overload, [`ProtocolWorker::refuse`] takes the place of `serve`. It sends a 503 and
 //!   moves the connection to Idle, Linger or its end; or back to Head, if no complete head has

@@ -66,6 +66,8 @@ impl Exchange {
                 self.send_responses(turn)?;
                 return Break(self.park_for_input(turn, within_body));
             }
+            // One byte more than a head and a short body: it shows that a chunked body is too long
+            // to wait for.
             match self.input.fill(&connection.stream, limits.head + limits.read_ahead + 1) {
                 // The handler finds the end when it reads the body.
                 Ok((0, _)) if within_body => client_sends = false,

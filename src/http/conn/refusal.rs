@@ -36,8 +36,9 @@ pub(crate) struct RefusalSource {
 
 struct CurrentRefusals {
     config: Arc<Config>,
-    /// Whether no thread has asked for refusals yet: the first configuration it asks for may be a
-    /// copy of the one here.
+    /// Whether [`RefusalSource::refusals`] was not called yet. `config` is then a copy that
+    /// [`Http::new`](super::Http::new) made, so the first call compares values. Later calls compare
+    /// pointers.
     is_new: bool,
     refusals: Arc<Refusals>,
 }
@@ -75,8 +76,9 @@ impl RefusalSource {
 struct RenderedRefusal {
     keep: Box<[u8]>,
     close: Box<[u8]>,
-    keep_head: usize,
-    close_head: usize,
+    /// The lengths of the heads: HEAD gets no body.
+    keep_head_len: usize,
+    close_head_len: usize,
 }
 
 impl Refusals {
@@ -85,9 +87,9 @@ impl Refusals {
         let text = text.unwrap_or_else(|| "503 Service Unavailable: try again later\n".to_owned());
         let rendered = (seconds.0..=seconds.1.min(seconds.0.saturating_add(60)))
             .map(|seconds| {
-                let (keep, keep_head) = render(&text, seconds, "keep-alive");
-                let (close, close_head) = render(&text, seconds, "close");
-                RenderedRefusal { keep, close, keep_head, close_head }
+                let (keep, keep_head_len) = render(&text, seconds, "keep-alive");
+                let (close, close_head_len) = render(&text, seconds, "close");
+                RenderedRefusal { keep, close, keep_head_len, close_head_len }
             })
             .collect();
         Self { rendered, text, soonest: seconds.0, next: AtomicUsize::new(0) }
@@ -113,15 +115,15 @@ impl Refusals {
         &self,
         mut connection: Box<Connection>,
         turn: &TurnContext<'_>,
-        is_head: bool,
+        is_head_method: bool,
         keep_alive: bool,
     ) -> Outcome {
         let rendered = &self.rendered[self.next_index()];
-        let (bytes, head) = match keep_alive {
-            true => (&rendered.keep, rendered.keep_head),
-            false => (&rendered.close, rendered.close_head),
+        let (bytes, head_len) = match keep_alive {
+            true => (&rendered.keep, rendered.keep_head_len),
+            false => (&rendered.close, rendered.close_head_len),
         };
-        let bytes = if is_head { &bytes[..head] } else { bytes };
+        let bytes = if is_head_method { &bytes[..head_len] } else { bytes };
         let sent = match keep_alive {
             true => connection.stream.try_write(bytes),
             false => connection.stream.try_write_last(bytes),
@@ -141,6 +143,7 @@ impl Refusals {
     }
 }
 
+/// A whole refusal, and the length of its head.
 fn render(text: &str, seconds: u32, connection: &str) -> (Box<[u8]>, usize) {
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nConnection: {connection}\r\nRetry-After: {seconds}\r\n\

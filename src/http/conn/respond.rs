@@ -82,8 +82,8 @@ impl PendingResponse {
         match std::mem::take(self.body_mut()) {
             _ if transfer == Transfer::None => {}
             streamed @ (BodyKind::Reader { .. } | BodyKind::Writer(_) | BodyKind::Incoming(_)) => {
-                // The lock is released, because the body may read from that of the request, through
-                // the same cell.
+                // The lock is released, because the source of the body may read the request's body,
+                // which takes the same lock.
                 drop(exchange);
                 let result = stream_body(streamed, first, cell, &transfer, turn);
                 exchange = cell.lock();
@@ -164,17 +164,19 @@ impl PendingResponse {
         self.request.method == Method::CONNECT && self.parts.status.is_success()
     }
 
-    /// Encodes the head. Returns how the body is sent, and whether the connection is kept. `first`
-    /// bytes of a body that is that of the request have been read already.
+    /// Encodes the head. Returns how the body is sent, and whether the connection is kept.
+    ///
+    /// `first_len`: if the request's body is also the body of the response, how many bytes of it
+    /// have been read already.
     fn encode_head(
         &self,
         exchange: &mut Exchange,
         turn: &TurnContext<'_>,
         date: &[u8; 29],
-        first: usize,
+        first_len: usize,
     ) -> (Transfer, bool) {
         let length = match &self.body.0 {
-            BodyKind::Incoming(_) => exchange.unread_length().map(|rest| rest + first as u64),
+            BodyKind::Incoming(_) => exchange.unread_length().map(|rest| rest + first_len as u64),
             _ => self.body.length(),
         };
         let payload = length.map_or(Payload::Unknown, Payload::Known);

@@ -127,7 +127,7 @@ impl Body {
     /// fn shout(req: &mut Request) -> Response {
     ///     match req.body_mut().read_text(10_000) {
     ///         Ok(text) => Response::text(text.to_uppercase()),
-    ///         Err(error) => Response::from(error), // 413, 408 or 400
+    ///         Err(error) => Response::from(error), // 413, for example
     ///     }
     /// }
     /// ```
@@ -149,11 +149,12 @@ impl Body {
 /// Reads the body of a request, or that of a response made from bytes or a reader.
 ///
 /// # Errors
-/// For a request's body: `TimedOut` when the client is too slow, `FileTooLarge` past
-/// [`Limits::body`](crate::config::Limits::body), `InvalidData` for malformed chunks,
-/// `UnexpectedEof` when the client closes before the end, `BrokenPipe` once the exchange is over.
-/// `ResourceBusy` when all workers that may wait for clients do so. `Unsupported` for a body made
-/// from a function or from files.
+/// For a request's body: `TimedOut` when the client is too slow; `FileTooLarge` past
+/// [`Limits::body`](crate::config::Limits::body), or for trailers past
+/// [`Limits::trailers`](crate::config::Limits::trailers); `InvalidData` for malformed chunks;
+/// `UnexpectedEof` when the client closes before the end; `ResourceBusy` when all workers that may
+/// wait for clients do so; `BrokenPipe` after one of these errors, and once the exchange is over.
+/// `Unsupported` for a body made from a function or from files.
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {

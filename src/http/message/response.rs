@@ -16,8 +16,10 @@ pub(crate) type UpgradeHandler = Box<dyn FnOnce(Upgraded) + Send>;
 
 /// A response: an [`http::Response`] with a [`Body`].
 ///
-/// The server sets `Content-Length`, `Transfer-Encoding`, `Connection` and `Date`, and replaces
-/// what a handler sets there.
+/// The server sets `Content-Length`, `Transfer-Encoding`, `Connection` and `Date`. It ignores what
+/// a handler sets there, with one exception: in a response to HEAD and in a 304, `Content-Length`
+/// is the length that the response to a GET would have, and the handler's value is sent if its body
+/// is empty or has no known length.
 ///
 /// # Examples
 /// ```
@@ -157,8 +159,9 @@ impl From<Response> for http::Response<Body> {
 
 /// The response to an I/O error. An error of reading the request's body is the client's fault: 413
 /// if the body was too large, 431 if its trailers were, 408 if it was too slow, 400 if it was
-/// malformed, incomplete or not text. Any other error is a 500, whatever its kind: a timeout of an
-/// upstream server or the early end of a file is not the client's fault.
+/// malformed, incomplete or not text; and 503 if all workers that may wait for clients did so. Any
+/// other error is a 500, whatever its kind: a timeout of an upstream server or the early end of a
+/// file is not the client's fault.
 impl From<io::Error> for Response {
     fn from(error: io::Error) -> Self {
         match body_error::find_fault(&error) {

@@ -36,8 +36,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone_and_what_is_none_stays() {
-        for (sent, meant) in [
+    fn escapes_are_decoded_and_other_percent_signs_stay() {
+        for (text, decoded) in [
             ("", Some("")),
             ("a+b", Some("a+b")),
             ("%41%7a", Some("Az")),
@@ -49,7 +49,7 @@ mod tests {
             ("%e2%82", None),
             ("%00", Some("\0")),
         ] {
-            assert_eq!(decode(sent).as_deref(), meant, "{sent}");
+            assert_eq!(decode(text).as_deref(), decoded, "{text}");
         }
     }
 
@@ -60,18 +60,18 @@ mod tests {
         })]
 
         #[test]
-        fn what_was_escaped_is_what_was_meant(text in any::<String>(), all in any::<bool>()) {
+        fn an_escaped_text_decodes_to_itself(text in any::<String>(), all in any::<bool>()) {
             let escape = |byte: u8| match byte {
                 b'a'..=b'z' if !all => char::from(byte).to_string(),
                 _ => format!("%{byte:02x}"),
             };
-            let sent: String = text.bytes().map(escape).collect();
-            let decoded = decode(&sent);
+            let escaped: String = text.bytes().map(escape).collect();
+            let decoded = decode(&escaped);
             prop_assert_eq!(decoded.as_deref(), Some(&*text));
         }
 
         #[test]
-        fn any_path_is_decoded_or_is_not(path in "[%a-f0-9é/]{0,40}") {
+        fn a_decoded_path_is_not_longer(path in "[%a-f0-9é/]{0,40}") {
             if let Some(decoded) = decode(&path) {
                 prop_assert!(decoded.len() <= path.len());
             }

@@ -35,9 +35,11 @@ const STANDARD_METHODS: [Method; 9] = [
 /// - HEAD goes to the handler of GET, unless the path has a handler for HEAD; the body is not sent.
 /// - OPTIONS gets a 204 with the allowed methods (Allow), unless the path has a handler for
 ///   OPTIONS.
-/// - The response to a known path with another method is a 405 with Allow, to an unknown path a
-///   404, and to a method that neither the standard nor any route has a 501 (RFC 9110 §9.1,
-///   §15.5.6).
+/// - `OPTIONS *` gets a 204 with the methods of all routes.
+/// - A known path with another method gets a 405 with Allow. An unknown path gets a 404, unless
+///   there is a [`fallback`](Self::fallback). A method that is not standard, and that no route has,
+///   gets a 501 (RFC 9110 §9.1, §15.5.6).
+/// - A path gets a 400 if the value of a name is not UTF-8 after decoding.
 ///
 /// The server does not start with a route that is malformed or exists twice.
 ///
@@ -50,18 +52,18 @@ const STANDARD_METHODS: [Method; 9] = [
 /// }
 ///
 /// let router = Router::new()
-///     .get("/", |_req: &mut Request| Response::html("<h1>The mill</h1>"))
+///     .get("/", |_req: &mut Request| Response::html("<h1>Users</h1>"))
 ///     .get("/greet/{name}", greet)
-///     .post("/flour", |_req: &mut Request| Response::error(http::StatusCode::CREATED));
+///     .post("/users", |_req: &mut Request| Response::error(http::StatusCode::CREATED));
 ///
-/// let ask = |method: &str, path: &str| {
+/// let response_to = |method: &str, path: &str| {
 ///     let request = http::Request::builder().method(method).uri(path).body(Default::default());
 ///     router.handle(&mut Request::from(request.unwrap()))
 /// };
-/// assert_eq!(ask("GET", "/greet/J%C3%B6rg").status(), 200);
-/// assert_eq!(ask("GET", "/bran").status(), 404);
-/// assert_eq!(ask("GET", "/flour").status(), 405);
-/// assert_eq!(ask("OPTIONS", "/flour").headers()["allow"], "OPTIONS, POST");
+/// assert_eq!(response_to("GET", "/greet/J%C3%B6rg").status(), 200);
+/// assert_eq!(response_to("GET", "/groups").status(), 404);
+/// assert_eq!(response_to("GET", "/users").status(), 405);
+/// assert_eq!(response_to("OPTIONS", "/users").headers()["allow"], "OPTIONS, POST");
 /// ```
 #[must_use]
 pub struct Router {

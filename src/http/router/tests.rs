@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::Router;
 use crate::http::{Body, Handler, Method, Next, Request, Response, StatusCode};
 
-fn ask(router: &impl Handler, method: &str, target: &str) -> (u16, String, String) {
+fn response_to(router: &impl Handler, method: &str, target: &str) -> (u16, String, String) {
     let request = http::Request::builder().method(method).uri(target).body(Body::empty());
     let mut response = router.handle(&mut Request::from(request.unwrap()));
     let allow = response.headers().get(ALLOW).map_or("", |allow| allow.to_str().unwrap());
@@ -61,7 +61,11 @@ fn a_request_reaches_the_handler_of_its_path_and_method() {
         ("POST", "/any", "post "),
         ("BREW", "/pot", "brew "),
     ] {
-        assert_eq!(ask(&router, method, target), (200, String::new(), text.to_owned()), "{target}");
+        assert_eq!(
+            response_to(&router, method, target),
+            (200, String::new(), text.to_owned()),
+            "{target}"
+        );
     }
 }
 
@@ -83,11 +87,11 @@ fn a_request_without_a_handler_gets_the_status_that_says_why() {
         ("CONNECT", "a:80", 404, ""),
         ("GET", "/users/%ff", 400, ""),
     ] {
-        let (got, allowed, _) = ask(&router, method, target);
+        let (got, allowed, _) = response_to(&router, method, target);
         assert_eq!((got, allowed.as_str()), (status, allow), "{method} {target}");
     }
     let router = router.fallback(respond("lost"));
-    assert_eq!(ask(&router, "GET", "/nowhere"), (200, String::new(), "lost ".to_owned()));
+    assert_eq!(response_to(&router, "GET", "/nowhere"), (200, String::new(), "lost ".to_owned()));
 }
 
 #[test]
@@ -113,14 +117,14 @@ fn a_catch_all_matches_an_empty_rest() {
         ("GET", "/both/7/8", 200, "all 7 8"),
         ("GET", "/other/", 200, "anything other"),
     ] {
-        let (got, _, body) = ask(&router, method, target);
+        let (got, _, body) = response_to(&router, method, target);
         assert_eq!((got, body.as_str()), (status, text), "{method} {target}");
     }
     // The slash belongs to the route, and a literal path takes precedence.
-    assert_eq!(ask(&router, "GET", "/static").0, 404);
-    assert_eq!(ask(&router, "GET", "/any/").0, 405);
+    assert_eq!(response_to(&router, "GET", "/static").0, 404);
+    assert_eq!(response_to(&router, "GET", "/any/").0, 405);
     let nested = Router::new().any("/{*rest}", Router::new().get("/", respond("inner")));
-    assert_eq!(ask(&nested, "GET", "/"), (200, String::new(), "inner ".to_owned()));
+    assert_eq!(response_to(&nested, "GET", "/"), (200, String::new(), "inner ".to_owned()));
     let twice = Router::new().get("/a/{*x}", respond("one")).get("/a/{*y}", respond("two"));
     assert!(twice.check().unwrap_err().to_string().contains("/a/{*y}"));
     let twice = Router::new().get("/a/{*x}", respond("one")).get("/a/", respond("two"));
@@ -162,7 +166,7 @@ proptest! {
         let router = Router::new().get("/files/{*rest}", |request: &mut Request| {
             Response::text(request.param("rest").unwrap_or("none").to_owned())
         });
-        let (status, _, text) = ask(&router, "GET", &format!("/files/{rest}"));
+        let (status, _, text) = response_to(&router, "GET", &format!("/files/{rest}"));
         if rest.contains('%') {
             prop_assert!(status == 200 || status == 400, "{}", status);
         } else {

@@ -22,9 +22,9 @@ use crate::net::Addr;
 /// | `fd:N`, `fd:NAME` | a descriptor that was passed in (socket activation) |
 ///
 /// `//` after the colon of the scheme is optional. An IPv6 address is written in brackets and may
-/// have a zone: `[fe80::1%eth0]:80`. Without a host it is every address of this machine. A host
-/// name is looked up by [`resolve`](Self::resolve), not by the parser. In an abstract name `\\` is
-/// a backslash and `\xNN` is any byte.
+/// have a zone: `[fe80::1%eth0]:80`. Without a host, the endpoint is every address of this machine.
+/// A host name is looked up by [`resolve`](Self::resolve), not by the parser. In an abstract name
+/// `\\` is a backslash and `\xNN` is any byte.
 ///
 /// # Examples
 /// ```

@@ -22,7 +22,7 @@ pub(in crate::handlers::files) struct Root {
     path: PathBuf,
     /// The absolute path, for resolving it again: the working directory may be the one that is
     /// removed.
-    place: PathBuf,
+    absolute_path: PathBuf,
     openat2: bool,
     /// Whether the file system counts the links to directories: a removed one then has none.
     has_links: bool,
@@ -44,17 +44,17 @@ impl Opened {
 impl Root {
     /// Opens the root directory. It must be searchable. If it is not readable, it has no listing.
     pub(in crate::handlers::files) fn open(path: &Path) -> Result<Self, Error> {
-        let place = place(path);
+        let absolute_path = absolute_path(path);
         let has_links = |dir: &OwnedFd| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
         let dir = match open_root(path) {
             // The working directory was removed, and perhaps created again.
-            Ok(dir) if !has_links(&dir) => open_root(&place),
+            Ok(dir) if !has_links(&dir) => open_root(&absolute_path),
             outcome => outcome,
         };
         let dir = dir.map_err(|errno| open_error(path, errno, ""))?;
         let has_links = has_links(&dir);
         let dir = ArcSwap::from_pointee(dir);
-        let mut root = Self { dir, path: path.to_owned(), place, openat2: true, has_links };
+        let mut root = Self { dir, path: path.to_owned(), absolute_path, openat2: true, has_links };
         // The first call shows whether openat2(2) works: sandboxes deny it with various errors.
         if root.open_at(&root.dir.load(), b".", DIRECTORY).is_err() {
             root.openat2 = false;
@@ -117,7 +117,7 @@ impl Root {
             // Another thread has already replaced it.
             return true;
         }
-        let Ok(dir) = open_root(&self.place) else { return false };
+        let Ok(dir) = open_root(&self.absolute_path) else { return false };
         self.dir.store(Arc::new(dir));
         log::info!("{} was removed and created again", self.path.display());
         true
@@ -134,7 +134,7 @@ impl Root {
     /// Opens for reading, through the process's opener if this thread may not.
     fn read_at(&self, dir: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
         match self.open_at(dir, path, READ_ONLY) {
-            Err(Errno::ACCESS) => opener::open(&self.place, dir, path, self.openat2),
+            Err(Errno::ACCESS) => opener::open(&self.absolute_path, dir, path, self.openat2),
             outcome => outcome,
         }
     }
@@ -153,7 +153,7 @@ const CONFINED_HINT: &str = "its mode allows it, and the confinement (Landlock) 
 
 /// The absolute path of a root. If the working directory was removed, the path is relative to the
 /// one that was current when the first root was opened.
-fn place(path: &Path) -> PathBuf {
+fn absolute_path(path: &Path) -> PathBuf {
     static FIRST_WORKING_DIR: OnceLock<PathBuf> = OnceLock::new();
     match std::env::current_dir() {
         Ok(dir) => {

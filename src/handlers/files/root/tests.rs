@@ -1,4 +1,4 @@
-//! Both ways to resolve a path are held against the same table.
+//! Both ways to resolve a path are tested with the same table.
 
 use std::fs;
 use std::io::Read;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::*;
 use crate::error::ErrorKind;
 
-/// A root with links of every sort, next to what must not be reached.
+/// A root with links of every kind, beside a directory that must not be reached.
 struct Tree {
     dir: tempfile::TempDir,
 }

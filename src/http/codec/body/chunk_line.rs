@@ -63,7 +63,7 @@ impl ChunkLine {
     }
 
     /// Whether the last byte counts as extension: every byte after the size does, and so do leading
-    /// zeros, of which a client could send just as many.
+    /// zeros, which a client could otherwise send without end.
     pub(super) fn in_extension(&self) -> bool {
         match self.at {
             Position::Digits => self.size == 0,

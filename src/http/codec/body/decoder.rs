@@ -30,11 +30,11 @@ pub(crate) struct BodyDecoder {
 /// What is expected next.
 #[derive(Debug)]
 enum BodyState {
-    /// So many more bytes of a body of known length.
+    /// The number of bytes that are left of a body of known length.
     Length(u64),
     /// The line before a chunk.
     Size(ChunkLine),
-    /// So many more bytes of a chunk's data.
+    /// The number of bytes that are left of a chunk's data.
     Data(u64),
     DataCr,
     DataLf,
@@ -134,7 +134,7 @@ impl BodyDecoder {
                 if line.in_extension() {
                     self.extensions += 1;
                     // A body cannot consist of extensions: beyond a fixed allowance, they must not
-                    // be longer than the data that they accompany.
+                    // be longer than the data of the chunks before.
                     if self.extensions > self.announced.saturating_add(self.section_max as u64) {
                         return Err(Reject::ChunkExtensionTooLong);
                     }

@@ -14,8 +14,8 @@ use crate::http::list::split;
 const LENGTH_DIGITS_MAX: usize = 20;
 
 /// Checks Host: HTTP/1.1 requires exactly one line, and it is well-formed in any version
-/// (RFC 9112 §3.2). It may be empty only where the target of an HTTP/1.1 request names the host
-/// (RFC 9110 §4.2.1).
+/// (RFC 9112 §3.2). In HTTP/1.1 it is not empty with a target in origin-form, because then only
+/// Host can name the host, which an http URI has (RFC 9110 §4.2.1).
 pub(super) fn check_host(
     block: &[u8],
     host: &FieldLines,

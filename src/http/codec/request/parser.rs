@@ -79,7 +79,7 @@ impl HeadParser {
         input: &[u8],
         scanned: &mut usize,
     ) -> Result<Option<(usize, Head)>, Reject> {
-        let mut outcome = None;
+        let mut build_error = None;
         if *scanned == 0 {
             let window = &input[..input.len().min(self.head_max)];
             // If building fails, the empty line found may have been the one that is tolerated
@@ -87,14 +87,14 @@ impl HeadParser {
             if let Some(at) = self.empty_line.find(window) {
                 match self.build(&input[..at + 4]) {
                     Ok(head) => return Ok(Some((at + 4, head))),
-                    Err(reject) => outcome = Some(reject),
+                    Err(reject) => build_error = Some(reject),
                 }
             }
         }
         let Some(end) = scan::scan(input, scanned, self.head_max, self.target_max)? else {
             return Ok(None);
         };
-        let head = match outcome {
+        let head = match build_error {
             Some(reject) => return Err(reject),
             None => self.build(&input[..end])?,
         };

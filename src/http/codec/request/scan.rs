@@ -121,6 +121,7 @@ pub(crate) fn scan(
 ) -> Result<Option<usize>, Reject> {
     let mut at = *mark >> 4;
     let mut state = ScanState::ALL[*mark & 15];
+    // The empty line before the request line, the longest method, a space, the longest target.
     let target_end = 2 + METHOD_MAX + 1 + target_max;
     let end = input.len().min(head_max);
     while at < end {
