@@ -104,7 +104,7 @@ pub(super) fn bind_each<T>(
         ErrorKind::Bind,
         format!("cannot bind {endpoint}: no port is free at every address"),
     )
-    .with_hint("give a port, or a single address"))
+    .with_hint("choose a port, or bind a single address"))
 }
 
 /// Whether this machine does not have the address.
@@ -180,7 +180,7 @@ fn hint(kind: ErrorKind, addr: &Addr, error: &io::Error) -> Option<String> {
             "no interface of this machine has that address; [::] binds all of them".to_owned()
         }
         (Io::NotFound, Addr::Path(_)) if binding => {
-            format!("the directory {} does not exist; make it first", parent?)
+            format!("the directory {} does not exist; create it first", parent?)
         }
         (Io::NotFound, Addr::Path(_)) => {
             "the file does not exist; is the server running?".to_owned()

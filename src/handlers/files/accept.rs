@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_first_members_and_parameters_is_not_read() {
+    fn members_and_parameters_beyond_the_limits_are_ignored() {
         let codings = |value: &str| Codings::of(&headers(&header::ACCEPT_ENCODING, &[value]));
         let many = |n: usize| "a,".repeat(n);
         assert_eq!(codings(&(many(MEMBERS_MAX - 1) + "gzip")).coded, [0, 0, 1000]);

@@ -54,7 +54,7 @@ impl CorsPolicy {
         }
     }
 
-    /// Adds the fields that a preflight asks for to the response to OPTIONS. Browsers send
+    /// Adds the fields that a preflight requests to the response to OPTIONS. Browsers send
     /// preflights without credentials, so the handler requires none for them.
     pub(super) fn add_preflight_fields(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.allowed_origin(request).is_none()

@@ -194,7 +194,7 @@ impl Files {
         }
     }
 
-    /// 204 with the supported methods, and the fields that a preflight asks for.
+    /// 204 with the supported methods, and the fields that a preflight requests.
     fn options_response(&self, request: &Request, path: &[u8]) -> Response {
         let mut response = Response::empty(StatusCode::NO_CONTENT);
         self.apply_rules(path, response.headers_mut());

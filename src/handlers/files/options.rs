@@ -129,7 +129,7 @@ pub struct FileCache {
     pub bytes: usize,
     /// The size in bytes up to which a file's contents are cached in memory, and are sent together
     /// with the head of the response. Default: 16 KiB. At most 64 KiB: sendfile(2) is better for
-    /// more.
+    /// more. A file above a 32nd of `bytes` is not cached in memory either.
     pub file_bytes: usize,
     /// The age at which an entry is checked against the file system again. Default: 1 s.
     pub revalidate: Duration,

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_share_a_slot_are_told_apart() {
+    fn names_that_share_a_slot_are_distinguished() {
         let mut names = NameCache::new();
         for written in ["abcd", "aXYd", "abcd", "a--d"] {
             assert_eq!(

@@ -23,7 +23,7 @@ fn parse_slowly(parser: &mut HeadParser, input: &[u8]) -> Result<Option<(usize, 
 }
 
 #[test]
-fn a_whole_head_is_parsed_and_what_follows_is_left() {
+fn a_whole_head_is_parsed_and_the_bytes_behind_it_are_not() {
     let input = b"GET /a?b HTTP/1.1\r\nHost: h\r\nX: \t y z\t \r\n\r\nrest";
     let (used, head) = parse(input).unwrap().unwrap();
     assert_eq!(&input[used..], b"rest");
