@@ -98,6 +98,13 @@ impl ProtocolWorker for HttpWorker {
         connection.input_lease = None;
         exchange.input.load(std::mem::take(&mut connection.input));
         let head = loop {
+            // A request that was read before comes first: its client may have ended since.
+            let head = self.parser.parse(exchange.input.filled(), &mut connection.scanned);
+            // The connection may be parked only once a read has found no more input: epoll reports
+            // an edge, and does not report input again that has arrived before.
+            if !connection.unread || !matches!(head, Ok(None)) {
+                break head;
+            }
             match exchange.input.fill(&connection.stream, turn.config().limits.head) {
                 Ok((0, _)) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok((_, all)) => connection.note_read(all),
@@ -105,12 +112,6 @@ impl ProtocolWorker for HttpWorker {
                     connection.unread = false;
                 }
                 Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
-            }
-            let head = self.parser.parse(exchange.input.filled(), &mut connection.scanned);
-            // The connection may be parked only once a read has found no more input: epoll reports
-            // an edge, and does not report input again that has arrived before.
-            if !connection.unread || !matches!(head, Ok(None)) {
-                break head;
             }
         };
         let (is_head_method, keep_alive) = match head {

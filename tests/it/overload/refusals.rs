@@ -1,7 +1,7 @@
 //! Too much work: which requests are refused, how, and what is logged.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -177,6 +177,23 @@ fn a_long_head_on_a_kept_connection_is_refused_at_once() {
     client.write_all(request.as_bytes()).unwrap();
     assert_eq!(read_response(&mut client).status, 503);
     held.release();
+}
+
+#[test]
+fn a_pipelined_request_is_refused_with_a_response_after_its_client_has_ended() {
+    let held = Held::default();
+    let server = strict(&held);
+    held.hold.store(true, Ordering::SeqCst);
+    let mut client = connect(addr(&server));
+    client
+        .write_all(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    until("the worker is held", || held.entered.load(Ordering::SeqCst));
+    let _queued = fill(&server);
+    held.release();
+    assert_eq!(read_response(&mut client).text(), "done");
+    assert_eq!(read_response(&mut client).status, 503);
 }
 
 #[test]
