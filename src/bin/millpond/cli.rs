@@ -46,9 +46,9 @@ pub(crate) enum Document {
 
 /// The exit codes and what they mean, for `--help` and the man page.
 pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "Every request was answered."),
+    (0, "The server stopped, and cut off no request."),
     (1, "Something failed at run time."),
-    (2, "The command line is invalid."),
+    (2, "The command line is invalid, or a host is unknown."),
     (69, "An endpoint could not be bound."),
     (75, "The drain timeout passed; open connections were closed."),
     (77, "A permission is missing."),
@@ -132,7 +132,7 @@ pub(crate) fn command() -> Command {
     });
     let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
     Command::new("millpond")
-        .about("A thread-pool server for blocking handlers that keeps answering under overload")
+        .about("A thread-pool server for blocking handlers that responds in time under overload")
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
         .subcommand_required(true)

@@ -8,7 +8,7 @@ use crate::net::addr::UNIX_PATH_MAX;
 use crate::net::endpoint::types::{Endpoint, Family, Host, Transport, UnixKind, UnixName};
 
 const SCHEMES: &str = "tcp, tcp4, tcp6, udp, udp4, udp6, unix, unixgram, unixpacket, icmp, ip4, \
-                       rdm and fd";
+                       rdm or fd";
 const EXAMPLE: &str = "tcp://[::]:8888";
 
 /// IP protocols that have a name, as in /etc/protocols. Any protocol can be given by its number.

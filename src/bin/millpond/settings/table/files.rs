@@ -36,8 +36,8 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.listing_entries",
         "listing-entries",
         "N",
-        "The number of names in a list of a directory",
-        "The first names in order. A list that was cut says so."
+        "The largest number of names in the listing of a directory",
+        "A longer listing has the first names in order, and a note."
     ),
     optional!(
         |text| Ok(text.to_owned()),
@@ -89,7 +89,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
             "header",
             "RULE",
             "A response field for some paths: [PATTERN ]NAME: VALUE; repeatable",
-            "A pattern that begins with a slash is compared with the whole path, another one with \
+            "A pattern that begins with a slash is compared with the whole path, any other with \
              the last segment. `*` matches any text without slashes, `**` any text. The variable \
              has one rule a line."
         )
