@@ -148,8 +148,8 @@ impl Worker {
         }
     }
 
-    /// Counts a service of this client. The worker for urgent work does not, as it is not one of the
-    /// workers that clients share.
+    /// Counts a service of this client. The worker for urgent work does not, as it is not one of
+    /// the workers that clients share.
     fn begin_service(&self, bucket: Bucket, now: Instant) -> Option<InService> {
         let is_shared = self.index < self.shared.pool.workers;
         is_shared.then(|| self.shared.queue.controller.begin_service(bucket, now))

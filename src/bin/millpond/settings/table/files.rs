@@ -272,7 +272,7 @@ pub(super) static FILES_ROWS: &[Row] = &[
         "files.cache_revalidate",
         "cache-revalidate",
         "TIME",
-        "How long the cache does not check whether a file has changed",
+        "Age of a cached path at which the cache checks whether the file has changed",
         ""
     ),
 ];

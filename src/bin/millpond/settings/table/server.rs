@@ -385,7 +385,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
             "timeout-field",
             "NAME",
             "Request field in which clients send their own timeout",
-            "A number of seconds, or with a unit: 250ms. A request that would take longer is \
+            "Its value is a number of seconds, or has a unit: 250ms. A request that would take longer is \
              refused at once. The field can only shorten --deadline. Empty: no such field."
         ),
         config.overload.timeout_field,
