@@ -36,6 +36,9 @@ pub struct Error {
 pub enum ErrorKind {
     /// The text of an endpoint could not be parsed.
     Endpoint,
+    /// The host of an endpoint could not be looked up, or has no fitting address. It may have one
+    /// later.
+    Lookup,
     /// A setting is out of range, or contradicts another.
     Config,
     /// A listener could not be bound.

@@ -52,7 +52,7 @@ impl Listener {
     /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), which names the endpoint and each
     /// address that was tried with the system's reason;
     /// [`ErrorKind::Endpoint`](crate::ErrorKind::Endpoint) if the endpoint is not `tcp:`, `unix:`
-    /// or `unixpacket:`, or its host is unknown.
+    /// or `unixpacket:`; [`ErrorKind::Lookup`](crate::ErrorKind::Lookup) if its host is unknown.
     pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<Self, Error> {
         let (kind, family) = kind(endpoint)?;
         try_each(endpoint, "bind", |addr, _| Self::bind_addr(addr, kind, family, backlog))

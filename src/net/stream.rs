@@ -50,7 +50,7 @@ impl Stream {
     /// [`ErrorKind::Permission`](crate::ErrorKind::Permission), which names each address that was
     /// tried with the system's reason, and whose source is the last reason;
     /// [`ErrorKind::Endpoint`](crate::ErrorKind::Endpoint) if the endpoint is not `tcp:` or
-    /// `unix:`, or its host is unknown.
+    /// `unix:`; [`ErrorKind::Lookup`](crate::ErrorKind::Lookup) if its host is unknown.
     pub fn connect(endpoint: &Endpoint, timeout: Option<Duration>) -> Result<Self, Error> {
         Self::connect_from(endpoint, None, timeout)
     }

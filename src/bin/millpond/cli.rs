@@ -48,8 +48,8 @@ pub(crate) enum Document {
 pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (0, "The server stopped, and cut off no request."),
     (1, "Something failed at run time."),
-    (2, "The command line is invalid, or a host is unknown."),
-    (69, "An endpoint could not be bound."),
+    (2, "The command line is invalid."),
+    (69, "An endpoint could not be bound, or its host is unknown."),
     (75, "The drain timeout passed; open connections were closed."),
     (77, "A permission is missing."),
     (78, "The configuration is invalid."),

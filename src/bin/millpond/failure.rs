@@ -88,7 +88,7 @@ impl From<Error> for Failure {
         let code = match error.kind() {
             ErrorKind::Endpoint => code::USAGE,
             ErrorKind::Config => code::CONFIG,
-            ErrorKind::Bind => code::UNAVAILABLE,
+            ErrorKind::Bind | ErrorKind::Lookup => code::UNAVAILABLE,
             ErrorKind::Permission => code::PERMISSION,
             _ => code::RUNTIME,
         };
@@ -110,6 +110,7 @@ mod tests {
             (ErrorKind::Endpoint, 2),
             (ErrorKind::Config, 78),
             (ErrorKind::Bind, 69),
+            (ErrorKind::Lookup, 69),
             (ErrorKind::Permission, 77),
             (ErrorKind::System, 1),
         ];

@@ -30,7 +30,7 @@ impl Endpoint {
 }
 
 fn lookup(endpoint: &Endpoint, family: Family, host: &Host, port: u16) -> Result<Vec<Addr>, Error> {
-    let unknown = |what: String| Error::new(ErrorKind::Endpoint, what);
+    let unknown = |what: String| Error::new(ErrorKind::Lookup, what);
     let addrs: Vec<SocketAddr> = match host {
         Host::Ip(IpAddr::V6(ip)) if ip.is_unspecified() && family == Family::Any && !has_ipv6() => {
             vec![(Ipv4Addr::UNSPECIFIED, port).into()]

@@ -190,7 +190,7 @@ fn a_failed_bind_names_each_address_that_was_tried() {
     let text = error.to_string();
     assert!(text.contains(" at 127.0.0.1:") || text.contains(" at [::1]:"), "{text}");
     let error = Listener::bind(&endpoint("nowhere.invalid:1"), 16).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Endpoint);
+    assert_eq!(error.kind(), ErrorKind::Lookup);
     assert!(error.to_string().starts_with("cannot look up the host \"nowhere.invalid\""));
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => match error.io() {
-            Some(reason) if error.kind() != ErrorKind::Endpoint => {
+            Some(reason) if !matches!(error.kind(), ErrorKind::Endpoint | ErrorKind::Lookup) => {
                 print(format!("{}\n", describe(reason)).as_bytes())?;
                 if args.verbose {
                     note(&error.to_string());
