@@ -234,22 +234,8 @@ impl Monitor {
     fn shed(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let deadline = shared.config.load().overload.deadline;
-        let mut oldest = now;
-        // Each channel by its length at the start, so that no work that was put back is taken
-        // again.
-        let lengths = [true, false].map(|urgent| (urgent, shared.queue.len_of(urgent)));
-        for urgent in lengths.into_iter().flat_map(|(urgent, len)| std::iter::repeat_n(urgent, len))
-        {
-            let Some(queued) = shared.queue.take_from(urgent) else { continue };
-            let (queued, refusal) = if shared.queue.is_overdue(&queued, now) {
-                (queued, Refusal::Deadline)
-            } else {
-                oldest = oldest.min(queued.entered);
-                let Err(queued) = shared.queue.put_back(queued) else { continue };
-                (queued, Refusal::QueueFull)
-            };
-            self.refuse_queued(queued, refusal, now);
-        }
+        let oldest =
+            shared.queue.shed(now, |queued, refusal| self.refuse_queued(queued, refusal, now));
         // A look costs time in proportion to the queue: a few within a deadline are enough.
         self.next_shed = later(oldest, deadline).max(later(now, deadline / 16));
     }

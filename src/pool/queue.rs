@@ -28,11 +28,15 @@ pub(crate) trait QueueItem {
     /// The client that it is for.
     fn bucket(&self) -> Bucket;
 
-    /// Whether workers take it before all other work.
-    fn is_urgent(&self) -> bool;
+    /// Whether workers take it before all other work. Default: no.
+    fn is_urgent(&self) -> bool {
+        false
+    }
 
-    /// Whether it was admitted before: then it is neither refused nor deferred.
-    fn is_admitted(&self) -> bool;
+    /// Whether it was admitted before: then it is neither refused nor deferred. Default: no.
+    fn is_admitted(&self) -> bool {
+        false
+    }
 }
 
 /// What a worker can do.
@@ -314,6 +318,34 @@ impl<W: QueueItem> Queue<W> {
             self.continuing.fetch_sub(continuing, Ordering::Relaxed);
             error.into_inner()
         })
+    }
+
+    /// Takes out the work that can no longer be done in time, of both channels, and passes it to
+    /// `refuse` with the reason. Other work goes back to its place, or to `refuse` if the queue has
+    /// become full meanwhile. Returns when the oldest work that stays was queued, at most `now`.
+    pub(crate) fn shed(
+        &self,
+        now: Instant,
+        mut refuse: impl FnMut(QueuedWork<W>, Refusal),
+    ) -> Instant {
+        let mut oldest = now;
+        // Each channel by its length at the start, so that no work that was put back is taken
+        // again.
+        let lengths = [true, false].map(|urgent| (urgent, self.len_of(urgent)));
+        for (urgent, length) in lengths {
+            for _ in 0..length {
+                let Some(queued) = self.take_from(urgent) else { break };
+                if self.is_overdue(&queued, now) {
+                    refuse(queued, Refusal::Deadline);
+                    continue;
+                }
+                oldest = oldest.min(queued.entered);
+                if let Err(queued) = self.put_back(queued) {
+                    refuse(queued, Refusal::QueueFull);
+                }
+            }
+        }
+        oldest
     }
 
     /// How much work waits, deferred work included.

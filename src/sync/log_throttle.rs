@@ -21,7 +21,7 @@ struct ThrottleState {
 impl LogThrottle {
     /// `Some(suppressed)` if the event is to be logged now, with the number of events that were not
     /// logged since the last line. `None`: it is only counted.
-    pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
+    fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = lock(&self.0);
         if state.until.is_some_and(|until| now < until) {
             state.suppressed += 1;
@@ -31,16 +31,19 @@ impl LogThrottle {
         Some(std::mem::take(&mut state.suppressed))
     }
 
+    /// The line to log now, with the number of events that were not logged since the last one.
+    /// `None`: the event is only counted.
+    pub(crate) fn line(&self, now: Instant, text: impl FnOnce() -> String) -> Option<String> {
+        self.admit(now).map(|suppressed| match suppressed {
+            0 => text(),
+            _ => format!("{} (and {suppressed} more since the last such line)", text()),
+        })
+    }
+
     /// Logs a warning, unless one was logged within [`PERIOD`].
     pub(crate) fn warn(&self, now: Instant, text: impl FnOnce() -> String) {
-        if let Some(suppressed) = self.admit(now) {
-            let text = text();
-            match suppressed {
-                0 => log::warn!("{text}"),
-                _ => {
-                    log::warn!("{text} (and {suppressed} more since the last such line)");
-                }
-            }
+        if let Some(line) = self.line(now, text) {
+            log::warn!("{line}");
         }
     }
 }

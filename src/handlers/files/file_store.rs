@@ -190,11 +190,8 @@ impl FileStore {
 /// Logs an event that every request can cause, at a limited rate.
 fn log_throttled(level: Level, text: impl FnOnce() -> String) {
     static THROTTLE: LazyLock<LogThrottle> = LazyLock::new(LogThrottle::default);
-    if let Some(suppressed) = THROTTLE.admit(Instant::now()) {
-        match suppressed {
-            0 => log::log!(level, "{}", text()),
-            _ => log::log!(level, "{} (and {suppressed} more since the last such line)", text()),
-        }
+    if let Some(line) = THROTTLE.line(Instant::now(), text) {
+        log::log!(level, "{line}");
     }
 }
 

@@ -19,8 +19,9 @@ use crate::config::Config;
 use crate::http::codec::body::BodyDecoder;
 use crate::http::codec::request::Framing;
 use crate::http::message::BodyError;
+use crate::net::Interest;
 use crate::pool::Connection;
-use crate::pool::client_waits::{ClientWaits, Pace};
+use crate::pool::client_waits::{ClientWaits, Pace, Waited};
 use crate::sync::lock;
 
 /// The lock through which a worker, and the request that it serves, share an exchange.
@@ -167,6 +168,28 @@ impl Exchange {
     pub(crate) fn end(&mut self) -> Duration {
         self.number += 1;
         std::mem::take(&mut self.reading).waited + std::mem::take(&mut self.writing).waited
+    }
+
+    /// Waits on the worker until the socket can be read or written, within the timeout and the
+    /// minimum rate of that direction. `error` is returned if the worker may not wait.
+    pub(super) fn wait_for_client(
+        &mut self,
+        interest: Interest,
+        error: io::Error,
+    ) -> io::Result<()> {
+        let (Some(connection), Some(waits)) = (&self.connection, &self.waits) else {
+            return Err(error);
+        };
+        let timeouts = &self.config.timeouts;
+        let (timeout, pace, too_slow) = match interest {
+            Interest::Read => (timeouts.body, &mut self.reading, CloseReason::BodyTimeout),
+            Interest::Write => (timeouts.write, &mut self.writing, CloseReason::WriteTimeout),
+        };
+        match waits.wait((&connection.stream, interest), timeout, timeouts, pace)? {
+            Waited::Ready => Ok(()),
+            Waited::TooSlow => Err(self.fail(too_slow)),
+            Waited::NoRoom => Err(self.fail(CloseReason::Overloaded)),
+        }
     }
 
     /// Records why the exchange cannot continue.

@@ -8,7 +8,6 @@ use crate::http::codec::body::BodyDecoder;
 use crate::http::codec::reject::Reject;
 use crate::http::codec::response::CONTINUE;
 use crate::net::Interest;
-use crate::pool::client_waits::Waited;
 
 /// How much of an unread body has been discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,31 +80,23 @@ impl Exchange {
 
     /// Reads into the read buffer. Waits for the client within the body's timeout and rate.
     fn fill(&mut self) -> io::Result<()> {
-        let Some(connection) = self.connection.as_mut() else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        let timeouts = &self.config.timeouts;
         let limit = self.config.limits.head;
         loop {
+            let Some(connection) = self.connection.as_mut() else {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            };
             match self.input.fill(&connection.stream, limit) {
                 Ok((0, _)) => return Err(self.fail(CloseReason::ClientGone)),
                 Ok((_, all)) => {
                     connection.note_read(all);
-                    break;
+                    return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let Some(waits) = &self.waits else { return Err(error) };
-                    let what = (&connection.stream, Interest::Read);
-                    match waits.wait(what, timeouts.body, timeouts, &mut self.reading)? {
-                        Waited::Ready => {}
-                        Waited::TooSlow => return Err(self.fail(CloseReason::BodyTimeout)),
-                        Waited::NoRoom => return Err(self.fail(CloseReason::Overloaded)),
-                    }
+                    self.wait_for_client(Interest::Read, error)?;
                 }
                 Err(_) => return Err(self.fail(CloseReason::ClientGone)),
             }
         }
-        Ok(())
     }
 
     /// Sends `100 Continue` to a client that waits for it. A client that has begun to send the body

@@ -77,32 +77,27 @@ impl Exchange {
     /// Sends the encoded output, and waits for the client within the write timeout: for bodies that
     /// are made while they are sent. Any other output is queued for a slow reader.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        let Some(connection) = self.connection.as_ref() else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        self.flushed |= !self.output.is_empty();
-        let timeouts = &self.config.timeouts;
         let mut sent = 0;
-        while sent < self.output.len() {
+        loop {
+            let Some(connection) = self.connection.as_ref() else {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            };
+            if sent == self.output.len() {
+                self.output.clear();
+                return Ok(());
+            }
+            self.flushed = true;
             match connection.stream.try_write(&self.output[sent..]) {
                 Ok(count) => {
                     sent += count;
                     self.writing.bytes += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let Some(waits) = &self.waits else { return Err(error) };
-                    let what = (&connection.stream, Interest::Write);
-                    match waits.wait(what, timeouts.write, timeouts, &mut self.writing)? {
-                        Waited::Ready => {}
-                        Waited::TooSlow => return Err(self.fail(CloseReason::WriteTimeout)),
-                        Waited::NoRoom => return Err(self.fail(CloseReason::Overloaded)),
-                    }
+                    self.wait_for_client(Interest::Write, error)?;
                 }
                 Err(_) => return Err(self.fail(CloseReason::ClientGone)),
             }
         }
-        self.output.clear();
-        Ok(())
     }
 
     /// Sends what the socket accepts of the encoded output, without waiting. Returns the rest.

@@ -21,14 +21,6 @@ impl QueueItem for Attempt {
     fn bucket(&self) -> Bucket {
         self.bucket
     }
-
-    fn is_urgent(&self) -> bool {
-        false
-    }
-
-    fn is_admitted(&self) -> bool {
-        false
-    }
 }
 
 /// Decides which work is served: millpond's own policy, or a control that has to do worse.

@@ -59,19 +59,11 @@ impl Machine {
             return;
         }
         let now = self.instant();
-        let mut oldest = now;
-        for _ in 0..self.queue.len_of(false) {
-            let Some(queued) = self.queue.take_from(false) else { break };
-            let (queued, reason) = if self.queue.is_overdue(&queued, now) {
-                (queued, Refusal::Deadline)
-            } else {
-                oldest = oldest.min(queued.entered);
-                let Err(queued) = self.queue.put_back(queued) else { continue };
-                (queued, Refusal::QueueFull)
-            };
-            let _ = self.queue.check_wait(&queued, now);
-            self.monitor.shed.push_back((queued.work.connection, reason));
-        }
+        let (queue, shed) = (&self.queue, &mut self.monitor.shed);
+        let oldest = queue.shed(now, |queued, reason| {
+            let _ = queue.check_wait(&queued, now);
+            shed.push_back((queued.work.connection, reason));
+        });
         let oldest = oldest.saturating_duration_since(self.epoch).as_nanos() as u64;
         self.monitor.shed_next = (oldest + deadline).max(self.now + deadline / 16);
     }

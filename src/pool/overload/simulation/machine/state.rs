@@ -28,14 +28,6 @@ impl QueueItem for SimulatedWork {
     fn bucket(&self) -> Bucket {
         self.bucket
     }
-
-    fn is_urgent(&self) -> bool {
-        false
-    }
-
-    fn is_admitted(&self) -> bool {
-        false
-    }
 }
 
 /// A simulated machine while it runs.
