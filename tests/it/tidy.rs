@@ -111,12 +111,14 @@ fn no_test_starts_a_server_or_a_daemon_without_its_guard() {
     let mut guarded = 0;
     for (name, text) in files("tests/it", &["rs"]) {
         let source = Source::new(&name, &text);
-        guarded += source.code.matches(".start()").count();
+        for start in [".start()", "start_http(", "start_http_with("] {
+            guarded += source.code.matches(start).count();
+        }
         if !without.iter().any(|end| name.ends_with(end)) {
             nowhere(&[source], &[".spawn()"]);
         }
     }
-    assert!(guarded >= 50, "{guarded}");
+    assert!(guarded >= 65, "{guarded}");
 }
 
 #[test]

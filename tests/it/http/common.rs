@@ -2,10 +2,10 @@
 
 use std::io::{self, Read};
 
+use millpond::Config;
 use millpond::http::{Body, Handler, Request, Response};
-use millpond::{Config, Server};
 
-use crate::support::{Start, TestServer};
+use crate::support::TestServer;
 
 pub(crate) fn serve(handler: impl Handler) -> TestServer {
     serve_with(Config::default(), handler)
@@ -14,13 +14,7 @@ pub(crate) fn serve(handler: impl Handler) -> TestServer {
 /// With one worker, so that what it keeps of one connection would be seen in the next.
 pub(crate) fn serve_with(mut config: Config, handler: impl Handler) -> TestServer {
     config.pool.workers = 1;
-    Server::builder()
-        .config(config)
-        .bind("tcp://127.0.0.1:0")
-        .http(handler)
-        .unwrap()
-        .start()
-        .unwrap()
+    crate::support::start_http_with(config, handler)
 }
 
 pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use millpond::Config;
 use millpond::http::{HeaderName, Request, Response, header};
-use millpond::{Config, Server};
 
 use super::table::{Accept, CASES, Case, Expected};
 use crate::support::daemon::Daemon;
 use crate::support::response::Response as Received;
-use crate::support::{Start, addr, connect, read_last_head, read_responses};
+use crate::support::{addr, connect, read_last_head, read_responses, start_http_with};
 
 /// What follows each request of the table on the same connection. A `close` is in it so that a
 /// connection that was kept ends too.
@@ -108,20 +108,14 @@ fn every_request_of_the_table_has_its_outcome_on_a_running_server() {
     let seconds = Arc::new(AtomicUsize::new(0));
     let mut config = Config::default();
     config.pool.workers = 4;
-    let server = Server::builder()
-        .config(config)
-        .bind("tcp://127.0.0.1:0")
-        .http({
-            let seconds = Arc::clone(&seconds);
-            move |request: &mut Request| {
-                let is_second = request.headers().get(header::HOST).is_some_and(|h| h == "second");
-                seconds.fetch_add(usize::from(is_second), Ordering::SeqCst);
-                mirror(request)
-            }
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http_with(config, {
+        let seconds = Arc::clone(&seconds);
+        move |request: &mut Request| {
+            let is_second = request.headers().get(header::HOST).is_some_and(|h| h == "second");
+            seconds.fetch_add(usize::from(is_second), Ordering::SeqCst);
+            mirror(request)
+        }
+    });
     let addr = addr(&server);
     let kept = run(
         |case| matches!(&case.expected, Expected::Accept(accept) if ends_in_http(accept)),

@@ -10,8 +10,8 @@ use millpond::CloseReason;
 use millpond::http::{Request, Response};
 
 use super::common::GET;
-use super::waiting::{HOUR, get, held, patient, quick, serve, streaming};
-use crate::support::{addr, connect, read_response, read_to_end, until};
+use super::waiting::{HOUR, get, held, patient, quick, streaming};
+use crate::support::{addr, connect, read_response, read_to_end, start_http_with, until};
 
 /// Large responses at `/large`, whose memory does not fit the sockets.
 fn large(request: &mut Request) -> Response {
@@ -26,7 +26,7 @@ fn the_slowest_readers_are_ended_when_their_memory_is_used_up() {
     let mut config = patient(2);
     config.limits.pending = 12 << 20;
     config.limits.pending_total = 24 << 20;
-    let server = serve(config, large);
+    let server = start_http_with(config, large);
     let mut sleepers = Vec::new();
     for _ in 0..10 {
         let mut sleeper = connect(addr(&server));
@@ -60,7 +60,7 @@ fn the_slowest_readers_are_ended_when_their_memory_is_used_up() {
 fn a_steady_reader_outlives_the_write_timeout_and_one_that_takes_nothing_does_not() {
     let mut config = patient(1);
     config.timeouts.write = Duration::from_secs(1);
-    let server = serve(config, large);
+    let server = start_http_with(config, large);
     let mut silent = connect(addr(&server));
     silent.write_all(get("/large").as_bytes()).unwrap();
     let mut steady = connect(addr(&server));
@@ -91,7 +91,7 @@ fn a_parked_reader_below_the_minimum_rate_is_ended() {
     let mut config = patient(1);
     config.timeouts.rate_grace = Duration::from_millis(100);
     config.timeouts.min_rate = 4 << 20;
-    let server = serve(config, large);
+    let server = start_http_with(config, large);
     let mut slow = connect(addr(&server));
     slow.write_all(get("/large").as_bytes()).unwrap();
     let mut piece = vec![0; 4096];
@@ -109,7 +109,7 @@ fn unfinished_requests_have_a_bound_together() {
     config.limits.target = 4 * 1024;
     config.limits.read_ahead = 8 * 1024;
     config.limits.input_total = 64 * 1024;
-    let server = serve(config, streaming);
+    let server = start_http_with(config, streaming);
     let part = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(7000));
     let mut clients = Vec::new();
     for _ in 0..40 {
@@ -140,7 +140,7 @@ fn a_client_may_go_on_sending_for_a_while_after_its_response() {
     config.limits.read_ahead = 0;
     config.timeouts.linger = Duration::from_millis(400);
     config.timeouts.linger_total = Duration::from_secs(2);
-    let server = serve(config, |_: &mut Request| Response::text("enough"));
+    let server = start_http_with(config, |_: &mut Request| Response::text("enough"));
     // A body that is too long for the connection to be kept, and one that is thrown away to keep
     // it.
     for (length, kept) in [(10_000_000, false), (60_000, true)] {
@@ -177,7 +177,7 @@ fn a_client_may_go_on_sending_for_a_while_after_its_response() {
 #[test]
 fn no_100_follows_the_head_of_the_response() {
     // A thread of the handler's begins to read the body as the response is made.
-    let server = serve(patient(2), |request: &mut Request| {
+    let server = start_http_with(patient(2), |request: &mut Request| {
         let mut body = request.take_body();
         thread::spawn(move || body.read(&mut [0; 10]));
         Response::text("done")
@@ -220,7 +220,7 @@ impl millpond::http::Handler for Asked {
 #[test]
 fn the_refusal_of_a_handler_is_built_once_per_configuration() {
     let asked = Asked::default();
-    let server = serve(patient(4), asked.clone());
+    let server = start_http_with(patient(4), asked.clone());
     let ask_all = || {
         thread::scope(|scope| {
             for _ in 0..8 {

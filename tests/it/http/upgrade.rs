@@ -6,15 +6,15 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use millpond::http::{HeaderValue, Request, Response, Upgraded};
-use millpond::{CloseReason, Config, Server};
+use millpond::{CloseReason, Config};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 use tungstenite::{Message, WebSocket};
 
 use crate::support::{
-    PATIENCE, Start, TestServer, addr, connect, read_last_response, read_response, read_to_end,
-    until,
+    PATIENCE, TestServer, addr, connect, read_last_response, read_response, read_to_end,
+    start_http, start_http_with, until,
 };
 
 #[path = "../../../examples/websocket.rs"]
@@ -22,17 +22,13 @@ use crate::support::{
 mod websocket;
 
 /// Hands each connection to a thread that sends back what it reads, with `>` before it.
-fn serve(upgrades: usize) -> TestServer {
+fn serve_upgrades(upgrades: usize) -> TestServer {
     let mut config = Config::default();
     config.pool.workers = 1;
     config.pool.upgrades = upgrades;
-    Server::builder()
-        .config(config)
-        .bind("tcp://127.0.0.1:0")
-        .http(|_: &mut Request| Response::upgrade(HeaderValue::from_static("mirror"), mirror))
-        .unwrap()
-        .start()
-        .unwrap()
+    start_http_with(config, |_: &mut Request| {
+        Response::upgrade(HeaderValue::from_static("mirror"), mirror)
+    })
 }
 
 fn mirror(mut stream: Upgraded) {
@@ -53,7 +49,7 @@ const OFFER: &str = "Connection: Upgrade\r\nUpgrade: other, Mirror\r\n";
 
 #[test]
 fn the_handler_gets_the_stream_with_what_was_read_ahead() {
-    let server = serve(1);
+    let server = serve_upgrades(1);
     let mut stream = ask(&server, OFFER, "early");
     let response = read_response(&mut stream);
     assert_eq!((response.status, response.reason.as_str()), (101, "Switching Protocols"));
@@ -70,7 +66,7 @@ fn the_handler_gets_the_stream_with_what_was_read_ahead() {
 
 #[test]
 fn a_client_that_does_not_offer_the_upgrade_gets_a_426() {
-    let server = serve(1);
+    let server = serve_upgrades(1);
     for fields in [
         "Connection: close\r\n",
         "Upgrade: mirror\r\nConnection: close\r\n",
@@ -88,7 +84,7 @@ fn a_client_that_does_not_offer_the_upgrade_gets_a_426() {
 
 #[test]
 fn an_upgrade_beyond_the_limit_gets_a_503_and_the_workers_go_on() {
-    let server = serve(1);
+    let server = serve_upgrades(1);
     let mut held = ask(&server, OFFER, "");
     read_response(&mut held);
     let response = read_last_response(&mut ask(&server, OFFER, ""));
@@ -101,7 +97,7 @@ fn an_upgrade_beyond_the_limit_gets_a_503_and_the_workers_go_on() {
 
 #[test]
 fn the_body_of_the_request_ends_before_the_new_protocol_begins() {
-    let server = serve(1);
+    let server = serve_upgrades(1);
     let mut stream = ask(&server, &format!("{OFFER}Content-Length: 4\r\n"), "bodynext");
     assert_eq!(read_response(&mut stream).status, 101);
     let mut came = [0; 5];
@@ -119,13 +115,7 @@ fn the_body_of_the_request_ends_before_the_new_protocol_begins() {
 
 #[test]
 fn a_websocket_client_gets_its_messages_echoed() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(1)
-        .http(websocket::upgrade)
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(1, websocket::upgrade);
     let url = format!("ws://{}/echo", addr(&server));
     let stream = connect(addr(&server));
     let (mut socket, response) = tungstenite::client(url, stream).unwrap();
@@ -163,13 +153,7 @@ fn websocket_client(server: &TestServer) -> WebSocket<TcpStream> {
 
 #[test]
 fn a_websocket_is_closed_with_the_code_of_its_reason() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(1)
-        .http(websocket::upgrade)
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(1, websocket::upgrade);
     let text = |bytes: &[u8], is_final: bool| {
         Message::Frame(Frame::message(bytes.to_vec(), OpCode::Data(Data::Text), is_final))
     };

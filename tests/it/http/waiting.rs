@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use millpond::http::{Body, Request, Response};
 use millpond::pool::WorkerActivity;
-use millpond::{CloseReason, Config, Server};
+use millpond::{CloseReason, Config};
 
 use super::common::GET;
-use crate::support::{PATIENCE, Start, TestServer, addr, connect, read_response, until};
+use crate::support::{PATIENCE, TestServer, addr, connect, read_response, start_http_with, until};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -26,16 +26,6 @@ pub(crate) fn patient(workers: usize) -> Config {
     config.timeouts.write = HOUR;
     config.timeouts.rate_grace = HOUR;
     config
-}
-
-pub(crate) fn serve(config: Config, handler: impl millpond::http::Handler) -> TestServer {
-    Server::builder()
-        .config(config)
-        .bind("tcp://127.0.0.1:0")
-        .http(handler)
-        .unwrap()
-        .start()
-        .unwrap()
 }
 
 /// How many workers have a connection in hand.
@@ -52,7 +42,7 @@ pub(crate) fn quick(addr: SocketAddr) {
 #[test]
 fn pipelining_clients_that_do_not_read_hold_no_worker() {
     let served = Arc::new(AtomicUsize::new(0));
-    let server = serve(patient(4), {
+    let server = start_http_with(patient(4), {
         let served = Arc::clone(&served);
         move |_: &mut Request| {
             // Longer than what counts as quick, so that each response is sent before the next
@@ -116,7 +106,7 @@ impl Turns {
                 Response::text("done")
             }
         };
-        Self { server: serve(config, handler), paths, hold }
+        Self { server: start_http_with(config, handler), paths, hold }
     }
 
     fn send(&self, client: &mut TcpStream, bytes: &str, queued: usize) {
@@ -190,7 +180,7 @@ pub(crate) fn streaming(request: &mut Request) -> Response {
 
 #[test]
 fn at_most_half_of_the_workers_wait_for_slow_uploads() {
-    let server = serve(patient(4), streaming);
+    let server = start_http_with(patient(4), streaming);
     let chunk = format!("{:x}\r\n{}", 0x8000, "x".repeat(0x5000));
     let upload = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
     let mut clients: Vec<_> = (0..6).map(|_| connect(addr(&server))).collect();
@@ -222,7 +212,7 @@ fn at_most_half_of_the_workers_wait_for_slow_uploads() {
 
 #[test]
 fn at_most_half_of_the_workers_wait_for_readers_of_streams() {
-    let server = serve(patient(4), streaming);
+    let server = start_http_with(patient(4), streaming);
     let mut clients: Vec<_> = (0..6).map(|_| connect(addr(&server))).collect();
     for client in &mut clients {
         client.write_all(get("/stream").as_bytes()).unwrap();
@@ -240,7 +230,7 @@ fn a_slow_upload_loses_its_worker_by_the_rate_for_workers() {
     config.timeouts.rate_grace = Duration::from_millis(100);
     config.timeouts.min_rate = 1;
     config.timeouts.min_rate_on_worker = 1 << 20;
-    let server = serve(config, streaming);
+    let server = start_http_with(config, streaming);
     let mut client = connect(addr(&server));
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
     client.write_all(head).unwrap();
@@ -258,7 +248,7 @@ fn a_slow_upload_loses_its_worker_by_the_rate_for_workers() {
 
 #[test]
 fn short_chunked_bodies_are_awaited_off_the_workers() {
-    let server = serve(patient(1), streaming);
+    let server = start_http_with(patient(1), streaming);
     let mut slow: Vec<_> = (0..20).map(|_| connect(addr(&server))).collect();
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     for client in &mut slow {

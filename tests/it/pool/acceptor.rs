@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use millpond::Server;
 use millpond::handlers::Hello;
 use rustix::net;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{Start, addr, exchange, passes_in_a_process_of_its_own, until};
+use crate::support::{addr, exchange, passes_in_a_process_of_its_own, start_http, until};
 
 const GET_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 
@@ -39,13 +38,7 @@ fn signal_storm() {
         action.sa_sigaction = count_signal as *const () as usize;
         assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
     }
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(4)
-        .http(Hello)
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(4, Hello);
     let mut acceptor = None;
     until("the acceptor is named", || {
         acceptor = std::fs::read_dir("/proc/self/task").unwrap().flatten().find_map(|task| {
@@ -89,13 +82,7 @@ fn signal_storm() {
 #[test]
 #[ignore = "run by accepting_pauses_without_descriptors_and_resumes"]
 fn no_descriptors() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(2)
-        .http(Hello)
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(2, Hello);
     let addr = addr(&server);
     assert_eq!(exchange(addr, GET_CLOSE).text(), "Hello, world!");
     let limit = getrlimit(Resource::Nofile);

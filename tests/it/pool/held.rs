@@ -3,43 +3,26 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use millpond::http::{Request, Response};
 use millpond::{Bind, Config, Refusal, Server};
 
-use crate::support::{SetOnDrop, Start, TestServer, addr, connect, read_response, until};
+use crate::support::{Gate, SetOnDrop, Start, TestServer, addr, connect, read_response, until};
 
-/// Handlers of `/held` wait until it is opened, at the end of the test.
-#[derive(Default)]
-struct Gate {
-    open: Mutex<bool>,
-    opened: Condvar,
-    waiting: AtomicUsize,
-}
-
-impl Gate {
-    fn wait(&self) {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        drop(self.opened.wait_while(self.open.lock().unwrap(), |open| !*open).unwrap());
-    }
-}
+/// Opens the gate of `/held` when the test ends.
+struct Open(Arc<Gate>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        *self.0.open.lock().unwrap() = true;
-        self.0.opened.notify_all();
+        self.0.open();
     }
 }
 
-/// Opens the gate when the test ends.
-struct Open(Arc<Gate>);
-
 /// One worker, an ordinary listener and an urgent one.
 fn server(config: Config) -> (TestServer, [SocketAddr; 2], Open) {
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(Gate::closed());
     let held = Arc::clone(&gate);
     let handler = move |req: &mut Request| {
         if req.uri().path() == "/held" {
@@ -66,7 +49,7 @@ fn hold(addrs: [SocketAddr; 2], gate: &Gate, both: bool) -> Vec<TcpStream> {
         let mut client = connect(*addr);
         send(&mut client, "/held");
         held.push(client);
-        until("the worker is held", || gate.waiting.load(Ordering::SeqCst) == held.len());
+        until("the worker is held", || gate.waited() == held.len());
     }
     held
 }

@@ -2,8 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,36 +10,16 @@ use millpond::http::{Request, Response};
 use millpond::{Config, Server};
 
 use crate::support::{
-    Start, TestServer, addr, connect, passes_in_a_process_of_its_own, read_response, until,
+    Gate, Start, TestServer, addr, connect, passes_in_a_process_of_its_own, read_response, until,
 };
 
-/// Handlers of `/block` wait at it until it is opened.
-#[derive(Default)]
-struct Gate {
-    open: Mutex<bool>,
-    opened: Condvar,
-    waiting: AtomicUsize,
-}
-
-impl Gate {
-    fn wait(&self) {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let open = self.open.lock().unwrap();
-        drop(self.opened.wait_while(open, |open| !*open).unwrap());
-    }
-
-    fn open(&self) {
-        *self.open.lock().unwrap() = true;
-        self.opened.notify_all();
-    }
-}
-
+/// Handlers of `/block` wait at the gate until it is opened.
 fn gated(workers: usize) -> (TestServer, Arc<Gate>) {
     gated_with(workers, Config::default())
 }
 
 fn gated_with(workers: usize, config: Config) -> (TestServer, Arc<Gate>) {
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(Gate::closed());
     let handler = {
         let gate = Arc::clone(&gate);
         move |req: &mut Request| {
@@ -72,7 +51,7 @@ fn the_last_free_worker_serves_while_all_others_are_blocked() {
             let mut client = connect(addr(&server));
             send(&mut client, "/block");
             blocked.push(client);
-            until("it blocks", || gate.waiting.load(Ordering::SeqCst) == count);
+            until("it blocks", || gate.waited() == count);
         }
         for _ in 0..20 {
             let mut fresh = connect(addr(&server));
@@ -119,7 +98,7 @@ fn a_newcomer_wakes_the_monitor_where_all_are_blocked() {
     for client in &mut blocked {
         send(client, "/block");
     }
-    until("both block", || gate.waiting.load(Ordering::SeqCst) == 2);
+    until("both block", || gate.waited() == 2);
     for _ in 0..3 {
         // The monitor looks once in a millisecond while something moves. Then it waits without end,
         // and a newcomer has to wake it.
@@ -144,7 +123,7 @@ fn requests_that_arrive_while_all_workers_are_blocked_are_served_afterwards() {
     for client in &mut clients {
         send(client, "/block");
     }
-    until("all block", || gate.waiting.load(Ordering::SeqCst) == 3);
+    until("all block", || gate.waited() == 3);
     gate.open();
     for client in &mut clients {
         assert_eq!(read_response(client).text(), "done");

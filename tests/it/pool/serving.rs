@@ -12,17 +12,11 @@ use millpond::{CloseReason, Config, Server};
 
 use crate::support::{
     PATIENCE, Start, TestServer, addr, connect, exchange, read_last_response, read_response,
-    read_responses, read_to_end, response, until,
+    read_responses, read_to_end, response, start_http, start_http_with, until,
 };
 
 fn hello(workers: usize) -> TestServer {
-    Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(workers)
-        .http(Hello)
-        .unwrap()
-        .start()
-        .unwrap()
+    start_http(workers, Hello)
 }
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -46,13 +40,7 @@ fn a_request_gets_a_response_and_the_connection_is_kept() {
 
 #[test]
 fn pipelined_requests_get_responses_in_order() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(2)
-        .http(|req: &mut Request| Response::text(req.uri().path().to_owned()))
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(2, |req: &mut Request| Response::text(req.uri().path().to_owned()));
     let mut client = connect(addr(&server));
     let requests: String =
         (0..200).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: test\r\n\r\n")).collect();
@@ -93,19 +81,13 @@ fn a_client_that_shuts_down_its_side_still_gets_its_responses() {
 
 #[test]
 fn a_request_body_is_streamed_in_and_echoed() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(2)
-        .http(|req: &mut Request| {
-            let mut body = Vec::new();
-            match req.body_mut().read_to_end(&mut body) {
-                Ok(_) => Response::new(body),
-                Err(error) => Response::from(error),
-            }
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(2, |req: &mut Request| {
+        let mut body = Vec::new();
+        match req.body_mut().read_to_end(&mut body) {
+            Ok(_) => Response::new(body),
+            Err(error) => Response::from(error),
+        }
+    });
     let body = "0123456789".repeat(100_000);
     let length = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let mut client = connect(addr(&server));
@@ -127,21 +109,15 @@ fn a_request_body_is_streamed_in_and_echoed() {
 
 #[test]
 fn a_body_that_the_handler_writes_goes_out_in_chunks() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(1)
-        .http(|_: &mut Request| {
-            Response::new(Body::from_writer(|out| {
-                for n in 0..3 {
-                    writeln!(out, "line {n}")?;
-                    out.flush()?;
-                }
-                Ok(())
-            }))
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(1, |_: &mut Request| {
+        Response::new(Body::from_writer(|out| {
+            for n in 0..3 {
+                writeln!(out, "line {n}")?;
+                out.flush()?;
+            }
+            Ok(())
+        }))
+    });
     let mut client = connect(addr(&server));
     client.write_all(GET_CLOSE).unwrap();
     // The chunks themselves are looked at: each flush ends one.
@@ -154,16 +130,10 @@ fn a_body_that_the_handler_writes_goes_out_in_chunks() {
 
 #[test]
 fn a_panicking_handler_costs_one_request_and_no_worker() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(2)
-        .http(|req: &mut Request| {
-            assert!(req.uri().path() != "/panic", "as the test wants it");
-            Response::text("calm")
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(2, |req: &mut Request| {
+        assert!(req.uri().path() != "/panic", "as the test wants it");
+        Response::text("calm")
+    });
     for _ in 0..100 {
         let request = b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(exchange(addr(&server), request).status, 500);
@@ -193,19 +163,13 @@ fn a_connection_that_is_silent_or_sent_half_a_head_holds_no_worker() {
 
 #[test]
 fn a_slow_reader_holds_no_worker() {
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(1)
-        .http(|req: &mut Request| match req.uri().path() {
-            "/large" => {
-                // More than sockets hold, less than what is kept for one connection.
-                Response::new(vec![b'x'; 200 * 1024])
-            }
-            _ => Response::text("quick"),
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(1, |req: &mut Request| match req.uri().path() {
+        "/large" => {
+            // More than sockets hold, less than what is kept for one connection.
+            Response::new(vec![b'x'; 200 * 1024])
+        }
+        _ => Response::text("quick"),
+    });
     let mut slow = connect(addr(&server));
     let ask = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
     for _ in 0..40 {
@@ -223,13 +187,7 @@ fn deadlines_end_the_connections_that_exceed_them() {
     config.pool.workers = 1;
     config.timeouts.head = Duration::from_millis(100);
     config.timeouts.idle = Duration::from_millis(150);
-    let server = Server::builder()
-        .config(config)
-        .bind("tcp://127.0.0.1:0")
-        .http(Hello)
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http_with(config, Hello);
     let mut half = connect(addr(&server));
     half.write_all(b"GET / HT").unwrap();
     assert_eq!(read_last_response(&mut half).status, 408);
@@ -254,13 +212,7 @@ fn no_wake_up_is_lost_over_many_connections_and_pieces() {
     let mut config = Config::default();
     config.pool.workers = 4;
     config.overload.shed = false;
-    let server = Server::builder()
-        .config(config)
-        .bind("tcp://127.0.0.1:0")
-        .http(Hello)
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http_with(config, Hello);
     let addr = addr(&server);
     let threads: Vec<_> = (0..CLIENTS)
         .map(|client| {
@@ -299,26 +251,20 @@ fn a_full_queue_refuses_with_503_and_retry_after() {
     let mut config = Config::default();
     config.pool.workers = 1;
     config.pool.queue = Some(1);
-    let server = Server::builder()
-        .config(config)
-        .bind("tcp://127.0.0.1:0")
-        .http({
-            let (gate, entered) = (Arc::clone(&gate), Arc::clone(&entered));
-            move |req: &mut Request| {
-                match req.uri().path() {
-                    "/wait" => {
-                        entered.store(1, Ordering::SeqCst);
-                        gate.wait();
-                    }
-                    "/slow" => thread::sleep(Duration::from_millis(5)),
-                    _ => {}
+    let server = start_http_with(config, {
+        let (gate, entered) = (Arc::clone(&gate), Arc::clone(&entered));
+        move |req: &mut Request| {
+            match req.uri().path() {
+                "/wait" => {
+                    entered.store(1, Ordering::SeqCst);
+                    gate.wait();
                 }
-                Response::text("done")
+                "/slow" => thread::sleep(Duration::from_millis(5)),
+                _ => {}
             }
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+            Response::text("done")
+        }
+    });
     let addr = addr(&server);
     // Were handlers known to be quick, the newcomers would be left in the backlog for a moment.
     for _ in 0..10 {
@@ -375,20 +321,14 @@ fn echo_echoes_on_tcp_and_unix_sockets() {
 #[test]
 fn a_drain_serves_what_was_accepted_and_closes_idle_connections() {
     let served = Arc::new(AtomicUsize::new(0));
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(2)
-        .http({
-            let served = Arc::clone(&served);
-            move |_: &mut Request| {
-                thread::sleep(Duration::from_millis(20));
-                served.fetch_add(1, Ordering::SeqCst);
-                Response::text("done")
-            }
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(2, {
+        let served = Arc::clone(&served);
+        move |_: &mut Request| {
+            thread::sleep(Duration::from_millis(20));
+            served.fetch_add(1, Ordering::SeqCst);
+            Response::text("done")
+        }
+    });
     let mut idle = connect(addr(&server));
     idle.write_all(GET).unwrap();
     read_response(&mut idle);
@@ -413,20 +353,14 @@ fn a_drain_serves_what_was_accepted_and_closes_idle_connections() {
 fn a_drain_that_outlasts_its_deadline_reports_what_was_cut_off() {
     let release = Arc::new(std::sync::Barrier::new(2));
     let entered = Arc::new(AtomicUsize::new(0));
-    let server = Server::builder()
-        .bind("tcp://127.0.0.1:0")
-        .workers(1)
-        .http({
-            let (release, entered) = (Arc::clone(&release), Arc::clone(&entered));
-            move |_: &mut Request| {
-                entered.store(1, Ordering::SeqCst);
-                release.wait();
-                Response::text("late")
-            }
-        })
-        .unwrap()
-        .start()
-        .unwrap();
+    let server = start_http(1, {
+        let (release, entered) = (Arc::clone(&release), Arc::clone(&entered));
+        move |_: &mut Request| {
+            entered.store(1, Ordering::SeqCst);
+            release.wait();
+            Response::text("late")
+        }
+    });
     let mut client = connect(addr(&server));
     client.write_all(GET).unwrap();
     until("the worker is busy", || entered.load(Ordering::SeqCst) == 1);

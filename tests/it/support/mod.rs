@@ -3,6 +3,7 @@
 
 mod client;
 pub(crate) mod daemon;
+mod gate;
 pub(crate) mod response;
 mod server;
 mod wait;
@@ -11,5 +12,6 @@ pub(crate) use client::{
     connect, connect_from, exchange, read_head, read_last_head, read_last_response, read_response,
     read_responses, read_to_end, socket_at, statuses,
 };
-pub(crate) use server::{Start, TestServer, addr};
+pub(crate) use gate::Gate;
+pub(crate) use server::{Start, TestServer, addr, start_http, start_http_with};
 pub(crate) use wait::{PATIENCE, SetOnDrop, passes_in_a_process_of_its_own, until, until_or};

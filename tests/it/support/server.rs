@@ -4,13 +4,27 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 
-use millpond::{Error, Handle, Server, Stats};
+use millpond::http::Handler;
+use millpond::{Config, Error, Handle, Server, Stats};
 
 use super::{until, until_or};
 
 /// The first address of a server.
 pub(crate) fn addr(handle: &Handle) -> SocketAddr {
     handle.local_addrs()[0].as_socket().unwrap()
+}
+
+/// Starts a server of HTTP on a free port, with so many workers.
+pub(crate) fn start_http(workers: usize, handler: impl Handler) -> TestServer {
+    let mut config = Config::default();
+    config.pool.workers = workers;
+    start_http_with(config, handler)
+}
+
+/// Starts a server of HTTP on a free port.
+pub(crate) fn start_http_with(config: Config, handler: impl Handler) -> TestServer {
+    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+    builder.http(handler).unwrap().start().unwrap()
 }
 
 /// Starts servers that check their count of connections.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use millpond::{Config, Server};
 
 use super::fleet::{Fleet, Seen};
 use super::newcomer;
-use crate::support::{Start, TestServer, addr, until};
+use crate::support::{Gate, Start, TestServer, addr, until};
 
 /// How long one of the others waits for its response.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,15 +36,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub(super) struct Asked {
     /// How long every request takes.
     pub(super) sleep: Duration,
-    pub(super) stall: Arc<Stall>,
-}
-
-/// Blocks all handlers from `begin` to `end`.
-#[derive(Default)]
-pub(super) struct Stall {
-    lasts: Mutex<bool>,
-    over: Condvar,
-    waiting: AtomicUsize,
+    pub(super) stall: Arc<Gate>,
 }
 
 impl Handler for Asked {
@@ -68,34 +60,10 @@ impl Handler for Asked {
     }
 }
 
-impl Stall {
-    fn wait(&self) {
-        let mut lasts = self.lasts.lock().unwrap();
-        self.waiting.fetch_add(usize::from(*lasts), SeqCst);
-        while *lasts {
-            lasts = self.over.wait(lasts).unwrap();
-        }
-    }
-
-    pub(super) fn begin(&self) {
-        *self.lasts.lock().unwrap() = true;
-    }
-
-    pub(super) fn end(&self) {
-        *self.lasts.lock().unwrap() = false;
-        self.over.notify_all();
-    }
-
-    /// How many handlers have come to wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(SeqCst)
-    }
-}
-
 /// A server with four workers, a usual listener and an urgent one.
 pub(super) struct Attacked {
     pub(super) server: TestServer,
-    stall: Arc<Stall>,
+    stall: Arc<Gate>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -176,7 +144,7 @@ impl Attacked {
 
 impl Drop for Attacked {
     fn drop(&mut self) {
-        self.stall.end();
+        self.stall.open();
         self.server.stop_now();
         if !thread::panicking() {
             until("every connection has ended", || self.server.stats().live == 0);

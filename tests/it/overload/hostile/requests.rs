@@ -36,15 +36,15 @@ fn newcomers_are_served_as_soon_as_stuck_workers_are_free() {
     let attacked = Attacked::new(asked.clone(), |_| {});
     let usual = addr(&attacked.server);
     assert_eq!(newcomer::ask(usual, None, Duration::from_secs(5)).unwrap(), 200);
-    asked.stall.begin();
+    asked.stall.close();
     thread::scope(|scope| {
         let attack = attacks::stall(Duration::ZERO, 1_000).remove(1);
         let attack = scope.spawn(move || attack.run(usual, Duration::from_millis(2_500)).unwrap());
-        until("all workers are stuck", || asked.stall.waiting() == 4);
+        until("all workers are stuck", || asked.stall.waited() == 4);
         until("requests wait", || attacked.waiting_or_refused() > 0);
         // The stall lasts longer than any request may take: its length is what is tested.
         thread::sleep(Duration::from_millis(1_300));
-        asked.stall.end();
+        asked.stall.open();
         let source = |last| Some(Ipv4Addr::new(127, 0, 3, last));
         for last in 1..=5 {
             let wait = newcomer::served_after(usual, source(last));
