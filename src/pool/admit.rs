@@ -62,6 +62,23 @@ impl Shared {
         self.connections.completion.notify();
     }
 
+    /// Parks or closes a connection after its turn. Returns it if it has more to do.
+    pub(crate) fn end_turn(
+        self: &Arc<Self>,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Option<Box<Connection>> {
+        match outcome {
+            Outcome::Park(connection, phase) => self.park(connection, phase, now),
+            Outcome::Requeue(connection) => Some(connection),
+            Outcome::Close(connection, reason) => {
+                self.close(connection, reason);
+                None
+            }
+            Outcome::Gone => None,
+        }
+    }
+
     /// Refuses a connection's request, and charges the CPU time that the refusal took.
     ///
     /// Once the budget is nearly spent ([`Allowance::Reset`]), a response to each refused request
@@ -125,20 +142,9 @@ impl Shared {
         now: Instant,
     ) {
         loop {
-            let again = match outcome {
-                Outcome::Park(connection, phase) => self.park(connection, phase, now),
-                Outcome::Requeue(connection) => {
-                    self.enqueue_refused(connection, now);
-                    None
-                }
-                Outcome::Close(connection, reason) => {
-                    self.close(connection, reason);
-                    None
-                }
-                Outcome::Gone => None,
-            };
-            let Some(connection) = again else { return };
-            if connection.phase != Phase::Linger {
+            let yields = matches!(outcome, Outcome::Requeue(_));
+            let Some(connection) = self.end_turn(outcome, now) else { return };
+            if yields || connection.phase != Phase::Linger {
                 self.enqueue_refused(connection, now);
                 return;
             }

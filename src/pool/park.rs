@@ -11,7 +11,7 @@ use crate::pool::shared::Shared;
 
 impl Shared {
     /// Parks a connection. Returns it if it became ready in the meantime.
-    pub(crate) fn park(
+    pub(super) fn park(
         self: &Arc<Self>,
         connection: Box<Connection>,
         phase: Phase,

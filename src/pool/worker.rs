@@ -14,7 +14,7 @@ use crate::pool::overload::controller::Verdict;
 use crate::pool::overload::fairness::{Bucket, InService};
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::{BATCH, Ready};
-use crate::pool::protocol::{Outcome, TurnContext};
+use crate::pool::protocol::TurnContext;
 use crate::pool::queue::{QueuedWork, Work};
 use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
@@ -261,16 +261,7 @@ impl Worker {
             if progress {
                 outcome.note_progress();
             }
-            let again = match outcome {
-                Outcome::Park(connection, phase) => shared.park(connection, phase, now),
-                Outcome::Requeue(connection) => Some(connection),
-                Outcome::Close(connection, reason) => {
-                    shared.close(connection, reason);
-                    None
-                }
-                Outcome::Gone => None,
-            };
-            let Some(ready) = again else { return (now, longest) };
+            let Some(ready) = shared.end_turn(outcome, now) else { return (now, longest) };
             connection = ready;
             // Deferred work comes before a new request, and not before the rest of an old one.
             let others_wait = match connection.is_continuing() {
