@@ -29,7 +29,7 @@ fn main() -> Result<(), Error> {
             }
         }
     }
-    let server = Server::builder().bind(format!("tcp://{bind}")).http(echo)?;
+    let server = Server::builder().bind(format!("tcp://{bind}")).http(echo).build()?;
     let handle = server.spawn()?;
     for endpoint in handle.endpoints() {
         println!("listening on {endpoint}");

@@ -11,6 +11,6 @@ fn main() -> Result<(), Error> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8888".to_owned());
     let options = FilesOptions { listing: true, ..FilesOptions::default() };
     let files = Files::open(root, options)?;
-    Server::builder().bind(format!("tcp://{address}")).http(files)?.run()?;
+    Server::builder().bind(format!("tcp://{address}")).http(files).build()?.run()?;
     Ok(())
 }

@@ -68,7 +68,7 @@ fn main() -> Result<(), Error> {
     if let Some(urgent) = urgent {
         server = server.bind(format!("tcp://{urgent}?priority=high"));
     }
-    server.http(handler)?.run()?;
+    server.http(handler).build()?.run()?;
     Ok(())
 }
 

@@ -11,7 +11,8 @@ use millpond::http::{Request, Response};
 fn main() -> Result<(), millpond::Error> {
     Server::builder()
         .bind("tcp://[::]:8888")
-        .http(|_req: &mut Request| Response::text("Hello, world!\n"))?
+        .http(|_req: &mut Request| Response::text("Hello, world!\n"))
+        .build()?
         .run()?;
     Ok(())
 }

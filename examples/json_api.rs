@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .post("/sacks", sacks.handler(Sacks::add))
         .get("/sacks/{id}", sacks.handler(Sacks::show))
         .delete("/sacks/{id}", sacks.handler(Sacks::remove));
-    Server::builder().bind("tcp://[::]:8888").http(router.with(timed))?.run()?;
+    Server::builder().bind("tcp://[::]:8888").http(router.with(timed)).build()?.run()?;
     Ok(())
 }
 
@@ -93,7 +93,7 @@ impl Sacks {
     }
 
     fn show(database: &Connection, request: &mut Request) -> SackResult {
-        let id = request.param("id").unwrap_or_default();
+        let id = request.param_text("id").unwrap_or_default();
         let label = database
             .query_row("SELECT id, label FROM sacks WHERE id = ?1", [id], |row| {
                 Ok(sack(row.get(0)?, &row.get::<_, String>(1)?))
@@ -103,7 +103,7 @@ impl Sacks {
     }
 
     fn remove(database: &Connection, request: &mut Request) -> SackResult {
-        let id = request.param("id").unwrap_or_default();
+        let id = request.param_text("id").unwrap_or_default();
         Ok(match database.execute("DELETE FROM sacks WHERE id = ?1", [id])? {
             0 => Response::error(StatusCode::NOT_FOUND),
             _ => Response::empty(StatusCode::NO_CONTENT),

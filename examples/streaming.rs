@@ -15,7 +15,7 @@ use millpond::http::{Body, HeaderMap, HeaderValue, Request, Response, Router};
 
 fn main() -> Result<(), millpond::Error> {
     let router = Router::new().get("/count", count).put("/sum", sum).put("/upper", upper);
-    Server::builder().bind("tcp://[::]:8888").http(router)?.run()?;
+    Server::builder().bind("tcp://[::]:8888").http(router).build()?.run()?;
     Ok(())
 }
 

@@ -23,7 +23,8 @@ use tungstenite::{Error, WebSocket, handshake::derive_accept_key};
 fn main() -> Result<(), millpond::Error> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "[::]:8888".to_owned());
     let router = Router::new().get("/echo", upgrade);
-    let handle = Server::builder().bind(format!("tcp://{address}")).http(router)?.spawn()?;
+    let handle =
+        Server::builder().bind(format!("tcp://{address}")).http(router).build()?.spawn()?;
     for endpoint in handle.endpoints() {
         println!("listening on {endpoint}");
     }

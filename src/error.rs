@@ -17,7 +17,7 @@ use std::io;
 ///
 /// let error = Server::builder()
 ///     .workers(0)
-///     .http(|_req: &mut millpond::http::Request| Response::text(""))
+///     .http(|_req: &mut millpond::http::Request| Response::text("")).build()
 ///     .unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Config);
 /// assert_eq!(error.to_string(), "invalid pool.workers 0: expected at least 1");
@@ -45,6 +45,8 @@ pub enum ErrorKind {
     Bind,
     /// A connection to another program could not be opened.
     Connect,
+    /// The state of a worker could not be made.
+    Worker,
     /// The system denied a permission.
     Permission,
     /// Another system call failed: for threads, descriptors, epoll.

@@ -28,7 +28,7 @@
 //!         .http(|req: &mut Request| {
 //!             // Blocking is fine here: databases, files, computation.
 //!             Response::text(format!("You asked for {}\n", req.uri().path()))
-//!         })?
+//!         }).build()?
 //!         .run()?;
 //!     println!("{report}");
 //!     Ok(())

@@ -20,7 +20,7 @@ pub(crate) fn serve(workers: usize, sleep: Duration) -> Result<(), String> {
     });
     let fail = |error: millpond::Error| error.to_string();
     let server = Server::builder().workers(workers).bind("udp://127.0.0.1:0");
-    let handle = server.serve(&service).map_err(fail)?.spawn().map_err(fail)?;
+    let handle = server.service(service.clone()).build().map_err(fail)?.spawn().map_err(fail)?;
     println!("{}", handle.local_addrs()[0]);
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     handle.drain(Duration::from_secs(10));

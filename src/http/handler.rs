@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::message::{Request, Response};
+use super::message::{IntoResponse, Request, Response};
 use crate::error::Error;
 
 /// Responds to requests. It is called on a worker thread and may block.
@@ -51,6 +51,16 @@ pub trait Handler: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Prepares the calling thread, which is a worker with this index, before the server accepts
+    /// connections. Default: nothing.
+    ///
+    /// # Errors
+    /// The server does not start after an error.
+    fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
+        let _ = worker;
+        Ok(())
+    }
+
     /// Wraps this handler in `middleware`: see [`Next`].
     fn with<M>(self, middleware: M) -> With<M, Self>
     where
@@ -61,19 +71,20 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-impl<F> Handler for F
+impl<F, R> Handler for F
 where
-    F: Fn(&mut Request) -> Response + Send + Sync + 'static,
+    F: Fn(&mut Request) -> R + Send + Sync + 'static,
+    R: IntoResponse,
 {
     fn handle(&self, request: &mut Request) -> Response {
-        self(request)
+        self(request).into_response()
     }
 }
 
 /// Implements [`Handler`] for pointers to handlers.
 macro_rules! forward_to_pointee {
-    ($($pointer:ty),*) => {$(
-        impl Handler for $pointer {
+    ($({$($generic:tt)*} $pointer:ty),*) => {$(
+        impl $($generic)* Handler for $pointer {
             fn handle(&self, request: &mut Request) -> Response {
                 (**self).handle(request)
             }
@@ -89,11 +100,15 @@ macro_rules! forward_to_pointee {
             fn check(&self) -> Result<(), Error> {
                 (**self).check()
             }
+
+            fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
+                (**self).prepare_worker(worker)
+            }
         }
     )*};
 }
 
-forward_to_pointee!(Arc<dyn Handler>, Box<dyn Handler>);
+forward_to_pointee!({<H: Handler + ?Sized>} Arc<H>, {} Box<dyn Handler>);
 
 /// The handler that a middleware wraps, with any middleware in between.
 ///

@@ -1,18 +1,23 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112): the types that handlers use, and the protocol behind them.
 
+pub(crate) mod accept;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench_api;
 mod codec;
 mod conn;
 mod handler;
+pub(crate) mod json_text;
 pub(crate) mod list;
 mod message;
 mod router;
 mod upgraded;
 
-pub(crate) use conn::Http;
+pub(crate) use conn::{Http, ProblemWriter};
 pub use handler::{Handler, Next, With};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
-pub use message::{Body, BodyWriter, Incoming, Request, Response, Segment, Upgraded};
+pub use message::{
+    Body, BodyError, BodyWriter, Html, Incoming, IntoResponse, Problem, ProblemFormat, Request,
+    RequestError, Response, Segment, Upgraded,
+};
 pub use router::Router;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
+use crate::error::{Error, ErrorKind};
 use crate::pool::connection::Connection;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::token::Token;
@@ -48,6 +49,18 @@ impl ProtocolWorkers {
     pub(crate) fn new(protocols: &Protocols) -> Self {
         let workers = protocols.0.iter().map(GuardedWorker::new).collect();
         Self { protocols: protocols.clone(), workers }
+    }
+
+    /// Prepares the calling thread, which is the worker with this index. A panic is an error.
+    pub(crate) fn prepare(&mut self, index: usize) -> Result<(), Error> {
+        self.workers.iter_mut().try_for_each(|worker| {
+            let worker = worker.worker.as_mut();
+            let result = catch_unwind(AssertUnwindSafe(|| worker.prepare(index)));
+            result.unwrap_or_else(|_| {
+                let message = format!("worker-{index} panicked while it was prepared");
+                Err(Error::new(ErrorKind::Worker, message))
+            })
+        })
     }
 
     /// Makes new ones, as a panic of the thread may have left these in any state.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::config::Config;
+use crate::error::Error;
 use crate::pool::client_waits::ClientWaits;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::output::Leased;
@@ -46,6 +47,17 @@ pub trait Protocol: Send + Sync + 'static {
 
 /// The part of a [`Protocol`] that belongs to one thread.
 pub trait ProtocolWorker: Send {
+    /// Prepares the calling thread, which is the worker with this index, before the server accepts
+    /// connections. It is called on the threads that serve, and not on those that only refuse.
+    /// Default: nothing.
+    ///
+    /// # Errors
+    /// The server does not start after an error.
+    fn prepare(&mut self, index: usize) -> Result<(), Error> {
+        let _ = index;
+        Ok(())
+    }
+
     /// Serves a connection that has input, or room for its unsent output. Handlers run here, and
     /// may block.
     fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome;

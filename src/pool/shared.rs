@@ -160,8 +160,8 @@ impl Shared {
         self.connections.completion.wait(Some(deadline), done);
     }
 
-    /// Notifies the threads that wait for the end of others.
-    pub(crate) fn note_thread_end(&self) {
+    /// Notifies the threads that wait for the end of others, or of the server.
+    pub(crate) fn notify_waiters(&self) {
         self.connections.accepting.notify();
         self.connections.completion.notify();
     }

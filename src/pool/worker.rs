@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
+use crate::error::Error;
 use crate::pool::connection::Connection;
 use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::datagram::receive::Receiver;
@@ -36,6 +37,11 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// Prepares this thread for every protocol, before the server accepts connections.
+    pub(crate) fn prepare(&mut self) -> Result<(), Error> {
+        self.protocols.prepare(self.index)
+    }
+
     /// Serves until the server has stopped.
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::handle::{DrainReport, Handle};
 use super::threads::Parts;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::net::Addr;
 
 /// A bound server that does not run yet.
@@ -12,14 +14,15 @@ use crate::net::Addr;
 /// # Examples
 /// ```
 /// use millpond::Server;
-/// use millpond::http::{Request, Response};
+/// use millpond::http::Request;
 /// use std::io::{Read, Write};
 /// use std::time::Duration;
 ///
 /// let server = Server::builder()
 ///     .bind("tcp://127.0.0.1:0")
 ///     .workers(2)
-///     .http(|_req: &mut Request| Response::text("Hello, world!"))?;
+///     .http(|_req: &mut Request| "Hello, world!")
+///     .build()?;
 /// let handle = server.spawn()?;
 ///
 /// let addr = handle.local_addrs()[0].as_socket().unwrap();
@@ -35,26 +38,59 @@ use crate::net::Addr;
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    pub(super) parts: Parts,
-    /// The bound address and the endpoint as text of each socket, in the order of the binds.
-    pub(super) bound: Vec<(Option<Addr>, String)>,
+    parts: Parts,
+    handle: Handle,
 }
 
 impl Server {
+    /// `bound`: the bound address and the endpoint as text of each socket, in the order of the
+    /// binds.
+    pub(super) fn new(parts: Parts, bound: Vec<(Option<Addr>, String)>) -> Self {
+        let (addrs, endpoints): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
+        let addrs = addrs.into_iter().flatten().collect();
+        let handle = Handle::new(Arc::clone(&parts.shared), addrs, endpoints);
+        Self { parts, handle }
+    }
+
+    /// A handle of the server, which reports on it and stops it. It exists before the server runs,
+    /// so that another thread can have it when [`run`](Self::run) is called. A server that was
+    /// stopped before it runs does not start.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::Server;
+    /// use millpond::http::Request;
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::builder()
+    ///     .bind("tcp://127.0.0.1:0")
+    ///     .http(|_req: &mut Request| "Hello, world!")
+    ///     .build()?;
+    /// let handle = server.handle();
+    /// let stopper = std::thread::spawn(move || handle.drain(Duration::from_secs(5)));
+    /// let report = server.run()?;
+    /// assert_eq!(stopper.join().unwrap(), report);
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// The addresses that the server is bound to, with the actual ports.
     #[must_use]
-    pub fn local_addrs(&self) -> Vec<Addr> {
-        self.bound.iter().filter_map(|(addr, _)| addr.clone()).collect()
+    pub fn local_addrs(&self) -> &[Addr] {
+        self.handle.local_addrs()
     }
 
     /// The endpoints that the server is bound to, as text with the actual ports: `tcp://[::]:8888`.
     #[must_use]
-    pub fn endpoints(&self) -> Vec<String> {
-        self.bound.iter().map(|(_, text)| text.clone()).collect()
+    pub fn endpoints(&self) -> &[String] {
+        self.handle.endpoints()
     }
 
-    /// Runs the server until another thread [drains](Handle::drain) or stops it. As that takes a
-    /// handle, programs that stop their server call [`spawn`](Self::spawn) instead.
+    /// Runs the server until another thread [drains](Handle::drain) or stops it by its
+    /// [`handle`](Self::handle).
     ///
     /// # Errors
     /// The errors of [`spawn`](Self::spawn).
@@ -63,22 +99,17 @@ impl Server {
         Ok(handle.wait())
     }
 
-    /// Starts the threads: the acceptor, the workers, the monitor.
+    /// Starts the threads: the workers, the monitor, the acceptor. Returns once each worker is
+    /// ready.
     ///
     /// # Errors
-    /// [`ErrorKind::System`] if the system cannot start a thread.
+    /// [`ErrorKind::System`] if the system cannot start a thread, and [`ErrorKind::Worker`] if a
+    /// [worker's state](crate::Builder::http_with) cannot be made.
     pub fn spawn(self) -> Result<Handle, Error> {
-        let addrs = self.local_addrs();
-        let endpoints = self.endpoints();
-        let shared = Arc::clone(&self.parts.shared);
-        let mut threads = Vec::new();
-        let started = self.parts.start(&mut threads);
-        let handle = Handle::new(shared, addrs, endpoints, threads);
-        if let Err(error) = started {
+        let Self { parts, handle } = self;
+        if let Err(error) = handle.start(parts) {
             handle.stop_now();
-            return Err(Error::new(ErrorKind::System, "cannot start a thread")
-                .with_source(error)
-                .with_hint("lower the number of workers, or raise the limit on threads"));
+            return Err(error);
         }
         Ok(handle)
     }

@@ -12,20 +12,38 @@ use super::service::{ConnectionService, Service};
 use super::threads::Parts;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::http::Handler;
+use crate::http::{Handler, Problem, ProblemFormat, ProblemWriter, Response};
 use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::source::Source;
 use crate::pool::{Protocol, Shared};
 
-/// The endpoint of a server without any [`Bind`]: every address, IPv4 and IPv6.
-const DEFAULT_BIND: &str = "tcp://[::]:8888";
+/// The endpoint of a server without any [`Bind`]. Programs on other machines cannot reach it.
+const DEFAULT_BIND: &str = "tcp://127.0.0.1:8888";
 
-/// Configures a server. [`serve`](Builder::serve), or one of its short forms, binds it.
+/// Configures a server. [`build`](Builder::build) checks everything and binds the endpoints.
+///
+/// # Examples
+/// ```
+/// use millpond::Server;
+/// use millpond::http::Request;
+///
+/// let server = Server::builder()
+///     .bind("tcp://127.0.0.1:0")
+///     .workers(4)
+///     .http(|_req: &mut Request| "Hello, world!")
+///     .build()?;
+/// let handle = server.handle(); // another thread may stop the server by it
+/// assert_eq!(handle.endpoints().len(), 1);
+/// # Ok::<(), millpond::Error>(())
+/// ```
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Builder {
     config: Config,
     binds: Vec<Bind>,
+    /// The service of every endpoint that has none of its own.
+    service: Option<Service>,
+    problems: ProblemWriter,
 }
 
 impl Server {
@@ -42,7 +60,8 @@ impl Builder {
         self
     }
 
-    /// Adds an endpoint. A server without any listens at `tcp://[::]:8888`.
+    /// Adds an endpoint. A server without any listens at `tcp://127.0.0.1:8888`,
+    /// which programs on other machines cannot reach.
     pub fn bind(mut self, bind: impl Into<Bind>) -> Self {
         self.binds.push(bind.into());
         self
@@ -54,32 +73,59 @@ impl Builder {
         self
     }
 
-    /// Binds an HTTP/1.1 server, whose responses come from `handler` wherever a [`Bind`] has no
-    /// service of its own. The server does not run yet.
-    ///
-    /// # Errors
-    /// See [`serve`](Self::serve).
-    pub fn http(self, handler: impl Handler) -> Result<Server, Error> {
-        self.serve(&Service::http(handler))
+    /// Serves HTTP/1.1 wherever a [`Bind`] has no service of its own. The responses come from
+    /// `handler`.
+    pub fn http(self, handler: impl Handler) -> Self {
+        self.service(Service::http(handler))
     }
 
-    /// Binds a server that uses `protocol` wherever a [`Bind`] has no service of its own. The
-    /// server does not run yet.
-    ///
-    /// # Errors
-    /// See [`serve`](Self::serve).
-    pub fn protocol(self, protocol: impl Protocol) -> Result<Server, Error> {
-        self.serve(&Service::protocol(protocol))
+    /// Serves `protocol` wherever a [`Bind`] has no service of its own.
+    pub fn protocol(self, protocol: impl Protocol) -> Self {
+        self.service(Service::protocol(protocol))
     }
 
-    /// Binds a server with this main service, which it uses wherever a [`Bind`] has no service of
-    /// its own. The server does not run yet.
+    /// Sets the service of every [`Bind`] that has none of its own.
+    pub fn service(mut self, service: Service) -> Self {
+        self.service = Some(service);
+        self
+    }
+
+    /// Sets the function that makes the responses to problems: to errors of handlers, to malformed
+    /// requests, and to requests that are refused under overload. It gets the problem, and the
+    /// format that the client prefers. The server uses the body and the fields of its response,
+    /// and keeps the status of the problem. The responses of refusals are made once, when the
+    /// server starts.
+    ///
+    /// # Examples
+    /// An interface whose errors are JSON, whatever the client accepts:
+    /// ```
+    /// use millpond::Server;
+    /// use millpond::http::{Problem, Request, Response, StatusCode};
+    ///
+    /// let server = Server::builder()
+    ///     .bind("tcp://127.0.0.1:0")
+    ///     .problems(|problem, _format| Response::json(problem.to_json()))
+    ///     .http(|_: &mut Request| Problem::new(StatusCode::CONFLICT))
+    ///     .build()?;
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    pub fn problems(
+        mut self,
+        write: impl Fn(&Problem, ProblemFormat) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.problems = ProblemWriter::new(write);
+        self
+    }
+
+    /// Checks everything, and binds the endpoints. The server does not run yet: see
+    /// [`Server::run`] and [`Server::spawn`].
     ///
     /// # Errors
     /// An [`Error`] that names the setting, the endpoint or the system call: see
-    /// [`ErrorKind`](crate::ErrorKind). An endpoint for which its service has no part is an error.
-    pub fn serve(mut self, main: &Service) -> Result<Server, Error> {
-        let plans = self.plans(main)?;
+    /// [`ErrorKind`](crate::ErrorKind). An endpoint for which its service has no part is an error,
+    /// and so is a server without a service.
+    pub fn build(mut self) -> Result<Server, Error> {
+        let plans = self.plans()?;
         fit_descriptors(&mut self.config);
         let mut services: Vec<ConnectionService> = Vec::new();
         let mut bound = Vec::new();
@@ -121,20 +167,22 @@ impl Builder {
                 }
             }
         }
-        let protocols = services.iter().map(|service| service.start(&self.config)).collect();
+        let start = |service: &ConnectionService| service.start(&self.problems, &self.config);
+        let protocols = services.iter().map(start).collect();
         let urgent = sources.iter().any(|source| source.urgent)
             || sockets.iter().any(|socket: &Arc<DatagramSocket>| socket.urgent);
         let shared = Shared::new(self.config, urgent).map_err(|error| {
             Error::new(ErrorKind::System, "cannot make the server's descriptors").with_source(error)
         })?;
         shared.count_datagrams_of(&sockets);
-        Ok(Server { parts: Parts { shared, protocols, sources, sockets, urgent }, bound })
+        let parts = Parts { shared, protocols, sources, sockets, urgent };
+        Ok(Server::new(parts, bound))
     }
 
-    /// Checks everything that [`serve`](Self::serve) checks before it binds.
+    /// Checks everything that [`build`](Self::build) checks before it binds.
     ///
     /// # Errors
-    /// The errors of [`serve`](Self::serve), except those of binding.
+    /// The errors of [`build`](Self::build), except those of binding.
     ///
     /// # Examples
     /// ```
@@ -143,21 +191,22 @@ impl Builder {
     ///
     /// let builder = || Server::builder().bind("udp://127.0.0.1:7007");
     /// let streams = Service::protocol(Echo);
-    /// assert!(builder().check(&streams.clone().and_datagrams(Echo)).is_ok());
-    /// let error = builder().check(&streams).unwrap_err();
+    /// assert!(builder().service(streams.clone().and_datagrams(Echo)).check().is_ok());
+    /// let error = builder().service(streams).check().unwrap_err();
     /// assert!(error.to_string().contains("datagrams"));
     /// ```
-    pub fn check(mut self, main: &Service) -> Result<(), Error> {
-        self.plans(main).map(drop)
+    pub fn check(mut self) -> Result<(), Error> {
+        self.plans().map(drop)
     }
 
     /// Parses and checks all endpoints, before the first is bound.
-    fn plans(&mut self, main: &Service) -> Result<Vec<Plan>, Error> {
+    fn plans(&mut self) -> Result<Vec<Plan>, Error> {
         self.config.check()?;
         if self.binds.is_empty() {
             self.binds.push(Bind::to(DEFAULT_BIND));
         }
-        let plans = self.binds.drain(..).map(|bind| Plan::new(bind, main));
+        let service = self.service.as_ref();
+        let plans = self.binds.drain(..).map(|bind| Plan::new(bind, service));
         let mut plans = plans.collect::<Result<Vec<_>, Error>>()?;
         share_versions(&mut plans);
         check_apart(&plans)?;

@@ -1,12 +1,14 @@
 //! [`Handle`]: reports on, reconfigures, drains and stops a running server.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::descriptors::fit_descriptors;
-use super::threads::ServerThread;
+use super::threads::{Parts, ServerThread, spawn_thread};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
@@ -25,28 +27,41 @@ struct Inner {
     addrs: Vec<Addr>,
     endpoints: Vec<String>,
     threads: Mutex<Vec<ServerThread>>,
+    /// Whether the threads have been started.
+    has_started: AtomicBool,
     /// Connections and datagrams that a drain was waiting for when [`Handle::stop_now`] interrupted
     /// it.
     interrupted: AtomicU64,
     /// Set once the server has stopped. The thread that stops the server holds the lock meanwhile.
     report: Mutex<Option<DrainReport>>,
+    /// The tasks that wait for the report.
+    wakers: Mutex<Vec<Waker>>,
 }
 
 impl Handle {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        addrs: Vec<Addr>,
-        endpoints: Vec<String>,
-        threads: Vec<ServerThread>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, addrs: Vec<Addr>, endpoints: Vec<String>) -> Self {
         Self(Arc::new(Inner {
             shared,
             addrs,
             endpoints,
-            threads: Mutex::new(threads),
+            threads: Mutex::default(),
+            has_started: AtomicBool::new(false),
             interrupted: AtomicU64::new(0),
             report: Mutex::new(None),
+            wakers: Mutex::default(),
         }))
+    }
+
+    /// Starts the threads, unless the server is stopping already.
+    pub(super) fn start(&self, parts: Parts) -> Result<(), Error> {
+        let inner = &*self.0;
+        // A thread that stops the server before they start waits for no thread.
+        let mut threads = lock(&inner.threads);
+        inner.has_started.store(true, Ordering::SeqCst);
+        match inner.shared.is_draining() {
+            true => Ok(()),
+            false => parts.start(&mut threads),
+        }
     }
 
     /// The addresses that the server is bound to, with the actual ports.
@@ -78,7 +93,7 @@ impl Handle {
     /// use millpond::{Config, Server};
     ///
     /// let server = Server::builder().bind("tcp://127.0.0.1:0");
-    /// let handle = server.http(|_: &mut Request| Response::text("Hello"))?.spawn()?;
+    /// let handle = server.http(|_: &mut Request| Response::text("Hello")).build()?.spawn()?;
     /// let mut config = Config::default();
     /// config.limits.body = 1 << 20;
     /// handle.reconfigure(config)?;
@@ -130,6 +145,8 @@ impl Handle {
     pub fn drain(&self, deadline: Duration) -> DrainReport {
         let inner = &*self.0;
         inner.shared.drain();
+        // A thread that waits for a server which has not started is woken by this alone.
+        inner.shared.notify_waiters();
         let mut report = lock(&inner.report);
         if let Some(report) = &*report {
             return report.clone();
@@ -150,6 +167,8 @@ impl Handle {
             elapsed: began.elapsed(),
         };
         *report = Some(done.clone());
+        drop(report);
+        lock(&inner.wakers).drain(..).for_each(Waker::wake);
         done
     }
 
@@ -164,16 +183,92 @@ impl Handle {
         self.drain(Duration::ZERO)
     }
 
+    /// Starts a [`drain`](Self::drain) on a thread of its own, and returns at once: for a thread
+    /// that must not block, such as one that handles signals. [`wait`](Self::wait) or
+    /// [`stopped`](Self::stopped) then returns the report.
+    ///
+    /// If the system cannot start the thread, the calling thread drains.
+    pub fn begin_drain(&self, deadline: Duration) {
+        // The server stops accepting at once, even if the thread starts late.
+        self.0.shared.drain();
+        let handle = self.clone();
+        if let Err(error) = spawn_thread("drain", move || drop(handle.drain(deadline))) {
+            log::warn!("cannot start the thread that drains: {error}");
+            self.drain(deadline);
+        }
+    }
+
     /// Waits until another thread has drained or stopped the server.
     pub fn wait(&self) -> DrainReport {
+        let inner = &*self.0;
         // The end of a connection notifies another condition variable: it happens thousands of
         // times a second, and must not wake this thread.
-        self.0.shared.wait_for_acceptor(|| !self.0.is_accepting());
-        self.drain(self.0.shared.config().timeouts.drain)
+        inner.shared.wait_for_acceptor(|| inner.has_stopped_accepting());
+        self.drain(inner.shared.config().timeouts.drain)
+    }
+
+    /// The report, if the server has stopped. It does not wait.
+    #[must_use]
+    pub fn report(&self) -> Option<DrainReport> {
+        // The thread that stops the server holds the lock.
+        self.0.report.try_lock().ok()?.clone()
+    }
+
+    /// A future that is ready once the server has stopped, for programs that run an executor. It
+    /// does not stop the server: see [`begin_drain`](Self::begin_drain).
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::Server;
+    /// use millpond::http::Request;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::builder().bind("tcp://127.0.0.1:0");
+    /// let handle = server.http(|_: &mut Request| "Hello").build()?.spawn()?;
+    /// let mut stopped = pin!(handle.stopped());
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert!(stopped.as_mut().poll(&mut context).is_pending());
+    /// handle.drain(Duration::from_secs(1));
+    /// assert!(stopped.as_mut().poll(&mut context).is_ready());
+    /// # use std::future::Future;
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stopped(&self) -> Stopped {
+        Stopped(self.clone())
+    }
+}
+
+/// A future that is ready once the server has stopped: see [`Handle::stopped`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Stopped(Handle);
+
+impl Future for Stopped {
+    type Output = DrainReport;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DrainReport> {
+        let handle = &self.0;
+        {
+            let mut wakers = lock(&handle.0.wakers);
+            if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                wakers.push(context.waker().clone());
+            }
+        }
+        // Looked at after the waker was stored: a report that is stored later wakes it.
+        handle.report().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl Inner {
+    /// Whether the acceptor has ended, or never started and never will.
+    fn has_stopped_accepting(&self) -> bool {
+        let begun = self.has_started.load(Ordering::SeqCst) || self.shared.is_draining();
+        begun && !self.is_accepting()
+    }
+
     fn is_accepting(&self) -> bool {
         let threads = lock(&self.threads);
         threads.iter().any(|thread| thread.is_acceptor() && !thread.has_ended())

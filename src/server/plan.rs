@@ -40,13 +40,16 @@ enum PartKind {
 }
 
 impl Plan {
-    pub(super) fn new(bind: Bind, main: &Service) -> Result<Self, Error> {
+    pub(super) fn new(bind: Bind, main: Option<&Service>) -> Result<Self, Error> {
         let target = match bind.target {
             BindTarget::Endpoint(text) => ParsedTarget::Endpoint(text.parse()?),
             BindTarget::Listener(listener) => ParsedTarget::Listener(listener),
             BindTarget::Datagram(socket) => ParsedTarget::Datagram(socket),
         };
-        let service = bind.service.as_ref().unwrap_or(main);
+        let Some(service) = bind.service.as_ref().or(main) else {
+            return Err(Error::new(ErrorKind::Config, format!("no service for {}", target.text()))
+                .with_hint("set one with Builder::http or Builder::service"));
+        };
         let kind = target.kind()?;
         let part = match kind {
             PartKind::Streams => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::http::{Handler, Http};
+use crate::http::{Handler, Http, ProblemWriter};
 use crate::pool::datagram::seqpacket::SeqpacketProtocol;
 use crate::pool::{DatagramHandler, Protocol};
 
@@ -32,7 +32,7 @@ use crate::pool::{DatagramHandler, Protocol};
 ///     .bind("tcp://127.0.0.1:0")
 ///     .bind(Bind::to("tcp://127.0.0.1:0").with(echo.clone()))
 ///     .bind(Bind::to("udp://127.0.0.1:0").with(echo))
-///     .http(|_req: &mut Request| Response::text("Hello, world!"))?;
+///     .http(|_req: &mut Request| Response::text("Hello, world!")).build()?;
 /// assert_eq!(server.endpoints().len(), 3);
 /// # Ok::<(), millpond::Error>(())
 /// ```
@@ -137,9 +137,11 @@ impl ConnectionService {
     }
 
     /// Makes the protocol that the threads of a server use.
-    pub(super) fn start(&self, config: &Config) -> Arc<dyn Protocol> {
+    pub(super) fn start(&self, problems: &ProblemWriter, config: &Config) -> Arc<dyn Protocol> {
         match self {
-            Self::Http(handler) => Arc::new(Http::new(Arc::clone(handler), config)),
+            Self::Http(handler) => {
+                Arc::new(Http::new(Arc::clone(handler), problems.clone(), config))
+            }
             Self::Protocol(protocol) => Arc::clone(protocol),
             Self::Packets(handler) => Arc::new(SeqpacketProtocol::new(Arc::clone(handler))),
         }

@@ -1,12 +1,13 @@
 //! The threads of a server. No other file of the library starts threads.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder as ThreadBuilder, JoinHandle};
 
 use rustix::process::{getpriority_process, setpriority_process};
 
+use crate::error::{Error, ErrorKind};
 use crate::pool::Shared;
 use crate::pool::acceptor::Acceptor;
 use crate::pool::datagram::receive::Receiver;
@@ -16,6 +17,7 @@ use crate::pool::guard::{ProtocolWorkers, Protocols};
 use crate::pool::monitor::Monitor;
 use crate::pool::source::Source;
 use crate::pool::worker::Worker;
+use crate::sync::{Completion, lock};
 
 /// The name of the acceptor's thread. Once it has ended, the server accepts no connections.
 const ACCEPTOR: &str = "acceptor";
@@ -34,7 +36,18 @@ pub(super) struct Parts {
 impl Parts {
     /// Starts every thread of a server, and adds each to `threads`. After an error, these are the
     /// threads to stop.
-    pub(super) fn start(self, threads: &mut Vec<ServerThread>) -> io::Result<()> {
+    ///
+    /// The workers prepare themselves first. The acceptor starts once all of them are ready.
+    pub(super) fn start(self, threads: &mut Vec<ServerThread>) -> Result<(), Error> {
+        self.start_threads(threads).map_err(|error| match error {
+            StartError::Worker(error) => error,
+            StartError::Thread(error) => Error::new(ErrorKind::System, "cannot start a thread")
+                .with_source(error)
+                .with_hint("lower the number of workers, or raise the limit on threads"),
+        })
+    }
+
+    fn start_threads(self, threads: &mut Vec<ServerThread>) -> Result<(), StartError> {
         let Self { shared, protocols, sources, sockets, urgent } = self;
         let protocols = || ProtocolWorkers::new(&protocols);
         let worker = |index| Worker {
@@ -45,25 +58,84 @@ impl Parts {
             batch: SendBatch::default(),
         };
         let nice = shared.pool().worker_nice;
+        let gate = Arc::new(StartGate::new(shared.pool().workers + usize::from(urgent)));
         for index in 0..shared.pool().workers {
-            let worker = worker(index);
+            let (mut worker, gate) = (worker(index), Arc::clone(&gate));
             threads.push(ServerThread::spawn(&shared, &format!("worker-{index}"), move || {
                 raise_nice(nice);
-                worker.run();
+                if gate.report(worker.prepare()) {
+                    worker.run();
+                }
             })?);
         }
         if urgent {
-            let worker = worker(shared.pool().workers);
-            threads
-                .push(ServerThread::spawn(&shared, "worker-urgent", move || worker.run_urgent())?);
+            let (mut worker, gate) = (worker(shared.pool().workers), Arc::clone(&gate));
+            threads.push(ServerThread::spawn(&shared, "worker-urgent", move || {
+                if gate.report(worker.prepare()) {
+                    worker.run_urgent();
+                }
+            })?);
         }
+        gate.wait().map_err(StartError::Worker)?;
         let monitor = Monitor::new(Arc::clone(&shared), protocols());
         threads.push(ServerThread::spawn(&shared, "monitor", move || monitor.run())?);
-        shared.spawn_upgrades_with(|job| thread("upgraded", job).map(drop));
+        shared.spawn_upgrades_with(|job| spawn_thread("upgraded", job).map(drop));
         // Last: a connection is accepted only once every other thread runs.
         let acceptor = Acceptor::new(Arc::clone(&shared), protocols(), sources, sockets);
         threads.push(ServerThread::spawn(&shared, ACCEPTOR, move || acceptor.run())?);
         Ok(())
+    }
+}
+
+/// Why the threads of a server cannot be started.
+enum StartError {
+    /// A worker cannot prepare itself.
+    Worker(Error),
+    /// The system cannot start a thread.
+    Thread(io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Thread(error)
+    }
+}
+
+/// Where the start of a server waits for its workers.
+struct StartGate {
+    state: Mutex<StartState>,
+    completion: Completion,
+}
+
+struct StartState {
+    /// The workers that are not ready yet.
+    missing: usize,
+    /// The first error of a worker.
+    error: Option<Error>,
+}
+
+impl StartGate {
+    fn new(missing: usize) -> Self {
+        let state = Mutex::new(StartState { missing, error: None });
+        Self { state, completion: Completion::default() }
+    }
+
+    /// A worker is ready, or it cannot serve. Returns whether it can.
+    fn report(&self, result: Result<(), Error>) -> bool {
+        let is_ready = result.is_ok();
+        {
+            let mut state = lock(&self.state);
+            state.missing -= 1;
+            state.error = state.error.take().or(result.err());
+        }
+        self.completion.notify();
+        is_ready
+    }
+
+    /// Waits until every worker has reported.
+    fn wait(&self) -> Result<(), Error> {
+        self.completion.wait(None, || lock(&self.state).missing == 0);
+        lock(&self.state).error.take().map_or(Ok(()), Err)
     }
 }
 
@@ -96,7 +168,7 @@ impl ServerThread {
     ) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
         let end = ThreadEnd { shared: Arc::clone(shared), ended: Arc::clone(&ended) };
-        let thread = thread(name, move || {
+        let thread = spawn_thread(name, move || {
             let _end = end;
             run();
         })?;
@@ -129,10 +201,13 @@ impl Drop for ThreadEnd {
             self.shared.close_all();
         }
         self.ended.store(true, Ordering::SeqCst);
-        self.shared.note_thread_end();
+        self.shared.notify_waiters();
     }
 }
 
-fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub(super) fn spawn_thread(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
     ThreadBuilder::new().name(name.to_owned()).spawn(run)
 }

@@ -17,8 +17,9 @@ use super::pages::Page;
 use super::path::{PathError, decode_leniently, encode, is_directory_path, relative_path};
 use super::respond::METHODS;
 use super::root::Root;
-use super::{accept, bounds, resource, respond};
+use super::{bounds, resource, respond};
 use crate::error::{Error, ErrorKind};
+use crate::http::accept::{names_html, prefers_json};
 use crate::http::{Handler, Method, Request, Response, StatusCode};
 use crate::pool::OPENS_FILES;
 use crate::pool::overload::fairness::ClientKey;
@@ -34,7 +35,7 @@ use crate::pool::overload::fairness::ClientKey;
 ///
 /// let options = FilesOptions { listing: true, ..FilesOptions::default() };
 /// let files = Files::open("/srv/www", options)?;
-/// Server::builder().bind("tcp://[::]:8888").http(files)?.run()?;
+/// Server::builder().bind("tcp://[::]:8888").http(files).build()?.run()?;
 /// # Ok::<(), millpond::Error>(())
 /// ```
 #[derive(Debug)]
@@ -234,7 +235,7 @@ impl Files {
     fn listing(&self, request: &Request, path: &[u8]) -> Response {
         let options =
             ListingOptions { dotfiles: self.options.dotfiles, most: self.options.listing_entries };
-        let as_json = accept::prefers_json(request.headers());
+        let as_json = prefers_json(request.headers());
         let make = || listing::page(self.store.root(), path, options, as_json);
         let page = match self.store.pages() {
             // No path contains a NUL.
@@ -261,8 +262,7 @@ impl Files {
         if let Some(fallback) = &self.options.fallback
             && (self.options.fallback_dots || !name.contains(&b'.'))
         {
-            let page =
-                accept::names_html(request.headers()).then(|| self.configured_file(fallback));
+            let page = names_html(request.headers()).then(|| self.configured_file(fallback));
             let mut response = match page.as_ref().map(|page| page.as_deref()) {
                 Some(Ok(Entry { node: Node::File(resource), .. })) => {
                     let (method, request_headers) = (request.method(), request.headers());

@@ -12,6 +12,7 @@ use super::pages::Page;
 use super::path::{encode, is_hidden};
 use super::root::Root;
 use crate::http::Response;
+use crate::http::json_text::escape_json;
 
 /// A file or directory in a listing.
 #[derive(Debug)]
@@ -273,19 +274,6 @@ fn json(listing: &Listing) -> String {
     }
     text.push_str("\n]\n");
     text
-}
-
-/// Appends text as the contents of a JSON string (RFC 8259 §7).
-fn escape_json(text: &str, out: &mut String) {
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => out.extend(['\\', char]),
-            char if char < ' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(char));
-            }
-            char => out.push(char),
-        }
-    }
 }
 
 #[cfg(test)]

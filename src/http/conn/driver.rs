@@ -19,12 +19,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::{Method, StatusCode};
 
 use super::exchange::ExchangeCell;
+use super::problems::{ClientFormat, ProblemWriter, format_for};
 use super::read::new_request;
 use super::refusal::{RefusalSource, Refusals};
 use super::request_info::RequestInfo;
 use super::respond::PendingResponse;
 use crate::close::CloseReason;
 use crate::config::Config;
+use crate::error::Error;
 use crate::http::codec::date::DateCache;
 use crate::http::codec::reject::Reject;
 use crate::http::codec::request::{Framing, Head, HeadParser};
@@ -39,14 +41,15 @@ use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal,
 pub(crate) struct Http {
     handler: Arc<dyn Handler>,
     refusal_source: Arc<RefusalSource>,
+    problems: ProblemWriter,
     config: Arc<Config>,
 }
 
 impl Http {
-    pub(crate) fn new(handler: Arc<dyn Handler>, config: &Config) -> Self {
+    pub(crate) fn new(handler: Arc<dyn Handler>, problems: ProblemWriter, config: &Config) -> Self {
         let config = Arc::new(config.clone());
-        let refusal_source = Arc::new(RefusalSource::new(Arc::clone(&handler), &config));
-        Self { handler, refusal_source, config }
+        let source = RefusalSource::new(Arc::clone(&handler), problems.clone(), &config);
+        Self { handler, refusal_source: Arc::new(source), problems, config }
     }
 }
 
@@ -56,6 +59,7 @@ impl Protocol for Http {
             handler: Arc::clone(&self.handler),
             refusal_source: Arc::clone(&self.refusal_source),
             refusals: self.refusal_source.latest(),
+            problems: self.problems.clone(),
             parser: new_parser(&self.config),
             date: DateCache::new(),
             cell: ExchangeCell::new(&self.config),
@@ -69,6 +73,7 @@ struct HttpWorker {
     handler: Arc<dyn Handler>,
     refusal_source: Arc<RefusalSource>,
     refusals: Arc<Refusals>,
+    problems: ProblemWriter,
     parser: HeadParser,
     date: DateCache,
     cell: Arc<ExchangeCell>,
@@ -77,6 +82,10 @@ struct HttpWorker {
 }
 
 impl ProtocolWorker for HttpWorker {
+    fn prepare(&mut self, index: usize) -> Result<(), Error> {
+        self.handler.prepare_worker(index)
+    }
+
     fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         match self.serve_requests(connection, turn) {
             Break(outcome) => outcome,
@@ -114,7 +123,7 @@ impl ProtocolWorker for HttpWorker {
                 Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
         };
-        let (is_head_method, keep_alive) = match head {
+        let (is_head_method, keep_alive, format) = match head {
             // No complete request yet: the connection can wait for it without a worker.
             Ok(None) => {
                 connection.input = exchange.input.unload();
@@ -127,17 +136,19 @@ impl ProtocolWorker for HttpWorker {
                 exchange.input.consume(used);
                 connection.awaited = None;
                 let is_head_method = head.method == Method::HEAD;
+                let format = format_for(Some(&head.headers));
                 let is_only_request = matches!(head.framing, Framing::None)
                     && exchange.input.is_empty()
                     && !connection.unread;
                 self.parser.recycle(head.headers);
-                (is_head_method, head.keep_alive && is_only_request)
+                (is_head_method, head.keep_alive && is_only_request, format)
             }
-            Err(_) => (false, false),
+            Err(_) => (false, false, format_for(None)),
         };
         connection.input = exchange.input.unload();
         drop(exchange);
-        self.refusals.send(connection, turn, is_head_method, keep_alive && !turn.is_draining())
+        let keep_alive = keep_alive && !turn.is_draining();
+        self.refusals.send(connection, turn, is_head_method, keep_alive, format)
     }
 
     fn expire(&mut self, connection: &mut Connection, _turn: &mut TurnContext<'_>) -> CloseReason {
@@ -224,7 +235,8 @@ impl HttpWorker {
         };
         let (response, panicked) = self.call_handler(&mut request, expects_continue, turn);
         let body_taken = has_body && !matches!(request.body().0, BodyKind::Incoming(_));
-        let mut pending = PendingResponse::new(info, response, body_taken);
+        let format = ClientFormat { writer: &self.problems, headers: Some(request.headers()) };
+        let mut pending = PendingResponse::new(info, response, body_taken, format);
         if let BodyKind::Incoming(incoming) = pending.body_mut()
             && !incoming.belongs_to(&self.cell, number)
         {
@@ -233,9 +245,9 @@ impl HttpWorker {
         if panicked {
             pending.close_because(CloseReason::HandlerPanicked);
         }
-        self.recycle(request);
         turn.count_request();
         let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
+        self.recycle(request);
         let waited = self.cell.lock().end();
         turn.add_client_wait(waited);
         flow
@@ -249,9 +261,11 @@ impl HttpWorker {
         turn: &mut TurnContext<'_>,
     ) -> ControlFlow<Outcome> {
         self.cell.lock().begin(&head.framing, head.expects_continue);
-        self.parser.recycle(head.headers);
         turn.count_refusal(Refusal::Deadline);
-        let pending = PendingResponse::new(info, self.refusals.response(), false);
+        let response = self.refusals.response(format_for(Some(&head.headers)));
+        self.parser.recycle(head.headers);
+        let format = ClientFormat { writer: &self.problems, headers: None };
+        let pending = PendingResponse::new(info, response, false, format);
         let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
         self.cell.lock().end();
         flow
@@ -302,7 +316,8 @@ impl HttpWorker {
             exchange.begin(&Framing::None, false);
             info
         };
-        let mut pending = PendingResponse::new(info, reject.into(), false);
+        let format = ClientFormat { writer: &self.problems, headers: None };
+        let mut pending = PendingResponse::new(info, reject.into(), false, format);
         pending.close_because(reject.close_reason());
         let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
         let mut exchange = self.cell.lock();
@@ -315,7 +330,9 @@ impl HttpWorker {
 
     /// Encodes the 408 to a request that has not arrived in time.
     fn encode_timeout(&mut self, info: &RequestInfo) -> Vec<u8> {
-        let (parts, body, _) = Response::error(StatusCode::REQUEST_TIMEOUT).into_split();
+        let format = ClientFormat { writer: &self.problems, headers: None };
+        let response = format.apply(Response::error(StatusCode::REQUEST_TIMEOUT));
+        let (parts, body, _) = response.into_split();
         let payload = Payload::Known(body.length().unwrap_or(0));
         let transfer = transfer(&info.method, info.version, parts.status, payload);
         let mut out = Vec::new();

@@ -18,7 +18,7 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::http::codec::body::BodyDecoder;
 use crate::http::codec::request::Framing;
-use crate::http::message::BodyError;
+use crate::http::message::BodyFault;
 use crate::net::Interest;
 use crate::pool::Connection;
 use crate::pool::client_waits::{ClientWaits, Pace, Waited};
@@ -195,6 +195,6 @@ impl Exchange {
     /// Records why the exchange cannot continue.
     pub(super) fn fail(&mut self, reason: CloseReason) -> io::Error {
         self.failure = Some(reason);
-        BodyError::Cut(reason).into()
+        BodyFault::Cut(reason).into()
     }
 }

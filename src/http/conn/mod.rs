@@ -51,6 +51,7 @@ mod close;
 mod driver;
 pub(super) mod exchange;
 mod park;
+mod problems;
 mod read;
 mod refusal;
 mod request_body;
@@ -60,3 +61,4 @@ mod send;
 mod upgrade;
 
 pub(crate) use driver::Http;
+pub(crate) use problems::ProblemWriter;

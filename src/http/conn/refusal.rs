@@ -5,21 +5,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 
+use super::problems::{ProblemWriter, WrittenProblem};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::http::handler::Handler;
-use crate::http::message::Response;
+use crate::http::message::{BodyKind, Problem, ProblemFormat, Response, TEXT};
 use crate::pool::{Connection, Outcome, Phase, TurnContext};
 use crate::sync::lock;
 
-/// The rendered refusals: one for each `Retry-After`, for a connection that is kept or closed, with
-/// a body or for HEAD.
+/// The rendered refusals: one for each `Retry-After` and each format, for a connection that is kept
+/// or closed, with a body or for HEAD.
 #[derive(Debug)]
 pub(crate) struct Refusals {
-    rendered: Vec<RenderedRefusal>,
-    text: String,
+    text: FormatRefusals,
+    json: FormatRefusals,
+    /// The text of the handler, if it has one.
+    own_text: Option<String>,
     /// The first `Retry-After`, in seconds.
     soonest: u32,
     /// The index of the next one. Clients that are refused at the same time get different values of
@@ -31,6 +34,7 @@ pub(crate) struct Refusals {
 /// configuration, and not once for each thread.
 pub(crate) struct RefusalSource {
     handler: Arc<dyn Handler>,
+    problems: ProblemWriter,
     current: Mutex<CurrentRefusals>,
 }
 
@@ -44,10 +48,15 @@ struct CurrentRefusals {
 }
 
 impl RefusalSource {
-    pub(crate) fn new(handler: Arc<dyn Handler>, config: &Arc<Config>) -> Self {
-        let refusals = Refusals::new(handler.refusal(), config.overload.retry_after);
+    pub(crate) fn new(
+        handler: Arc<dyn Handler>,
+        problems: ProblemWriter,
+        config: &Arc<Config>,
+    ) -> Self {
+        let refusals = Refusals::new(handler.refusal(), &problems, config.overload.retry_after);
         let (config, refusals) = (Arc::clone(config), Arc::new(refusals));
-        Self { handler, current: Mutex::new(CurrentRefusals { config, is_new: true, refusals }) }
+        let current = Mutex::new(CurrentRefusals { config, is_new: true, refusals });
+        Self { handler, problems, current }
     }
 
     /// The refusals of the latest configuration.
@@ -63,9 +72,10 @@ impl RefusalSource {
             let text = catch_unwind(AssertUnwindSafe(|| self.handler.refusal()));
             let text = text.unwrap_or_else(|_| {
                 log::error!("the handler panicked in `refusal`; the previous text is kept");
-                Some(current.refusals.text.clone())
+                current.refusals.own_text.clone()
             });
-            current.refusals = Arc::new(Refusals::new(text, config.overload.retry_after));
+            let seconds = config.overload.retry_after;
+            current.refusals = Arc::new(Refusals::new(text, &self.problems, seconds));
         }
         current.config = Arc::clone(config);
         Arc::clone(&current.refusals)
@@ -81,29 +91,81 @@ struct RenderedRefusal {
     close_head_len: usize,
 }
 
-impl Refusals {
-    /// `text` is the body; `seconds` the range of `Retry-After`.
-    pub(crate) fn new(text: Option<String>, seconds: (u32, u32)) -> Self {
-        let text = text.unwrap_or_else(|| "503 Service Unavailable: try again later\n".to_owned());
+/// The refusals in one format.
+#[derive(Debug)]
+struct FormatRefusals {
+    content_type: String,
+    text: String,
+    /// One for each `Retry-After`.
+    rendered: Vec<RenderedRefusal>,
+}
+
+impl FormatRefusals {
+    fn new(content_type: String, text: String, seconds: (u32, u32)) -> Self {
         let rendered = (seconds.0..=seconds.1.min(seconds.0.saturating_add(60)))
             .map(|seconds| {
-                let (keep, keep_head_len) = render(&text, seconds, "keep-alive");
-                let (close, close_head_len) = render(&text, seconds, "close");
+                let (keep, keep_head_len) = render(&content_type, &text, seconds, "keep-alive");
+                let (close, close_head_len) = render(&content_type, &text, seconds, "close");
                 RenderedRefusal { keep, close, keep_head_len, close_head_len }
             })
             .collect();
-        Self { rendered, text, soonest: seconds.0, next: AtomicUsize::new(0) }
+        Self { content_type, text, rendered }
+    }
+
+    /// The refusals as `problems` writes them. A body that is not text in memory cannot be rendered
+    /// ahead, and is replaced.
+    fn written(problems: &ProblemWriter, format: ProblemFormat, seconds: (u32, u32)) -> Self {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE).with_detail("try again later");
+        let WrittenProblem { headers, body } = problems.write(&problem, format);
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let text = match &body.0 {
+            BodyKind::Empty => Some(String::new()),
+            BodyKind::Bytes(bytes) => String::from_utf8(bytes.to_vec()).ok(),
+            _ => None,
+        };
+        match text {
+            Some(text) => Self::new(content_type.unwrap_or(TEXT).to_owned(), text, seconds),
+            None => Self::new(TEXT.to_owned(), problem.to_text(), seconds),
+        }
+    }
+}
+
+impl Refusals {
+    /// `own_text` is the body as text, if it is not that of `problems`; `seconds` is the range of
+    /// `Retry-After`.
+    pub(crate) fn new(
+        own_text: Option<String>,
+        problems: &ProblemWriter,
+        seconds: (u32, u32),
+    ) -> Self {
+        let json = FormatRefusals::written(problems, ProblemFormat::Json, seconds);
+        let text = match &own_text {
+            Some(text) => FormatRefusals::new(TEXT.to_owned(), text.clone(), seconds),
+            None => FormatRefusals::written(problems, ProblemFormat::Text, seconds),
+        };
+        Self { text, json, own_text, soonest: seconds.0, next: AtomicUsize::new(0) }
+    }
+
+    fn of_format(&self, format: ProblemFormat) -> &FormatRefusals {
+        match format {
+            ProblemFormat::Text => &self.text,
+            ProblemFormat::Json => &self.json,
+        }
     }
 
     /// The index of the next refusal.
     fn next_index(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed) % self.rendered.len()
+        self.next.fetch_add(1, Ordering::Relaxed) % self.text.rendered.len()
     }
 
     /// A refusal as a response, for a request that a worker has already read.
-    pub(crate) fn response(&self) -> Response {
+    pub(crate) fn response(&self, format: ProblemFormat) -> Response {
         let seconds = u64::from(self.soonest) + self.next_index() as u64;
-        let response = Response::text(self.text.clone());
+        let FormatRefusals { content_type, text, .. } = self.of_format(format);
+        let mut response = Response::text(text.clone());
+        if let Ok(content_type) = content_type.parse() {
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+        }
         response
             .with_status(StatusCode::SERVICE_UNAVAILABLE)
             .with_header(RETRY_AFTER, seconds.into())
@@ -117,8 +179,9 @@ impl Refusals {
         turn: &TurnContext<'_>,
         is_head_method: bool,
         keep_alive: bool,
+        format: ProblemFormat,
     ) -> Outcome {
-        let rendered = &self.rendered[self.next_index()];
+        let rendered = &self.of_format(format).rendered[self.next_index()];
         let (bytes, head_len) = match keep_alive {
             true => (&rendered.keep, rendered.keep_head_len),
             false => (&rendered.close, rendered.close_head_len),
@@ -144,10 +207,10 @@ impl Refusals {
 }
 
 /// A whole refusal, and the length of its head.
-fn render(text: &str, seconds: u32, connection: &str) -> (Box<[u8]>, usize) {
+fn render(content_type: &str, text: &str, seconds: u32, connection: &str) -> (Box<[u8]>, usize) {
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nConnection: {connection}\r\nRetry-After: {seconds}\r\n\
-         Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+         Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
         text.len()
     );
     let length = head.len();

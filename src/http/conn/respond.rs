@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 
 use super::body_sink::BodySink;
 use super::exchange::{Exchange, ExchangeCell};
+use super::problems::ClientFormat;
 use super::request_info::RequestInfo;
 use super::send::COPIED_BODY_MAX;
 use crate::close::CloseReason;
@@ -18,7 +19,7 @@ use crate::http::message::{Body, BodyKind, BodyWriter, Response, UpgradeHandler}
 use crate::pool::{Outcome, TurnContext};
 
 /// A response that has not been sent yet.
-pub(super) struct PendingResponse {
+pub(super) struct PendingResponse<'a> {
     pub(super) request: RequestInfo,
     pub(super) parts: http::response::Parts,
     pub(super) body: Body,
@@ -27,12 +28,20 @@ pub(super) struct PendingResponse {
     pub(super) close_reason: Option<CloseReason>,
     /// Whether the handler has taken the request's body: the body of the response may read from it.
     body_taken: bool,
+    /// How a problem is written for the client.
+    format: ClientFormat<'a>,
 }
 
-impl PendingResponse {
-    pub(super) fn new(request: RequestInfo, response: Response, body_taken: bool) -> Self {
-        let (parts, body, upgrade) = response.into_split();
-        let mut pending = Self { request, parts, body, upgrade, close_reason: None, body_taken };
+impl<'a> PendingResponse<'a> {
+    pub(super) fn new(
+        request: RequestInfo,
+        response: Response,
+        body_taken: bool,
+        format: ClientFormat<'a>,
+    ) -> Self {
+        let (parts, body, upgrade) = format.apply(response).into_split();
+        let close_reason = None;
+        let mut pending = Self { request, parts, body, upgrade, close_reason, body_taken, format };
         let informational = pending.parts.status.is_informational();
         if informational && pending.upgrade.is_none() {
             log::error!("a handler returned {}, which is not a final status", pending.parts.status);
@@ -52,7 +61,7 @@ impl PendingResponse {
 
     /// Replaces the response by another one to the same request.
     pub(super) fn replace(&mut self, response: Response) {
-        (self.parts, self.body, self.upgrade) = response.into_split();
+        (self.parts, self.body, self.upgrade) = self.format.apply(response).into_split();
     }
 
     /// Sends the response. `Continue`: the connection is kept, and can read the next request.
@@ -262,7 +271,9 @@ fn stream_body(
                 let trailers = writer.trailers.take();
                 sink.finish(trailers.as_ref())
             }
-            BodyKind::Empty | BodyKind::Bytes(_) | BodyKind::Segments(_) => Ok(()),
+            BodyKind::Empty | BodyKind::Bytes(_) | BodyKind::Segments(_) | BodyKind::Problem(_) => {
+                Ok(())
+            }
         }
     });
     catch_unwind(run).unwrap_or_else(|_| {

@@ -126,7 +126,8 @@ impl Exchange {
             BodyKind::Empty
             | BodyKind::Incoming(_)
             | BodyKind::Reader { .. }
-            | BodyKind::Writer(_) => {}
+            | BodyKind::Writer(_)
+            | BodyKind::Problem(_) => {}
         }
     }
 

@@ -15,7 +15,7 @@ use crate::http::message::{Response, UpgradeHandler};
 use crate::http::upgraded::Upgraded;
 use crate::pool::{Outcome, TurnContext};
 
-impl PendingResponse {
+impl PendingResponse<'_> {
     /// Sends a 101 and hands the connection to `handler`. `Continue`: the upgrade is refused, and
     /// this response has been replaced by the one that says why.
     pub(super) fn try_upgrade(

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{BodyError, Incoming, Segment};
+use super::body_error::{BodyError, BodyFault};
+use super::incoming::Incoming;
+use super::problem::Problem;
+use crate::pool::Segment;
 
 /// The body of a request or a response.
 ///
@@ -31,6 +34,8 @@ pub(crate) enum BodyKind {
     },
     Writer(Box<WriteBody>),
     Segments(Vec<Segment>),
+    /// An error, which is written in the client's format when it is sent.
+    Problem(Problem),
 }
 
 pub(crate) type WriteBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
@@ -94,6 +99,7 @@ impl Body {
             BodyKind::Incoming(incoming) => incoming.length(),
             BodyKind::Reader { length, .. } => *length,
             BodyKind::Writer(_) => None,
+            BodyKind::Problem(problem) => Some(problem.to_text().len() as u64),
             BodyKind::Segments(segments) => Some(segments.iter().map(Segment::len).sum()),
         }
     }
@@ -101,39 +107,27 @@ impl Body {
     /// Reads the whole body of a request, if it has at most `max` bytes.
     ///
     /// # Errors
-    /// `FileTooLarge` for a longer body, which is not read if its length was announced; otherwise
-    /// the errors of reading. [`Response::from`](super::Response) turns each into the right status.
-    pub fn read_bytes(&mut self, max: u64) -> io::Result<Vec<u8>> {
+    /// A [`BodyError`], whose status is 413 for a longer body. It is not read if its length was
+    /// announced.
+    pub fn read_bytes(&mut self, max: u64) -> Result<Vec<u8>, BodyError> {
         if self.length().is_some_and(|length| length > max) {
-            return Err(BodyError::TooLong.into());
+            return Err(BodyError::of(BodyFault::TooLong.into()));
         }
         let mut bytes = Vec::new();
-        self.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+        self.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(BodyError::of)?;
         match bytes.len() as u64 <= max {
             true => Ok(bytes),
-            false => Err(BodyError::TooLong.into()),
+            false => Err(BodyError::of(BodyFault::TooLong.into())),
         }
     }
 
     /// Reads the whole body of a request, if it is text (UTF-8) of at most `max` bytes.
     ///
     /// # Errors
-    /// Those of [`Body::read_bytes`], and `InvalidData` if the body is not UTF-8.
-    ///
-    /// # Examples
-    /// ```
-    /// use millpond::http::{Request, Response};
-    ///
-    /// fn shout(req: &mut Request) -> Response {
-    ///     match req.body_mut().read_text(10_000) {
-    ///         Ok(text) => Response::text(text.to_uppercase()),
-    ///         Err(error) => Response::from(error), // 413, for example
-    ///     }
-    /// }
-    /// ```
-    pub fn read_text(&mut self, max: u64) -> io::Result<String> {
+    /// Those of [`Body::read_bytes`], and 400 if the body is not UTF-8.
+    pub fn read_text(&mut self, max: u64) -> Result<String, BodyError> {
         let bytes = self.read_bytes(max)?;
-        String::from_utf8(bytes).map_err(|_| BodyError::NotText.into())
+        String::from_utf8(bytes).map_err(|_| BodyError::of(BodyFault::NotText.into()))
     }
 
     /// The trailer fields of a chunked request, once its body has been read to the end.
@@ -157,6 +151,9 @@ impl Body {
 /// `Unsupported` for a body made from a function or from files.
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let BodyKind::Problem(problem) = &self.0 {
+            self.0 = BodyKind::Bytes(problem.to_text().into());
+        }
         match &mut self.0 {
             BodyKind::Empty => Ok(0),
             BodyKind::Bytes(bytes) => {
@@ -166,17 +163,19 @@ impl Read for Body {
             }
             BodyKind::Incoming(incoming) => incoming.read(buf),
             BodyKind::Reader { reader, .. } => reader.read(buf),
-            BodyKind::Writer(_) | BodyKind::Segments(_) => Err(io::ErrorKind::Unsupported.into()),
+            BodyKind::Writer(_) | BodyKind::Segments(_) | BodyKind::Problem(_) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
         }
     }
 
     // The provided methods would report a body that is too short, or not text, with the errors of
-    // any other reader. These carry a `BodyError`, from which the response gets its status.
+    // any other reader. These carry a `BodyFault`, from which the response gets its status.
 
     fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)?;
-        let more = std::str::from_utf8(&bytes).map_err(|_| BodyError::NotText)?;
+        let more = std::str::from_utf8(&bytes).map_err(|_| BodyFault::NotText)?;
         text.push_str(more);
         Ok(bytes.len())
     }
@@ -184,7 +183,7 @@ impl Read for Body {
     fn read_exact(&mut self, mut buf: &mut [u8]) -> io::Result<()> {
         while !buf.is_empty() {
             match self.read(buf) {
-                Ok(0) => return Err(BodyError::TooShort.into()),
+                Ok(0) => return Err(BodyFault::TooShort.into()),
                 Ok(count) => buf = &mut buf[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -203,6 +202,7 @@ impl fmt::Debug for Body {
             BodyKind::Reader { .. } => "Reader",
             BodyKind::Writer(_) => "Writer",
             BodyKind::Segments(_) => "Segments",
+            BodyKind::Problem(_) => "Problem",
         };
         f.debug_struct("Body").field("kind", &kind).field("length", &self.length()).finish()
     }

@@ -1,4 +1,4 @@
-//! [`BodyError`]: why the body of a request could not be read, where the client is at fault.
+//! [`BodyError`]: why the body of a request could not be read.
 
 use std::error::Error;
 use std::fmt;
@@ -9,11 +9,38 @@ use http::StatusCode;
 use crate::close::CloseReason;
 use crate::http::codec::reject::Reject;
 
-/// Why the body of a request could not be read. It is the source of the [`io::Error`] that reading
-/// returns, which tells it from other errors of the same kind (a timeout of an upstream server, a
-/// file that is too short): those are not the client's fault.
+/// Why the body of a request could not be read.
+///
+/// It is the error of [`Request::read_body`](super::Request::read_body) and of the methods that
+/// decode a body. Reading through [`Read`](std::io::Read) returns it inside of an [`io::Error`].
+/// Its [`status`](Self::status) is the one that the client should get, so a handler that returns
+/// `Result<_, BodyError>` or `Result<_, Problem>` may use `?`.
+///
+/// # Examples
+/// ```
+/// use millpond::http::{Body, Request};
+///
+/// let mut request = Request::from(http::Request::new(Body::from("too long")));
+/// let error = request.read_body(3).unwrap_err();
+/// assert_eq!(error.status(), 413);
+/// assert_eq!(error.to_string(), "the body is longer than the handler accepts");
+/// ```
+#[derive(Debug)]
+pub struct BodyError(pub(super) Cause);
+
+#[derive(Debug)]
+pub(super) enum Cause {
+    Fault(BodyFault),
+    Reject(Reject),
+    /// An error of the reader of a body that a program made.
+    Io(io::Error),
+}
+
+/// Why the body of a request could not be read, where the client is at fault. It is the source of
+/// the [`io::Error`] that reading returns, which tells it from other errors of the same kind (a
+/// timeout of an upstream server, a file that is too short): those are not the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BodyError {
+pub(crate) enum BodyFault {
     /// The client was too slow, or disconnected.
     Cut(CloseReason),
     /// The body ended before the bytes that the handler requires.
@@ -25,7 +52,34 @@ pub(crate) enum BodyError {
 }
 
 impl BodyError {
-    fn status(self) -> StatusCode {
+    /// The status of the response: 413 if the body was too large, 431 if its trailers were, 408 if
+    /// the client was too slow, 400 if the body was malformed, incomplete or not text, 503 if all
+    /// workers that may wait for clients did so, and 500 for an error of a reader that the program
+    /// made.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match &self.0 {
+            Cause::Fault(fault) => fault.status(),
+            Cause::Reject(reject) => reject.status(),
+            Cause::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The cause of an error that reading a body has returned.
+    pub(crate) fn of(error: io::Error) -> Self {
+        let inner = error.get_ref();
+        if let Some(fault) = inner.and_then(|inner| inner.downcast_ref::<BodyFault>()) {
+            return Self(Cause::Fault(*fault));
+        }
+        if let Some(reject) = inner.and_then(|inner| inner.downcast_ref::<Reject>()) {
+            return Self(Cause::Reject(*reject));
+        }
+        Self(Cause::Io(error))
+    }
+}
+
+impl BodyFault {
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Cut(CloseReason::BodyTimeout | CloseReason::WriteTimeout) => {
                 StatusCode::REQUEST_TIMEOUT
@@ -49,39 +103,43 @@ impl BodyError {
     }
 }
 
-/// The content of the response to an error: the broken rule, or only a status.
-pub(super) enum Fault {
-    Reject(Reject),
-    Status(StatusCode),
-}
-
-/// Finds who is at fault for an error: the client if the error, or a source of it, is one of
-/// reading the body, otherwise the server.
-pub(super) fn find_fault(error: &io::Error) -> Fault {
-    let mut cause = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
-    while let Some(error) = cause {
-        if let Some(reject) = error.downcast_ref::<Reject>() {
-            return Fault::Reject(*reject);
-        }
-        if let Some(error) = error.downcast_ref::<BodyError>() {
-            return Fault::Status(error.status());
-        }
-        // `source` of an I/O error skips the error that it wraps, so that one is checked first.
-        cause = match error.downcast_ref::<io::Error>() {
-            Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-            None => error.source(),
-        };
+impl From<BodyFault> for io::Error {
+    fn from(fault: BodyFault) -> Self {
+        Self::new(fault.kind(), fault)
     }
-    Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl From<BodyError> for io::Error {
     fn from(error: BodyError) -> Self {
-        Self::new(error.kind(), error)
+        match error.0 {
+            Cause::Fault(fault) => fault.into(),
+            Cause::Reject(reject) => Self::new(io::ErrorKind::InvalidData, reject),
+            Cause::Io(error) => error,
+        }
     }
 }
 
 impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Cause::Fault(fault) => fault.fmt(f),
+            Cause::Reject(reject) => f.write_str(reject.explain()),
+            Cause::Io(_) => f.write_str("the body cannot be read"),
+        }
+    }
+}
+
+impl Error for BodyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            // `Display` has the whole reason.
+            Cause::Fault(_) | Cause::Reject(_) => None,
+            Cause::Io(error) => Some(error),
+        }
+    }
+}
+
+impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cut(reason) => reason.explain(),
@@ -92,7 +150,7 @@ impl fmt::Display for BodyError {
     }
 }
 
-impl Error for BodyError {}
+impl Error for BodyFault {}
 
 #[cfg(test)]
 mod tests {
@@ -101,24 +159,24 @@ mod tests {
     use super::*;
     use crate::http::{Body, Response};
 
-    fn status(error: io::Error) -> u16 {
-        Response::from(error).status().as_u16()
+    fn status(error: impl Into<Response>) -> u16 {
+        error.into().status().as_u16()
     }
 
     #[test]
     fn only_an_error_of_the_body_is_the_clients_fault() {
         for (error, expected) in [
-            (BodyError::Cut(CloseReason::BodyTimeout), 408),
-            (BodyError::Cut(CloseReason::ClientGone), 400),
-            (BodyError::Cut(CloseReason::Overloaded), 503),
-            (BodyError::TooShort, 400),
-            (BodyError::TooLong, 413),
-            (BodyError::NotText, 400),
+            (BodyFault::Cut(CloseReason::BodyTimeout), 408),
+            (BodyFault::Cut(CloseReason::ClientGone), 400),
+            (BodyFault::Cut(CloseReason::Overloaded), 503),
+            (BodyFault::TooShort, 400),
+            (BodyFault::TooLong, 413),
+            (BodyFault::NotText, 400),
         ] {
             let kind = io::Error::from(error).kind();
-            assert_eq!(status(error.into()), expected, "{error}");
+            assert_eq!(status(io::Error::from(error)), expected, "{error}");
             assert_eq!(status(io::Error::other(io::Error::from(error))), expected, "{error}");
-            assert_eq!(status(kind.into()), 500, "an upstream's {kind}");
+            assert_eq!(status(io::Error::from(kind)), 500, "an upstream's {kind}");
             assert_eq!(status(io::Error::new(kind, "an upstream")), 500, "an upstream's {kind}");
         }
         assert_eq!(status(io::Error::new(io::ErrorKind::InvalidData, Reject::ChunkSize)), 400);

@@ -1,11 +1,17 @@
 //! [`Request`]: the request that a handler gets.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::str::FromStr;
 use std::time::Duration;
 
-use super::Body;
+use http::StatusCode;
+
+use super::body::Body;
+use super::body_error::BodyError;
+use super::request_error::RequestError;
 use crate::http::message::incoming::Client;
 use crate::http::router::params::Params;
 
@@ -14,26 +20,23 @@ use crate::http::router::params::Params;
 ///
 /// # Examples
 /// ```
-/// use millpond::http::{Request, Response};
-/// use std::io::Read;
+/// use millpond::http::{BodyError, Request};
 ///
-/// fn count(req: &mut Request) -> Response {
-///     let mut body = Vec::new();
-///     match req.body_mut().read_to_end(&mut body) {
-///         Ok(n) => Response::text(format!("{} {}: {n} bytes", req.method(), req.uri().path())),
-///         Err(error) => Response::from(error),
-///     }
+/// fn count(req: &mut Request) -> Result<String, BodyError> {
+///     let body = req.read_body(1 << 20)?; // 413 for a longer one
+///     Ok(format!("{} {}: {} bytes\n", req.method(), req.uri().path(), body.len()))
 /// }
 /// ```
 pub struct Request {
     inner: http::Request<Body>,
     client: Option<Client>,
     params: Params,
+    prefix: Cell<usize>,
 }
 
 impl Request {
     pub(crate) fn new(inner: http::Request<Body>, client: Client) -> Self {
-        Self { inner, client: Some(client), params: Params::default() }
+        Self { inner, client: Some(client), params: Params::default(), prefix: Cell::new(0) }
     }
 
     /// The client's address, from accept(2); `None` for a Unix socket, or a request that a test
@@ -67,15 +70,88 @@ impl Request {
         self.client.as_ref().map_or(Duration::ZERO, |client| client.waited)
     }
 
+    /// The path of the target below the prefix at which a [`Router`](crate::http::Router) nests the
+    /// handler; the whole path if it nests none. It begins with a slash, and is not
+    /// percent-decoded. [`uri`](http::Request::uri) keeps the whole path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self.inner.uri().path().get(self.prefix.get()..) {
+            None | Some("") => "/",
+            Some(rest) => rest,
+        }
+    }
+
+    /// The length of the prefix of nested routers.
+    pub(crate) fn prefix(&self) -> &Cell<usize> {
+        &self.prefix
+    }
+
+    /// The value of a name in the path of the [`Router`](crate::http::Router)'s route,
+    /// percent-decoded and parsed.
+    ///
+    /// # Errors
+    /// 404 if the value cannot be parsed, as then nothing has this path; 500 if the route has no
+    /// such name.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Request, RequestError};
+    ///
+    /// fn show(req: &mut Request) -> Result<String, RequestError> {
+    ///     let id: u64 = req.param("id")?;
+    ///     Ok(format!("note {id}\n"))
+    /// }
+    /// ```
+    pub fn param<T>(&self, name: &str) -> Result<T, RequestError>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let Some(text) = self.param_text(name) else {
+            let missing = format!("the route has no parameter {name:?}");
+            return Err(RequestError::new(StatusCode::INTERNAL_SERVER_ERROR, missing));
+        };
+        text.parse().map_err(|error| {
+            let message = format!("parameter {name:?}: {error}");
+            RequestError::new(StatusCode::NOT_FOUND, message)
+        })
+    }
+
     /// The value of a name in the path of the [`Router`](crate::http::Router)'s route,
     /// percent-decoded; `None` if the route has no such name.
     #[must_use]
-    pub fn param(&self, name: &str) -> Option<&str> {
+    pub fn param_text(&self, name: &str) -> Option<&str> {
         self.params.get(name)
     }
 
     pub(crate) fn add_params(&mut self, params: Params) {
         self.params.extend(params);
+    }
+
+    /// Reads the whole body, if it has at most `max` bytes.
+    ///
+    /// # Errors
+    /// A [`BodyError`], whose status is 413 for a longer body. It is not read if its length was
+    /// announced.
+    pub fn read_body(&mut self, max: u64) -> Result<Vec<u8>, BodyError> {
+        self.inner.body_mut().read_bytes(max)
+    }
+
+    /// Reads the whole body, if it is text (UTF-8) of at most `max` bytes.
+    ///
+    /// # Errors
+    /// Those of [`read_body`](Self::read_body), and 400 if the body is not UTF-8.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{BodyError, Request};
+    ///
+    /// fn shout(req: &mut Request) -> Result<String, BodyError> {
+    ///     Ok(req.read_text(10_000)?.to_uppercase())
+    /// }
+    /// ```
+    pub fn read_text(&mut self, max: u64) -> Result<String, BodyError> {
+        self.inner.body_mut().read_text(max)
     }
 
     /// Takes the body out of the request, to use it as the body of a response, or to move it to
@@ -108,7 +184,7 @@ impl DerefMut for Request {
 
 impl From<http::Request<Body>> for Request {
     fn from(inner: http::Request<Body>) -> Self {
-        Self { inner, client: None, params: Params::default() }
+        Self { inner, client: None, params: Params::default(), prefix: Cell::new(0) }
     }
 }
 

@@ -7,9 +7,11 @@ use std::ops::{Deref, DerefMut};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, UPGRADE};
 use http::{Method, StatusCode, header};
 
-use super::body_error::{self, Fault};
-use super::{Body, Upgraded};
+use super::body::{Body, BodyKind};
+use super::body_error::BodyError;
+use super::problem::{Problem, client_fault};
 use crate::http::codec::reject::Reject;
+use crate::http::upgraded::Upgraded;
 
 /// The function that runs on an upgraded connection; see [`Response::upgrade`].
 pub(crate) type UpgradeHandler = Box<dyn FnOnce(Upgraded) + Send>;
@@ -72,10 +74,17 @@ impl Response {
         }
     }
 
-    /// This status, with the code and its standard phrase as text: `404 Not Found`.
+    /// This status, with the code and its standard phrase as text: `404 Not Found`. A client that
+    /// prefers JSON gets it as `application/problem+json`: see [`Problem`].
     #[must_use]
     pub fn error(status: StatusCode) -> Self {
-        Self::text(format!("{status}\n")).with_status(status)
+        Self::problem(Problem::new(status))
+    }
+
+    /// The response that shows this problem. It is written when it is sent.
+    pub(crate) fn problem(problem: Problem) -> Self {
+        let status = problem.status();
+        Self::text(Body(BodyKind::Problem(problem))).with_status(status)
     }
 
     /// 405 (RFC 9110 §15.5.6), with the allowed methods in Allow.
@@ -157,25 +166,25 @@ impl From<Response> for http::Response<Body> {
     }
 }
 
-/// The response to an I/O error. An error of reading the request's body is the client's fault: 413
-/// if the body was too large, 431 if its trailers were, 408 if it was too slow, 400 if it was
-/// malformed, incomplete or not text; and 503 if all workers that may wait for clients did so. Any
-/// other error is a 500, whatever its kind: a timeout of an upstream server or the early end of a
-/// file is not the client's fault.
+/// The response to an I/O error: see [`IntoResponse`](super::IntoResponse).
 impl From<io::Error> for Response {
     fn from(error: io::Error) -> Self {
-        match body_error::find_fault(&error) {
-            Fault::Reject(reject) => Self::from(reject),
-            Fault::Status(status) => Self::error(status),
-        }
+        let fault = client_fault(&error);
+        Self::problem(fault.unwrap_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR)))
+    }
+}
+
+/// The response to an error of reading a body: see [`BodyError::status`].
+impl From<BodyError> for Response {
+    fn from(error: BodyError) -> Self {
+        Self::from(io::Error::from(error))
     }
 }
 
 /// The response to a rejected request: its text names the rule.
 impl From<Reject> for Response {
     fn from(reject: Reject) -> Self {
-        let status = reject.status();
-        Self::text(format!("{status}: {}\n", reject.explain())).with_status(status)
+        Self::problem(Problem::from_reject(reject))
     }
 }
 

@@ -48,7 +48,7 @@ const STANDARD_METHODS: [Method; 9] = [
 /// use millpond::http::{Handler, Request, Response, Router};
 ///
 /// fn greet(req: &mut Request) -> Response {
-///     Response::text(format!("Good day, {}", req.param("name").unwrap_or("stranger")))
+///     Response::text(format!("Good day, {}", req.param_text("name").unwrap_or("stranger")))
 /// }
 ///
 /// let router = Router::new()

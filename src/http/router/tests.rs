@@ -20,7 +20,8 @@ fn response_to(router: &impl Handler, method: &str, target: &str) -> (u16, Strin
 
 fn respond(text: &'static str) -> impl Handler {
     move |request: &mut Request| {
-        let params: Vec<_> = ["id", "rest"].iter().filter_map(|name| request.param(name)).collect();
+        let params: Vec<_> =
+            ["id", "rest"].iter().filter_map(|name| request.param_text(name)).collect();
         Response::text(format!("{text} {}", params.join(" ")))
     }
 }
@@ -164,7 +165,7 @@ proptest! {
     #[test]
     fn a_catch_all_matches_any_rest(rest in "[a-z/.%0-9]{0,20}") {
         let router = Router::new().get("/files/{*rest}", |request: &mut Request| {
-            Response::text(request.param("rest").unwrap_or("none").to_owned())
+            Response::text(request.param_text("rest").unwrap_or("none").to_owned())
         });
         let (status, _, text) = response_to(&router, "GET", &format!("/files/{rest}"));
         if rest.contains('%') {

@@ -142,7 +142,8 @@ impl Datagrams {
 /// use millpond::handlers::Echo;
 /// use millpond::{Server, Service};
 ///
-/// let server = Server::builder().bind("udp://127.0.0.1:0").serve(&Service::datagrams(Echo))?;
+/// let server = Server::builder().bind("udp://127.0.0.1:0");
+/// let server = server.service(Service::datagrams(Echo)).build()?;
 /// let handle = server.spawn()?;
 /// let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
 /// client.send_to(b"hello", handle.local_addrs()[0].as_socket().unwrap())?;

@@ -51,7 +51,7 @@ pub enum WorkerActivity {
 /// let handle = Server::builder()
 ///     .bind("tcp://127.0.0.1:0")
 ///     .workers(2)
-///     .http(|_req: &mut Request| Response::text("Hello, world!"))?
+///     .http(|_req: &mut Request| Response::text("Hello, world!")).build()?
 ///     .spawn()?;
 /// let workers = handle.workers();
 /// assert_eq!(workers.len(), 2);

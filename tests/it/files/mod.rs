@@ -62,7 +62,7 @@ impl Site {
         // On a busy machine a hundred clients at once are an overload, which is not tested here.
         config.overload.shed = false;
         let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-        let server = builder.http(files).unwrap();
+        let server = builder.http(files).build().unwrap();
         self.server.set(server.start().unwrap()).unwrap();
         self
     }

@@ -49,6 +49,7 @@ fn block(drop_gone: bool) -> Blocked {
                 Response::text("done")
             }
         })
+        .build()
         .unwrap()
         .start()
         .unwrap();

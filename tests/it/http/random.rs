@@ -33,7 +33,7 @@ fn server() -> &'static TestServer {
             _ => Response::text("unread"),
         };
         let server = Server::builder().config(config).bind("tcp://127.0.0.1:0").http(handler);
-        server.unwrap().start().unwrap()
+        server.build().unwrap().start().unwrap()
     })
 }
 

@@ -22,6 +22,7 @@ fn echo(config: Config) -> TestServer {
                 Err(error) => Response::from(error),
             }
         })
+        .build()
         .unwrap()
         .start()
         .unwrap()

@@ -41,6 +41,7 @@ fn the_backlog_of_a_passed_listener_is_left_to_the_next_server() {
             let _ = gate.lock().unwrap().recv();
             Response::text("the first")
         })
+        .build()
         .unwrap()
         .start()
         .unwrap();
@@ -56,7 +57,7 @@ fn the_backlog_of_a_passed_listener_is_left_to_the_next_server() {
     assert_eq!(server.stats().accepted, 2, "the third is for the next program");
     drop(open);
 
-    let next = Server::builder().bind(passed()).http(Hello).unwrap().start().unwrap();
+    let next = Server::builder().bind(passed()).http(Hello).build().unwrap().start().unwrap();
     assert_eq!(read_last_response(&mut waiting).text(), "Hello, world!");
     assert_eq!(exchange(addr, GET).text(), "Hello, world!");
     next.drain(PATIENCE);
@@ -68,7 +69,14 @@ fn a_passed_datagram_socket_is_served_and_left_to_its_owner() {
     let copy = theirs.try_clone().unwrap();
     let bind = Bind::passed(theirs.into()).unwrap();
     let service = Service::datagrams(Echo);
-    let handle = Server::builder().workers(1).bind(bind).serve(&service).unwrap().start().unwrap();
+    let handle = Server::builder()
+        .workers(1)
+        .bind(bind)
+        .service(service.clone())
+        .build()
+        .unwrap()
+        .start()
+        .unwrap();
     let client = udp(copy.local_addr().unwrap());
     assert_eq!(ask(&client, "passed"), "passed");
     handle.drain(PATIENCE);

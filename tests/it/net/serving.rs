@@ -19,7 +19,8 @@ fn echo() -> Service {
 }
 
 pub(super) fn serve(config: Config, bind: &str, service: &Service) -> TestServer {
-    let server = Server::builder().config(config).bind(bind).serve(service).unwrap();
+    let server =
+        Server::builder().config(config).bind(bind).service(service.clone()).build().unwrap();
     server.start().unwrap()
 }
 
@@ -93,7 +94,7 @@ fn one_server_echoes_on_sockets_of_every_type_at_once() {
     for bind in &binds {
         builder = builder.bind(bind);
     }
-    let handle = builder.serve(&echo()).unwrap().start().unwrap();
+    let handle = builder.service(echo()).build().unwrap().start().unwrap();
     let ends = handle.endpoints().to_vec();
     assert_eq!(ends.len(), binds.len());
     assert_eq!(ends[3..], binds[3..]);
@@ -159,7 +160,8 @@ fn an_endpoint_that_the_service_cannot_serve_is_refused_before_anything_is_bound
     ];
     for (bind, service, expected) in table {
         let first = Bind::to(unix("unix", &socket).to_string()).with(echo());
-        let error = Server::builder().bind(first).bind(bind).serve(&service).unwrap_err();
+        let error =
+            Server::builder().bind(first).bind(bind).service(service.clone()).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains(expected), "{error}");
         assert!(error.hint().is_some());
@@ -228,7 +230,8 @@ fn a_protocol_number_is_served_over_a_raw_socket() {
         }
     });
     // 254 is for experiments: RFC 3692 §2.1. Other tests use 253 and another address.
-    let bound = Server::builder().workers(1).bind("ip4:254:127.0.0.7").serve(&service);
+    let bound =
+        Server::builder().workers(1).bind("ip4:254:127.0.0.7").service(service.clone()).build();
     let server = match bound {
         Ok(server) => server,
         Err(error) if error.kind() == ErrorKind::Permission => {
@@ -295,7 +298,7 @@ fn both_wildcards_share_a_port_and_colliding_endpoints_are_named() {
     let (six, four) = (format!("tcp://[::]:{free}"), format!("tcp://0.0.0.0:{free}"));
     let server = |binds: &[&str]| {
         let binds = binds.iter().fold(Server::builder(), |builder, bind| builder.bind(*bind));
-        binds.serve(&echo())
+        binds.service(echo()).build()
     };
     for order in [[&six, &four], [&four, &six]] {
         let handle = server(&[order[0], order[1]]).unwrap().start().unwrap();
@@ -313,6 +316,6 @@ fn both_wildcards_share_a_port_and_colliding_endpoints_are_named() {
         assert!(text.contains("by this server"), "{text}");
         assert!(!error.hint().unwrap().contains("another program"), "{error:?}");
     }
-    let checked = Server::builder().bind(&one).bind(&one).check(&echo()).unwrap_err();
+    let checked = Server::builder().bind(&one).bind(&one).service(echo()).check().unwrap_err();
     assert_eq!(checked.kind(), ErrorKind::Config);
 }

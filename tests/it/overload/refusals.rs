@@ -87,6 +87,7 @@ fn strict_once(held: &Held) -> TestServer {
         .bind("tcp://127.0.0.1:0")
         .bind(Bind::to("tcp://127.0.0.1:0").with(Service::protocol(Echo)))
         .http(held.clone())
+        .build()
         .unwrap()
         .start()
         .unwrap()
@@ -254,6 +255,7 @@ fn urgent_work_is_served_though_every_worker_is_held_and_the_queue_is_full() {
         .bind("tcp://127.0.0.1:0")
         .bind("tcp://127.0.0.1:0?priority=high")
         .http(held.clone())
+        .build()
         .unwrap()
         .start()
         .unwrap();
@@ -286,7 +288,7 @@ fn a_request_whose_timeout_is_too_short_is_refused_at_once() {
         config.pool.workers = 2;
         config.overload.timeout_field = field.to_owned();
         let server = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-        let server = server.http(Held::default()).unwrap().start().unwrap();
+        let server = server.http(Held::default()).build().unwrap().start().unwrap();
         exchange(addr(&server), GET_CLOSE);
         server
     };
@@ -364,7 +366,7 @@ fn begin_and_end_of_an_overload_are_logged() {
         Response::text("done")
     };
     let server = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    let server = server.http(handler).unwrap().start().unwrap();
+    let server = server.http(handler).build().unwrap().start().unwrap();
     let addr = addr(&server);
     let lines = || LOG.0.lock().unwrap().clone();
     let stop = AtomicBool::new(false);

@@ -32,7 +32,8 @@ fn sleeps_of(name: &str) -> Option<u64> {
 
 #[test]
 fn the_end_of_a_connection_does_not_wake_the_thread_that_runs_the_server() {
-    let server = Server::builder().bind("tcp://127.0.0.1:0").workers(2).http(Hello).unwrap();
+    let server =
+        Server::builder().bind("tcp://127.0.0.1:0").workers(2).http(Hello).build().unwrap();
     let handle = server.start().unwrap();
     let runner = std::thread::Builder::new().name("runs-the-server".to_owned()).spawn({
         let handle = handle.clone();
@@ -126,7 +127,13 @@ fn small_table(gate: &Arc<Barrier>) -> TestServer {
         _ => Response::text("small"),
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    builder.bind(Bind::to("tcp://127.0.0.1:0").urgent()).http(handler).unwrap().start().unwrap()
+    builder
+        .bind(Bind::to("tcp://127.0.0.1:0").urgent())
+        .http(handler)
+        .build()
+        .unwrap()
+        .start()
+        .unwrap()
 }
 
 /// A request gets a response, on a connection of its own.
@@ -231,7 +238,7 @@ fn a_full_table_keeps_room_for_urgent_connections() {
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
     let builder = builder.bind(Bind::to("tcp://127.0.0.1:0").urgent());
-    let server = builder.http(handler).unwrap().start().unwrap();
+    let server = builder.http(handler).build().unwrap().start().unwrap();
     let urgent = server.local_addrs()[1].as_socket().unwrap();
     let mut held: Vec<_> = (0..WORKERS).map(|_| connect_from(PROBE, addr(&server))).collect();
     for client in &mut held {
@@ -307,7 +314,7 @@ fn downloads_end(queue: usize, clients: usize, flood: usize) {
         _ => Response::text("small"),
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    let server = builder.http(handler).unwrap().start().unwrap();
+    let server = builder.http(handler).build().unwrap().start().unwrap();
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..flood {

@@ -29,7 +29,7 @@ fn config() -> Config {
 
 fn http() -> TestServer {
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
-    builder.http(Hello).unwrap().start().unwrap()
+    builder.http(Hello).build().unwrap().start().unwrap()
 }
 
 /// A client that sends `first`, then `again` every half of a timeout, and reads what comes back to
@@ -87,7 +87,8 @@ fn a_stream_of_posts_whose_pieces_end_within_bodies_lives_on() {
 fn a_stream_of_posts_whose_bodies_end_after_their_responses_lives_on() {
     // A handler that leaves a chunked body unread has answered before it ends.
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
-    let server = builder.http(|_: &mut Request| Response::text("done")).unwrap().start().unwrap();
+    let server =
+        builder.http(|_: &mut Request| Response::text("done")).build().unwrap().start().unwrap();
     let start = "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n012";
     let rest = "34\r\n0\r\n\r\n";
     outlives(&server, start.as_bytes(), format!("{rest}{start}").as_bytes(), answered);
@@ -96,7 +97,7 @@ fn a_stream_of_posts_whose_bodies_end_after_their_responses_lives_on() {
 #[test]
 fn an_echo_connection_lives_on_while_bytes_come_within_its_idle_timeout() {
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
-    let server = builder.protocol(Echo).unwrap().start().unwrap();
+    let server = builder.protocol(Echo).build().unwrap().start().unwrap();
     outlives(&server, b"", b"mill", |client| client.read_exact(&mut [0; 4]).is_ok());
 }
 
@@ -108,7 +109,7 @@ fn a_kept_connection_whose_requests_are_refused_lives_on() {
         std::thread::sleep(Duration::from_millis(60));
         Response::text("done")
     };
-    let server = builder.http(slow).unwrap().start().unwrap();
+    let server = builder.http(slow).build().unwrap().start().unwrap();
     let ask =
         |wait: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Timeout: {wait}\r\n\r\n");
     let mut warm = connect(addr(&server));
@@ -163,7 +164,7 @@ fn input_does_not_extend_the_write_deadline_of_a_client_that_reads_nothing() {
     // What the client sends wakes the server, which then sees that it still takes nothing.
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
     let large = |_: &mut Request| Response::new(vec![b'x'; 15 << 20]);
-    let server = builder.http(large).unwrap().start().unwrap();
+    let server = builder.http(large).build().unwrap().start().unwrap();
     let mut client = connect(addr(&server));
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let began = Instant::now();
@@ -187,7 +188,7 @@ fn the_longest_timeouts_panic_no_thread() {
     config.overload.deadline = Duration::MAX;
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
     // A version that refuses such settings does not run into this.
-    let Ok(server) = builder.http(Hello) else { return };
+    let Ok(server) = builder.http(Hello).build() else { return };
     let server = server.start().unwrap();
     let mut client = connect(addr(&server));
     for _ in 0..3 {

@@ -32,7 +32,7 @@ fn server(config: Config) -> (TestServer, [SocketAddr; 2], Open) {
     };
     let builder = Server::builder().config(config).workers(1).bind("tcp://127.0.0.1:0");
     let builder = builder.bind(Bind::to("tcp://127.0.0.1:0").urgent());
-    let server = builder.http(handler).unwrap().start().unwrap();
+    let server = builder.http(handler).build().unwrap().start().unwrap();
     let urgent = server.local_addrs()[1].as_socket().unwrap();
     let addrs = [addr(&server), urgent];
     (server, addrs, Open(gate))

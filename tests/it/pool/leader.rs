@@ -30,7 +30,7 @@ fn gated_with(workers: usize, config: Config) -> (TestServer, Arc<Gate>) {
         }
     };
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0").workers(workers);
-    (builder.http(handler).unwrap().start().unwrap(), gate)
+    (builder.http(handler).build().unwrap().start().unwrap(), gate)
 }
 
 fn send(client: &mut TcpStream, path: &str) {

@@ -85,7 +85,7 @@ impl ProtocolWorker for FaultyWorker {
 fn serve(config: Config) -> (TestServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    let server = builder.protocol(Faulty(Arc::clone(&faults))).unwrap().start().unwrap();
+    let server = builder.protocol(Faulty(Arc::clone(&faults))).build().unwrap().start().unwrap();
     (server, faults)
 }
 
@@ -239,7 +239,7 @@ fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_slot() {
         }
     };
     let builder = Server::builder().config(one_worker()).bind("tcp://127.0.0.1:0");
-    let server = builder.http(handler).unwrap().start().unwrap();
+    let server = builder.http(handler).build().unwrap().start().unwrap();
     let mut upgraded = Vec::new();
     let mut kept = Vec::new();
     for round in 0..10 {

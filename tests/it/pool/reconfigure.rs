@@ -20,6 +20,7 @@ fn server(config: Config) -> TestServer {
                 Err(error) => Response::from(error),
             }
         })
+        .build()
         .unwrap()
         .start()
         .unwrap()
@@ -57,7 +58,7 @@ fn a_raised_connection_limit_admits_waiting_clients() {
         }
         Response::text("0")
     };
-    let handle = builder.http(handler).unwrap().start().unwrap();
+    let handle = builder.http(handler).build().unwrap().start().unwrap();
     // One that only waits would be closed for the second.
     let mut first = connect(addr(&handle));
     first.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

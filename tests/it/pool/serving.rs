@@ -298,6 +298,7 @@ fn echo_echoes_on_tcp_and_unix_sockets() {
         .bind(format!("unix:{}", path.display()))
         .workers(2)
         .protocol(Echo)
+        .build()
         .unwrap()
         .start()
         .unwrap();

@@ -25,7 +25,8 @@ fn held() -> (TestServer, std::sync::mpsc::Sender<()>) {
         gate.lock().unwrap().recv().unwrap();
         Response::text(req.queue_wait().as_micros().to_string())
     };
-    let server = Server::builder().config(config).bind("tcp://127.0.0.1:0").http(handler).unwrap();
+    let server =
+        Server::builder().config(config).bind("tcp://127.0.0.1:0").http(handler).build().unwrap();
     (server.start().unwrap(), release)
 }
 

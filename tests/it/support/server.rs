@@ -24,7 +24,7 @@ pub(crate) fn start_http(workers: usize, handler: impl Handler) -> TestServer {
 /// Starts a server of HTTP on a free port.
 pub(crate) fn start_http_with(config: Config, handler: impl Handler) -> TestServer {
     let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
-    builder.http(handler).unwrap().start().unwrap()
+    builder.http(handler).build().unwrap().start().unwrap()
 }
 
 /// Starts servers that check their count of connections.

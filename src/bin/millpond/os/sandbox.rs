@@ -109,7 +109,7 @@ mod tests {
         // Restrictions apply to a thread and those that it starts, so the test's own has none.
         let started = std::thread::spawn(move || {
             let builder = Server::builder().bind("tcp://127.0.0.1:0").workers(2);
-            let server = builder.http(handler).unwrap();
+            let server = builder.http(handler).build().unwrap();
             let status = restrict(&allowed).unwrap();
             (status.ruleset, server.spawn().unwrap())
         });

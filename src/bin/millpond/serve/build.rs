@@ -33,7 +33,7 @@ pub(super) fn build(
         swaps.clear();
     }
     // Every endpoint has its own service, so that this default is never used.
-    Ok((builder.serve(&echo())?, swaps))
+    Ok((builder.service(echo()).build()?, swaps))
 }
 
 /// The echo service, for streams, records and datagrams.

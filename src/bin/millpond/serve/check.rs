@@ -26,7 +26,7 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
         let text = endpoint.filter(|text| passed_name(Bind::split_priority(text).0).is_none());
         Ok(text.map(Bind::to).into_iter().collect())
     };
-    plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?.0.check(&echo())?;
+    plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?.0.service(echo()).check()?;
     let text = if print {
         settings::print::print(&loaded)
     } else {

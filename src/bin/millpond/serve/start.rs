@@ -70,7 +70,7 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     if let Some(access) = &mut access {
         access.start()?;
     }
-    let endpoints = server.endpoints();
+    let endpoints = server.endpoints().to_vec();
     let handle = Arc::new(server.spawn()?);
     for endpoint in &endpoints {
         info!("listening on {endpoint}");

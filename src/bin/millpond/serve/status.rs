@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn the_state_of_an_idle_server_has_the_queue_the_workers_and_the_acceptor() {
         let server = Server::builder().bind("tcp://127.0.0.1:0").workers(3);
-        let handle = server.http(|_: &mut Request| Response::text("")).unwrap().spawn().unwrap();
+        let handle =
+            server.http(|_: &mut Request| Response::text("")).build().unwrap().spawn().unwrap();
         let lines = lines(&handle);
         assert!(lines[0].starts_with("queue: 0 of 1024 waiting"), "{lines:#?}");
         let idle = lines.iter().filter(|line| line.contains("of 3 workers idle")).count();

@@ -79,6 +79,7 @@ impl Attacked {
             .bind("tcp://127.0.0.1:0")
             .bind("tcp://127.0.0.1:0?priority=high")
             .http(asked)
+            .build()
             .unwrap()
             .start()
             .unwrap();
