@@ -91,22 +91,20 @@ pub(crate) fn prefers_problem_json(headers: &HeaderMap) -> bool {
     if !values.any(|value| memchr::memmem::find(value.as_bytes(), b"json").is_some()) {
         return false;
     }
-    let weight = |kind, subtype| media_weight(headers, kind, subtype);
-    let json = weight("application", "problem+json").max(weight("application", "json"));
-    let html = weight("text", "html");
-    let is_named = |name: &[u8]| {
-        let mut ranges = weighted(headers, &header::ACCEPT);
-        ranges.position(|(range, _)| range.eq_ignore_ascii_case(name))
+    // The place and the weight of the first range with one of these names.
+    let find = |names: [&[u8]; 2]| {
+        let mut ranges = weighted(headers, &header::ACCEPT).enumerate();
+        let is_named = |range: &[u8]| names.iter().any(|name| range.eq_ignore_ascii_case(name));
+        ranges.find_map(|(at, (range, weight))| is_named(range).then_some((at, weight)))
     };
-    let first_json = is_named(b"application/problem+json").or(is_named(b"application/json"));
-    let text_before = is_named(b"text/plain").or(is_named(b"text/html"));
-    match (first_json, text_before) {
+    let json = find([b"application/problem+json", b"application/json"]);
+    let text = find([b"text/plain", b"text/html"]);
+    match (json, text) {
         (None, _) => false,
-        (Some(json_at), Some(text_at)) => {
-            let text = html.max(weight("text", "plain"));
-            json > text || (json == text && json_at < text_at)
+        (Some((json_at, json)), Some((text_at, text))) => {
+            json > text || (json == text && json > 0 && json_at < text_at)
         }
-        (Some(_), None) => json > 0 && json >= html,
+        (Some((_, json)), None) => json > 0 && json >= media_weight(headers, "text", "plain"),
     }
 }
 
