@@ -56,12 +56,14 @@ fn qvalue(text: &[u8]) -> Option<Weight> {
 
 /// Whether the client names HTML among the types that it accepts. Browsers do so when they open a
 /// page, and not when a page loads a picture or data.
+#[cfg(any(feature = "files", test))]
 pub(crate) fn names_html(headers: &HeaderMap) -> bool {
     weighted(headers, &header::ACCEPT)
         .any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case(b"text/html"))
 }
 
 /// Whether the client prefers JSON to HTML.
+#[cfg(any(feature = "files", test))]
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
     media_weight(headers, "application", "json") > media_weight(headers, "text", "html")
 }

@@ -8,10 +8,10 @@ use crate::error::Error;
 
 /// Responds to requests. It is called on a worker thread and may block.
 ///
-/// Every `Fn(&mut Request) -> Response` is a handler. A panic fails only its own request: the
-/// client gets a 500, the connection is closed, and the worker continues. A
-/// [`Router`](super::Router) is a handler that dispatches to others; [`with`](Self::with) wraps a
-/// handler in a middleware.
+/// Every `Fn(&mut Request) -> R` is a handler if `R` is an [`IntoResponse`], and so is an `Arc<H>`
+/// of a handler, and a `Box<dyn Handler>`. A panic fails only its own request: the client gets a
+/// 500, the connection is closed, and the worker continues. A [`Router`](super::Router) is a
+/// handler that dispatches to others; [`with`](Self::with) wraps a handler in a middleware.
 ///
 /// # Examples
 /// ```
@@ -62,10 +62,11 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Wraps this handler in `middleware`: see [`Next`].
-    fn with<M>(self, middleware: M) -> With<M, Self>
+    fn with<M, R>(self, middleware: M) -> With<M, Self>
     where
         Self: Sized,
-        M: Fn(&mut Request, Next<'_>) -> Response + Send + Sync + 'static,
+        M: Fn(&mut Request, Next<'_>) -> R + Send + Sync + 'static,
+        R: IntoResponse,
     {
         With::new(middleware, self)
     }
@@ -147,12 +148,19 @@ forward_to_pointee!({<H: Handler + ?Sized>} Arc<H>, {} Box<dyn Handler>);
 /// assert_eq!(response.headers()["x-content-type-options"], "nosniff");
 /// ```
 #[derive(Clone, Copy)]
-pub struct Next<'a>(&'a dyn Handler);
+pub struct Next<'a>(&'a Run<'a>);
 
-impl Next<'_> {
+/// Runs what a middleware wraps.
+type Run<'a> = dyn Fn(&mut Request) -> Response + 'a;
+
+impl<'a> Next<'a> {
+    pub(super) fn new(run: &'a Run<'a>) -> Self {
+        Self(run)
+    }
+
     /// Runs the wrapped handler.
     pub fn run(self, request: &mut Request) -> Response {
-        self.0.handle(request)
+        (self.0)(request)
     }
 }
 
@@ -176,13 +184,19 @@ impl<M, H> With<M, H> {
     }
 }
 
-impl<M, H> Handler for With<M, H>
+impl<M, R, H> Handler for With<M, H>
 where
-    M: Fn(&mut Request, Next<'_>) -> Response + Send + Sync + 'static,
+    M: Fn(&mut Request, Next<'_>) -> R + Send + Sync + 'static,
+    R: IntoResponse,
     H: Handler,
 {
     fn handle(&self, request: &mut Request) -> Response {
-        (self.middleware)(request, Next(&self.inner))
+        let run = |request: &mut Request| self.inner.handle(request);
+        (self.middleware)(request, Next::new(&run)).into_response()
+    }
+
+    fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
+        self.inner.prepare_worker(worker)
     }
 
     fn expect_continue(&self, request: &Request) -> Option<Response> {

@@ -12,6 +12,7 @@ pub(crate) mod list;
 mod message;
 mod router;
 mod upgraded;
+mod worker_local;
 
 pub(crate) use conn::{Http, ProblemWriter};
 pub use handler::{Handler, Next, With};
@@ -20,4 +21,5 @@ pub use message::{
     Body, BodyError, BodyWriter, Html, Incoming, IntoResponse, Problem, ProblemFormat, Request,
     RequestError, Response, Segment, Upgraded,
 };
-pub use router::Router;
+pub use router::{IntoRoute, Route, Router, StateNext, UsesState, WithState, WithoutState};
+pub use worker_local::PerWorker;

@@ -1,5 +1,6 @@
 //! [`Builder`]: from endpoints, services and a configuration to a bound [`Server`].
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use super::bind::Bind;
@@ -12,7 +13,9 @@ use super::service::{ConnectionService, Service};
 use super::threads::Parts;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Handler, Problem, ProblemFormat, ProblemWriter, Response};
+use crate::http::{
+    Handler, IntoResponse, PerWorker, Problem, ProblemFormat, ProblemWriter, Request, Response,
+};
 use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::source::Source;
 use crate::pool::{Protocol, Shared};
@@ -77,6 +80,48 @@ impl Builder {
     /// `handler`.
     pub fn http(self, handler: impl Handler) -> Self {
         self.service(Service::http(handler))
+    }
+
+    /// Serves HTTP/1.1 with a handler that each worker has for itself. `make` is called once on
+    /// each worker thread, with the index of the worker, before the server accepts connections, and
+    /// returns the handler of that thread. The handler may own what it uses, such as a database
+    /// connection: it need not be `Send` or `Sync`, and no lock is taken. There are as many as
+    /// workers, and one more if an endpoint is [urgent](Bind::urgent).
+    ///
+    /// If `make` returns an error, the server does not start. If a handler panics, it is dropped,
+    /// and the next request on that worker has it made again; if that goes on, after pauses of up
+    /// to a second, in which the worker responds with a 503. For several routes, see
+    /// [`Router::with_state`](crate::http::Router::with_state).
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::Server;
+    /// use millpond::http::Request;
+    /// use rusqlite::Connection;
+    ///
+    /// let server = Server::builder()
+    ///     .bind("tcp://127.0.0.1:0")
+    ///     .workers(8)
+    ///     .http_with(|_worker| {
+    ///         let db = Connection::open("notes.db")?;
+    ///         Ok::<_, rusqlite::Error>(move |_: &mut Request| match db.path() {
+    ///             Some(path) => format!("this worker has opened {path}\n"),
+    ///             None => "a database in memory\n".to_owned(),
+    ///         })
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    pub fn http_with<H, R, E>(
+        self,
+        make: impl Fn(usize) -> Result<H, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        H: FnMut(&mut Request) -> R + 'static,
+        R: IntoResponse + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.http(PerWorker::new(make))
     }
 
     /// Serves `protocol` wherever a [`Bind`] has no service of its own.

@@ -192,7 +192,10 @@ impl Handle {
         // The server stops accepting at once, even if the thread starts late.
         self.0.shared.drain();
         let handle = self.clone();
-        if let Err(error) = spawn_thread("drain", move || drop(handle.drain(deadline))) {
+        let drain = move || {
+            handle.drain(deadline);
+        };
+        if let Err(error) = spawn_thread("drain", drain) {
             log::warn!("cannot start the thread that drains: {error}");
             self.drain(deadline);
         }
@@ -235,7 +238,6 @@ impl Handle {
     /// # use std::future::Future;
     /// # Ok::<(), millpond::Error>(())
     /// ```
-    #[must_use]
     pub fn stopped(&self) -> Stopped {
         Stopped(self.clone())
     }

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
-/// How long events are only counted after a line was logged.
+/// How long events are only counted after a line was logged, unless another time is set.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Logs an event that may happen thousands of times a second at most once in [`PERIOD`].
-#[derive(Debug, Default)]
-pub(crate) struct LogThrottle(Mutex<ThrottleState>);
+/// Logs an event that may happen thousands of times a second at most once in a period of 10 s, or
+/// of another length.
+#[derive(Debug)]
+pub(crate) struct LogThrottle {
+    period: Duration,
+    state: Mutex<ThrottleState>,
+}
 
 #[derive(Debug, Default)]
 struct ThrottleState {
@@ -18,16 +22,27 @@ struct ThrottleState {
     suppressed: u64,
 }
 
+impl Default for LogThrottle {
+    fn default() -> Self {
+        Self::every(PERIOD)
+    }
+}
+
 impl LogThrottle {
+    /// Logs at most once in `period`.
+    pub(crate) fn every(period: Duration) -> Self {
+        Self { period, state: Mutex::default() }
+    }
+
     /// `Some(suppressed)` if the event is to be logged now, with the number of events that were not
     /// logged since the last line. `None`: it is only counted.
     fn admit(&self, now: Instant) -> Option<u64> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if state.until.is_some_and(|until| now < until) {
             state.suppressed += 1;
             return None;
         }
-        state.until = Some(now + PERIOD);
+        state.until = Some(now + self.period);
         Some(std::mem::take(&mut state.suppressed))
     }
 
@@ -40,7 +55,14 @@ impl LogThrottle {
         })
     }
 
-    /// Logs a warning, unless one was logged within [`PERIOD`].
+    /// Logs an error, unless one was logged within the period.
+    pub(crate) fn error(&self, now: Instant, text: impl FnOnce() -> String) {
+        if let Some(line) = self.line(now, text) {
+            log::error!("{line}");
+        }
+    }
+
+    /// Logs a warning, unless one was logged within the period.
     pub(crate) fn warn(&self, now: Instant, text: impl FnOnce() -> String) {
         if let Some(line) = self.line(now, text) {
             log::warn!("{line}");

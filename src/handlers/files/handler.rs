@@ -129,7 +129,7 @@ impl Files {
     }
 
     fn respond(&self, request: &Request) -> Response {
-        let target = request.uri().path();
+        let target = request.path();
         let path = match relative_path(target, self.options.dotfiles) {
             Ok(path) => path,
             Err(error) => {
@@ -138,6 +138,10 @@ impl Files {
         };
         if let Some(response) = self.early_response(request, &path) {
             return response;
+        }
+        if path.is_empty() && !request.uri().path().ends_with('/') {
+            // The prefix of a router, without a slash: relative links would lead beside it.
+            return self.redirect(request, &path);
         }
         match self.store.find(&path) {
             Ok(entry) => match &entry.node {
@@ -218,11 +222,15 @@ impl Files {
     }
 
     /// 301 to the same path with a slash at its end. The location is encoded again from the decoded
-    /// path: it begins with exactly one slash, so that it cannot name another host.
+    /// path: it begins with exactly one slash, so that it cannot name another host. Below the
+    /// prefix of a router, it begins with the prefix.
     fn redirect(&self, request: &Request, path: &[u8]) -> Response {
-        let mut location = String::from("/");
+        let prefix = request.uri().path().get(..request.prefix().get()).unwrap_or_default();
+        let mut location = format!("{prefix}/");
         encode(path, &mut location);
-        location.push('/');
+        if !location.ends_with('/') {
+            location.push('/');
+        }
         if let Some(query) = request.uri().query() {
             location.push('?');
             location.push_str(query);

@@ -14,7 +14,7 @@ use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode};
 
@@ -36,12 +36,14 @@ use crate::http::codec::response::{
 use crate::http::handler::Handler;
 use crate::http::message::{BodyKind, Request, Response};
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
+use crate::sync::LogThrottle;
 
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
     handler: Arc<dyn Handler>,
     refusal_source: Arc<RefusalSource>,
     problems: ProblemWriter,
+    panics: Arc<LogThrottle>,
     config: Arc<Config>,
 }
 
@@ -49,7 +51,8 @@ impl Http {
     pub(crate) fn new(handler: Arc<dyn Handler>, problems: ProblemWriter, config: &Config) -> Self {
         let config = Arc::new(config.clone());
         let source = RefusalSource::new(Arc::clone(&handler), problems.clone(), &config);
-        Self { handler, refusal_source: Arc::new(source), problems, config }
+        let panics = Arc::new(LogThrottle::every(Duration::from_secs(1)));
+        Self { handler, refusal_source: Arc::new(source), problems, panics, config }
     }
 }
 
@@ -60,6 +63,7 @@ impl Protocol for Http {
             refusal_source: Arc::clone(&self.refusal_source),
             refusals: self.refusal_source.latest(),
             problems: self.problems.clone(),
+            panics: Arc::clone(&self.panics),
             parser: new_parser(&self.config),
             date: DateCache::new(),
             cell: ExchangeCell::new(&self.config),
@@ -74,6 +78,8 @@ struct HttpWorker {
     refusal_source: Arc<RefusalSource>,
     refusals: Arc<Refusals>,
     problems: ProblemWriter,
+    /// Limits the log lines about panics of the handler.
+    panics: Arc<LogThrottle>,
     parser: HeadParser,
     date: DateCache,
     cell: Arc<ExchangeCell>,
@@ -287,13 +293,15 @@ impl HttpWorker {
         called.map_or_else(
             |_| {
                 turn.count_panic();
-                let worker = std::thread::current();
-                log::error!(
-                    "{}: the handler panicked at {} {}",
-                    worker.name().unwrap_or("worker"),
-                    request.method(),
-                    request.uri()
-                );
+                self.panics.error(Instant::now(), || {
+                    let worker = std::thread::current();
+                    format!(
+                        "{}: the handler panicked at {} {}",
+                        worker.name().unwrap_or("worker"),
+                        request.method(),
+                        request.uri()
+                    )
+                });
                 (Response::error(StatusCode::INTERNAL_SERVER_ERROR), true)
             },
             |response| (response, false),

@@ -18,7 +18,7 @@ pub use body_error::BodyError;
 pub(crate) use body_error::BodyFault;
 pub use incoming::Incoming;
 pub use into_response::{Html, IntoResponse};
-pub(crate) use problem::TEXT;
+pub(crate) use problem::{Chain, TEXT};
 pub use problem::{Problem, ProblemFormat};
 pub use request::Request;
 pub use request_error::RequestError;

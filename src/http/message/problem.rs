@@ -208,7 +208,7 @@ pub(super) fn client_fault(error: &(dyn Error + 'static)) -> Option<Problem> {
 }
 
 /// An error and its sources in one line.
-pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

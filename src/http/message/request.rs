@@ -32,11 +32,18 @@ pub struct Request {
     client: Option<Client>,
     params: Params,
     prefix: Cell<usize>,
+    route_name: Option<&'static str>,
 }
 
 impl Request {
     pub(crate) fn new(inner: http::Request<Body>, client: Client) -> Self {
-        Self { inner, client: Some(client), params: Params::default(), prefix: Cell::new(0) }
+        Self {
+            inner,
+            client: Some(client),
+            params: Params::default(),
+            prefix: Cell::new(0),
+            route_name: None,
+        }
     }
 
     /// The client's address, from accept(2); `None` for a Unix socket, or a request that a test
@@ -75,15 +82,27 @@ impl Request {
     /// percent-decoded. [`uri`](http::Request::uri) keeps the whole path.
     #[must_use]
     pub fn path(&self) -> &str {
-        match self.inner.uri().path().get(self.prefix.get()..) {
-            None | Some("") => "/",
-            Some(rest) => rest,
+        let path = self.inner.uri().path();
+        match self.prefix.get() {
+            0 => path,
+            prefix => path.get(prefix..).filter(|rest| !rest.is_empty()).unwrap_or("/"),
         }
     }
 
     /// The length of the prefix of nested routers.
     pub(crate) fn prefix(&self) -> &Cell<usize> {
         &self.prefix
+    }
+
+    /// The name of the route that a [`Router`](crate::http::Router) has found, if it
+    /// [has one](crate::http::Router::named).
+    #[must_use]
+    pub fn route_name(&self) -> Option<&'static str> {
+        self.route_name
+    }
+
+    pub(crate) fn set_route_name(&mut self, name: Option<&'static str>) {
+        self.route_name = name;
     }
 
     /// The value of a name in the path of the [`Router`](crate::http::Router)'s route,
@@ -184,7 +203,13 @@ impl DerefMut for Request {
 
 impl From<http::Request<Body>> for Request {
     fn from(inner: http::Request<Body>) -> Self {
-        Self { inner, client: None, params: Params::default(), prefix: Cell::new(0) }
+        Self {
+            inner,
+            client: None,
+            params: Params::default(),
+            prefix: Cell::new(0),
+            route_name: None,
+        }
     }
 }
 

@@ -1,30 +1,21 @@
-//! The routes of a [`Router`], and how a request finds its own.
+//! [`Router`]: selects a handler by method and path.
 
 use std::fmt;
+use std::sync::Arc;
 
-use http::header::ALLOW;
-use http::{HeaderValue, Method, StatusCode};
-use matchit::InsertError;
+use http::Method;
 
-use super::params::Params;
-use crate::error::{Error, ErrorKind};
-use crate::http::handler::Handler;
-use crate::http::message::{Request, Response};
-
-/// The standard methods (RFC 9110 §9.3, RFC 5789). Any other is a 501 unless a route names it.
-const STANDARD_METHODS: [Method; 9] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::DELETE,
-    Method::CONNECT,
-    Method::OPTIONS,
-    Method::TRACE,
-    Method::PATCH,
-];
+use super::layers::{Layered, Layers, PlainLayer, StateLayer, StateNext};
+use super::table::{NamedTarget, Table};
+use super::target::{IntoRoute, RouteTarget};
+use crate::http::handler::Next;
+use crate::http::message::{IntoResponse, Request};
 
 /// A handler that dispatches requests to other handlers, by method and path.
+///
+/// `S` is the state that each worker has for itself, such as a database connection: see
+/// [`with_state`](Self::with_state). A route is a [`Handler`](crate::http::Handler), or a function
+/// of the state and the request.
 ///
 /// A path is matched segment by segment, before percent-decoding. `{name}` matches one segment, or
 /// a part of one, and `{*name}` the whole rest, which may be empty: `/files/{*rest}` matches
@@ -66,284 +57,199 @@ const STANDARD_METHODS: [Method; 9] = [
 /// assert_eq!(response_to("OPTIONS", "/users").headers()["allow"], "OPTIONS, POST");
 /// ```
 #[must_use]
-pub struct Router {
-    paths: matchit::Router<PathEntry>,
-    routes: Vec<Route>,
-    /// The paths that catch-all routes match with an empty rest. An explicit route for such a path
-    /// replaces it.
-    implied: Vec<String>,
+pub struct Router<S = ()> {
+    pub(super) table: Table<S>,
+    pub(super) layers: Layers<S>,
     /// The handler for paths that no route matches.
-    fallback: Option<Box<dyn Handler>>,
-    /// The methods of all routes.
-    allow: Allow,
-    /// The first invalid route, and why it is invalid.
-    invalid: Option<(String, String)>,
+    pub(super) fallback: Option<Box<dyn RouteTarget<S>>>,
+    /// The handler for methods that a path does not have.
+    pub(super) method_not_allowed: Option<Box<dyn RouteTarget<S>>>,
 }
 
-/// What a path matches.
-#[derive(Clone, Copy)]
-struct PathEntry {
-    route: usize,
-    /// Whether the path is that of a catch-all route with an empty rest.
-    implied: bool,
-}
-
-/// The handlers for one path.
-struct Route {
-    path: String,
-    methods: Vec<(Method, Box<dyn Handler>)>,
-    any: Option<Box<dyn Handler>>,
-    allow: Allow,
-}
-
-/// The methods of a path, and the value of Allow that lists them.
-struct Allow {
-    methods: Vec<Method>,
-    value: HeaderValue,
-}
-
-/// The result of routing a request.
-enum RouteMatch<'a> {
-    Handler(&'a dyn Handler, Params),
-    /// No handler: the router itself responds with this status and Allow.
-    NoHandler(StatusCode, Option<&'a HeaderValue>),
-}
-
-impl Router {
+impl<S: 'static> Router<S> {
     /// A router without routes: every request gets a 404.
     pub fn new() -> Self {
-        Self {
-            paths: matchit::Router::new(),
-            routes: Vec::new(),
-            implied: Vec::new(),
-            fallback: None,
-            allow: Allow::new(),
-            invalid: None,
-        }
+        Self { table: Table::new(), layers: Vec::new(), fallback: None, method_not_allowed: None }
     }
 
-    /// Adds `handler` for GET, and HEAD, at `path`.
-    pub fn get(self, path: &str, handler: impl Handler) -> Self {
-        self.route(Method::GET, path, handler)
+    /// Adds a route for GET, and HEAD, at `path`.
+    pub fn get<K>(self, path: &str, route: impl IntoRoute<S, K>) -> Self {
+        self.route(Method::GET, path, route)
     }
 
-    /// Adds `handler` for POST at `path`.
-    pub fn post(self, path: &str, handler: impl Handler) -> Self {
-        self.route(Method::POST, path, handler)
+    /// Adds a route for POST at `path`.
+    pub fn post<K>(self, path: &str, route: impl IntoRoute<S, K>) -> Self {
+        self.route(Method::POST, path, route)
     }
 
-    /// Adds `handler` for PUT at `path`.
-    pub fn put(self, path: &str, handler: impl Handler) -> Self {
-        self.route(Method::PUT, path, handler)
+    /// Adds a route for PUT at `path`.
+    pub fn put<K>(self, path: &str, route: impl IntoRoute<S, K>) -> Self {
+        self.route(Method::PUT, path, route)
     }
 
-    /// Adds `handler` for PATCH at `path`.
-    pub fn patch(self, path: &str, handler: impl Handler) -> Self {
-        self.route(Method::PATCH, path, handler)
+    /// Adds a route for PATCH at `path`.
+    pub fn patch<K>(self, path: &str, route: impl IntoRoute<S, K>) -> Self {
+        self.route(Method::PATCH, path, route)
     }
 
-    /// Adds `handler` for DELETE at `path`.
-    pub fn delete(self, path: &str, handler: impl Handler) -> Self {
-        self.route(Method::DELETE, path, handler)
+    /// Adds a route for DELETE at `path`.
+    pub fn delete<K>(self, path: &str, route: impl IntoRoute<S, K>) -> Self {
+        self.route(Method::DELETE, path, route)
     }
 
-    /// Adds `handler` for any method, standard or not, at `path`.
-    pub fn route(mut self, method: Method, path: &str, handler: impl Handler) -> Self {
-        let Some(route) = self.route_at(path) else { return self };
-        if route.methods.iter().any(|(other, _)| *other == method) {
-            self.invalid.get_or_insert((path.to_owned(), format!("{method} has two handlers")));
-            return self;
-        }
-        if method == Method::GET {
-            route.allow.add(Method::HEAD);
-        }
-        route.allow.add(Method::OPTIONS);
-        route.allow.add(method.clone());
-        route.methods.push((method, Box::new(handler)));
-        for method in route.allow.methods.clone() {
-            self.allow.add(method);
-        }
+    /// Adds a route for any method, standard or not, at `path`.
+    pub fn route<K>(mut self, method: Method, path: &str, route: impl IntoRoute<S, K>) -> Self {
+        self.table.add(method, path, unnamed(route));
         self
     }
 
-    /// Adds `handler` for the methods that have no other handler at `path`.
-    pub fn any(mut self, path: &str, handler: impl Handler) -> Self {
-        let Some(route) = self.route_at(path) else { return self };
-        if route.any.replace(Box::new(handler)).is_some() {
-            self.invalid.get_or_insert((
-                path.to_owned(),
-                "the path has two handlers for any method".to_owned(),
-            ));
+    /// Adds a route for the methods that have no other route at `path`.
+    pub fn any<K>(mut self, path: &str, route: impl IntoRoute<S, K>) -> Self {
+        self.table.add_any(path, false, unnamed(route));
+        self
+    }
+
+    /// Passes every request for `prefix`, and for what is below it, to a handler that sees the path
+    /// behind the prefix in [`Request::path`]: a directory of files, another router. The prefix
+    /// itself is the path `/`. [`Request::uri`](http::Request::uri) keeps the whole path, so that
+    /// redirects keep the prefix.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Handler, Request, Router};
+    ///
+    /// let inner = Router::new().get("/b", |req: &mut Request| req.path().to_owned());
+    /// let router = Router::new().nest("/a", inner);
+    ///
+    /// let request = http::Request::builder().uri("/a/b").body(Default::default()).unwrap();
+    /// let mut response = router.handle(&mut Request::from(request));
+    /// assert_eq!(response.body_mut().read_text(10).unwrap(), "/b");
+    /// ```
+    pub fn nest<K>(mut self, prefix: &str, handler: impl IntoRoute<S, K>) -> Self {
+        self.table.add_any(prefix, true, unnamed(handler));
+        self
+    }
+
+    /// Adds the routes of another router that uses the same state. They stay inside of the
+    /// middlewares of `other`, and get those of this router too. Its fallback is used if this
+    /// router has none.
+    pub fn merge(self, other: Self) -> Self {
+        self.merge_at("", other)
+    }
+
+    /// As [`merge`](Self::merge), with each path of `other` behind this prefix.
+    pub fn merge_at(mut self, prefix: &str, other: Self) -> Self {
+        let Self { table, layers, fallback, method_not_allowed } = other;
+        let layers = Arc::new(layers);
+        let layered = |named: NamedTarget<S>| match layers.is_empty() {
+            true => named,
+            false => {
+                let layers = Arc::clone(&layers);
+                let target = Box::new(Layered { layers, inner: named.target });
+                NamedTarget { target, name: named.name }
+            }
+        };
+        if let Some((path, reason)) = table.invalid {
+            self.table.reject(&path, reason);
         }
+        for routes in table.paths {
+            let path = format!("{prefix}{}", routes.path);
+            for (method, target) in routes.methods {
+                self.table.add(method, &path, layered(target));
+            }
+            if let Some(target) = routes.any {
+                self.table.add_any(&path, routes.nested, layered(target));
+            }
+        }
+        let layered = |target| layered(NamedTarget { target, name: None }).target;
+        self.fallback = self.fallback.or(fallback.map(layered));
+        self.method_not_allowed = self.method_not_allowed.or(method_not_allowed.map(layered));
+        self
+    }
+
+    /// Names the route that was added last. Handlers and middlewares find the name in
+    /// [`Request::route_name`], for metrics and log lines. At most 64 routes may have one.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Next, Request, Router};
+    ///
+    /// let router: Router = Router::new()
+    ///     .get("/users/{id}", |_: &mut Request| "a user")
+    ///     .named("user")
+    ///     .with(|req, next| {
+    ///         let response = next.run(req);
+    ///         log::info!("{}", req.route_name().unwrap_or("unnamed"));
+    ///         response
+    ///     });
+    /// ```
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.table.name_last(name);
         self
     }
 
     /// Sets the handler for paths that no route matches. Without one they get a 404.
-    pub fn fallback(mut self, handler: impl Handler) -> Self {
-        self.fallback = Some(Box::new(handler));
+    pub fn fallback<K>(mut self, handler: impl IntoRoute<S, K>) -> Self {
+        self.fallback = Some(handler.into_route().0);
         self
     }
 
-    /// The route with this path, added if it is new; `None` if the path is invalid.
-    fn route_at(&mut self, path: &str) -> Option<&mut Route> {
-        if let Some(known) = self.routes.iter().position(|route| route.path == path) {
-            return Some(&mut self.routes[known]);
-        }
-        if let Err(error) = self.insert(path) {
-            self.invalid.get_or_insert((path.to_owned(), error));
-            return None;
-        }
-        let (path, allow) = (path.to_owned(), Allow::new());
-        self.routes.push(Route { path, methods: Vec::new(), any: None, allow });
-        self.routes.last_mut()
+    /// Sets the handler for methods that a path does not have. Allow is added to its response,
+    /// whose status it has to set. Without one they get a 405.
+    pub fn method_not_allowed<K>(mut self, handler: impl IntoRoute<S, K>) -> Self {
+        self.method_not_allowed = Some(handler.into_route().0);
+        self
     }
 
-    /// Adds the path of the next route. A catch-all also matches an empty rest, which matchit does
-    /// not support: the path without the rest is added as well, unless a route has it.
-    fn insert(&mut self, path: &str) -> Result<(), String> {
-        if !path.starts_with('/') {
-            return Err("a path must begin with a slash".to_owned());
-        }
-        let route = self.routes.len();
-        let mut outcome = self.paths.insert(path, PathEntry { route, implied: false });
-        if let Err(InsertError::Conflict { with }) = &outcome
-            && let Some(at) = self.implied.iter().position(|implied| implied == with)
-        {
-            self.paths.remove(self.implied.swap_remove(at));
-            outcome = self.paths.insert(path, PathEntry { route, implied: false });
-        }
-        outcome.map_err(|error| error.to_string())?;
-        if let Some((prefix, _)) = split_catch_all(path)
-            && self.paths.insert(prefix, PathEntry { route, implied: true }).is_ok()
-        {
-            self.implied.push(prefix.to_owned());
-        }
-        Ok(())
+    /// Wraps the whole router in a middleware: every route, and the responses of the router itself.
+    /// The middleware added last runs first. See [`Next`].
+    pub fn with<M, R>(mut self, middleware: M) -> Self
+    where
+        M: Fn(&mut Request, Next<'_>) -> R + Send + Sync + 'static,
+        R: IntoResponse + 'static,
+    {
+        self.layers.push(Box::new(PlainLayer(middleware)));
+        self
     }
 
-    fn find(&self, request: &Request) -> RouteMatch<'_> {
-        let (method, path) = (request.method(), request.uri().path());
-        let unknown_method =
-            !STANDARD_METHODS.contains(method) && !self.allow.methods.contains(method);
-        let Ok(matched) = self.paths.at(path) else {
-            return match &self.fallback {
-                _ if path == "*" => {
-                    RouteMatch::NoHandler(StatusCode::NO_CONTENT, Some(&self.allow.value))
-                }
-                Some(fallback) => RouteMatch::Handler(fallback.as_ref(), Params::default()),
-                None if unknown_method => RouteMatch::NoHandler(StatusCode::NOT_IMPLEMENTED, None),
-                None => RouteMatch::NoHandler(StatusCode::NOT_FOUND, None),
-            };
-        };
-        let entry = *matched.value;
-        let route = &self.routes[entry.route];
-        let Some(handler) = route.handler(method) else {
-            return match *method {
-                Method::OPTIONS => {
-                    RouteMatch::NoHandler(StatusCode::NO_CONTENT, Some(&route.allow.value))
-                }
-                _ if unknown_method => RouteMatch::NoHandler(StatusCode::NOT_IMPLEMENTED, None),
-                _ => {
-                    RouteMatch::NoHandler(StatusCode::METHOD_NOT_ALLOWED, Some(&route.allow.value))
-                }
-            };
-        };
-        let rest = split_catch_all(&route.path).filter(|_| entry.implied);
-        let params = matched.params.iter().chain(rest.map(|(_, name)| (name, "")));
-        match Params::decode(params) {
-            Some(params) => RouteMatch::Handler(handler, params),
-            None => RouteMatch::NoHandler(StatusCode::BAD_REQUEST, None),
-        }
+    /// As [`with`](Self::with), with a middleware that uses the state.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Request, Response, Router, StateNext};
+    ///
+    /// fn count(counter: &mut u64, req: &mut Request, next: StateNext<'_, u64>) -> Response {
+    ///     *counter += 1;
+    ///     next.run(counter, req)
+    /// }
+    ///
+    /// let router = Router::new()
+    ///     .get("/", |counter: &mut u64, _: &mut Request| format!("request {counter}\n"))
+    ///     .with_stateful(count);
+    /// ```
+    pub fn with_stateful<M, R>(mut self, middleware: M) -> Self
+    where
+        M: Fn(&mut S, &mut Request, StateNext<'_, S>) -> R + Send + Sync + 'static,
+        R: IntoResponse + 'static,
+    {
+        self.layers.push(Box::new(StateLayer(middleware)));
+        self
     }
 }
 
-impl Route {
-    fn handler(&self, method: &Method) -> Option<&dyn Handler> {
-        let for_method = |method: &Method| {
-            self.methods.iter().find(|(other, _)| other == method).map(|(_, handler)| handler)
-        };
-        let head = || if *method == Method::HEAD { for_method(&Method::GET) } else { None };
-        for_method(method).or_else(head).or(self.any.as_ref()).map(AsRef::as_ref)
-    }
+fn unnamed<S, K>(route: impl IntoRoute<S, K>) -> NamedTarget<S> {
+    NamedTarget { target: route.into_route().0, name: None }
 }
 
-impl Allow {
-    fn new() -> Self {
-        Self { methods: Vec::new(), value: HeaderValue::from_static("") }
-    }
-
-    fn add(&mut self, method: Method) {
-        if self.methods.contains(&method) {
-            return;
-        }
-        self.methods.push(method);
-        self.methods.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-        let list = self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-        // A method is a token, so the value is valid.
-        self.value = HeaderValue::try_from(list).unwrap_or(HeaderValue::from_static(""));
-    }
-}
-
-/// The path before a catch-all, with its trailing slash, and the name of the rest; `None` for a
-/// path without a catch-all.
-fn split_catch_all(path: &str) -> Option<(&str, &str)> {
-    let (prefix, name) = path.strip_suffix('}')?.rsplit_once("{*")?;
-    prefix.ends_with('/').then_some((prefix, name))
-}
-
-/// The response of the router itself.
-fn own_response(status: StatusCode, allow: Option<&HeaderValue>) -> Response {
-    let response = match status {
-        StatusCode::NO_CONTENT => Response::empty(status),
-        _ => Response::error(status),
-    };
-    match allow {
-        Some(allow) => response.with_header(ALLOW, allow.clone()),
-        None => response,
-    }
-}
-
-impl Handler for Router {
-    fn handle(&self, request: &mut Request) -> Response {
-        match self.find(request) {
-            RouteMatch::Handler(handler, params) => {
-                request.add_params(params);
-                handler.handle(request)
-            }
-            RouteMatch::NoHandler(status, allow) => own_response(status, allow),
-        }
-    }
-
-    /// A request without a handler is refused before its body is read.
-    fn expect_continue(&self, request: &Request) -> Option<Response> {
-        match self.find(request) {
-            RouteMatch::Handler(handler, _) => handler.expect_continue(request),
-            RouteMatch::NoHandler(status, allow) => Some(own_response(status, allow)),
-        }
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        if let Some((path, reason)) = &self.invalid {
-            let message = format!("invalid route {path:?}: {reason}");
-            return Err(Error::new(ErrorKind::Config, message)
-                .with_hint("expected a path like /users, /users/{id} or /files/{*rest}"));
-        }
-        let handlers = self.routes.iter().flat_map(|route| {
-            route.methods.iter().map(|(_, handler)| handler).chain(route.any.as_ref())
-        });
-        handlers.chain(self.fallback.as_ref()).try_for_each(Handler::check)
-    }
-}
-
-impl Default for Router {
+impl<S: 'static> Default for Router<S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for Router {
+impl<S> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routes = self.routes.iter().map(|route| (&route.path, &route.allow.value));
+        let routes = self.table.paths.iter().map(|routes| (&routes.path, &routes.allow.value));
         f.debug_map().entries(routes).finish()
     }
 }

@@ -6,7 +6,7 @@ use http::header::ALLOW;
 use proptest::prelude::*;
 
 use super::Router;
-use crate::http::{Body, Handler, Method, Next, Request, Response, StatusCode};
+use crate::http::{Body, Handler, Method, Next, Request, Response, StateNext, StatusCode};
 
 fn response_to(router: &impl Handler, method: &str, target: &str) -> (u16, String, String) {
     let request = http::Request::builder().method(method).uri(target).body(Body::empty());
@@ -174,4 +174,97 @@ proptest! {
             prop_assert_eq!((status, text), (200, rest));
         }
     }
+}
+
+#[test]
+fn a_nested_handler_sees_the_path_behind_its_prefix() {
+    let inner = |request: &mut Request| format!("{} of {}", request.path(), request.uri().path());
+    let router = Router::new()
+        .nest("/static", inner)
+        .nest("/users/{id}/files", |request: &mut Request| {
+            format!("{} {}", request.param_text("id").unwrap(), request.path())
+        })
+        .nest("/api", Router::new().nest("/v1", inner).get("/ping", respond("pong")))
+        .get("/static/explicit", respond("explicit"));
+    for (target, text) in [
+        ("/static", "/ of /static"),
+        ("/static/", "/ of /static/"),
+        ("/static/a/b%20c", "/a/b%20c of /static/a/b%20c"),
+        ("/static/explicit", "explicit "),
+        ("/users/7/files/a", "7 /a"),
+        ("/users/7/files", "7 /"),
+        ("/api/v1/x", "/x of /api/v1/x"),
+        ("/api/v1", "/ of /api/v1"),
+        ("/api/ping", "pong "),
+    ] {
+        assert_eq!(response_to(&router, "GET", target), (200, String::new(), text.to_owned()));
+    }
+    assert_eq!(response_to(&router, "GET", "/staticx").0, 404);
+    let root = Router::new().get("/a", respond("a")).nest("/", inner);
+    assert_eq!(response_to(&root, "GET", "/").2, "/ of /");
+    assert_eq!(response_to(&root, "GET", "/b").2, "/b of /b");
+    assert_eq!(response_to(&root, "GET", "/a").2, "a ");
+    let twice = Router::new().nest("/a", respond("one")).nest("/a", respond("two"));
+    assert!(twice.check().is_err());
+}
+
+#[test]
+fn merged_routes_keep_their_middlewares() {
+    fn guard(_: &mut Request, _: Next<'_>) -> StatusCode {
+        StatusCode::UNAUTHORIZED
+    }
+    let guarded =
+        Router::new().post("/notes", respond("add")).get("/own", respond("own")).with(guard);
+    let router = Router::new().get("/notes", respond("list")).merge(guarded);
+    assert_eq!(response_to(&router, "GET", "/notes").2, "list ");
+    assert_eq!(response_to(&router, "POST", "/notes").0, 401);
+    assert_eq!(response_to(&router, "GET", "/own").0, 401);
+    assert_eq!(response_to(&router, "OPTIONS", "/notes").1, "GET, HEAD, OPTIONS, POST");
+    let prefixed = Router::new().merge_at("/v1", Router::new().get("/a", respond("a")));
+    assert_eq!(response_to(&prefixed, "GET", "/v1/a").2, "a ");
+    let wrong = Router::new().merge(Router::new().get("a", respond("a")));
+    assert!(wrong.check().unwrap_err().to_string().contains("\"a\""));
+}
+
+#[test]
+fn routes_and_middlewares_share_the_state() {
+    fn count(counter: &mut u32, request: &mut Request, next: StateNext<'_, u32>) -> Response {
+        *counter += 1;
+        next.run(counter, request)
+    }
+    let router = Router::new()
+        .get("/", |counter: &mut u32, _: &mut Request| format!("{counter}"))
+        .get("/plain", respond("plain"))
+        .with_stateful(count)
+        .with(|request, next| next.run(request))
+        .with_state(|worker| Ok::<_, std::io::Error>(worker as u32 * 10));
+    router.prepare_worker(4).unwrap();
+    assert_eq!(response_to(&router, "GET", "/").2, "41");
+    assert_eq!(response_to(&router, "GET", "/plain").2, "plain ");
+    assert_eq!(response_to(&router, "GET", "/").2, "43");
+}
+
+#[test]
+fn a_path_without_the_method_may_have_a_handler() {
+    let router = Router::new()
+        .post("/a", respond("a"))
+        .method_not_allowed(|_: &mut Request| (StatusCode::METHOD_NOT_ALLOWED, "not so"));
+    assert_eq!(
+        response_to(&router, "GET", "/a"),
+        (405, "OPTIONS, POST".to_owned(), "not so".to_owned())
+    );
+}
+
+#[test]
+fn named_routes_are_counted() {
+    let name = |request: &mut Request| request.route_name().unwrap_or("none");
+    let router = Router::new().get("/a", name).named("first").get("/b", name);
+    assert_eq!(response_to(&router, "GET", "/a").2, "first");
+    assert_eq!(response_to(&router, "GET", "/b").2, "none");
+    let many = (0..65).fold(Router::new(), |router: Router, number| {
+        router.get(&format!("/{number}"), name).named("one of many")
+    });
+    assert!(many.check().unwrap_err().to_string().contains("64 routes"));
+    let router: Router = Router::new().named("no route");
+    assert!(router.check().is_err());
 }

@@ -12,3 +12,4 @@ mod slow;
 pub(crate) mod table;
 mod upgrade;
 mod waiting;
+mod worker_state;

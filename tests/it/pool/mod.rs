@@ -3,6 +3,7 @@
 mod acceptor;
 mod connections;
 mod deadlines;
+mod handle;
 mod held;
 mod leader;
 mod panics;

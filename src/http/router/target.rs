@@ -1,0 +1,102 @@
+//! [`Route`]: what a router calls for a path and method.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::error::Error;
+use crate::http::handler::Handler;
+use crate::http::message::{IntoResponse, Request, Response};
+
+/// What a router with the state `S` calls.
+pub(super) trait RouteTarget<S>: Send + Sync {
+    fn call(&self, state: &mut S, request: &mut Request) -> Response;
+
+    fn expect_continue(&self, request: &Request) -> Option<Response> {
+        let _ = request;
+        None
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
+        let _ = worker;
+        Ok(())
+    }
+}
+
+/// What a [`Router`](super::Router) calls for one of its routes: see [`IntoRoute`].
+pub struct Route<S>(pub(super) Box<dyn RouteTarget<S>>);
+
+/// What a [`Router`](super::Router) with the state `S` may call: a [`Handler`], which does not use
+/// the state, or a function `Fn(&mut S, &mut Request) -> R`, where `R` is an
+/// [`IntoResponse`].
+///
+/// The compiler finds `Kind`.
+pub trait IntoRoute<S, Kind> {
+    /// The route.
+    fn into_route(self) -> Route<S>;
+}
+
+/// The kind of routes that are handlers; see [`IntoRoute`].
+#[derive(Debug)]
+pub struct WithoutState;
+
+/// The kind of routes that use the state; see [`IntoRoute`].
+#[derive(Debug)]
+pub struct UsesState<R>(PhantomData<R>);
+
+struct HandlerTarget<H>(H);
+
+impl<S, H: Handler> RouteTarget<S> for HandlerTarget<H> {
+    fn call(&self, _state: &mut S, request: &mut Request) -> Response {
+        self.0.handle(request)
+    }
+
+    fn expect_continue(&self, request: &Request) -> Option<Response> {
+        self.0.expect_continue(request)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.0.check()
+    }
+
+    fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
+        self.0.prepare_worker(worker)
+    }
+}
+
+impl<S, H: Handler> IntoRoute<S, WithoutState> for H {
+    fn into_route(self) -> Route<S> {
+        Route(Box::new(HandlerTarget(self)))
+    }
+}
+
+struct StateTarget<F>(F);
+
+impl<S, F, R> RouteTarget<S> for StateTarget<F>
+where
+    F: Fn(&mut S, &mut Request) -> R + Send + Sync,
+    R: IntoResponse,
+{
+    fn call(&self, state: &mut S, request: &mut Request) -> Response {
+        (self.0)(state, request).into_response()
+    }
+}
+
+impl<S, F, R> IntoRoute<S, UsesState<R>> for F
+where
+    F: Fn(&mut S, &mut Request) -> R + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    fn into_route(self) -> Route<S> {
+        Route(Box::new(StateTarget(self)))
+    }
+}
+
+impl<S> fmt::Debug for Route<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").finish_non_exhaustive()
+    }
+}
