@@ -22,7 +22,7 @@ use super::exchange::ExchangeCell;
 use super::problems::{ClientFormat, ProblemWriter, format_for};
 use super::read::new_request;
 use super::refusal::{RefusalSource, Refusals};
-use super::request_info::RequestInfo;
+use super::request_info::{RequestInfo, accept_of_malformed};
 use super::respond::PendingResponse;
 use crate::close::CloseReason;
 use crate::config::Config;
@@ -161,7 +161,7 @@ impl ProtocolWorker for HttpWorker {
         match connection.phase {
             Phase::Head if connection.input.is_empty() => CloseReason::HeadTimeout,
             phase @ (Phase::Head | Phase::Body) => {
-                let response = self.encode_timeout(&RequestInfo::of_malformed(&connection.input));
+                let response = self.encode_timeout(&connection.input);
                 // One attempt: a client this slow may not read it.
                 let _ = connection.stream.try_write(&response);
                 if phase == Phase::Head {
@@ -315,16 +315,17 @@ impl HttpWorker {
 
     /// Responds to a malformed request, and closes the connection.
     fn reject(&mut self, reject: Reject, turn: &mut TurnContext<'_>) -> Outcome {
-        let info = {
+        let (info, accept) = {
             let mut exchange = self.cell.lock();
             if let Some(connection) = &exchange.connection {
                 log::debug!("{}: {}: {}", connection.peer, reject.status(), reject.explain());
             }
-            let info = RequestInfo::of_malformed(exchange.input.filled());
+            let input = exchange.input.filled();
+            let known = (RequestInfo::of_malformed(input), accept_of_malformed(input));
             exchange.begin(&Framing::None, false);
-            info
+            known
         };
-        let format = ClientFormat { writer: &self.problems, headers: None };
+        let format = ClientFormat { writer: &self.problems, headers: Some(&accept) };
         let mut pending = PendingResponse::new(info, reject.into(), false, format);
         pending.close_because(reject.close_reason());
         let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
@@ -336,9 +337,10 @@ impl HttpWorker {
         }
     }
 
-    /// Encodes the 408 to a request that has not arrived in time.
-    fn encode_timeout(&mut self, info: &RequestInfo) -> Vec<u8> {
-        let format = ClientFormat { writer: &self.problems, headers: None };
+    /// Encodes the 408 to a request of which no more than `input` has arrived in time.
+    fn encode_timeout(&mut self, input: &[u8]) -> Vec<u8> {
+        let (info, accept) = (RequestInfo::of_malformed(input), accept_of_malformed(input));
+        let format = ClientFormat { writer: &self.problems, headers: Some(&accept) };
         let response = format.apply(Response::error(StatusCode::REQUEST_TIMEOUT));
         let (parts, body, _) = response.into_split();
         let payload = Payload::Known(body.length().unwrap_or(0));

@@ -1,7 +1,7 @@
 //! [`RequestInfo`]: the parts of a request that its response depends on.
 
-use http::header::{HeaderValue, UPGRADE};
-use http::{Method, Version};
+use http::header::{ACCEPT, HeaderValue, UPGRADE};
+use http::{HeaderMap, Method, Version};
 
 use crate::http::codec::request::Head;
 use crate::http::list::split;
@@ -42,6 +42,26 @@ impl RequestInfo {
         protocols.is_some_and(|protocols| members(protocols.as_bytes()).all(offered))
     }
 }
+
+/// The lines of Accept in the head of a request that cannot be parsed, or has not arrived whole: for
+/// the format of the response.
+pub(super) fn accept_of_malformed(input: &[u8]) -> HeaderMap {
+    const NAME: &[u8] = b"accept:";
+    let mut headers = HeaderMap::new();
+    let lines = input[..input.len().min(ACCEPT_WITHIN)].split(|&byte| byte == b'\n').skip(1);
+    for line in lines.map(<[u8]>::trim_ascii).take_while(|line| !line.is_empty()) {
+        if let Some((name, value)) = line.split_at_checked(NAME.len())
+            && name.eq_ignore_ascii_case(NAME)
+            && let Ok(value) = HeaderValue::from_bytes(value.trim_ascii())
+        {
+            headers.append(ACCEPT, value);
+        }
+    }
+    headers
+}
+
+/// The bytes of a malformed head in which Accept is looked for.
+const ACCEPT_WITHIN: usize = 8 * 1024;
 
 /// The non-empty members of a list (RFC 9110 §5.6.1).
 fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -2,9 +2,12 @@
 
 use std::os::unix::fs::symlink;
 
-use millpond::handlers::FilesOptions;
+use millpond::handlers::{Files, FilesOptions};
+use millpond::http::{Request, Router};
 
 use super::Site;
+use crate::support::daemon::get;
+use crate::support::{addr, start_http};
 
 #[test]
 fn a_directory_is_served_by_its_index() {
@@ -22,6 +25,31 @@ fn a_directory_is_served_by_its_index() {
     assert_eq!(site.get("/b/", &[]).status, 404);
     assert_eq!(site.get("/index.html/", &[]).status, 404);
     assert_eq!(site.get("/b/x/", &[]).status, 404);
+}
+
+#[test]
+fn nested_files_see_the_path_behind_the_prefix_and_redirect_with_it() {
+    let site = Site::new();
+    site.write("index.html", "home").write("a/b.txt", "b").write("a/index.html", "a");
+    let files = Files::open(site.path(""), FilesOptions::default()).unwrap();
+    let router = Router::new()
+        .nest("/static", files)
+        .get("/static/own", |_: &mut Request| "own")
+        .fallback(|_: &mut Request| "fallback");
+    let server = start_http(1, router);
+    let get = |target: &str| get(addr(&server), target);
+    assert_eq!(get("/static/").text(), "home");
+    assert_eq!(get("/static/a/b.txt").text(), "b");
+    assert_eq!(get("/static/a/").text(), "a");
+    assert_eq!(get("/static/own").text(), "own");
+    assert_eq!(get("/static/none").status, 404);
+    assert_eq!(get("/other").text(), "fallback");
+    for (target, location) in
+        [("/static", "/static/"), ("/static?x=1", "/static/?x=1"), ("/static/a", "/static/a/")]
+    {
+        let response = get(target);
+        assert_eq!((response.status, response.field("location")), (301, Some(location)));
+    }
 }
 
 #[test]

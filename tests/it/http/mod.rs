@@ -3,6 +3,7 @@
 mod bodies;
 mod common;
 mod gone;
+mod problems;
 mod random;
 mod read_ahead;
 mod reader;
