@@ -43,8 +43,8 @@ impl RequestInfo {
     }
 }
 
-/// The lines of Accept in the head of a request that cannot be parsed, or has not arrived whole: for
-/// the format of the response.
+/// The lines of Accept in the head of a request that cannot be parsed, or has not arrived whole:
+/// for the format of the response.
 pub(super) fn accept_of_malformed(input: &[u8]) -> HeaderMap {
     const NAME: &[u8] = b"accept:";
     let mut headers = HeaderMap::new();

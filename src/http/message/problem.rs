@@ -192,7 +192,10 @@ pub(super) fn client_fault(error: &(dyn Error + 'static)) -> Option<Problem> {
         if let Some(fault) = error.downcast_ref::<BodyFault>() {
             return Some(Problem::new(fault.status()).with_detail(fault.to_string()));
         }
-        if let Some(error) = error.downcast_ref::<RequestError>() {
+        // A parameter that the route does not have is the program's fault.
+        if let Some(error) = error.downcast_ref::<RequestError>()
+            && error.status() != StatusCode::INTERNAL_SERVER_ERROR
+        {
             return Some(Problem::new(error.status()).with_detail(error.to_string()));
         }
         if let Some(error @ BodyError(Cause::Fault(_) | Cause::Reject(_))) = error.downcast_ref() {
