@@ -6,6 +6,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use crate::config::Limits;
 use crate::http::codec::body::BodyDecoder;
 use crate::http::codec::date::DateCache;
+#[cfg(feature = "multipart")]
+use crate::http::codec::multipart::{
+    Boundary, MultipartEvent, MultipartLimits, MultipartParser, PartHead,
+};
 use crate::http::codec::request::{Framing, HeadParser};
 use crate::http::codec::response::{HeadLine, Payload, encode_head, transfer};
 
@@ -109,4 +113,55 @@ fn decode(input: &[u8], piece_len: usize) -> String {
     }
     assert!(body.len() <= 4096, "{}", body.len());
     format!("{body:?} {start} {:?}", decoder.take_trailers())
+}
+
+/// Parses `input` as a multipart body with the boundary `b`, whole and in pieces. The first byte is
+/// the length of the pieces.
+///
+/// # Panics
+/// If the results differ, or exceed a limit.
+#[cfg(feature = "multipart")]
+pub fn fuzz_multipart(input: &[u8]) {
+    let Some((&piece_len, input)) = input.split_first() else { return };
+    // The same bytes as a Content-Type: only a panic is a fault here.
+    let _ = Boundary::from_content_type(input);
+    let whole = parse_parts(input, input.len().max(1));
+    assert_eq!(whole, parse_parts(input, 1));
+    assert_eq!(whole, parse_parts(input, usize::from(piece_len).max(1)));
+}
+
+/// The parts, with their data as far as it was read, and how the body ended.
+#[cfg(feature = "multipart")]
+fn parse_parts(input: &[u8], piece_len: usize) -> (Vec<(PartHead, Vec<u8>)>, String) {
+    let limits = MultipartLimits { parts: 4, part: 64, head: 256, fields: 3, ..Default::default() };
+    let limits = MultipartLimits { total: 1024, name: 16, file_name: 16, ..limits };
+    let boundary = Boundary::from_content_type(b"multipart/form-data; boundary=b");
+    let boundary = boundary.expect("the boundary is valid");
+    let mut parser = MultipartParser::new(&boundary, limits);
+    let (mut parts, mut start, mut end) = (Vec::new(), 0, 0);
+    let end = loop {
+        let rest = &input[start..end];
+        match parser.next(rest) {
+            Ok((0, _)) if end == input.len() => break parser.finish(),
+            Ok((0, _)) => {
+                // What the parser leaves for later is shorter than the delimiter.
+                assert!(rest.len() < b"\r\n--b".len(), "{}", rest.len());
+                end = (end + piece_len).min(input.len());
+            }
+            Ok((used, event)) => {
+                match event {
+                    Some(MultipartEvent::Head(head)) => parts.push((head, Vec::new())),
+                    Some(MultipartEvent::Data(data)) => {
+                        let part = parts.last_mut().expect("data is in a part");
+                        part.1.extend_from_slice(&rest[data]);
+                    }
+                    Some(MultipartEvent::PartEnd) | None => {}
+                }
+                start += used;
+            }
+            Err(fault) => break Err(fault),
+        }
+    };
+    assert!(parts.len() <= 4 && parts.iter().all(|(_, data)| data.len() <= 64), "{parts:?}");
+    (parts, format!("{end:?}"))
 }

@@ -21,5 +21,7 @@ pub use message::{
     Body, BodyError, BodyWriter, Html, Incoming, IntoResponse, Problem, ProblemFormat, Request,
     RequestError, Response, Segment, Upgraded,
 };
+#[cfg(feature = "multipart")]
+pub use message::{Multipart, MultipartLimits, Part};
 pub use router::{IntoRoute, Route, Router, StateNext, UsesState, WithState, WithoutState};
 pub use worker_local::PerWorker;

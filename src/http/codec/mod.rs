@@ -5,6 +5,8 @@
 pub(super) mod body;
 mod byte_class;
 pub(super) mod date;
+#[cfg(feature = "multipart")]
+pub(super) mod multipart;
 #[cfg(test)]
 mod proof;
 pub(super) mod reject;

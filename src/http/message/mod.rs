@@ -5,11 +5,15 @@ mod body;
 mod body_error;
 pub(super) mod incoming;
 mod into_response;
+#[cfg(feature = "multipart")]
+mod multipart;
 mod problem;
 mod request;
 mod request_error;
 mod response;
 
+#[cfg(feature = "multipart")]
+pub use crate::http::codec::multipart::MultipartLimits;
 pub use crate::http::upgraded::Upgraded;
 pub use crate::pool::Segment;
 pub(crate) use body::BodyKind;
@@ -18,6 +22,8 @@ pub use body_error::BodyError;
 pub(crate) use body_error::BodyFault;
 pub use incoming::Incoming;
 pub use into_response::{Html, IntoResponse};
+#[cfg(feature = "multipart")]
+pub use multipart::{Multipart, Part};
 pub(crate) use problem::{Chain, TEXT};
 pub use problem::{Problem, ProblemFormat};
 pub use request::Request;

@@ -9,7 +9,7 @@ use super::chunk_line::ChunkLine;
 use crate::config::Limits;
 use crate::http::codec::reject::Reject;
 use crate::http::codec::request::scan::ScanState;
-use crate::http::codec::request::{Framing, read_trailers};
+use crate::http::codec::request::{Framing, read_section};
 use crate::http::codec::response::is_forbidden_trailer;
 
 /// Finds the body in the bytes that arrive (RFC 9112 §6, §7). It returns positions, and copies no
@@ -175,7 +175,7 @@ impl BodyDecoder {
 
     fn finish(&mut self, section: Vec<u8>) -> Result<(), Reject> {
         if section.len() > 2 {
-            let trailers = read_trailers(section, self.fields_max)?;
+            let trailers = read_section(section, self.fields_max)?;
             if trailers.keys().any(is_forbidden_trailer) {
                 return Err(Reject::TrailerForbidden);
             }

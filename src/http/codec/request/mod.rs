@@ -18,4 +18,4 @@ mod tests;
 mod timeout_field;
 
 pub(crate) use head::{Framing, Head};
-pub(crate) use parser::{HeadParser, read_trailers};
+pub(crate) use parser::{HeadParser, read_section};

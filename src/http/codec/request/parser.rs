@@ -170,9 +170,10 @@ impl fmt::Debug for HeadParser {
     }
 }
 
-/// Reads a complete trailer section, which the scanner has checked.
-pub(crate) fn read_trailers(section: Vec<u8>, fields_max: usize) -> Result<HeaderMap, Reject> {
-    let mut trailers = HeaderMap::new();
-    fields::read(&Bytes::from(section), 0, fields_max, b"", &mut NameCache::new(), &mut trailers)?;
-    Ok(trailers)
+/// Reads a complete section of field lines without a request line, which the scanner has checked:
+/// trailers, or the head of a part.
+pub(crate) fn read_section(section: Vec<u8>, fields_max: usize) -> Result<HeaderMap, Reject> {
+    let mut headers = HeaderMap::new();
+    fields::read(&Bytes::from(section), 0, fields_max, b"", &mut NameCache::new(), &mut headers)?;
+    Ok(headers)
 }
