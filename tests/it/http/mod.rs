@@ -4,6 +4,7 @@ mod bodies;
 mod common;
 mod gone;
 mod problems;
+mod multipart;
 mod random;
 mod read_ahead;
 mod reader;

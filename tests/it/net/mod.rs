@@ -1,7 +1,7 @@
 //! Sockets of every kind, the server on them, and `millpond connect`.
 
 mod client;
-mod common;
+pub(crate) mod common;
 mod connect;
 mod datagram;
 mod datagrams_served;
