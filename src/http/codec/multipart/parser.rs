@@ -69,7 +69,7 @@ enum MultipartState {
 }
 
 /// How many bytes were used, and what they contain.
-type Found = (usize, Option<MultipartEvent>);
+type ParsedPiece = (usize, Option<MultipartEvent>);
 
 impl MultipartParser {
     pub(crate) fn new(boundary: &Boundary, limits: MultipartLimits) -> Self {
@@ -97,7 +97,7 @@ impl MultipartParser {
     ///
     /// # Errors
     /// A [`MultipartFault`] where the body breaks a rule or exceeds a limit, then at every call.
-    pub(crate) fn next(&mut self, input: &[u8]) -> Result<Found, MultipartFault> {
+    pub(crate) fn next(&mut self, input: &[u8]) -> Result<ParsedPiece, MultipartFault> {
         let found = match self.fault {
             Some(fault) => Err(fault),
             None => self.parse(input).map_err(|rule| self.locate(rule)),
@@ -133,7 +133,7 @@ impl MultipartParser {
         MultipartFault { part: if is_outside { 0 } else { self.part }, rule }
     }
 
-    fn parse(&mut self, input: &[u8]) -> Result<Found, MultipartRule> {
+    fn parse(&mut self, input: &[u8]) -> Result<ParsedPiece, MultipartRule> {
         // What is beyond the limit is not looked at, so that the result does not depend on how the
         // bytes were cut.
         let left = usize::try_from(self.limits.total - self.used).unwrap_or(usize::MAX);
@@ -158,7 +158,7 @@ impl MultipartParser {
     }
 
     /// Uses what belongs to the current state, of an input that is not empty.
-    fn step(&mut self, input: &[u8]) -> Result<Found, MultipartRule> {
+    fn step(&mut self, input: &[u8]) -> Result<ParsedPiece, MultipartRule> {
         let byte = input[0];
         let mut event = None;
         self.state = match self.state {
@@ -204,7 +204,7 @@ impl MultipartParser {
         (self.part > 0).then_some(MultipartEvent::PartEnd)
     }
 
-    fn line_start(&mut self, input: &[u8]) -> Result<Found, MultipartRule> {
+    fn line_start(&mut self, input: &[u8]) -> Result<ParsedPiece, MultipartRule> {
         let line = &self.delimiter.needle()[2..];
         let length = line.len();
         if input.starts_with(line) {
@@ -218,7 +218,7 @@ impl MultipartParser {
         self.text(input)
     }
 
-    fn text(&mut self, input: &[u8]) -> Result<Found, MultipartRule> {
+    fn text(&mut self, input: &[u8]) -> Result<ParsedPiece, MultipartRule> {
         let delimiter = self.delimiter.needle();
         let length = match self.delimiter.find(input) {
             Some(0) => {
@@ -238,7 +238,7 @@ impl MultipartParser {
         Ok((length, is_data.then_some(MultipartEvent::Data(0..length))))
     }
 
-    fn head(&mut self, input: &[u8], mut state: ScanState) -> Result<Found, MultipartRule> {
+    fn head(&mut self, input: &[u8], mut state: ScanState) -> Result<ParsedPiece, MultipartRule> {
         if self.part > self.limits.parts {
             return Err(MultipartRule::TooManyParts(self.limits.parts));
         }
@@ -259,7 +259,7 @@ impl MultipartParser {
         Ok((input.len(), None))
     }
 
-    fn epilogue(&mut self, input: &[u8]) -> Result<Found, MultipartRule> {
+    fn epilogue(&mut self, input: &[u8]) -> Result<ParsedPiece, MultipartRule> {
         let rule = MultipartRule::EpilogueTooLong(EPILOGUE_MAX);
         Ok((self.count(input.len(), EPILOGUE_MAX).ok_or(rule)?, None))
     }
