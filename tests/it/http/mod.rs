@@ -3,8 +3,8 @@
 mod bodies;
 mod common;
 mod gone;
-mod problems;
 mod multipart;
+mod problems;
 mod random;
 mod read_ahead;
 mod reader;
