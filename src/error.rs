@@ -8,8 +8,17 @@ use std::io;
 
 /// Why a server cannot be started or reconfigured.
 ///
-/// Its `Display` is one line without a full stop, to be printed after `error: `;
-/// [`hint`](Error::hint) is to be printed after `hint: `.
+/// One line each, without a full stop:
+///
+/// | Format | Content |
+/// |---|---|
+/// | `{}` | the message, without the reason: for programs that print [`source`] as well |
+/// | `{:#}` | the message and the system's reason: for log lines, and after `error: ` |
+/// | `{:?}` | as `{:#}`, and a second line `hint: …` if there is a [`hint`](Error::hint) |
+///
+/// `main` may therefore return an `Error`: it prints well.
+///
+/// [`source`]: std::error::Error::source
 ///
 /// # Examples
 /// ```
@@ -21,8 +30,12 @@ use std::io;
 ///     .unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Config);
 /// assert_eq!(error.to_string(), "invalid pool.workers 0: expected at least 1");
+///
+/// let denied = std::io::Error::from_raw_os_error(13);
+/// let error = millpond::Error::new(ErrorKind::Bind, "cannot bind [::]:80").with_source(denied);
+/// assert_eq!(error.to_string(), "cannot bind [::]:80");
+/// assert_eq!(format!("{error:#}"), "cannot bind [::]:80: permission denied");
 /// ```
-#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -66,7 +79,7 @@ impl Error {
         self
     }
 
-    /// The same error with the system's reason appended to its message.
+    /// The same error with the system's reason as its source.
     ///
     /// A reason of "permission denied" makes it an [`ErrorKind::Permission`].
     #[must_use]
@@ -101,7 +114,19 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.source {
-            Some(source) => write!(f, ": {}", reason(source)),
+            // An error chain prints the source by itself.
+            Some(source) if f.alternate() => write!(f, ": {}", reason(source)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The report for people, because `main` prints the error that it returns in this form.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
     }
@@ -148,6 +173,25 @@ mod tests {
         let denied = Error::new(ErrorKind::Bind, "cannot bind [::]:80")
             .with_source(io::Error::from_raw_os_error(13));
         assert_eq!(denied.kind(), ErrorKind::Permission);
-        assert_eq!(denied.to_string(), "cannot bind [::]:80: permission denied");
+    }
+
+    #[test]
+    fn an_error_chain_has_the_reason_once() {
+        let error = Error::new(ErrorKind::Bind, "cannot bind [::]:80")
+            .with_source(io::Error::from_raw_os_error(13));
+        assert_eq!(error.to_string(), "cannot bind [::]:80");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "Permission denied (os error 13)");
+        assert_eq!(format!("{error:#}"), "cannot bind [::]:80: permission denied");
+    }
+
+    #[test]
+    fn what_main_prints_is_readable() {
+        let error = Error::new(ErrorKind::Bind, "cannot bind [::]:80")
+            .with_source(io::Error::from_raw_os_error(13))
+            .with_hint("choose a port from 1024");
+        let expected = "cannot bind [::]:80: permission denied\nhint: choose a port from 1024";
+        assert_eq!(format!("{error:?}"), expected);
+        assert_eq!(format!("{:?}", Error::new(ErrorKind::Config, "no")), "no");
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn serve(workers: usize, sleep: Duration) -> Result<(), String> {
         std::thread::sleep(sleep);
         Some(datagram.to_vec())
     });
-    let fail = |error: millpond::Error| error.to_string();
+    let fail = |error: millpond::Error| format!("{error:#}");
     let server = Server::builder().workers(workers).bind("udp://127.0.0.1:0");
     let handle = server.service(service.clone()).build().map_err(fail)?.spawn().map_err(fail)?;
     println!("{}", handle.local_addrs()[0]);

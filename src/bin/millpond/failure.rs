@@ -37,7 +37,7 @@ impl Failure {
     pub(crate) fn io(code: u8, message: impl Into<String>, error: std::io::Error) -> Self {
         let kind = if code == code::CONFIG { ErrorKind::Config } else { ErrorKind::System };
         let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
-        let message = Error::new(kind, message).with_source(error).to_string();
+        let message = one_line(&Error::new(kind, message).with_source(error));
         Self::new(if denied { code::PERMISSION } else { code }, message)
     }
 
@@ -83,6 +83,11 @@ impl Failure {
     }
 }
 
+/// The message of an error and the system's reason, for an `error:` line or the log.
+pub(crate) fn one_line(error: &Error) -> String {
+    format!("{error:#}")
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error.kind() {
@@ -92,7 +97,7 @@ impl From<Error> for Failure {
             ErrorKind::Permission => code::PERMISSION,
             _ => code::RUNTIME,
         };
-        let failure = Self::new(code, error.to_string());
+        let failure = Self::new(code, one_line(&error));
         match error.hint() {
             Some(hint) => failure.with_hint(hint),
             None => failure,

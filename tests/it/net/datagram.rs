@@ -176,7 +176,7 @@ fn a_kernel_without_reliable_datagrams_is_an_error_with_its_name() {
         };
         assert_eq!(error.kind(), ErrorKind::System);
         assert_eq!(
-            error.to_string(),
+            format!("{error:#}"),
             "cannot open rdm://127.0.0.1:9: ESOCKTNOSUPPORT (94): socket type not supported"
         );
         assert!(error.hint().unwrap().contains("SOCK_RDM"));

@@ -69,7 +69,7 @@ fn localhost_is_bound_at_both_loopback_addresses_with_one_port() {
     let taken = Listener::bind(&endpoint("tcp://[::1]:0"), 16).unwrap();
     let text = format!("tcp://localhost:{}", port(&taken));
     let error = Listener::bind_all(&endpoint(&text), 16).unwrap_err();
-    let message = error.to_string();
+    let message = format!("{error:#}");
     assert!(message.starts_with(&format!("cannot bind {text} at ")), "{message}");
     let named = format!(" at {}: address already in use", &taken.to_string()["tcp://".len()..]);
     assert!(message.contains(&named), "{message}");
@@ -83,7 +83,7 @@ fn a_zone_is_looked_up_by_name_and_number() {
     let error = Listener::bind(&endpoint("tcp://[::1%nowhere]:0"), 16).unwrap_err();
     assert!(error.to_string().contains("invalid zone \"nowhere\""), "{error}");
     let error = Listener::bind(&endpoint("tcp://[fe80::1]:0"), 16).unwrap_err();
-    assert_eq!(error.to_string(), "cannot bind tcp://[fe80::1]:0: invalid argument");
+    assert_eq!(format!("{error:#}"), "cannot bind tcp://[fe80::1]:0: invalid argument");
     assert!(error.hint().unwrap().contains("needs its zone"), "{error:?}");
 }
 
@@ -131,7 +131,7 @@ fn an_open_socket_and_a_plain_file_are_not_replaced() {
     let live = UnixListener::bind(&path).unwrap();
     let error = Listener::bind(&unix("unix", &path), 16).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Bind);
-    assert!(error.to_string().ends_with("address already in use"), "{error}");
+    assert!(format!("{error:#}").ends_with("address already in use"), "{error:#}");
     drop(live);
     std::fs::remove_file(&path).unwrap();
 
@@ -141,7 +141,7 @@ fn an_open_socket_and_a_plain_file_are_not_replaced() {
 
     std::fs::write(&path, "precious").unwrap();
     let error = Listener::bind(&unix("unix", &path), 16).unwrap_err();
-    assert!(error.to_string().ends_with("the file exists and is not a socket"), "{error}");
+    assert!(format!("{error:#}").ends_with("the file exists and is not a socket"), "{error:#}");
     assert!(error.hint().unwrap().contains("choose another path"));
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
@@ -176,7 +176,7 @@ fn a_bind_error_names_the_endpoint_and_the_reason_with_a_hint() {
     }
     for (text, why, hint) in table {
         let error = Listener::bind(&endpoint(&text), 16).unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot bind {text}{why}"));
+        assert_eq!(format!("{error:#}"), format!("cannot bind {text}{why}"));
         assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
     }
     let error = Listener::bind(&endpoint("udp::0"), 16).unwrap_err();

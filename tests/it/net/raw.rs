@@ -17,10 +17,10 @@ fn privileged<T>(result: Result<T, millpond::Error>) -> Option<T> {
         Ok(made) => Some(made),
         Err(error) if error.kind() == ErrorKind::Permission => {
             assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error}");
-            skipped(&format!("{error}"));
+            skipped(&format!("{error:#}"));
             None
         }
-        Err(error) => panic!("{error}"),
+        Err(error) => panic!("{error:#}"),
     }
 }
 

@@ -236,7 +236,7 @@ fn a_protocol_number_is_served_over_a_raw_socket() {
         Ok(server) => server,
         Err(error) if error.kind() == ErrorKind::Permission => {
             assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error}");
-            skipped(&format!("{error}"));
+            skipped(&format!("{error:#}"));
             return;
         }
         Err(error) => panic!("{error}"),

@@ -108,18 +108,23 @@ fn a_refused_connection_is_an_error_with_address_reason_and_number() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = Stream::connect(&gone.into(), LONG).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
-    assert_eq!(error.to_string(), format!("cannot connect to tcp://{gone}: connection refused"));
+    let expected = format!("cannot connect to tcp://{gone}");
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(format!("{error:#}"), format!("{expected}: connection refused"));
     assert_eq!(error.hint(), Some("no program listens there"));
     let bare = Stream::connect_ex(&Addr::Ip(gone), LONG).unwrap_err();
     assert_eq!(describe(&bare), "ECONNREFUSED (111): Connection refused");
 
     let named = format!("tcp4://localhost:{}", gone.port());
-    let error = Stream::connect(&endpoint(&named), LONG).unwrap_err().to_string();
-    assert_eq!(error, format!("cannot connect to {named} at {gone}: connection refused"));
+    let error = Stream::connect(&endpoint(&named), LONG).unwrap_err();
+    assert_eq!(
+        format!("{error:#}"),
+        format!("cannot connect to {named} at {gone}: connection refused")
+    );
 
     let dir = Dir::new();
     let error = Stream::connect(&unix("unix", &dir.path("none")), LONG).unwrap_err();
-    assert!(error.to_string().ends_with(": no such file or directory"), "{error}");
+    assert!(format!("{error:#}").ends_with(": no such file or directory"), "{error:#}");
     let error = Stream::connect(&endpoint("udp:127.0.0.1:1"), LONG).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Endpoint);
 }

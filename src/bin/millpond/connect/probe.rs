@@ -12,7 +12,7 @@ use rustix::termios::tcgetwinsize;
 use super::args::ConnectArgs;
 use super::output::note;
 use super::socket::ClientSocket;
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, code, one_line};
 use crate::os::stdout::print;
 
 /// The pause between two attempts, doubled each time up to the last.
@@ -45,7 +45,7 @@ pub(super) fn run(
             Some(reason) if !matches!(error.kind(), ErrorKind::Endpoint | ErrorKind::Lookup) => {
                 print(format!("{}\n", describe(reason)).as_bytes())?;
                 if args.verbose {
-                    note(&error.to_string());
+                    note(&one_line(&error));
                 }
                 Ok(ExitCode::from(code::RUNTIME))
             }
@@ -94,7 +94,7 @@ fn retry(
         if left().is_zero() {
             return Err(error);
         }
-        progress.show(&format!("{error}; {} s left", left().as_secs()));
+        progress.show(&format!("{}; {} s left", one_line(&error), left().as_secs()));
         std::thread::sleep(pause.min(left()));
         pause = (pause * 2).min(PAUSES.1);
     }

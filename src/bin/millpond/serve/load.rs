@@ -3,7 +3,7 @@
 use millpond::Bind;
 use millpond::net::Endpoint;
 
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, code, one_line};
 use crate::settings::{AccessLogFormat, Flags, Loaded, Origin, bytes};
 
 /// Loads the settings and checks the endpoints, as far as that needs no socket and no other file.
@@ -42,7 +42,7 @@ fn check_endpoint(text: &str, origin: &Origin) -> Result<(), Failure> {
             Origin::Flag(_) | Origin::Default => (code::USAGE, String::new()),
         };
         let hint = error.hint().unwrap_or_default().to_owned();
-        Failure::new(code, format!("{place}{error}")).with_hint(hint)
+        Failure::new(code, format!("{place}{}", one_line(&error))).with_hint(hint)
     })
 }
 

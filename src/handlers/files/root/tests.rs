@@ -138,7 +138,7 @@ fn a_root_that_cannot_be_served_is_an_error_with_a_hint() {
     ] {
         let error = Root::open(&tree.dir.path().join(path)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().ends_with(text), "{error}");
+        assert!(format!("{error:#}").ends_with(text), "{error:#}");
         assert!(error.hint().is_some());
     }
 }

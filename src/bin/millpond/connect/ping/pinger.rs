@@ -9,6 +9,7 @@ use millpond::{Error, ErrorKind};
 use rustix::io::Errno;
 
 use super::icmp::{self, EchoResult};
+use crate::failure::one_line;
 
 /// The number of the protocol in an IPv4 header.
 const ICMP: u8 = 1;
@@ -238,7 +239,7 @@ fn cannot_ping(endpoint: &Endpoint, target: SocketAddr, cause: &Error) -> Error 
     };
     let error = match cause.io().and_then(Errno::from_io_error) {
         Some(reason) => Error::new(ErrorKind::Connect, what).with_source(reason.into()),
-        None => Error::new(ErrorKind::Connect, format!("{what}: {cause}")),
+        None => Error::new(ErrorKind::Connect, format!("{what}: {}", one_line(cause))),
     };
     match cause.hint() {
         Some(hint) => error.with_hint(hint),
@@ -275,10 +276,10 @@ mod tests {
             Ok(pinger) => Some(pinger),
             Err(error) if error.kind() == ErrorKind::Permission => {
                 assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error}");
-                let _ = writeln!(io::stderr(), "skipped: {error}");
+                let _ = writeln!(io::stderr(), "skipped: {error:#}");
                 None
             }
-            Err(error) => panic!("{error}"),
+            Err(error) => panic!("{error:#}"),
         }
     }
 
@@ -304,7 +305,7 @@ mod tests {
     fn a_host_replies_to_a_request_with_its_own_header() {
         ping("icmp:127.0.0.1", Some(7));
         let error = Pinger::open(&"icmp:::1".parse().unwrap(), None, Some(7)).unwrap_err();
-        assert!(error.to_string().contains("only an IPv4 header"), "{error}");
+        assert!(format!("{error:#}").contains("only an IPv4 header"), "{error:#}");
     }
 
     #[test]
