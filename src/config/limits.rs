@@ -2,6 +2,7 @@
 
 /// The number and the size of everything that the server keeps.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Open connections at once. If more connect, the server closes a waiting connection of the
     /// client with the most connections for each new one. If every connection is being served, new

@@ -1,7 +1,8 @@
 //! Every limit of the server that users can set, with its default.
 //!
-//! Plain data with defaults. [`Config::check`] checks each value and the relations between values.
-//! It is called whenever a server is built or reconfigured.
+//! Plain data with defaults. A program makes a [`Config`] by `Config::default()` and then sets
+//! fields by name, because later versions add fields. [`Config::check`] checks each value and the
+//! relations between values. It is called whenever a server is built or reconfigured.
 
 pub(crate) mod bounds;
 mod check;

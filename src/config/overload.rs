@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// When requests are refused. See docs/overload.md.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Overload {
     /// Whether requests are refused because they would wait too long. Default: true. If false, only
     /// a full queue refuses.

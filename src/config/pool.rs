@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// The worker threads and their queue.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pool {
     /// Worker threads, which is also the number of requests served at once. Default:
     /// [`default_workers`].

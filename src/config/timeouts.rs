@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// How long each phase of a connection may take, counted from the start of the phase.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// Timeout for the whole head of a request, from its first byte; for the first request of a
     /// connection, from accept. Default: 10 s.

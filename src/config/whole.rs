@@ -17,6 +17,7 @@ use super::timeouts::Timeouts;
 /// assert!(config.check().is_ok());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
     /// The worker threads and their queue.
     pub pool: Pool,

@@ -22,6 +22,7 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 /// assert_eq!(Addr::Path("/run/x.sock".into()).to_string(), "unix:/run/x.sock");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Addr {
     /// An IP address and port. Raw sockets have no ports: it is 0.
     Ip(SocketAddr),

@@ -34,6 +34,7 @@ impl Interest {
 /// The length of a received datagram, record or packet, before and after it was truncated to fit
 /// the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Received {
     /// The number of bytes in the buffer.
     pub len: usize,
@@ -44,6 +45,12 @@ pub struct Received {
 impl Received {
     fn new(room: usize, full: usize) -> Self {
         Self { len: full.min(room), full }
+    }
+
+    /// The lengths of what the buffer received whole.
+    #[must_use]
+    pub fn whole(len: usize) -> Self {
+        Self { len, full: len }
     }
 
     /// Whether the buffer was too short, so that the end is lost.

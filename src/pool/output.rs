@@ -21,6 +21,7 @@ const PIECES: usize = 16;
 
 /// A piece of a response whose bytes are known: in memory, or in a file (sent by sendfile(2)).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Segment {
     /// These bytes.
     Bytes(Bytes),

@@ -129,7 +129,7 @@ fn describe(shared: &Shared, before: &Figures, now: &Figures) -> String {
         now.refused.iter().sum::<u64>() - before.refused.iter().sum::<u64>(),
     );
     let mut separator = ':';
-    for refusal in Refusal::ALL {
+    for &refusal in Refusal::ALL {
         let count = now.refused[refusal as usize] - before.refused[refusal as usize];
         if count > 0 {
             // Writing to a string cannot fail.

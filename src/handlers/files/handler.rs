@@ -33,7 +33,8 @@ use crate::pool::overload::fairness::ClientKey;
 /// use millpond::Server;
 /// use millpond::handlers::{Files, FilesOptions};
 ///
-/// let options = FilesOptions { listing: true, ..FilesOptions::default() };
+/// let mut options = FilesOptions::default();
+/// options.listing = true;
 /// let files = Files::open("/srv/www", options)?;
 /// Server::builder().bind("tcp://[::]:8888").http(files).build()?.run()?;
 /// # Ok::<(), millpond::Error>(())

@@ -13,11 +13,13 @@ use std::time::Duration;
 /// ```
 /// use millpond::handlers::FilesOptions;
 ///
-/// let options = FilesOptions { listing: true, ..FilesOptions::default() };
+/// let mut options = FilesOptions::default();
+/// options.listing = true;
 /// assert_eq!(options.index, ["index.html"]);
 /// assert!(options.precompressed);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FilesOptions {
     /// Names of files that are served for the directory that contains them. The first that exists
     /// wins. Default: `index.html`.
@@ -77,6 +79,7 @@ pub struct FilesOptions {
 
 /// A rule that adds a header field to the responses for some paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FieldRule {
     /// The decoded paths that match: `*` matches any bytes except a slash, `**` any bytes, and `?`
     /// one byte except a slash. A pattern that begins with a slash applies to the whole path, any
@@ -92,6 +95,7 @@ pub struct FieldRule {
 /// The other origins whose pages may read the responses: the protocol known as CORS, from the Fetch
 /// standard.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cors {
     /// The origins, as browsers send them: `https://example.com`. Default: `*`, any origin.
     pub origins: Vec<String>,
@@ -107,6 +111,7 @@ pub struct Cors {
 
 /// The users who may read the files: names and bcrypt hashes in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BasicAuth {
     /// The name of the protected area, as browsers show it to the user.
     pub realm: String,
@@ -119,6 +124,7 @@ pub struct BasicAuth {
 /// and paths without a file. Each limit applies to the whole cache, which evicts the least recently
 /// used entries first.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileCache {
     /// The maximum number of cached paths, plus a quarter as many paths without a file. Default:
     /// 1024. 0 turns the cache off.
@@ -133,6 +139,40 @@ pub struct FileCache {
     pub file_bytes: usize,
     /// The age at which an entry is checked against the file system again. Default: 1 s.
     pub revalidate: Duration,
+}
+
+impl FieldRule {
+    /// A rule that adds the field `name: value` to the responses for the paths that match.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::handlers::{FieldRule, FilesOptions};
+    ///
+    /// let mut options = FilesOptions::default();
+    /// options.headers.push(FieldRule::new("*.html", "Cache-Control", "no-cache"));
+    /// ```
+    pub fn new(
+        pattern: impl Into<String>,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        Self { pattern: pattern.into(), name: name.into(), value: value.into() }
+    }
+}
+
+impl BasicAuth {
+    /// A realm, and the file that lists its users.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::handlers::{BasicAuth, FilesOptions};
+    ///
+    /// let mut options = FilesOptions::default();
+    /// options.basic_auth = Some(BasicAuth::new("mill", "/etc/mill/users"));
+    /// ```
+    pub fn new(realm: impl Into<String>, users: impl Into<PathBuf>) -> Self {
+        Self { realm: realm.into(), users: users.into() }
+    }
 }
 
 impl Default for FilesOptions {

@@ -80,6 +80,7 @@ pub enum Endpoint {
 
 /// The transport protocol of an endpoint with a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Transport {
     /// `SOCK_STREAM`.
     Tcp,
@@ -103,6 +104,7 @@ pub enum Family {
 
 /// The host of an [`Endpoint`], before any look-up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Host {
     /// An IP address.
     Ip(IpAddr),

@@ -162,8 +162,7 @@ pub struct DatagramStats {
     pub answered: u64,
     /// The handler returned no response.
     pub unanswered: u64,
-    /// Dropped because of overload, in the order of [`Refusal::ALL`].
-    pub refused: [u64; Refusal::COUNT],
+    refused: [u64; Refusal::COUNT],
     /// Dropped for being longer than [`limits.datagram`](crate::config::Limits::datagram).
     pub too_long: u64,
     /// Dropped because the handler panicked.
@@ -180,6 +179,17 @@ pub struct DatagramStats {
 }
 
 impl DatagramStats {
+    /// How many were dropped because of overload, for each reason.
+    pub fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
+        Refusal::ALL.iter().copied().zip(self.refused)
+    }
+
+    /// How many were dropped because of overload for this reason.
+    #[must_use]
+    pub fn refused_for(&self, reason: Refusal) -> u64 {
+        self.refused[reason as usize]
+    }
+
     /// How many were received but got no response although they should have, for any reason.
     #[must_use]
     pub fn dropped(&self) -> u64 {

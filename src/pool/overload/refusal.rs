@@ -25,12 +25,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// How many reasons there are.
-    pub const COUNT: usize = Self::ALL.len();
+    pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of declaration: the index is `refusal as usize`.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::OverFairShare, Self::Stale];
+    pub const ALL: &'static [Self] =
+        &[Self::QueueFull, Self::WaitTooLong, Self::Deadline, Self::OverFairShare, Self::Stale];
 
     /// The name of the counter, in `snake_case`.
     #[must_use]

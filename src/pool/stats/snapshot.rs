@@ -11,8 +11,8 @@ use crate::pool::shared::Shared;
 
 /// What the server has done, and what it is doing.
 ///
-/// Counters begin at zero when the server starts. At any time, `accepted` is the sum of `closed`
-/// plus `live`, except for what changed while they were read.
+/// Counters begin at zero when the server starts. At any time, `accepted` is
+/// [`closed_total`](Self::closed_total) plus `live`, except for what changed while they were read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -20,8 +20,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections open.
     pub live: usize,
-    /// Connections that ended, in the order of [`CloseReason::ALL`].
-    pub closed: [u64; CloseReason::COUNT],
+    closed: [u64; CloseReason::COUNT],
     /// Connections that wait in epoll and occupy no worker.
     pub parked: usize,
     /// Connections and datagrams in the work queue.
@@ -34,12 +33,11 @@ pub struct Stats {
     pub busy: usize,
     /// Requests that a handler served.
     pub served: u64,
-    /// Requests and connections refused, in the order of [`Refusal::ALL`].
-    pub refused: [u64; Refusal::COUNT],
+    refused: [u64; Refusal::COUNT],
     /// Panics of handlers.
     pub panics: u64,
     /// What became of datagrams. Those that a handler was called for are part of `served` as well,
-    /// and those that were refused are part of `refused`.
+    /// and those that were refused are part of [`refused`](Self::refused).
     pub datagrams: DatagramStats,
     /// Whether clients offer more work than the workers can do, so that some is refused for its
     /// wait.
@@ -114,10 +112,41 @@ impl Stats {
         }
     }
 
+    /// How many connections ended, for each reason.
+    ///
+    /// # Examples
+    /// ```
+    /// # use millpond::{Server, http::{Request, Response}};
+    /// # let handle = Server::builder()
+    /// #     .bind("tcp://127.0.0.1:0")
+    /// #     .http(|_req: &mut Request| Response::text(""))
+    /// #     .build()?
+    /// #     .spawn()?;
+    /// for (reason, count) in handle.stats().closed().filter(|(_, count)| *count > 0) {
+    ///     println!("{}: {count}", reason.name());
+    /// }
+    /// # handle.stop_now();
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    pub fn closed(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
+        CloseReason::ALL.iter().copied().zip(self.closed)
+    }
+
     /// How many connections ended for this reason.
     #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
         self.closed[reason as usize]
+    }
+
+    /// How many connections ended, for any reason.
+    #[must_use]
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    /// How many requests and connections were refused, for each reason.
+    pub fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
+        Refusal::ALL.iter().copied().zip(self.refused)
     }
 
     /// How many requests and connections were refused for this reason.

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use millpond::handlers::{Files, FilesOptions};
 use millpond::http::{Request, Router};
 
-use super::Site;
+use super::{Site, with};
 use crate::support::daemon::get;
 use crate::support::{addr, start_http};
 
@@ -15,7 +15,7 @@ fn a_directory_is_served_by_its_index() {
     site.write("index.html", "home").write("a/index.htm", "second").write("b/x", "x");
     site.write("c/index.html/x", "a directory of that name").write("c/index.htm", "file");
     let index = ["index.html", "index.htm"].map(str::to_owned).into();
-    site.serve(FilesOptions { index, ..FilesOptions::default() });
+    site.serve(with(|o| o.index = index));
     assert_eq!(site.get("/", &[]).text(), "home");
     assert_eq!(site.get("http://test", &[]).text(), "home");
     let response = site.get("/a/", &[]);
@@ -101,7 +101,7 @@ fn a_listing_is_for_people_and_for_programs() {
     symlink("../../outside", site.path("files/out")).unwrap();
     symlink("b.txt", site.path("files/to-b")).unwrap();
     symlink("nothing", site.path("files/dangling")).unwrap();
-    site.serve(FilesOptions { listing: true, ..FilesOptions::default() });
+    site.serve(with(|o| o.listing = true));
     let page = site.get("/files/", &["Accept: text/html,*/*;q=0.8"]);
     assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.field("vary"), Some("Accept"));
@@ -134,7 +134,10 @@ fn a_long_listing_ends_with_a_note() {
     for n in 0..30 {
         site.write(&format!("{n}"), "");
     }
-    site.serve(FilesOptions { listing: true, listing_entries: 10, ..FilesOptions::default() });
+    site.serve(with(|o| {
+        o.listing = true;
+        o.listing_entries = 10;
+    }));
     let text = site.get("/", &[]).body;
     let text = String::from_utf8(text).unwrap();
     assert_eq!(text.matches("<tr><td>").count(), 10);

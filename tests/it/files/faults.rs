@@ -3,16 +3,11 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use millpond::handlers::{BasicAuth, FieldRule, FileCache, FilesOptions};
+use millpond::handlers::{BasicAuth, FieldRule, FilesOptions};
 
-use super::Site;
+use super::{Site, with};
 use crate::support::response::Response;
 use crate::support::{read_response, until};
-
-/// Nothing is believed without a look at the file.
-fn unremembered() -> FileCache {
-    FileCache { revalidate: Duration::ZERO, ..FileCache::default() }
-}
 
 fn seconds(date: &str) -> u64 {
     let time = httpdate::parse_http_date(date).unwrap();
@@ -30,7 +25,8 @@ fn a_replaced_file_of_the_same_size_time_and_inode_has_another_tag() {
         file.set_modified(UNIX_EPOCH + Duration::from_secs(1)).unwrap();
     };
     build("first");
-    site.serve(FilesOptions { cache: unremembered(), ..FilesOptions::default() });
+    // Nothing is believed without a look at the file.
+    site.serve(with(|o| o.cache.revalidate = Duration::ZERO));
     let first = site.get("/page.html", &[]);
     let tag = first.field("etag").unwrap();
     build("other");
@@ -58,8 +54,7 @@ fn a_file_from_the_future_counts_as_modified_now_until_its_time_has_come() {
     let soon = SystemTime::now() + Duration::from_secs(3);
     date("a.txt", soon);
     // What is remembered is believed for long: a date that was rendered once would stay.
-    let cache = FileCache { revalidate: Duration::from_secs(3600), ..FileCache::default() };
-    site.serve(FilesOptions { cache, ..FilesOptions::default() });
+    site.serve(with(|o| o.cache.revalidate = Duration::from_secs(3600)));
     let first = site.get("/a.txt", &[]);
     for response in [first, site.get("/far.txt", &[]), site.ask("HEAD", "/far.txt", &[])] {
         // RFC 9110 §8.8.2.1. The second may change between the two fields.
@@ -112,8 +107,12 @@ fn a_listing_that_is_cut_has_the_first_names_and_says_so_in_json_too() {
         site.write(name, "");
     }
     site.write("zz/x", "").write("yy/x", "");
-    let options =
-        |listing_entries| FilesOptions { listing: true, listing_entries, ..Default::default() };
+    let options = |listing_entries| {
+        with(|o| {
+            o.listing = true;
+            o.listing_entries = listing_entries;
+        })
+    };
     site.serve(options(10));
     let json = site.get("/", &["Accept: application/json"]);
     let listed: Vec<_> = json.text().split("\"name\":\"").skip(1).map(|rest| &rest[..2]).collect();
@@ -133,8 +132,7 @@ fn a_listing_that_is_cut_has_the_first_names_and_says_so_in_json_too() {
 }
 
 fn rule(pattern: &str, name: &str, value: &str) -> FieldRule {
-    let [pattern, name, value] = [pattern, name, value].map(str::to_owned);
-    FieldRule { pattern, name, value }
+    FieldRule::new(pattern, name, value)
 }
 
 #[test]
@@ -148,8 +146,11 @@ fn the_fields_of_rules_are_on_every_response() {
         rule("*.txt", "X-Text", "1"),
         rule("**", "Cache-Control", "max-age=600"),
     ];
-    let auth = BasicAuth { realm: "mill".to_owned(), users: site.path("users") };
-    site.serve(FilesOptions { headers, basic_auth: Some(auth), ..FilesOptions::default() });
+    let auth = BasicAuth::new("mill", site.path("users"));
+    site.serve(with(|o| {
+        o.headers = headers;
+        o.basic_auth = Some(auth);
+    }));
     // The users' file begins with a byte order mark, as editors of Windows write it.
     let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
     let check = |response: &Response, status: u16, text: bool| {
@@ -187,8 +188,8 @@ fn the_file_of_users_is_not_sent_in_the_place_of_another() {
     let site = Site::new();
     let users = format!("miller:{}\n", bcrypt::hash("grain", 4).unwrap());
     site.write("a.txt", "x").write("a.txt.gz", users);
-    let auth = BasicAuth { realm: "mill".to_owned(), users: site.path("a.txt.gz") };
-    site.serve(FilesOptions { basic_auth: Some(auth), ..FilesOptions::default() });
+    let auth = BasicAuth::new("mill", site.path("a.txt.gz"));
+    site.serve(with(|o| o.basic_auth = Some(auth)));
     let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
     let response = site.get("/a.txt", &[right, "Accept-Encoding: gzip"]);
     assert_eq!((response.status, response.text()), (200, "x"));
@@ -199,8 +200,10 @@ fn the_file_of_users_is_not_sent_in_the_place_of_another() {
 fn a_recreated_root_is_served() {
     let site = Site::new();
     site.write("a", "old").write("dir/b", "old");
-    let cache = FileCache { revalidate: Duration::from_millis(10), ..FileCache::default() };
-    site.serve(FilesOptions { cache, listing: true, ..FilesOptions::default() });
+    site.serve(with(|o| {
+        o.cache.revalidate = Duration::from_millis(10);
+        o.listing = true;
+    }));
     assert_eq!(site.get("/a", &[]).text(), "old");
     assert!(site.get("/", &[]).text().contains("dir/"));
     fs::remove_dir_all(site.path("")).unwrap();
@@ -219,8 +222,10 @@ fn a_recreated_root_is_served() {
 fn a_listing_is_rendered_once_within_the_time_to_revalidate() {
     let site = Site::new();
     site.write("a", "").write("b", "");
-    let cache = FileCache { revalidate: Duration::from_secs(3600), ..FileCache::default() };
-    site.serve(FilesOptions { listing: true, cache, ..FilesOptions::default() });
+    site.serve(with(|o| {
+        o.listing = true;
+        o.cache.revalidate = Duration::from_secs(3600);
+    }));
     let first = site.get("/", &[]);
     let json = site.get("/", &["Accept: application/json"]);
     fs::remove_file(site.path("b")).unwrap();
@@ -234,7 +239,10 @@ fn the_fallback_is_served_for_names_with_a_dot_if_that_is_set() {
     let site = Site::new();
     site.write("index.html", "app");
     let fallback = Some("index.html".to_owned());
-    site.serve(FilesOptions { fallback, fallback_dots: true, ..FilesOptions::default() });
+    site.serve(with(|o| {
+        o.fallback = fallback;
+        o.fallback_dots = true;
+    }));
     let response = site.get("/user/jane.doe", &["Accept: text/html"]);
     assert_eq!((response.status, response.text()), (200, "app"));
     for (target, accept) in [("/old.js", "*/*"), ("/.env", "text/html"), ("/a/../b", "text/html")] {
@@ -248,8 +256,8 @@ fn guesses_at_passwords_delay_no_user_whose_password_is_known() {
     let site = Site::new();
     let hash = |cost| bcrypt::hash("grain", cost).unwrap();
     site.write("a", "x").write("users", format!("miller:{}\nother:{}\n", hash(4), hash(8)));
-    let auth = BasicAuth { realm: "mill".to_owned(), users: site.path("users") };
-    site.serve(FilesOptions { basic_auth: Some(auth), ..FilesOptions::default() });
+    let auth = BasicAuth::new("mill", site.path("users"));
+    site.serve(with(|o| o.basic_auth = Some(auth)));
     // miller:grain
     let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
     assert_eq!(site.get("/a", &[right]).status, 200);
@@ -290,7 +298,10 @@ fn slow_readers_of_long_listings_hold_no_worker() {
         site.write(&format!("{n:0>200}"), "");
     }
     site.write("sub/a", "quick");
-    site.serve(FilesOptions { listing: true, listing_entries: 1 << 20, ..Default::default() });
+    site.serve(with(|o| {
+        o.listing = true;
+        o.listing_entries = 1 << 20;
+    }));
     let length = site.get("/", &[]).body.len();
     assert!(length > 200_000, "{length}");
     // More than their sockets take, so that each of them waits for its reader.

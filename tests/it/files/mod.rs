@@ -92,6 +92,13 @@ impl Site {
     }
 }
 
+/// The default options with a change.
+fn with(change: impl FnOnce(&mut FilesOptions)) -> FilesOptions {
+    let mut options = FilesOptions::default();
+    change(&mut options);
+    options
+}
+
 fn send(stream: &mut TcpStream, method: &str, target: &str, fields: &[&str]) {
     let mut request = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n");
     for field in fields {

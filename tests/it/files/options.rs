@@ -7,11 +7,10 @@ use std::time::Duration;
 use millpond::ErrorKind;
 use millpond::handlers::{BasicAuth, Cors, FieldRule, Files, FilesOptions};
 
-use super::Site;
+use super::{Site, with};
 
 fn rule(pattern: &str, name: &str, value: &str) -> FieldRule {
-    let [pattern, name, value] = [pattern, name, value].map(str::to_owned);
-    FieldRule { pattern, name, value }
+    FieldRule::new(pattern, name, value)
 }
 
 #[test]
@@ -21,7 +20,10 @@ fn errors_have_pages_of_their_own() {
     let pages = [(404, "/errors/404.html"), (405, "errors/405.txt")];
     let error_pages = pages.map(|(status, page)| (status, page.to_owned())).into();
     let headers = vec![rule("/**", "Cache-Control", "max-age=31536000"), rule("**", "X-Mill", "1")];
-    site.serve(FilesOptions { error_pages, headers, ..FilesOptions::default() });
+    site.serve(with(|o| {
+        o.error_pages = error_pages;
+        o.headers = headers;
+    }));
     let response = site.get("/missing", &["If-None-Match: *", "Range: bytes=0-1"]);
     assert_eq!((response.status, response.text()), (404, "<h1>lost</h1>"));
     assert_eq!(response.field("content-type"), Some("text/html; charset=utf-8"));
@@ -43,7 +45,7 @@ fn a_single_page_application_gets_its_page_for_pages_only() {
     let site = Site::new();
     site.write("index.html", "app").write("assets/app.js", "js");
     let fallback = Some("index.html".to_owned());
-    site.serve(FilesOptions { fallback, ..FilesOptions::default() });
+    site.serve(with(|o| o.fallback = fallback));
     let html = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
     for target in ["/login", "/user/7", "/assets/", "/a/b/"] {
         let response = site.get(target, &[html]);
@@ -74,7 +76,10 @@ fn fields_are_added_by_path_and_the_last_rule_wins() {
         rule("*.html", "X-Frame-Options", "SAMEORIGIN"),
     ];
     let cache_control = Some("max-age=60".to_owned());
-    site.serve(FilesOptions { headers, cache_control, ..FilesOptions::default() });
+    site.serve(with(|o| {
+        o.headers = headers;
+        o.cache_control = cache_control;
+    }));
     for (target, cache, frame) in [
         ("/a.html", Some("no-cache"), "SAMEORIGIN"),
         ("/assets/x.css", Some("public, max-age=31536000, immutable"), "DENY"),
@@ -94,7 +99,7 @@ fn fields_are_added_by_path_and_the_last_rule_wins() {
 #[test]
 fn other_origins_may_read_what_they_are_allowed_to() {
     let site = Site::new();
-    site.write("a", "x").serve(FilesOptions { cors: Some(Cors::default()), ..Default::default() });
+    site.write("a", "x").serve(with(|o| o.cors = Some(Cors::default())));
     let response = site.get("/a", &["Origin: https://a.example"]);
     assert_eq!(response.field("access-control-allow-origin"), Some("*"));
     assert!(response.field("access-control-expose-headers").unwrap().contains("ETag"));
@@ -113,8 +118,9 @@ fn other_origins_may_read_what_they_are_allowed_to() {
 
     let site = Site::new();
     let origins = vec!["https://a.example".to_owned(), "https://b.example".to_owned()];
-    let cors = Cors { origins, max_age: Duration::from_secs(5), ..Cors::default() };
-    site.write("a", "x").serve(FilesOptions { cors: Some(cors), ..FilesOptions::default() });
+    let mut cors = Cors::default();
+    (cors.origins, cors.max_age) = (origins, Duration::from_secs(5));
+    site.write("a", "x").serve(with(|o| o.cors = Some(cors)));
     for (origin, allowed) in
         [("https://b.example", true), ("https://c.example", false), ("null", false)]
     {
@@ -133,13 +139,12 @@ fn other_origins_may_read_what_they_are_allowed_to() {
 fn nothing_is_disclosed_without_the_password() {
     let site = Site::new();
     site.write("a", "x").write("users", format!("miller:{}\n", bcrypt::hash("grain", 4).unwrap()));
-    let auth = BasicAuth { realm: "the \"mill\"".to_owned(), users: site.path("users") };
-    site.serve(FilesOptions {
-        basic_auth: Some(auth),
-        cors: Some(Cors::default()),
-        listing: true,
-        ..FilesOptions::default()
-    });
+    let auth = BasicAuth::new("the \"mill\"", site.path("users"));
+    site.serve(with(|o| {
+        o.basic_auth = Some(auth);
+        o.cors = Some(Cors::default());
+        o.listing = true;
+    }));
     // RFC 7617 §2, RFC 9110 §11.6.1. "miller:grain", and others.
     let right = "Authorization: Basic bWlsbGVyOmdyYWlu";
     for target in ["/a", "/", "/missing", "/%zz", "/users"] {
@@ -165,35 +170,38 @@ fn options_that_cannot_work_are_refused_before_anything_is_bound() {
     let site = Site::new();
     site.write("a.html", "x").write("users", "miller:plain\n");
     fs::create_dir(site.path("dir")).unwrap();
-    let with = |change: fn(&mut FilesOptions, &Path)| {
+    let error_of = |change: fn(&mut FilesOptions, &Path)| {
         let mut options = FilesOptions::default();
         change(&mut options, &site.path(""));
         Files::open(site.path(""), options).unwrap_err()
     };
+    fn cors(origins: &[&str]) -> Option<Cors> {
+        let mut cors = Cors::default();
+        cors.origins = origins.iter().map(ToString::to_string).collect();
+        Some(cors)
+    }
     let errors = [
-        with(|o, _| o.error_pages = [(404, "none.html".to_owned())].into()),
-        with(|o, _| o.error_pages = [(404, "dir".to_owned())].into()),
-        with(|o, _| o.error_pages = [(404, "../a".to_owned())].into()),
-        with(|o, _| o.error_pages = [(200, "a.html".to_owned())].into()),
-        with(|o, _| o.fallback = Some("none.html".to_owned())),
-        with(|o, _| o.index = vec!["a/b".to_owned()]),
-        with(|o, _| o.index = vec![String::new()]),
-        with(|o, _| o.headers = vec![rule("**", "X Y", "z")]),
-        with(|o, _| o.headers = vec![rule("**", "Content-Length", "1")]),
-        with(|o, _| o.cache_control = Some("a\nb".to_owned())),
-        with(|o, _| o.types = [("a".to_owned(), "b".to_owned())].into()),
-        with(|o, _| o.default_type = String::new()),
-        with(|o, _| o.charset = Some("a b".to_owned())),
-        with(|o, _| o.cache.file_bytes = 1 << 20),
-        with(|o, _| o.cors = Some(Cors { origins: vec![], ..Cors::default() })),
-        with(|o, _| {
-            o.cors = Some(Cors { origins: vec!["a.example/".to_owned()], ..Cors::default() });
+        error_of(|o, _| o.error_pages = [(404, "none.html".to_owned())].into()),
+        error_of(|o, _| o.error_pages = [(404, "dir".to_owned())].into()),
+        error_of(|o, _| o.error_pages = [(404, "../a".to_owned())].into()),
+        error_of(|o, _| o.error_pages = [(200, "a.html".to_owned())].into()),
+        error_of(|o, _| o.fallback = Some("none.html".to_owned())),
+        error_of(|o, _| o.index = vec!["a/b".to_owned()]),
+        error_of(|o, _| o.index = vec![String::new()]),
+        error_of(|o, _| o.headers = vec![rule("**", "X Y", "z")]),
+        error_of(|o, _| o.headers = vec![rule("**", "Content-Length", "1")]),
+        error_of(|o, _| o.cache_control = Some("a\nb".to_owned())),
+        error_of(|o, _| o.types = [("a".to_owned(), "b".to_owned())].into()),
+        error_of(|o, _| o.default_type = String::new()),
+        error_of(|o, _| o.charset = Some("a b".to_owned())),
+        error_of(|o, _| o.cache.file_bytes = 1 << 20),
+        error_of(|o, _| o.cors = cors(&[])),
+        error_of(|o, _| o.cors = cors(&["a.example/"])),
+        error_of(|o, dir| {
+            o.basic_auth = Some(BasicAuth::new("x", dir.join("none")));
         }),
-        with(|o, dir| {
-            o.basic_auth = Some(BasicAuth { realm: "x".to_owned(), users: dir.join("none") });
-        }),
-        with(|o, dir| {
-            o.basic_auth = Some(BasicAuth { realm: "x".to_owned(), users: dir.join("users") });
+        error_of(|o, dir| {
+            o.basic_auth = Some(BasicAuth::new("x", dir.join("users")));
         }),
     ];
     for error in errors {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use millpond::handlers::FilesOptions;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use super::Site;
+use super::{Site, with};
 
 /// A site with a secret beside its root, links of all sorts, and things that are no files.
 fn site() -> Site {
@@ -43,7 +43,7 @@ fn site() -> Site {
 #[test]
 fn no_target_reaches_outside_the_root_or_what_is_hidden() {
     let site = site();
-    site.serve(FilesOptions { listing: true, ..FilesOptions::default() });
+    site.serve(with(|o| o.listing = true));
     for target in ["/ok.txt", "/a/ok.txt", "/inside", "/to-a/ok.txt", "/a/up", "/%6Fk.txt"] {
         let response = site.get(target, &[]);
         assert!(response.status == 200 && response.text().ends_with("ok"), "{target}");
@@ -174,7 +174,7 @@ fn no_target_reaches_outside_the_root_or_what_is_hidden() {
 #[test]
 fn dot_files_are_served_if_so_configured_but_no_password_files() {
     let site = site();
-    site.serve(FilesOptions { dotfiles: true, ..FilesOptions::default() });
+    site.serve(with(|o| o.dotfiles = true));
     assert_eq!(site.get("/.env", &[]).text(), "secret");
     assert_eq!(site.get("/a/.git/config", &[]).text(), "secret");
     for target in ["/.htpasswd", "/a/.htaccess", "/.HTpasswd", "/.", "/..", "/a/../.env"] {

@@ -2,7 +2,7 @@
 
 use millpond::handlers::FilesOptions;
 
-use super::Site;
+use super::{Site, with};
 use crate::support::response::Response;
 
 /// Ten thousand bytes whose content shows their offset.
@@ -116,6 +116,6 @@ fn no_set_of_ranges_makes_more_of_a_file_than_there_is() {
     let response = site.get("/a.txt", &[&format!("Range: bytes={}", small[..16].join(","))]);
     assert_eq!((response.status, parts(&response).len()), (206, 16));
     let off = Site::new();
-    off.write("a.txt", "water").serve(FilesOptions { ranges: 0, ..FilesOptions::default() });
+    off.write("a.txt", "water").serve(with(|o| o.ranges = 0));
     assert_eq!(off.get("/a.txt", &["Range: bytes=0-1"]).status, 200);
 }

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use millpond::handlers::{FileCache, FilesOptions};
+use millpond::handlers::FilesOptions;
 
-use super::Site;
+use super::{Site, with};
 use crate::support::{read_response, until};
 
 #[test]
@@ -110,8 +110,10 @@ fn a_changed_file_is_seen_within_the_time_that_was_set() {
         let site = Site::new();
         site.write("a", "old").write("gone", "x");
         let revalidate = Duration::from_millis(20);
-        let cache = FileCache { revalidate, file_bytes, ..FileCache::default() };
-        site.serve(FilesOptions { cache, ..FilesOptions::default() });
+        site.serve(with(|o| {
+            o.cache.revalidate = revalidate;
+            o.cache.file_bytes = file_bytes;
+        }));
         assert_eq!(site.get("/a", &[]).text(), "old");
         assert_eq!(site.get("/later", &[]).status, 404);
         assert_eq!(site.get("/gone", &[]).status, 200);
@@ -130,8 +132,7 @@ fn a_changed_file_is_seen_within_the_time_that_was_set() {
 fn a_file_written_just_now_has_a_weak_tag_and_is_read_again() {
     let site = Site::new();
     site.write("a", "one").age("a", Duration::ZERO);
-    let cache = FileCache { revalidate: Duration::ZERO, ..FileCache::default() };
-    site.serve(FilesOptions { cache, ..FilesOptions::default() });
+    site.serve(with(|o| o.cache.revalidate = Duration::ZERO));
     let first = site.get("/a", &[]);
     // RFC 9110 §8.8.1: it may change again within the same tick of the clock.
     assert!(first.field("etag").unwrap().starts_with("W/"), "{first:?}");
@@ -154,8 +155,11 @@ fn the_cache_can_be_small_or_off() {
             site.write(&format!("small-{n}"), format!("{n}"));
             site.write(&format!("big-{n}"), vec![n; 20_000]);
         }
-        let cache = FileCache { entries, descriptors, bytes, ..FileCache::default() };
-        site.serve(FilesOptions { cache, ..FilesOptions::default() });
+        site.serve(with(|o| {
+            o.cache.entries = entries;
+            o.cache.descriptors = descriptors;
+            o.cache.bytes = bytes;
+        }));
         for _ in 0..2 {
             for n in 0..20 {
                 assert_eq!(site.get(&format!("/small-{n}"), &[]).text(), n.to_string());

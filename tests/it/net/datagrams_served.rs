@@ -103,7 +103,7 @@ fn datagrams_beyond_the_queue_are_dropped_and_counted() {
     }
     until("all are received", || handle.stats().datagrams.received == 22);
     let stats = handle.stats();
-    assert_eq!(stats.datagrams.refused[Refusal::QueueFull as usize], 15);
+    assert_eq!(stats.datagrams.refused_for(Refusal::QueueFull), 15);
     assert_eq!((stats.datagrams.waiting, stats.queued), (6, 5));
     (0..6).for_each(|_| open.send(()).unwrap());
     (0..6).for_each(|_| assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1));

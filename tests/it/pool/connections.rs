@@ -188,16 +188,16 @@ fn others_are_served(kind: Kind, sources: &[[u8; 4]]) {
     let stats = server.stats();
     // A newcomer of the flood is turned away if all others of it are in service at that moment.
     let count = |reason| stats.closed_for(reason);
-    assert!(count(CloseReason::MadeRoom) > 0, "{:?}", stats.closed);
+    assert!(count(CloseReason::MadeRoom) > 0, "{stats:?}");
     let gave_way = count(CloseReason::MadeRoom) + count(CloseReason::Overloaded);
-    assert!(gave_way >= PLACES as u64, "{:?}", stats.closed);
+    assert!(gave_way >= PLACES as u64, "{stats:?}");
     assert!(stats.live >= PLACES - 10, "no more are closed than need be: {} live", stats.live);
     gate.wait();
     assert_eq!(read_response(&mut held).text(), "held");
     drop((held, kept, flood));
     until("all have ended", || server.stats().live == 0);
     let stats = server.stats();
-    assert_eq!(stats.accepted, stats.closed.iter().sum::<u64>());
+    assert_eq!(stats.accepted, stats.closed_total());
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn few_descriptors() {
     }
     let stats = server.stats();
     assert!(stats.accept_exhausted > 0, "there were enough descriptors");
-    assert!(stats.closed_for(CloseReason::MadeRoom) >= 20, "{:?}", stats.closed);
+    assert!(stats.closed_for(CloseReason::MadeRoom) >= 20, "{stats:?}");
     setrlimit(Resource::Nofile, limit).unwrap();
     answered(addr(&server));
 }
@@ -353,7 +353,7 @@ fn downloads_end(queue: usize, clients: usize, flood: usize) {
             .collect();
         for download in downloads {
             let length = download.join().unwrap();
-            assert_eq!(length, Ok(LENGTH), "{:?}", server.stats().closed);
+            assert_eq!(length, Ok(LENGTH), "{:?}", server.stats());
         }
     });
 }

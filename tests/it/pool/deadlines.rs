@@ -54,7 +54,7 @@ fn outlives(
             if Instant::now() > next + TIMEOUT / 4 && Instant::now() < give_up {
                 continue 'again;
             }
-            assert!(alive, "closed after {:?}: {:?}", began.elapsed(), server.stats().closed);
+            assert!(alive, "closed after {:?}: {:?}", began.elapsed(), server.stats());
         }
         return;
     }

@@ -116,7 +116,7 @@ fn all_is_well(server: &TestServer, panics: u64) {
     until("all have ended", || server.stats().live == 0);
     let stats = server.stats();
     assert!(stats.panics >= panics, "{} panics", stats.panics);
-    assert_eq!(stats.accepted, stats.closed.iter().sum::<u64>());
+    assert_eq!(stats.accepted, stats.closed_total());
     let report = server.drain(PATIENCE);
     assert_eq!(report.cut_off, 0);
 }
@@ -268,5 +268,5 @@ fn a_panic_after_an_upgrade_lets_no_two_connections_share_a_slot() {
     drop((upgraded, kept));
     until("all have ended", || server.stats().live == 0);
     let stats = server.stats();
-    assert_eq!(stats.accepted, stats.closed.iter().sum::<u64>());
+    assert_eq!(stats.accepted, stats.closed_total());
 }

@@ -92,10 +92,7 @@ impl ClientSocket {
 
     pub(super) fn recv(&self, buf: &mut [u8]) -> io::Result<Received> {
         match self {
-            Self::Stream(stream) => {
-                let len = stream.recv(buf)?;
-                Ok(Received { len, full: len })
-            }
+            Self::Stream(stream) => Ok(Received::whole(stream.recv(buf)?)),
             Self::Packet(packet) => packet.recv(buf),
             Self::Datagram(datagram) => datagram.recv(buf),
             Self::Raw(raw) => Ok(raw.recv_from(buf)?.0),

@@ -79,7 +79,7 @@ impl Daemon {
     /// Notifies the watchdog, unless the server makes no progress.
     fn notify_watchdog(&self, check: &mut WatchdogCheck) {
         let stats = self.handle.stats();
-        let done = stats.served + stats.refused_total() + stats.closed.iter().sum::<u64>();
+        let done = stats.served + stats.refused_total() + stats.closed_total();
         match check.failure(stats.queued, done, self.handle.acceptor_rounds()) {
             None => self.notifier.alive(),
             Some(failure) => error!("watchdog not notified: {failure}"),

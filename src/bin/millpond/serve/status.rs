@@ -1,7 +1,7 @@
 //! The state of the server in lines of the log, which SIGQUIT requests.
 
+use millpond::Handle;
 use millpond::pool::{WorkerActivity, WorkerState};
-use millpond::{CloseReason, Handle, Refusal};
 
 /// The number of workers with a line of their own. More would bury the other lines.
 const WORKER_LINES: usize = 64;
@@ -14,9 +14,9 @@ pub(super) fn lines(handle: &Handle) -> Vec<String> {
         stats.queued, stats.queue_capacity, stats.wait_limit, stats.service_mean,
     )];
     lines.extend(workers(handle.workers()));
-    let closed = CloseReason::ALL.iter().zip(stats.closed).filter(|(_, count)| *count > 0);
+    let closed = stats.closed().filter(|(_, count)| *count > 0);
     lines.extend(closed.map(|(reason, count)| format!("closed {count}: {reason}")));
-    let refused = Refusal::ALL.iter().zip(stats.refused).filter(|(_, count)| *count > 0);
+    let refused = stats.refused().filter(|(_, count)| *count > 0);
     lines.extend(refused.map(|(refusal, count)| format!("refused {count}: {}", refusal.explain())));
     lines.push(format!(
         "accept: interrupted {}, skipped {}, paused for lack of descriptors {}, at the connection \

@@ -25,12 +25,14 @@ pub(crate) struct Site {
 
 impl Default for Site {
     fn default() -> Self {
+        let mut cors = Cors::default();
+        cors.origins.clear();
         Self {
             hosts: Vec::new(),
             bind: Vec::new(),
             root: None,
             files: FilesOptions::default(),
-            cors: Cors { origins: Vec::new(), ..Cors::default() },
+            cors,
             realm: "millpond".to_owned(),
             users: None,
         }
@@ -40,12 +42,10 @@ impl Default for Site {
 impl Site {
     /// The options of the handler for files, including CORS and basic authentication.
     pub(crate) fn options(&self) -> FilesOptions {
-        let users = |users: &PathBuf| BasicAuth { realm: self.realm.clone(), users: users.clone() };
-        FilesOptions {
-            cors: (!self.cors.origins.is_empty()).then(|| self.cors.clone()),
-            basic_auth: self.users.as_ref().map(users),
-            ..self.files.clone()
-        }
+        let mut options = self.files.clone();
+        options.cors = (!self.cors.origins.is_empty()).then(|| self.cors.clone());
+        options.basic_auth = self.users.as_ref().map(|users| BasicAuth::new(&self.realm, users));
+        options
     }
 
     /// Whether the site is served for host names that no site has.

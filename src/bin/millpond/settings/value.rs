@@ -192,11 +192,11 @@ pub(crate) fn rule(text: &str) -> Result<FieldRule, Expected> {
     let wrong = || "a rule, such as \"/assets/** Cache-Control: max-age=3600\"".to_owned();
     let (left, value) = text.split_once(':').ok_or_else(wrong)?;
     let (pattern, name) = left.trim().rsplit_once(char::is_whitespace).unwrap_or(("**", left));
-    let (pattern, name) = (pattern.trim().to_owned(), name.trim().to_owned());
+    let (pattern, name) = (pattern.trim(), name.trim());
     if name.is_empty() || pattern.is_empty() {
         return Err(wrong());
     }
-    Ok(FieldRule { pattern, name, value: value.trim().to_owned() })
+    Ok(FieldRule::new(pattern, name, value.trim()))
 }
 
 /// The text that [`rule`] reads as this rule.
