@@ -1,5 +1,6 @@
-//! The codec, for benchmarks and fuzzing, which are other packages. It exists only with the feature
-//! `bench`, is not part of the public interface, and may change at any time.
+//! The codec, for benchmarks and fuzzing, which are other packages. It exists only with `--cfg
+//! millpond_bench` or `--cfg fuzzing`, is not part of the public interface, and may change at any
+//! time.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 

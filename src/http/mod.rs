@@ -1,7 +1,7 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112): the types that handlers use, and the protocol behind them.
 
 pub(crate) mod accept;
-#[cfg(feature = "bench")]
+#[cfg(any(millpond_bench, fuzzing))]
 #[doc(hidden)]
 pub mod bench_api;
 mod codec;

@@ -41,7 +41,7 @@ mod park;
 pub(crate) mod poller;
 pub(crate) mod protocol;
 pub(crate) mod queue;
-#[cfg(feature = "bench")]
+#[cfg(any(millpond_bench, fuzzing))]
 pub(crate) mod queue_bench;
 mod reclaim;
 pub(crate) mod shared;
