@@ -37,7 +37,7 @@ impl Upgraded {
     /// The peer's address, from accept(2).
     #[must_use]
     pub fn peer(&self) -> &Addr {
-        self.connection.peer()
+        &self.connection.peer
     }
 
     /// Sets how long a read may wait. `None`, the default: until the server stops.

@@ -16,7 +16,7 @@ use crate::sync::later;
 
 /// What a connection waits for while it is parked. Each phase has its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// The rest of a request's head, or the first bytes of a new connection.
     Head,
     /// The rest of a short body, before the handler is called.
@@ -55,8 +55,9 @@ impl Phase {
 /// It has exactly one owner at any moment: the queue, a worker, or the poller. Dropping it closes
 /// the socket, counts its [`CloseReason`] and frees its place in the table of connections.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     pub(crate) stream: Stream,
+    /// The peer's address, as accept(2) gave it.
     pub(crate) peer: Addr,
     /// Bytes that were read and belong to no complete request yet. An empty one owns no memory.
     pub(crate) input: Vec<u8>,
@@ -137,18 +138,6 @@ impl Connection {
             closing: None,
             permit,
         })
-    }
-
-    /// The socket.
-    #[must_use]
-    pub fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
-    /// The peer's address, as accept(2) gave it.
-    #[must_use]
-    pub fn peer(&self) -> &Addr {
-        &self.peer
     }
 
     /// Whether it is in the middle of an exchange that was admitted before.

@@ -1,4 +1,4 @@
-//! The engine: acceptor, work queue, workers, poller. It knows connections and [`Protocol`]s, never
+//! The engine: acceptor, work queue, workers, poller. It knows connections and protocols, never
 //! what is spoken on them.
 //!
 //! ```text
@@ -52,12 +52,12 @@ pub(crate) mod upgrades;
 mod wake;
 pub(crate) mod worker;
 
-pub use connection::{Connection, Phase};
+pub(crate) use connection::{Connection, Phase};
 pub use datagram::handler::DatagramHandler;
 pub use datagram::stats::DatagramStats;
-pub use output::Segment;
+pub(crate) use output::Segment;
 pub use overload::refusal::Refusal;
-pub use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
+pub(crate) use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 pub(crate) use shared::{OPENS_FILES, Shared};
 pub use stats::snapshot::Stats;
 pub use stats::worker_state::{WorkerActivity, WorkerState};

@@ -29,8 +29,7 @@ use crate::pool::upgrades::UpgradePermit;
 /// buffer had room for). Input that arrives between that read and the parking is not lost: the
 /// poller keeps the event, and the connection is served again at once.
 ///
-/// Inside of the crate, the connection records this for a protocol that serves several requests
-/// from one read:
+/// The connection records this for a protocol that serves several requests from one read:
 ///
 /// - `unread` means that there may be input which no further event will report. It is set for a new
 ///   connection and by each event. The protocol clears it when a read fails with `WouldBlock`.
@@ -40,13 +39,13 @@ use crate::pool::upgrades::UpgradePermit;
 /// A connection may be parked in [`Phase::Write`] with unread input: the protocol reads it when it
 /// gets the connection back. To stop reading for another reason, such as a turn for other
 /// connections, the protocol returns [`Outcome::Requeue`].
-pub trait Protocol: Send + Sync + 'static {
+pub(crate) trait Protocol: Send + Sync + 'static {
     /// Makes the worker of one thread.
     fn worker(&self) -> Box<dyn ProtocolWorker>;
 }
 
 /// The part of a [`Protocol`] that belongs to one thread.
-pub trait ProtocolWorker: Send {
+pub(crate) trait ProtocolWorker: Send {
     /// Prepares the calling thread, which is the worker with this index, before the server accepts
     /// connections. It is called on the threads that serve, and not on those that only refuse.
     /// Default: nothing.
@@ -88,7 +87,7 @@ pub trait ProtocolWorker: Send {
 
 /// What becomes of a connection after its turn.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The connection waits in this phase without a worker.
     Park(Box<Connection>, Phase),
     /// The connection has more to do, and goes behind the work that waits.
@@ -109,14 +108,14 @@ impl Outcome {
 }
 
 /// A connection's turn with a worker: what a protocol may know of the server.
-pub struct TurnContext<'a> {
+pub(crate) struct TurnContext<'a> {
     /// The time at which the turn began.
-    pub now: Instant,
+    pub(crate) now: Instant,
     pub(super) shared: &'a Arc<Shared>,
     config: &'a Arc<Config>,
     /// How long the connection waited in the queue for this turn; zero if an idle worker found it
     /// ready.
-    pub waited: Duration,
+    pub(crate) waited: Duration,
     /// Requests served in this turn.
     pub(super) requests: u32,
     /// How much of the turn went into sending long responses: the kernel's work, not a handler that
@@ -146,7 +145,7 @@ impl<'a> TurnContext<'a> {
     /// Whether other work waits for a worker, so that this connection's next request should be
     /// queued too.
     #[must_use]
-    pub fn others_wait(&self) -> bool {
+    pub(crate) fn others_wait(&self) -> bool {
         !self.shared.queue.is_empty()
     }
 
@@ -158,14 +157,14 @@ impl<'a> TurnContext<'a> {
 
     /// Whether the server is stopping, so that connections are to be closed.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.shared.is_draining()
     }
 
     /// The server's settings in this turn. They may differ in the next one: a worker that keeps
     /// values made from them compares by [`Arc::ptr_eq`].
     #[must_use]
-    pub fn config(&self) -> &'a Arc<Config> {
+    pub(crate) fn config(&self) -> &'a Arc<Config> {
         self.config
     }
 
@@ -175,13 +174,13 @@ impl<'a> TurnContext<'a> {
     /// The arrival of the first request of a turn is when its connection entered the queue; that of
     /// a later one, when the worker looks at it.
     #[must_use]
-    pub fn can_respond_within(&self, timeout: Duration) -> bool {
+    pub(crate) fn can_respond_within(&self, timeout: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
         self.shared.queue.controller.can_meet_timeout(self.now, waited, timeout)
     }
 
     /// Counts a request that was refused in this turn.
-    pub fn count_refusal(&self, refusal: Refusal) {
+    pub(crate) fn count_refusal(&self, refusal: Refusal) {
         self.refused.set(true);
         self.shared.counters.refuse(refusal);
     }
@@ -263,7 +262,7 @@ impl<'a> TurnContext<'a> {
     }
 
     /// Counts a request that got its response.
-    pub fn count_request(&mut self) {
+    pub(crate) fn count_request(&mut self) {
         self.requests += 1;
     }
 

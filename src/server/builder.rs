@@ -16,9 +16,9 @@ use crate::error::{Error, ErrorKind};
 use crate::http::{
     Handler, IntoResponse, PerWorker, Problem, ProblemFormat, ProblemWriter, Request, Response,
 };
+use crate::pool::Shared;
 use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::source::Source;
-use crate::pool::{Protocol, Shared};
 
 /// The endpoint of a server without any [`Bind`]. Programs on other machines cannot reach it.
 const DEFAULT_BIND: &str = "tcp://127.0.0.1:8888";
@@ -124,11 +124,6 @@ impl Builder {
         self.http(PerWorker::new(make))
     }
 
-    /// Serves `protocol` wherever a [`Bind`] has no service of its own.
-    pub fn protocol(self, protocol: impl Protocol) -> Self {
-        self.service(Service::protocol(protocol))
-    }
-
     /// Sets the service of every [`Bind`] that has none of its own.
     pub fn service(mut self, service: Service) -> Self {
         self.service = Some(service);
@@ -231,13 +226,12 @@ impl Builder {
     ///
     /// # Examples
     /// ```
-    /// use millpond::handlers::Echo;
+    /// use millpond::handlers::Hello;
     /// use millpond::{Server, Service};
     ///
     /// let builder = || Server::builder().bind("udp://127.0.0.1:7007");
-    /// let streams = Service::protocol(Echo);
-    /// assert!(builder().service(streams.clone().and_datagrams(Echo)).check().is_ok());
-    /// let error = builder().service(streams).check().unwrap_err();
+    /// assert!(builder().service(Service::echo()).check().is_ok());
+    /// let error = builder().service(Service::http(Hello)).check().unwrap_err();
     /// assert!(error.to_string().contains("datagrams"));
     /// ```
     pub fn check(mut self) -> Result<(), Error> {

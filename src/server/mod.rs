@@ -10,6 +10,8 @@ mod bound;
 mod builder;
 mod descriptors;
 mod handle;
+#[cfg(test)]
+mod panics;
 mod plan;
 mod service;
 mod threads;

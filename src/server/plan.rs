@@ -249,7 +249,7 @@ pub(super) fn service_number(index: usize) -> Result<u16, Error> {
 fn missing_part(target: &ParsedTarget, kind: PartKind, service: &Service) -> Error {
     let (socket_kind, hint) = match kind {
         PartKind::Streams => {
-            ("streams", "use Service::http or Service::protocol, or another kind of endpoint")
+            ("streams", "use Service::http or Service::echo, or another kind of endpoint")
         }
         PartKind::Packets => (
             "sequenced packets",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::handlers::Echo;
 use crate::http::{Handler, Http, ProblemWriter};
 use crate::pool::datagram::seqpacket::SeqpacketProtocol;
 use crate::pool::{DatagramHandler, Protocol};
@@ -16,7 +17,7 @@ use crate::pool::{DatagramHandler, Protocol};
 ///
 /// | Endpoint | Part |
 /// |---|---|
-/// | `tcp:`, `unix:` | [`http`](Self::http) or [`protocol`](Self::protocol) |
+/// | `tcp:`, `unix:` | [`http`](Self::http) or [`echo`](Self::echo) |
 /// | `unixpacket:` | [`packets`](Self::packets) |
 /// | `udp:`, `unixgram:`, `ip4:` | [`datagrams`](Self::datagrams) |
 ///
@@ -24,10 +25,9 @@ use crate::pool::{DatagramHandler, Protocol};
 /// Two services of one server, which share its workers and its queue:
 /// ```
 /// use millpond::http::{Request, Response};
-/// use millpond::handlers::Echo;
 /// use millpond::{Bind, Server, Service};
 ///
-/// let echo = Service::protocol(Echo).and_datagrams(Echo);
+/// let echo = Service::echo();
 /// let server = Server::builder()
 ///     .bind("tcp://127.0.0.1:0")
 ///     .bind(Bind::to("tcp://127.0.0.1:0").with(echo.clone()))
@@ -57,8 +57,13 @@ impl Service {
         Self { streams: Some(ConnectionService::Http(Arc::new(handler))), ..Self::default() }
     }
 
-    /// A custom protocol on streams.
-    pub fn protocol(protocol: impl Protocol) -> Self {
+    /// Echo (RFC 862) on every kind of socket: see [`Echo`].
+    pub fn echo() -> Self {
+        Self::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
+    }
+
+    /// A protocol on streams.
+    pub(super) fn protocol(protocol: impl Protocol) -> Self {
         Self { streams: Some(ConnectionService::Protocol(Arc::new(protocol))), ..Self::default() }
     }
 

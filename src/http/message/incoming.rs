@@ -45,7 +45,7 @@ impl Client {
 }
 
 /// The body of a request, which is read from the connection; see [`Body`](crate::http::Body).
-pub struct Incoming {
+pub(crate) struct Incoming {
     cell: Arc<ExchangeCell>,
     number: u64,
     length: Option<u64>,

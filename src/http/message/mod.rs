@@ -15,12 +15,11 @@ mod response;
 #[cfg(feature = "multipart")]
 pub use crate::http::codec::multipart::MultipartLimits;
 pub use crate::http::upgraded::Upgraded;
-pub use crate::pool::Segment;
+pub use crate::pool::output::Segment;
 pub(crate) use body::BodyKind;
 pub use body::{Body, BodyWriter};
 pub use body_error::BodyError;
 pub(crate) use body_error::BodyFault;
-pub use incoming::Incoming;
 pub use into_response::{Html, IntoResponse};
 #[cfg(feature = "multipart")]
 pub use multipart::{Multipart, Part};

@@ -15,7 +15,7 @@ use crate::support::daemon::{Daemon, run};
 use crate::support::{PATIENCE, Start, TestServer, until};
 
 fn echo() -> Service {
-    Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
+    Service::echo()
 }
 
 pub(super) fn serve(config: Config, bind: &str, service: &Service) -> TestServer {
@@ -143,11 +143,7 @@ fn an_endpoint_that_the_service_cannot_serve_is_refused_before_anything_is_bound
             Service::http(Hello),
             "is for datagrams, but its service serves HTTP",
         ),
-        (
-            "unixgram:@never",
-            Service::protocol(Echo),
-            "is for datagrams, but its service serves str",
-        ),
+        ("unixgram:@never", Service::packets(Echo), "is for datagrams, but its service serves seq"),
         ("unixpacket:@never", Service::http(Hello), "is for sequenced packets, but its service"),
         (
             "tcp://127.0.0.1:0",
@@ -156,7 +152,7 @@ fn an_endpoint_that_the_service_cannot_serve_is_refused_before_anything_is_bound
         ),
         ("icmp:127.0.0.1", Service::datagrams(Echo), "the kernel responds to echo requests itself"),
         ("ip4:253", Service::datagrams(Echo), "a raw socket receives its own responses"),
-        ("fd:3", Service::protocol(Echo), "is a descriptor"),
+        ("fd:3", Service::echo(), "is a descriptor"),
     ];
     for (bind, service, expected) in table {
         let first = Bind::to(unix("unix", &socket).to_string()).with(echo());

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use millpond::handlers::Echo;
 use millpond::http::{Handler, Request, Response};
 use millpond::{Bind, CloseReason, Config, Refusal, Server, Service};
 
@@ -85,7 +84,7 @@ fn strict_once(held: &Held) -> TestServer {
     Server::builder()
         .config(config)
         .bind("tcp://127.0.0.1:0")
-        .bind(Bind::to("tcp://127.0.0.1:0").with(Service::protocol(Echo)))
+        .bind(Bind::to("tcp://127.0.0.1:0").with(Service::echo()))
         .http(held.clone())
         .build()
         .unwrap()

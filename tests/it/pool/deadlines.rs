@@ -5,9 +5,9 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use millpond::handlers::{Echo, Hello};
+use millpond::handlers::Hello;
 use millpond::http::{Request, Response};
-use millpond::{CloseReason, Config, Server};
+use millpond::{CloseReason, Config, Server, Service};
 
 use crate::support::{PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_response, until};
 
@@ -97,7 +97,7 @@ fn a_stream_of_posts_whose_bodies_end_after_their_responses_lives_on() {
 #[test]
 fn an_echo_connection_lives_on_while_bytes_come_within_its_idle_timeout() {
     let builder = Server::builder().config(config()).bind("tcp://127.0.0.1:0");
-    let server = builder.protocol(Echo).build().unwrap().start().unwrap();
+    let server = builder.service(Service::echo()).build().unwrap().start().unwrap();
     outlives(&server, b"", b"mill", |client| client.read_exact(&mut [0; 4]).is_ok());
 }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use millpond::handlers::{Echo, Hello};
+use millpond::handlers::Hello;
 use millpond::http::{Body, Request, Response};
-use millpond::{CloseReason, Config, Server};
+use millpond::{CloseReason, Config, Server, Service};
 
 use crate::support::{
     PATIENCE, Start, TestServer, addr, connect, exchange, read_last_response, read_response,
@@ -297,7 +297,7 @@ fn echo_echoes_on_tcp_and_unix_sockets() {
         .bind("tcp://127.0.0.1:0")
         .bind(format!("unix:{}", path.display()))
         .workers(2)
-        .protocol(Echo)
+        .service(Service::echo())
         .build()
         .unwrap()
         .start()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use log::{info, warn};
-use millpond::handlers::{Echo, Files, Hello};
+use millpond::handlers::{Files, Hello};
 use millpond::http::Handler;
 use millpond::{Bind, Builder, Error, Server, Service};
 
@@ -33,12 +33,7 @@ pub(super) fn build(
         swaps.clear();
     }
     // Every endpoint has its own service, so that this default is never used.
-    Ok((builder.service(echo()).build()?, swaps))
-}
-
-/// The echo service, for streams, records and datagrams.
-pub(super) fn echo() -> Service {
-    Service::protocol(Echo).and_packets(Echo).and_datagrams(Echo)
+    Ok((builder.service(Service::echo()).build()?, swaps))
 }
 
 /// The server with its endpoints and handlers, before anything is bound.
@@ -58,7 +53,7 @@ pub(super) fn plan(
         .partition(|(listener, _)| listener.endpoint.is_some());
     for (listener, handler) in named.into_iter().chain(rest) {
         let swap = SiteSwap::new(handler);
-        let service = if settings.echo { echo() } else { Service::http(swap.clone()) };
+        let service = if settings.echo { Service::echo() } else { Service::http(swap.clone()) };
         for bind in binds(listener.endpoint.as_deref())? {
             builder = builder.bind(bind.with(service.clone()));
         }

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use millpond::Bind;
+use millpond::{Bind, Service};
 
-use super::build::{check_access_log, echo, plan};
+use super::build::{check_access_log, plan};
 use super::load::{load, passed_name};
 use super::reopen;
 use crate::failure::Failure;
@@ -26,7 +26,10 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
         let text = endpoint.filter(|text| passed_name(Bind::split_priority(text).0).is_none());
         Ok(text.map(Bind::to).into_iter().collect())
     };
-    plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?.0.service(echo()).check()?;
+    plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?
+        .0
+        .service(Service::echo())
+        .check()?;
     let text = if print {
         settings::print::print(&loaded)
     } else {
