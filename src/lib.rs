@@ -50,6 +50,9 @@
 //! | [`close`] | why a connection [ended](CloseReason) |
 //! | [`config`] | every setting, its default, its unit and its bounds |
 //! | [`error`] | [`Error`]: what failed, and a hint |
+//!
+//! The crates `http` and `bytes`, whose types the interface uses, are [`http::types`] and [`bytes`].
+//! A program that uses them by these names needs no version of its own.
 
 pub mod close;
 pub mod config;
@@ -61,6 +64,8 @@ pub mod pool;
 pub mod server;
 mod sync;
 
+/// The crate `bytes`. [`http::Body`] is made of its `Bytes`, memory that several responses share.
+pub use ::bytes;
 pub use close::CloseReason;
 pub use config::Config;
 pub use error::{Error, ErrorKind};

@@ -1,4 +1,19 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112): the types that handlers use, and the protocol behind them.
+//!
+//! A request is an [`http::Request`](types::Request) of the crate `http`, and a response an
+//! [`http::Response`](types::Response). The types that most handlers need are named here; the whole
+//! crate is [`types`]. Programs that use it by that name need no version of their own, which would
+//! have to be the same.
+//!
+//! # Examples
+//! ```
+//! use millpond::http::types::header;
+//! use millpond::http::{HeaderValue, Response};
+//!
+//! let cache = HeaderValue::from_static("no-store");
+//! let response = Response::text("grain").with_header(header::CACHE_CONTROL, cache);
+//! assert!(response.headers().contains_key(header::CACHE_CONTROL));
+//! ```
 
 pub(crate) mod accept;
 #[cfg(any(millpond_bench, fuzzing))]
@@ -14,6 +29,8 @@ mod router;
 mod upgraded;
 mod worker_local;
 
+/// The crate `http`, whose types are those of requests and responses.
+pub use ::http as types;
 pub(crate) use conn::{Http, ProblemWriter};
 pub use handler::{Handler, Next, With};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};

@@ -19,5 +19,5 @@ mod threads;
 pub use bind::Bind;
 pub use bound::Server;
 pub use builder::Builder;
-pub use handle::{DrainReport, Handle};
+pub use handle::{DrainReport, Handle, Stopped};
 pub use service::Service;
