@@ -38,6 +38,8 @@
 //! [`spawn`](Server::spawn) instead of [`run`](Server::run) returns a [`Handle`], which reports
 //! [statistics](Stats), replaces the configuration, and stops the server gracefully.
 //!
+//! The [`guide`] has the pages of `docs/`: handlers, overload, files and more.
+//!
 //! The modules, in the order in which a request travels:
 //!
 //! | Module | Content |
@@ -51,8 +53,14 @@
 //! | [`config`] | every setting, its default, its unit and its bounds |
 //! | [`error`] | [`Error`]: what failed, and a hint |
 //!
-//! The crates `http` and `bytes`, whose types the interface uses, are [`http::types`] and [`bytes`].
-//! A program that uses them by these names needs no version of its own.
+//! The crates `http` and `bytes`, whose types the interface uses, are [`http::types`] and
+//! [`bytes`]. A program that uses them by these names needs no version of its own.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// Only rustdoc shows the guides, and tests their examples.
+#[cfg(any(doc, doctest))]
+pub mod guide;
 
 pub mod close;
 pub mod config;
@@ -72,11 +80,7 @@ pub use error::{Error, ErrorKind};
 pub use pool::{Refusal, Stats};
 pub use server::{Bind, Builder, DrainReport, Handle, Server, Service};
 
-// `cargo test` compiles and runs the examples of these pages.
+// `cargo test` compiles and runs the examples of this page.
 #[cfg(doctest)]
-mod pages {
-    #[doc = include_str!("../README.md")]
-    struct Readme;
-    #[doc = include_str!("../docs/handlers.md")]
-    struct Handlers;
-}
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -314,7 +314,10 @@ fn a_command_may_span_lines_and_its_output_may_vary() {
 
 /// The targets of the links of a document that lead to files.
 fn links(text: &str) -> Vec<String> {
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    // `[label]: target`, on a line of its own.
+    let definitions = text.lines().filter(|line| line.starts_with('['));
+    let targets = inline.chain(definitions.filter_map(|line| Some(line.split_once("]: ")?.1)));
     let files = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
     files.map(|target| target.split('#').next().unwrap().to_owned()).collect()
 }

@@ -1,0 +1,49 @@
+//! Guides: the pages of `docs/`, next to the types that they describe.
+//!
+//! | Page | Question |
+//! |---|---|
+//! | [`handlers`] | How does a handler read a request, and what may it return? |
+//! | [`overload`] | What does the server do when more comes than it can serve? |
+//! | [`http`] | What does it accept and send, by which section of which RFC? |
+//! | [`files`] | How are files served? |
+//! | [`sockets`] | Which endpoints are there, besides TCP? |
+//! | [`configuration`] | Which settings does the daemon have? |
+
+// A page refers to another by a label. Here the label is defined before the page is included, and
+// the first definition counts (CommonMark §4.7); the page's own definition is for readers of the
+// repository.
+
+/// rustdoc copies no pictures: a transparent one takes their place, and they follow the text.
+macro_rules! nothing {
+    () => {
+        "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+    };
+}
+
+#[allow(rustdoc::broken_intra_doc_links, reason = "brackets in the table are addresses")]
+#[doc = include_str!("../docs/configuration.md")]
+pub mod configuration {}
+
+#[doc = "[configuration.md]: crate::guide::configuration#confinement\n\n"]
+#[doc = include_str!("../docs/files.md")]
+pub mod files {}
+
+#[doc = include_str!("../docs/handlers.md")]
+pub mod handlers {}
+
+#[doc = include_str!("../docs/http.md")]
+pub mod http {}
+
+#[doc = "[http.md]: crate::guide::http\n"]
+#[doc = "[architecture.md]: crate::config::Limits::connections\n"]
+#[doc = concat!("[overload.svg]: ", nothing!(), "\n")]
+#[doc = concat!("[overload-cpu.svg]: ", nothing!(), "\n\n")]
+#[doc = include_str!("../docs/overload.md")]
+#[doc = "\n# The charts\n"]
+#[doc = include_str!("../docs/overload.svg")]
+#[doc = "\n"]
+#[doc = include_str!("../docs/overload-cpu.svg")]
+pub mod overload {}
+
+#[doc = include_str!("../docs/sockets.md")]
+pub mod sockets {}
