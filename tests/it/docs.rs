@@ -398,3 +398,34 @@ fn the_readme_says_how_many_raw_requests_are_tested() {
     let tried: usize = crate::http::table::CASES.iter().map(|cases| cases.len()).sum();
     assert!(said.abs_diff(tried) <= tried / 20, "README.md says {said}, and {tried} are tested");
 }
+
+#[test]
+fn the_readme_says_how_many_crates_come_with_the_library() {
+    let count = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--locked", "-e", "normal", "--prefix", "none"])
+            .args(["--format", "{p}"])
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let crates: BTreeSet<_> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+        crates.len() - 1
+    };
+    let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for (expected, arguments) in [
+        (format!("depends on {} crates", count(&["--no-default-features"])), "none"),
+        (
+            format!("({} crates in all)", count(&["--no-default-features", "--features", "files"])),
+            "files",
+        ),
+        (format!("the daemon ({})", count(&[])), "the default"),
+    ] {
+        assert!(
+            readme.contains(&expected),
+            "README.md lacks {expected:?}, with features {arguments}"
+        );
+    }
+}
