@@ -17,12 +17,15 @@
 //! - `connection`, `output`: a connection, and what it has yet to send. `connections` counts and
 //!   limits them, and `eviction` closes one to make room for another.
 //! - `client_waits`, `hash_limit`: how many workers may wait for clients, or hash passwords.
+//! - `cancel`: notifies handlers whose response is no longer wanted. `server_view`: what a request
+//!   may ask of the server.
 //! - `guard`: what a panic costs.
 //! - `datagram`: sockets without connections. `stats`: what is counted.
 
 pub(crate) mod acceptor;
 mod admit;
 pub(crate) mod arrivals;
+pub(crate) mod cancel;
 pub(crate) mod client_waits;
 pub(crate) mod connection;
 pub(crate) mod connections;
@@ -44,6 +47,7 @@ pub(crate) mod queue;
 #[cfg(any(millpond_bench, fuzzing))]
 pub(crate) mod queue_bench;
 mod reclaim;
+pub(crate) mod server_view;
 pub(crate) mod shared;
 pub(crate) mod source;
 pub(crate) mod stats;
@@ -52,6 +56,7 @@ pub(crate) mod upgrades;
 mod wake;
 pub(crate) mod worker;
 
+pub use cancel::{Cancel, CancelReason};
 pub(crate) use connection::{Connection, Phase};
 pub use datagram::handler::DatagramHandler;
 pub use datagram::stats::DatagramStats;

@@ -78,6 +78,7 @@ impl Monitor {
             self.expire(now);
             shared.queue.controller.refresh(now, shared.queue.len());
             self.overload_log.update(&shared, now);
+            shared.cancel_unwanted(now);
             if shared.is_draining() {
                 self.close_idle(now);
             } else if self.looks_without_progress >= LOOKS_WITHOUT_PROGRESS && self.is_steady() {
@@ -88,7 +89,7 @@ impl Monitor {
                     .leader
                     .sleep_monitor(until_due, || !self.is_steady() || shared.is_draining());
                 if self.is_steady() {
-                    // A deadline or a log line is due.
+                    // A deadline, a log line or a check is due.
                     continue;
                 }
                 self.looks_without_progress = 0;
@@ -98,10 +99,15 @@ impl Monitor {
         }
     }
 
-    /// The time until the next deadline or log line, if no request comes.
+    /// The time until the next deadline, log line or check for requests to cancel, if no request
+    /// comes.
     fn until_due(&self, now: Instant) -> Option<Duration> {
-        let due =
-            [self.shared.poller.until_deadline(now), self.overload_log.wait(&self.shared, now)];
+        let shared = &self.shared;
+        let due = [
+            shared.poller.until_deadline(now),
+            self.overload_log.wait(shared, now),
+            shared.cancellations.until_check(now),
+        ];
         due.into_iter().flatten().min()
     }
 

@@ -13,6 +13,7 @@ use crate::pool::client_waits::ClientWaits;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::output::Leased;
 use crate::pool::overload::refusal::Refusal;
+use crate::pool::server_view::ServerView;
 use crate::pool::shared::Shared;
 use crate::pool::upgrades::UpgradePermit;
 
@@ -213,6 +214,11 @@ impl<'a> TurnContext<'a> {
     /// The bound on workers that wait for clients.
     pub(crate) fn client_waits(&self) -> &Arc<ClientWaits> {
         &self.shared.client_waits
+    }
+
+    /// What requests may ask of the server.
+    pub(crate) fn server_view(&self) -> ServerView {
+        ServerView::new(self.shared)
     }
 
     /// Accounts for the memory of queued output. If the memory that all connections share is used

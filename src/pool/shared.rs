@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, Pool};
+use crate::pool::cancel::Cancellations;
 use crate::pool::client_waits::ClientWaits;
 use crate::pool::connections::Connections;
 use crate::pool::datagram::lend::LentSockets;
@@ -25,7 +26,7 @@ use crate::pool::queue::Queue;
 use crate::pool::stats::counters::Counters;
 use crate::pool::stats::worker_state::WorkerState;
 use crate::pool::upgrades::{Job, Upgrades};
-use crate::sync::Waker;
+use crate::sync::{Waker, later};
 
 /// The server accepts and serves.
 const RUNNING: u8 = 0;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     /// The bound on workers that wait for clients.
     pub(super) client_waits: Arc<ClientWaits>,
     pub(super) upgrades: Upgrades,
+    /// The requests whose handlers want to know when they are cancelled.
+    pub(super) cancellations: Cancellations,
     /// Permits for hashing passwords.
     pub(super) hash_limit: Arc<HashLimit>,
     /// Readable once the server drains, for threads outside of the pool.
@@ -68,6 +71,9 @@ pub(crate) struct Shared {
     /// it after announcing its sleep, as it looks for work: hence sequentially consistent.
     stage: AtomicU8,
     draining_since: OnceLock<Instant>,
+    /// The end of the drain, as the first to drain set it.
+    drained_by: OnceLock<Instant>,
+    stopped_at: OnceLock<Instant>,
 }
 
 impl Shared {
@@ -91,11 +97,14 @@ impl Shared {
             input: PendingPool::new(limits.input_total),
             client_waits: ClientWaits::new(pool.workers, limits.waiting_workers),
             upgrades: Upgrades::new(pool.upgrades),
+            cancellations: Cancellations::new(epoch),
             hash_limit: Arc::new(HashLimit::new(pool.workers)),
             stopping: Waker::new()?,
             budget: RefusalBudget::new(config.overload.refuse_budget, cores, epoch),
             stage: AtomicU8::new(RUNNING),
             draining_since: OnceLock::new(),
+            drained_by: OnceLock::new(),
+            stopped_at: OnceLock::new(),
             pool: config.pool.clone(),
             config: ArcSwap::from_pointee(config),
         }))
@@ -122,6 +131,14 @@ impl Shared {
         spawn: impl Fn(Job) -> io::Result<()> + Send + Sync + 'static,
     ) {
         self.upgrades.spawn_with(spawn);
+    }
+
+    /// Sets how the thread is made that runs the callbacks of requests that are cancelled.
+    pub(crate) fn spawn_canceller_with(
+        &self,
+        spawn: impl Fn(Job) -> io::Result<()> + Send + Sync + 'static,
+    ) {
+        self.cancellations.spawn_with(spawn);
     }
 
     /// What each worker is doing.
@@ -222,17 +239,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Starts draining, and wakes all threads.
-    pub(crate) fn drain(&self) {
-        self.draining_since();
+    /// When the server stops, whatever is still in progress; `None` if it does not drain.
+    pub(crate) fn drain_deadline(&self) -> Option<Instant> {
+        if !self.is_draining() {
+            return None;
+        }
+        self.drained_by.get().into_iter().chain(self.stopped_at.get()).min().copied()
+    }
+
+    /// Starts draining, and wakes all threads. The first call sets the deadline, at which the
+    /// caller [stops](Self::stop) the server.
+    pub(crate) fn drain(&self, deadline: Duration) {
+        let since = self.draining_since();
+        self.drained_by.get_or_init(|| later(since, deadline));
         self.stage.fetch_max(DRAINING, Ordering::SeqCst);
         self.stopping.wake();
+        self.cancellations.check_soon();
         self.wake_all_threads();
     }
 
     /// Ends the threads, each as soon as its current work is done.
     pub(crate) fn stop(&self) {
+        self.stopped_at.get_or_init(Instant::now);
         self.stage.store(STOPPED, Ordering::SeqCst);
+        self.cancellations.stop();
         self.wake_all_threads();
         self.connections.completion.notify();
     }

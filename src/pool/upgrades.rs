@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Makes a thread for a job. The server provides it, as only the server makes threads.
-type Spawn = Box<dyn Fn(Job) -> io::Result<()> + Send + Sync>;
+pub(crate) type Spawn = Box<dyn Fn(Job) -> io::Result<()> + Send + Sync>;
 
 /// The limit on upgraded connections.
 pub(crate) struct Upgrades {

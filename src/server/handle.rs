@@ -138,13 +138,15 @@ impl Handle {
     /// except those of a listener that was [passed in](crate::Bind::passed), which the next program
     /// accepts. It then stops listening, closes idle connections, and responds to the requests that
     /// are queued or in progress, with `Connection: close`. Then its threads end. A handler that
-    /// still runs after the deadline cannot be interrupted: its thread keeps running.
+    /// still runs after the deadline cannot be interrupted: its thread keeps running. A tenth of
+    /// `deadline` before that, and at most a second before, the requests that are still served are
+    /// [cancelled](crate::http::Request::cancelled).
     ///
     /// If several threads call this, the first call drains, and the others wait for it and return
     /// the same report.
     pub fn drain(&self, deadline: Duration) -> DrainReport {
         let inner = &*self.0;
-        inner.shared.drain();
+        inner.shared.drain(deadline);
         // A thread that waits for a server which has not started is woken by this alone.
         inner.shared.notify_waiters();
         let mut report = lock(&inner.report);
@@ -173,12 +175,13 @@ impl Handle {
     }
 
     /// Stops immediately, and closes the connections whose requests are queued or in progress.
+    /// Requests in progress are [cancelled](crate::http::Request::cancelled).
     pub fn stop_now(&self) -> DrainReport {
         let inner = &*self.0;
         // Counted first, as the threads close connections as soon as the server stops. The highest
         // count is kept, as a second call finds fewer.
         inner.interrupted.fetch_max(inner.shared.unfinished(), Ordering::SeqCst);
-        inner.shared.drain();
+        inner.shared.drain(Duration::ZERO);
         inner.shared.stop();
         self.drain(Duration::ZERO)
     }
@@ -190,7 +193,7 @@ impl Handle {
     /// If the system cannot start the thread, the calling thread drains.
     pub fn begin_drain(&self, deadline: Duration) {
         // The server stops accepting at once, even if the thread starts late.
-        self.0.shared.drain();
+        self.0.shared.drain(deadline);
         let handle = self.clone();
         let drain = move || {
             handle.drain(deadline);

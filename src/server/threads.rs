@@ -80,6 +80,7 @@ impl Parts {
         let monitor = Monitor::new(Arc::clone(&shared), protocols());
         threads.push(ServerThread::spawn(&shared, "monitor", move || monitor.run())?);
         shared.spawn_upgrades_with(|job| spawn_thread("upgraded", job).map(drop));
+        shared.spawn_canceller_with(|job| spawn_thread("canceller", job).map(drop));
         // Last: a connection is accepted only once every other thread runs.
         let acceptor = Acceptor::new(Arc::clone(&shared), protocols(), sources, sockets);
         threads.push(ServerThread::spawn(&shared, ACCEPTOR, move || acceptor.run())?);

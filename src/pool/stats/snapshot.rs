@@ -34,7 +34,7 @@ pub struct Stats {
     /// Requests that a handler served.
     pub served: u64,
     refused: [u64; Refusal::COUNT],
-    /// Panics of handlers.
+    /// Panics of handlers, and of the callbacks of requests that were cancelled.
     pub panics: u64,
     /// What became of datagrams. Those that a handler was called for are part of `served` as well,
     /// and those that were refused are part of [`refused`](Self::refused).
@@ -92,7 +92,7 @@ impl Stats {
             busy: shared.leader.awake(),
             served: counters.served(),
             refused: counters.refused(),
-            panics: counters.panics(),
+            panics: counters.panics() + shared.cancellations.panics(),
             datagrams: shared.datagrams.stats(),
             overloaded: controller.is_overloaded(),
             load: controller.offered_load(),

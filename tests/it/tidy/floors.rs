@@ -28,11 +28,13 @@ const POOL_FLOORS: &[&[&str]] = &[
     &["datagram/queued"],
     &["datagram/stats"],
     &["connection", "upgrades"],
-    &["poller", "queue"],
+    &["cancel", "poller", "queue"],
     &["datagram/lend", "queue_bench"],
     // What the threads share, and what they do with it.
     &["shared"],
-    &["overload_log", "park", "protocol", "reclaim", "stats", "wake"],
+    &["overload_log", "park", "reclaim", "stats", "wake"],
+    &["server_view"],
+    &["protocol"],
     &["admit", "datagram", "guard"],
     // The threads.
     &["eviction", "monitor", "worker"],
