@@ -35,8 +35,8 @@ pub(crate) use conn::{Http, ProblemWriter};
 pub use handler::{Handler, Next, With};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 pub use message::{
-    Body, BodyError, BodyWriter, Html, IntoResponse, Problem, ProblemFormat, Request, RequestError,
-    Response, Segment, Upgraded,
+    Body, BodyError, BodyWriter, Cancel, CancelReason, Html, IntoResponse, Pressure, Problem,
+    ProblemFormat, Request, RequestError, Response, Segment, Upgraded,
 };
 #[cfg(feature = "multipart")]
 pub use message::{Multipart, MultipartLimits, Part};

@@ -87,6 +87,13 @@ struct HttpWorker {
     config: Arc<Config>,
 }
 
+impl Drop for HttpWorker {
+    fn drop(&mut self) {
+        // A panic may have left the exchange without its end.
+        self.cell.end();
+    }
+}
+
 impl ProtocolWorker for HttpWorker {
     fn prepare(&mut self, index: usize) -> Result<(), Error> {
         self.handler.prepare_worker(index)
@@ -194,7 +201,7 @@ impl HttpWorker {
         if !connection.output.is_empty() {
             connection = connection.finish_output(turn)?;
         }
-        self.cell.lock().attach(connection, turn.client_waits());
+        self.cell.attach(connection, turn);
         loop {
             // The statement ends the lock: the handler takes it again when it reads the body.
             let head = self.cell.lock().next_head(&mut self.parser, turn, continued)?;
@@ -254,7 +261,7 @@ impl HttpWorker {
         turn.count_request();
         let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
         self.recycle(request);
-        let waited = self.cell.lock().end();
+        let waited = self.cell.end();
         turn.add_client_wait(waited);
         flow
     }

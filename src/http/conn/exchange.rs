@@ -7,8 +7,9 @@
 //! connection therefore has one owner at any time, the worker.
 
 use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
@@ -20,21 +21,102 @@ use crate::http::codec::body::BodyDecoder;
 use crate::http::codec::request::Framing;
 use crate::http::message::BodyFault;
 use crate::net::Interest;
-use crate::pool::Connection;
+use crate::pool::cancel::{CancelSlot, CancelSource};
 use crate::pool::client_waits::{ClientWaits, Pace, Waited};
+use crate::pool::server_view::ServerView;
+use crate::pool::{Cancel, CancelReason, Connection, TurnContext};
 use crate::sync::lock;
 
 /// The lock through which a worker, and the request that it serves, share an exchange.
 #[derive(Debug)]
-pub(crate) struct ExchangeCell(Mutex<Exchange>);
+pub(crate) struct ExchangeCell {
+    exchange: Mutex<Exchange>,
+    /// The server that the worker belongs to; not set before the first turn.
+    server: OnceLock<ServerView>,
+}
 
 impl ExchangeCell {
     pub(crate) fn new(config: &Arc<Config>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Exchange::new(config))))
+        let exchange = Mutex::new(Exchange::new(config));
+        Arc::new(Self { exchange, server: OnceLock::new() })
     }
 
-    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Exchange> {
-        lock(&self.0)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Exchange> {
+        lock(&self.exchange)
+    }
+
+    /// The server that serves the request.
+    pub(crate) fn server(&self) -> Option<&ServerView> {
+        self.server.get()
+    }
+
+    /// Starts a turn; see [`Exchange::attach`].
+    pub(super) fn attach(&self, connection: Box<Connection>, turn: &TurnContext<'_>) {
+        self.server.get_or_init(|| turn.server_view());
+        self.lock().attach(connection, turn.client_waits());
+    }
+
+    /// Ends the exchange: its handles become invalid, and its callbacks never run any more. Returns
+    /// how long the worker waited for the client.
+    pub(super) fn end(&self) -> Duration {
+        let mut exchange = self.lock();
+        let waited = exchange.end();
+        let cancel = exchange.cancel.take();
+        if cancel.is_some()
+            && let Some(slot) = &exchange.cancel_slot
+        {
+            slot.clear();
+        }
+        drop(exchange);
+        if let Some(cancel) = cancel {
+            // Without the lock: a callback that runs at this moment may wait for it.
+            cancel.end();
+        }
+        waited
+    }
+
+    /// The cancellation of the exchange with this number, which is registered at the first call:
+    /// when a worker took its request, and the request's deadline. `None` if the exchange is over.
+    pub(crate) fn cancelled(
+        self: &Arc<Self>,
+        number: u64,
+        times: (Instant, Instant),
+    ) -> Option<Cancel> {
+        let server = self.server()?;
+        let mut exchange = self.lock();
+        if exchange.number != number {
+            return None;
+        }
+        if exchange.cancel.is_none() {
+            let cell: Arc<dyn CancelSource> = Arc::<Self>::clone(self);
+            let source = Arc::downgrade(&cell);
+            let cancel = server.watch(&mut exchange.cancel_slot, source, number, times);
+            exchange.cancel = Some(cancel);
+        }
+        exchange.cancel.clone()
+    }
+}
+
+impl CancelSource for ExchangeCell {
+    fn try_socket(&self, number: u64) -> Option<Box<dyn AsFd + '_>> {
+        let exchange = match self.exchange.try_lock() {
+            Ok(exchange) => exchange,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // A worker reads the body, or sends the response: it finds out by itself.
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let is_current = exchange.number == number && exchange.connection.is_some();
+        is_current.then(|| Box::new(LockedSocket(exchange)) as Box<dyn AsFd>)
+    }
+}
+
+/// The socket of an exchange that no other thread uses meanwhile.
+struct LockedSocket<'a>(MutexGuard<'a, Exchange>);
+
+impl AsFd for LockedSocket<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let connection = self.0.connection.as_ref();
+        connection.expect("it was there when the lock was taken").stream.as_fd()
     }
 }
 
@@ -69,6 +151,10 @@ pub(crate) struct Exchange {
     pub(super) writing: Pace,
     /// The limit on workers that wait for clients; `None` before the first turn.
     pub(super) waits: Option<Arc<ClientWaits>>,
+    /// Where the worker registers requests for cancellation, once a handler has asked for that.
+    cancel_slot: Option<Arc<CancelSlot>>,
+    /// The cancellation of the current request, if its handler has asked for it.
+    cancel: Option<Cancel>,
     pub(crate) config: Arc<Config>,
 }
 
@@ -98,6 +184,8 @@ impl Exchange {
             reading: Pace::default(),
             writing: Pace::default(),
             waits: None,
+            cancel_slot: None,
+            cancel: None,
             config: Arc::clone(config),
         }
     }
@@ -195,6 +283,11 @@ impl Exchange {
     /// Records why the exchange cannot continue.
     pub(super) fn fail(&mut self, reason: CloseReason) -> io::Error {
         self.failure = Some(reason);
+        if reason == CloseReason::ClientGone
+            && let Some(cancel) = &self.cancel
+        {
+            cancel.set(CancelReason::ClientGone);
+        }
         BodyFault::Cut(reason).into()
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::awaited_body::AwaitedBody;
 use super::exchange::{Exchange, ExchangeCell};
@@ -154,8 +154,18 @@ pub(super) fn new_request(
     };
     let peer = connection.peer.clone();
     // The requests behind the first one of a turn have not waited in the queue.
-    let waited = if turn.requests() == 0 { turn.waited } else { Duration::ZERO };
-    let client = Client { cell: Arc::clone(cell), number: exchange.number, peer, waited };
+    let (arrived, waited) = match turn.requests() {
+        0 => (turn.now.checked_sub(turn.waited).unwrap_or(turn.now), turn.waited),
+        _ => (Instant::now(), Duration::ZERO),
+    };
+    let client = Client {
+        cell: Arc::clone(cell),
+        number: exchange.number,
+        peer,
+        waited,
+        arrived,
+        timeout: head.client_timeout,
+    };
     let mut request = http::Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
@@ -19,6 +19,10 @@ pub(crate) struct Client {
     pub(crate) peer: Addr,
     /// How long the request waited in the queue.
     pub(crate) waited: Duration,
+    /// When the request entered the queue.
+    pub(crate) arrived: Instant,
+    /// The time that the client allows for it, if it sent that.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Client {

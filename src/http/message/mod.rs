@@ -7,15 +7,19 @@ pub(super) mod incoming;
 mod into_response;
 #[cfg(feature = "multipart")]
 mod multipart;
+mod pressure;
 mod problem;
 mod request;
 mod request_error;
 mod response;
+mod standalone;
+mod timing;
 
 #[cfg(feature = "multipart")]
 pub use crate::http::codec::multipart::MultipartLimits;
 pub use crate::http::upgraded::Upgraded;
 pub use crate::pool::output::Segment;
+pub use crate::pool::{Cancel, CancelReason};
 pub(crate) use body::BodyKind;
 pub use body::{Body, BodyWriter};
 pub use body_error::BodyError;
@@ -23,6 +27,7 @@ pub(crate) use body_error::BodyFault;
 pub use into_response::{Html, IntoResponse};
 #[cfg(feature = "multipart")]
 pub use multipart::{Multipart, Part};
+pub use pressure::Pressure;
 pub(crate) use problem::{Chain, TEXT};
 pub use problem::{Problem, ProblemFormat};
 pub use request::Request;

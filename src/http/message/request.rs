@@ -12,6 +12,7 @@ use http::StatusCode;
 use super::body::Body;
 use super::body_error::BodyError;
 use super::request_error::RequestError;
+use super::standalone::Standalone;
 use crate::http::message::incoming::Client;
 use crate::http::router::params::Params;
 
@@ -29,7 +30,9 @@ use crate::http::router::params::Params;
 /// ```
 pub struct Request {
     inner: http::Request<Body>,
-    client: Option<Client>,
+    pub(super) client: Option<Client>,
+    /// What it reports in place of a client's; `None` if there is a client.
+    pub(super) standalone: Option<Box<Standalone>>,
     params: Params,
     prefix: Cell<usize>,
     route_name: Option<&'static str>,
@@ -40,6 +43,7 @@ impl Request {
         Self {
             inner,
             client: Some(client),
+            standalone: None,
             params: Params::default(),
             prefix: Cell::new(0),
             route_name: None,
@@ -50,7 +54,10 @@ impl Request {
     /// made.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.client.as_ref()?.peer().as_socket()
+        match &self.client {
+            Some(client) => client.peer().as_socket(),
+            None => self.standalone.as_ref()?.peer,
+        }
     }
 
     /// The server's address of the connection (getsockname(2)); `None` for a Unix socket, or a
@@ -206,6 +213,7 @@ impl From<http::Request<Body>> for Request {
         Self {
             inner,
             client: None,
+            standalone: Some(Standalone::new()),
             params: Params::default(),
             prefix: Cell::new(0),
             route_name: None,

@@ -12,6 +12,7 @@ mod head;
 mod name_cache;
 mod parser;
 mod request_line;
+mod request_start;
 pub(super) mod scan;
 #[cfg(test)]
 mod tests;
@@ -19,3 +20,4 @@ mod timeout_field;
 
 pub(crate) use head::{Framing, Head};
 pub(crate) use parser::{HeadParser, read_section};
+pub(crate) use request_start::request_age;
