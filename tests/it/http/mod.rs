@@ -1,7 +1,9 @@
 //! HTTP/1.1 over real sockets.
 
 mod bodies;
+mod cancel;
 mod common;
+mod deadline;
 mod gone;
 mod multipart;
 mod problems;
