@@ -11,6 +11,7 @@
 
 #![cfg(test)]
 
+mod cancel;
 mod connections;
 mod leader;
 mod lent_sockets;
