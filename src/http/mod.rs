@@ -31,9 +31,10 @@ mod worker_local;
 
 /// The crate `http`, whose types are those of requests and responses.
 pub use ::http as types;
-pub(crate) use conn::{Http, ProblemWriter};
+pub(crate) use conn::{Http, OfflineRequest, ProblemWriter, respond_offline};
 pub use handler::{Handler, Next, With};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+pub(crate) use message::Standalone;
 pub use message::{
     Body, BodyError, BodyWriter, Cancel, CancelReason, Html, IntoResponse, Pressure, Problem,
     ProblemFormat, Request, RequestError, Response, Segment, Upgraded,

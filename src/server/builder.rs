@@ -70,6 +70,11 @@ impl Builder {
         self
     }
 
+    /// As [`bind`](Self::bind), if no endpoint has been added.
+    pub(crate) fn bind_if_none(self, bind: &str) -> Self {
+        if self.binds.is_empty() { self.bind(bind) } else { self }
+    }
+
     /// Sets the number of worker threads.
     pub fn workers(mut self, workers: usize) -> Self {
         self.config.pool.workers = workers;

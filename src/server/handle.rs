@@ -174,6 +174,12 @@ impl Handle {
         done
     }
 
+    /// Waits until no connection is open, or for `timeout`.
+    pub(crate) fn wait_for_connections(&self, timeout: Duration) {
+        let shared = &self.0.shared;
+        shared.wait_for_threads(Instant::now() + timeout, || shared.unfinished() == 0);
+    }
+
     /// Stops immediately, and closes the connections whose requests are queued or in progress.
     /// Requests in progress are [cancelled](crate::http::Request::cancelled).
     pub fn stop_now(&self) -> DrainReport {

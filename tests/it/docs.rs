@@ -35,6 +35,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/signals.md",
     "docs/sockets.md",
     "docs/systemd/README.md",
+    "docs/testing.md",
 ];
 
 /// A fenced block of a document.

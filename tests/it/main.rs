@@ -8,6 +8,7 @@ mod daemon;
 mod docs;
 mod files;
 mod http;
+mod kit;
 mod net;
 mod overload;
 mod pool;

@@ -24,8 +24,9 @@ fn library(places: &[&str], at_least: usize) -> Vec<Source> {
     found
 }
 
-const LIBRARY: &[&str] =
-    &["lib", "close", "error", "config", "net", "pool", "http", "handlers", "server", "sync"];
+const LIBRARY: &[&str] = &[
+    "lib", "close", "error", "config", "net", "pool", "http", "handlers", "server", "sync", "test",
+];
 
 #[track_caller]
 fn nowhere(files: &[Source], words: &[&str]) {

@@ -378,10 +378,10 @@ impl HttpWorker {
 }
 
 /// A parser with the limits of this configuration.
-fn new_parser(config: &Config) -> HeadParser {
+pub(super) fn new_parser(config: &Config) -> HeadParser {
     HeadParser::new(&config.limits).with_timeout_field(&config.overload.timeout_field)
 }
 
-fn unix_seconds() -> u64 {
+pub(super) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

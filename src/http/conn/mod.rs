@@ -50,6 +50,7 @@ mod buffer;
 mod close;
 mod driver;
 pub(super) mod exchange;
+mod offline;
 mod park;
 mod problems;
 mod read;
@@ -61,4 +62,5 @@ mod send;
 mod upgrade;
 
 pub(crate) use driver::Http;
+pub(crate) use offline::{OfflineRequest, respond_offline};
 pub(crate) use problems::ProblemWriter;

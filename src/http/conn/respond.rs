@@ -23,7 +23,7 @@ pub(super) struct PendingResponse<'a> {
     pub(super) request: RequestInfo,
     pub(super) parts: http::response::Parts,
     pub(super) body: Body,
-    upgrade: Option<UpgradeHandler>,
+    pub(super) upgrade: Option<UpgradeHandler>,
     /// Why the connection closes after the response, if it must.
     pub(super) close_reason: Option<CloseReason>,
     /// Whether the handler has taken the request's body: the body of the response may read from it.
@@ -163,13 +163,13 @@ impl<'a> PendingResponse<'a> {
         Vec::new()
     }
 
-    fn transfer(&self, payload: Payload) -> Transfer {
+    pub(super) fn transfer(&self, payload: Payload) -> Transfer {
         transfer(&self.request.method, self.request.version, self.parts.status, payload)
     }
 
     /// Whether the client expects a tunnel behind the response (RFC 9110 §9.3.6). The server has
     /// none, and closes.
-    fn is_tunnel(&self) -> bool {
+    pub(super) fn is_tunnel(&self) -> bool {
         self.request.method == Method::CONNECT && self.parts.status.is_success()
     }
 

@@ -16,6 +16,19 @@ use crate::http::upgraded::Upgraded;
 use crate::pool::{Outcome, TurnContext};
 
 impl PendingResponse<'_> {
+    /// Whether the client offered the protocol of this upgrade. If not, the response becomes the
+    /// 426 that says so.
+    pub(super) fn accepts_upgrade(&mut self) -> bool {
+        let protocol = self.parts.headers.get(UPGRADE);
+        if self.request.offers_upgrade(protocol) {
+            return true;
+        }
+        let protocol = protocol.cloned().unwrap_or(HeaderValue::from_static("unknown"));
+        let required = Response::error(StatusCode::UPGRADE_REQUIRED);
+        self.replace(required.with_header(UPGRADE, protocol));
+        false
+    }
+
     /// Sends a 101 and hands the connection to `handler`. `Continue`: the upgrade is refused, and
     /// this response has been replaced by the one that says why.
     pub(super) fn try_upgrade(
@@ -25,11 +38,7 @@ impl PendingResponse<'_> {
         date: &[u8; 29],
         handler: UpgradeHandler,
     ) -> ControlFlow<Outcome> {
-        let protocol = self.parts.headers.get(UPGRADE);
-        if !self.request.offers_upgrade(protocol) {
-            let protocol = protocol.cloned().unwrap_or(HeaderValue::from_static("unknown"));
-            let required = Response::error(StatusCode::UPGRADE_REQUIRED);
-            self.replace(required.with_header(UPGRADE, protocol));
+        if !self.accepts_upgrade() {
             return Continue(());
         }
         // The new protocol begins after the whole request, and a 100 precedes the 101.

@@ -14,6 +14,7 @@ mod request_error;
 mod response;
 mod standalone;
 mod timing;
+mod whole_body;
 
 #[cfg(feature = "multipart")]
 pub use crate::http::codec::multipart::MultipartLimits;
@@ -34,3 +35,4 @@ pub use request::Request;
 pub use request_error::RequestError;
 pub use response::Response;
 pub(crate) use response::UpgradeHandler;
+pub(crate) use standalone::Standalone;

@@ -40,14 +40,21 @@ pub struct Request {
 
 impl Request {
     pub(crate) fn new(inner: http::Request<Body>, client: Client) -> Self {
-        Self {
-            inner,
-            client: Some(client),
-            standalone: None,
-            params: Params::default(),
-            prefix: Cell::new(0),
-            route_name: None,
-        }
+        Self::of(inner, Some(client), None)
+    }
+
+    /// A request without a client, which reports this.
+    pub(crate) fn standalone(inner: http::Request<Body>, standalone: Box<Standalone>) -> Self {
+        Self::of(inner, None, Some(standalone))
+    }
+
+    fn of(
+        inner: http::Request<Body>,
+        client: Option<Client>,
+        standalone: Option<Box<Standalone>>,
+    ) -> Self {
+        let (params, prefix) = (Params::default(), Cell::new(0));
+        Self { inner, client, standalone, params, prefix, route_name: None }
     }
 
     /// The client's address, from accept(2); `None` for a Unix socket, or a request that a test
@@ -73,7 +80,10 @@ impl Request {
     /// Check it before, or during, work that takes long. It costs one system call.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.client.as_ref().is_some_and(Client::is_connected)
+        match &self.client {
+            Some(client) => client.is_connected(),
+            None => self.standalone.as_ref().is_some_and(|standalone| standalone.is_connected),
+        }
     }
 
     /// How long the request waited in the queue until a worker took it. Zero for a request that an
@@ -81,7 +91,11 @@ impl Request {
     /// request that a test made.
     #[must_use]
     pub fn queue_wait(&self) -> Duration {
-        self.client.as_ref().map_or(Duration::ZERO, |client| client.waited)
+        match (&self.client, &self.standalone) {
+            (Some(client), _) => client.waited,
+            (None, Some(standalone)) => standalone.queue_wait,
+            (None, None) => Duration::ZERO,
+        }
     }
 
     /// The path of the target below the prefix at which a [`Router`](crate::http::Router) nests the
@@ -210,14 +224,7 @@ impl DerefMut for Request {
 
 impl From<http::Request<Body>> for Request {
     fn from(inner: http::Request<Body>) -> Self {
-        Self {
-            inner,
-            client: None,
-            standalone: Some(Standalone::new()),
-            params: Params::default(),
-            prefix: Cell::new(0),
-            route_name: None,
-        }
+        Self::standalone(inner, Standalone::new())
     }
 }
 

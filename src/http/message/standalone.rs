@@ -1,27 +1,32 @@
 //! [`Standalone`]: a request without a server.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::pressure::Pressure;
 use crate::pool::Cancel;
 
 /// What a request reports that no server received, such as one that a test made.
-pub(super) struct Standalone {
-    pub(super) created: Instant,
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) deadline: Option<Instant>,
-    pub(super) pressure: Option<Pressure>,
-    pub(super) cancel: Cancel,
+#[derive(Debug)]
+pub(crate) struct Standalone {
+    pub(crate) created: Instant,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) queue_wait: Duration,
+    pub(crate) is_connected: bool,
+    /// The deadline that a test has set.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) load: f64,
+    pub(crate) cancel: Cancel,
 }
 
 impl Standalone {
-    pub(super) fn new() -> Box<Self> {
+    pub(crate) fn new() -> Box<Self> {
         Box::new(Self {
             created: Instant::now(),
             peer: None,
+            queue_wait: Duration::ZERO,
+            is_connected: false,
             deadline: None,
-            pressure: None,
+            load: 0.0,
             cancel: Cancel::new(None),
         })
     }

@@ -1,6 +1,5 @@
 //! How much time a request has, whether its response is still wanted, and how busy the server is.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderName;
@@ -11,8 +10,8 @@ use super::pressure::Pressure;
 use super::standalone::Standalone;
 use crate::config::Overload;
 use crate::http::codec::request::request_age;
+use crate::pool::Cancel;
 use crate::pool::server_view::ServerView;
-use crate::pool::{Cancel, CancelReason};
 use crate::sync::later;
 
 /// The field in which a proxy sends when it received the request.
@@ -155,16 +154,13 @@ impl Request {
     /// ```
     #[must_use]
     pub fn pressure(&self) -> Pressure {
-        if let Some(Standalone { pressure: Some(pressure), .. }) = self.standalone.as_deref() {
-            return *pressure;
-        }
         let server = self.client.as_ref().and_then(|client| client.cell.server());
-        Pressure {
-            load: server.map_or(0.0, ServerView::load),
-            overloaded: server.is_some_and(ServerView::is_overloaded),
-            queue_wait: self.queue_wait(),
-            remaining: self.remaining(),
-        }
+        let (load, overloaded) = match (server, &self.standalone) {
+            (Some(server), _) => (server.load(), server.is_overloaded()),
+            (None, Some(standalone)) => (standalone.load, standalone.load > 1.0),
+            (None, None) => (0.0, false),
+        };
+        Pressure { load, overloaded, queue_wait: self.queue_wait(), remaining: self.remaining() }
     }
 
     /// When a proxy received the request, if it says so.
@@ -172,31 +168,6 @@ impl Request {
         let value = self.headers().get(REQUEST_START)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         Instant::now().checked_sub(request_age(value.as_bytes(), now)?)
-    }
-}
-
-/// For a request that a test made: what it reports in place of what a server would have.
-#[cfg_attr(not(test), expect(dead_code, reason = "the module for tests of handlers will use it"))]
-impl Request {
-    pub(crate) fn set_peer_addr(&mut self, peer: SocketAddr) {
-        self.standalone_mut().peer = Some(peer);
-    }
-
-    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
-        self.standalone_mut().deadline = Some(deadline);
-    }
-
-    pub(crate) fn set_pressure(&mut self, pressure: Pressure) {
-        self.standalone_mut().pressure = Some(pressure);
-    }
-
-    /// Sets the cancellation of the request, on the calling thread with its callbacks.
-    pub(crate) fn cancel(&mut self, reason: CancelReason) {
-        self.standalone_mut().cancel.set(reason);
-    }
-
-    fn standalone_mut(&mut self) -> &mut Standalone {
-        self.standalone.get_or_insert_with(Standalone::new)
     }
 }
 
@@ -214,9 +185,6 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use super::*;
     use crate::http::Body;
 
@@ -235,36 +203,6 @@ mod tests {
         assert!(pressure.load == 0.0 && !pressure.overloaded && pressure.queue_wait.is_zero());
         assert!(pressure.remaining <= second);
         assert!(!request.cancelled().is_set());
-    }
-
-    #[test]
-    fn a_test_sets_what_its_request_reports() {
-        let mut request = request();
-        let peer = SocketAddr::from(([192, 0, 2, 1], 80));
-        let past = Instant::now();
-        let pressure = Pressure {
-            load: 2.0,
-            overloaded: true,
-            queue_wait: Duration::from_millis(5),
-            remaining: Duration::from_millis(40),
-        };
-        request.set_peer_addr(peer);
-        request.set_deadline(past);
-        request.set_pressure(pressure);
-        assert_eq!(request.peer_addr(), Some(peer));
-        assert_eq!((request.deadline(), request.remaining()), (past, Duration::ZERO));
-        assert_eq!(request.pressure(), pressure);
-        let ran = Arc::new(AtomicU32::new(0));
-        let cancel = request.cancelled();
-        cancel.on({
-            let ran = Arc::clone(&ran);
-            move || {
-                ran.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        request.cancel(CancelReason::ClientGone);
-        assert_eq!(cancel.reason(), Some(CancelReason::ClientGone));
-        assert_eq!(ran.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -15,6 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["http"],
     &["handlers"],
     &["server"],
+    &["test"],
 ];
 
 /// The files and folders of `pool` from the ground up. A file imports from those before it, and
