@@ -7,6 +7,7 @@
 //! | [`http`] | What does it accept and send, by which section of which RFC? |
 //! | [`files`] | How are files served? |
 //! | [`sockets`] | Which endpoints are there, besides TCP? |
+//! | [`testing`] | How are handlers tested? |
 //! | [`configuration`] | Which settings does the daemon have? |
 
 // A page refers to another by a label. Here the label is defined before the page is included, and
@@ -47,3 +48,6 @@ pub mod overload {}
 
 #[doc = include_str!("../docs/sockets.md")]
 pub mod sockets {}
+
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}

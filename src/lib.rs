@@ -52,7 +52,7 @@
 //! | [`close`] | why a connection [ended](CloseReason) |
 //! | [`config`] | every setting, its default, its unit and its bounds |
 //! | [`error`] | [`Error`]: what failed, and a hint |
-//! | [`test`] | tests of handlers: without sockets, or on a server that a test starts |
+//! | [`test`](mod@test) | tests of handlers: without sockets, or on a server that a test starts |
 //!
 //! The crates `http` and `bytes`, whose types the interface uses, are [`http::types`] and
 //! [`bytes`]. A program that uses them by these names needs no version of its own.
