@@ -280,7 +280,7 @@ fn a_server_receives_and_sends_long_bodies_at_once() {
         let response = server.send(TestRequest::post("/echo").body(body));
         assert!(response.assert_status(200).text() == long);
     }
-    assert_eq!(server.stats().served, 2);
+    server.wait_until(|stats| stats.served == 2);
 }
 
 #[test]
