@@ -172,16 +172,16 @@ impl TestServer {
 
     /// What is wrong with the accounts of the stopped server, if anything is.
     fn fault(&self) -> Option<String> {
-        let Stats { accepted, live, closed, panics, .. } = self.handle.stats();
-        if live > 0 || closed.iter().sum::<u64>() != accepted {
-            let closed: u64 = closed.iter().sum();
+        let stats = self.handle.stats();
+        let (accepted, live, closed) = (stats.accepted, stats.live, stats.closed_total());
+        if live > 0 || closed != accepted {
             return Some(format!(
                 "{live} connections are still open, {PATIENCE:?} after the server was stopped \
                  (accepted {accepted}, closed {closed})"
             ));
         }
-        if panics > 0 && !self.allows_panics {
-            return Some(format!("handlers panicked {panics} times"));
+        if stats.panics > 0 && !self.allows_panics {
+            return Some(format!("handlers panicked {} times", stats.panics));
         }
         None
     }
