@@ -29,12 +29,16 @@ mod router;
 mod upgraded;
 mod worker_local;
 
+#[cfg(feature = "cookies")]
+pub use ::cookie;
 /// The crate `http`, whose types are those of requests and responses.
 pub use ::http as types;
 pub(crate) use conn::{Http, OfflineRequest, ProblemWriter, respond_offline};
 pub use handler::{Handler, Next, With};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 pub(crate) use message::Standalone;
+#[cfg(feature = "json")]
+pub use message::Json;
 pub use message::{
     Body, BodyError, BodyWriter, Cancel, CancelReason, Html, IntoResponse, Pressure, Problem,
     ProblemFormat, Request, RequestError, Response, Segment, Upgraded,

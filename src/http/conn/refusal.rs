@@ -166,9 +166,7 @@ impl Refusals {
         if let Ok(content_type) = content_type.parse() {
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
-        response
-            .with_status(StatusCode::SERVICE_UNAVAILABLE)
-            .with_header(RETRY_AFTER, seconds.into())
+        response.with_status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, seconds)
     }
 
     /// Sends a refusal. The caller may keep the connection only if it has read exactly one complete

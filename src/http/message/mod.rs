@@ -3,8 +3,16 @@
 
 mod body;
 mod body_error;
+#[cfg(feature = "cookies")]
+mod cookies;
+#[cfg(any(feature = "form", feature = "json"))]
+mod decode;
+#[cfg(feature = "form")]
+mod form;
 pub(super) mod incoming;
 mod into_response;
+#[cfg(feature = "json")]
+mod json;
 #[cfg(feature = "multipart")]
 mod multipart;
 mod pressure;
@@ -26,6 +34,8 @@ pub use body::{Body, BodyWriter};
 pub use body_error::BodyError;
 pub(crate) use body_error::BodyFault;
 pub use into_response::{Html, IntoResponse};
+#[cfg(feature = "json")]
+pub use json::Json;
 #[cfg(feature = "multipart")]
 pub use multipart::{Multipart, Part};
 pub use pressure::Pressure;

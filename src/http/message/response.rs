@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, UPGRADE};
-use http::{Method, StatusCode, header};
+use http::header::{ALLOW, CONTENT_TYPE, LOCATION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{Body, BodyKind};
 use super::body_error::BodyError;
@@ -36,6 +36,10 @@ pub struct Response {
     upgrade: Option<UpgradeHandler>,
 }
 
+/// The extension of a response that has become a 500.
+#[derive(Clone, Copy)]
+struct FailedResponse;
+
 impl Response {
     /// 200 with this body and no fields.
     pub fn new(body: impl Into<Body>) -> Self {
@@ -63,15 +67,31 @@ impl Response {
         Self::new(json).with_type(HeaderValue::from_static("application/json"))
     }
 
-    /// A redirection to `location`: 303 (RFC 9110 §15.4.4), or another status by
-    /// [`with_status`](Self::with_status). It is a 500 if `location` has bytes that are not allowed
-    /// in a field value.
+    /// 204 (RFC 9110 §15.3.5): success, and nothing to show.
+    #[must_use]
+    pub fn no_content() -> Self {
+        Self::empty(StatusCode::NO_CONTENT)
+    }
+
+    /// A redirection to `location` by GET, as after a form: 303 (RFC 9110 §15.4.4). It is a 500 if
+    /// `location` has bytes that are not allowed in a field value.
     #[must_use]
     pub fn redirect(location: &str) -> Self {
-        match HeaderValue::from_str(location) {
-            Ok(location) => Self::empty(StatusCode::SEE_OTHER).with_header(LOCATION, location),
-            Err(_) => Self::error(StatusCode::INTERNAL_SERVER_ERROR),
-        }
+        Self::empty(StatusCode::SEE_OTHER).with_header(LOCATION, location)
+    }
+
+    /// A redirection to `location` with the same method and body, for now: 307 (RFC 9110
+    /// §15.4.8).
+    #[must_use]
+    pub fn redirect_temporarily(location: &str) -> Self {
+        Self::empty(StatusCode::TEMPORARY_REDIRECT).with_header(LOCATION, location)
+    }
+
+    /// A redirection to `location` with the same method and body, for ever: 308 (RFC 9110
+    /// §15.4.9). Clients may store it, so that they never send the old request again.
+    #[must_use]
+    pub fn redirect_permanently(location: &str) -> Self {
+        Self::empty(StatusCode::PERMANENT_REDIRECT).with_header(LOCATION, location)
     }
 
     /// This status, with the code and its standard phrase as text: `404 Not Found`. A client that
@@ -113,15 +133,87 @@ impl Response {
     /// This response with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
-        *self.inner.status_mut() = status;
+        if !self.has_failed() {
+            *self.inner.status_mut() = status;
+        }
         self
     }
 
-    /// This response with this field, which replaces any of the same name.
+    /// This response with this field, which replaces those of the same name.
+    ///
+    /// An invalid name or value makes it a 500, whatever is set later, and logs the reason: a value
+    /// has no line feeds or other control characters (RFC 9110 §5.5).
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Response, header};
+    ///
+    /// let response = Response::text("a,b\n")
+    ///     .with_header(header::CONTENT_TYPE, "text/csv")
+    ///     .with_header("x-rows", 1);
+    /// assert_eq!(response.headers()["content-type"], "text/csv");
+    ///
+    /// let split = Response::text("ok").with_header("x-name", "a\r\nset-cookie: b=c");
+    /// assert_eq!(split.status(), 500);
+    /// ```
     #[must_use]
-    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.inner.headers_mut().insert(name, value);
+    pub fn with_header(
+        self,
+        name: impl TryInto<HeaderName, Error: fmt::Display>,
+        value: impl TryInto<HeaderValue, Error: fmt::Display>,
+    ) -> Self {
+        self.set(name, value, |headers, name, value| {
+            headers.insert(name, value);
+        })
+    }
+
+    /// This response with this field, after those of the same name: for Set-Cookie, Link or Vary.
+    ///
+    /// An invalid name or value makes it a 500, as in [`with_header`](Self::with_header).
+    #[must_use]
+    pub fn append_header(
+        self,
+        name: impl TryInto<HeaderName, Error: fmt::Display>,
+        value: impl TryInto<HeaderValue, Error: fmt::Display>,
+    ) -> Self {
+        self.set(name, value, |headers, name, value| {
+            headers.append(name, value);
+        })
+    }
+
+    fn set(
+        mut self,
+        name: impl TryInto<HeaderName, Error: fmt::Display>,
+        value: impl TryInto<HeaderValue, Error: fmt::Display>,
+        set: impl FnOnce(&mut HeaderMap, HeaderName, HeaderValue),
+    ) -> Self {
+        let name = match name.try_into() {
+            Ok(name) => name,
+            Err(error) => return self.into_failed(format_args!("{error}")),
+        };
+        match value.try_into() {
+            Ok(value) if !self.has_failed() => set(self.inner.headers_mut(), name, value),
+            Ok(_) => {}
+            Err(error) => return self.into_failed(format_args!("field {name}: {error}")),
+        }
         self
+    }
+
+    /// The 500 in place of a response that a handler failed to make.
+    #[cold]
+    pub(super) fn into_failed(self, reason: fmt::Arguments<'_>) -> Self {
+        if self.has_failed() {
+            return self;
+        }
+        log::error!("a handler set an invalid field of a response: {reason}");
+        let mut failed = Self::error(StatusCode::INTERNAL_SERVER_ERROR);
+        failed.inner.extensions_mut().insert(FailedResponse);
+        failed
+    }
+
+    /// Whether this is a 500 that further calls leave as it is.
+    fn has_failed(&self) -> bool {
+        self.inner.extensions().get::<FailedResponse>().is_some()
     }
 
     /// The response as the `http` crate's type. The handler of an upgrade is dropped.

@@ -222,7 +222,7 @@ fn an_error_of_the_body_keeps_its_status_and_stays() {
         let error = io::copy(&mut part, &mut io::sink()).unwrap_err();
         let (status, text) = fault(form.next_part().map(drop));
         let again = HeaderValue::from_str(&format!("{status} {text}")).unwrap();
-        Response::from(error).with_header("x-again".parse().unwrap(), again)
+        Response::from(error).with_header("x-again", again)
     };
     let short = Duration::from_millis(50);
     let long = Config::default().timeouts.body;
