@@ -13,7 +13,6 @@ pub(crate) fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> 
 
 /// Splits a list of entity tags (RFC 9110 §8.8.3) at its commas, as [`split`] does. In an entity
 /// tag, a backslash is an ordinary character.
-#[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only the file handler has tags"))]
 pub(crate) fn split_tags(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     parts(value, b',', false)
 }

@@ -20,9 +20,13 @@ pub(crate) mod accept;
 #[doc(hidden)]
 pub mod bench_api;
 mod codec;
+pub(crate) mod conditional;
 mod conn;
+pub(crate) mod file_stamp;
 mod handler;
 pub(crate) mod json_text;
+#[cfg(feature = "files")]
+pub(crate) mod known_types;
 pub(crate) mod list;
 mod message;
 mod router;

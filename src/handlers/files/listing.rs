@@ -7,11 +7,11 @@ use http::{HeaderValue, header};
 use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
 use rustix::io::Errno;
 
-use super::conditional::http_date;
 use super::pages::Page;
 use super::path::{encode, is_hidden};
 use super::root::Root;
 use crate::http::Response;
+use crate::http::conditional::http_date;
 use crate::http::json_text::escape_json;
 
 /// A file or directory in a listing.

@@ -9,16 +9,15 @@
 //!                            response ◄─ range ◄─ conditions ◄──────────────────────┘
 //! ```
 //!
-//! `handler` has the handler itself and the order of these steps. `path`, `accept`, `conditional`
-//! and `range` are pure functions. `file_store` finds a file in the `cache` or below the `root`,
-//! and `resource` is a file with its precomputed header fields. `respond` and `listing` build
-//! responses.
+//! `handler` has the handler itself and the order of these steps. `path`, `accept`, `range` and
+//! `http::conditional` are pure functions. `file_store` finds a file in the `cache` or below the
+//! `root`, and `resource` is a file with its precomputed header fields. `respond` and `listing`
+//! build responses.
 
 mod accept;
 mod auth;
 mod bounds;
 mod cache;
-mod conditional;
 mod cors;
 mod file_store;
 mod handler;

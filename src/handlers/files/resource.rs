@@ -1,24 +1,19 @@
 //! A file as it is served: its representations, each with precomputed header fields.
 
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use rustix::fs::{FileType, Stat};
+use rustix::fs::FileType;
 
 use super::accept::{Coding, Codings};
-use super::conditional::{Validators, http_date};
 use super::root::Opened;
 use crate::http::Body;
+use crate::http::conditional::{Validators, http_date, now};
+use crate::http::file_stamp::FileStamp;
 use crate::pool::Segment;
-
-/// A file whose modification time is less than this many seconds ago may change again without
-/// getting another time: file systems store times in steps of up to two seconds.
-const TIMESTAMP_STEP: i64 = 2;
 
 /// A file as it is served: the plain file, and the compressed files beside it.
 #[derive(Debug)]
@@ -33,7 +28,7 @@ pub(super) struct Resource {
 #[derive(Debug)]
 pub(super) struct Representation {
     coding: Option<Coding>,
-    stamp: Stamp,
+    stamp: FileStamp,
     pub(super) length: u64,
     content: FileContent,
     etag: HeaderValue,
@@ -52,51 +47,6 @@ enum FileContent {
     File(Arc<File>),
 }
 
-/// The metadata by which an unchanged file is recognized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    modified: (i64, u64),
-    changed: (i64, u64),
-    /// The file was modified so recently that it may change again without getting another
-    /// modification time.
-    modified_just_now: bool,
-    /// The file was changed so recently, by its change time, that it is read again at the next
-    /// check.
-    changed_just_now: bool,
-}
-
-impl Stamp {
-    fn new(stat: &Stat, now: i64) -> Self {
-        let modified = (stat.st_mtime, stat.st_mtime_nsec);
-        Self {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified,
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-            modified_just_now: (now - modified.0).abs() < TIMESTAMP_STEP,
-            changed_just_now: (now - stat.st_ctime).abs() < TIMESTAMP_STEP,
-        }
-    }
-
-    /// The entity tag: different for each file, size, modification time and change time. It is weak
-    /// while these might not distinguish two versions (RFC 9110 §8.8.1).
-    ///
-    /// The change time is included because no program can set it. Builds that set all modification
-    /// times to one value replace files by others of the same size, and file systems reuse inodes.
-    /// The hash is not keyed, so that a tag survives a restart. It discloses neither inode nor
-    /// change time.
-    fn etag(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        (self.ino, self.size, self.modified, self.changed).hash(&mut hasher);
-        let weak = if self.modified_just_now { "W/" } else { "" };
-        format!("{weak}\"{:x}-{:016x}\"", self.size, hasher.finish())
-    }
-}
-
 /// A file that was opened, and the compressed files beside it.
 #[derive(Debug)]
 pub(super) struct OpenedResource {
@@ -107,10 +57,10 @@ pub(super) struct OpenedResource {
 }
 
 impl OpenedResource {
-    fn stamps(&self) -> impl Iterator<Item = Stamp> {
+    fn stamps(&self) -> impl Iterator<Item = FileStamp> {
         let now = now();
         let all = std::iter::once(&self.plain).chain(self.coded.iter().map(|(_, opened)| opened));
-        all.map(move |opened| Stamp::new(&opened.stat, now))
+        all.map(move |opened| FileStamp::new(&opened.stat, now))
     }
 
     /// Reads small files into memory, and computes the fields.
@@ -210,7 +160,7 @@ impl Resource {
 impl Representation {
     fn new(
         coding: Option<Coding>,
-        stamp: Stamp,
+        stamp: FileStamp,
         content: FileContent,
         kind: &HeaderValue,
         base: &HeaderMap,
@@ -221,7 +171,7 @@ impl Representation {
         let modified = u64::try_from(stamp.modified.0).ok();
         let mut not_modified_fields = HeaderMap::new();
         not_modified_fields.insert(header::ETAG, etag.clone());
-        if let Some(seconds) = modified.filter(|seconds| *seconds <= now().unsigned_abs()) {
+        if let Some(seconds) = modified.filter(|seconds| *seconds <= now()) {
             let date = HeaderValue::try_from(http_date(seconds)).map_err(io::Error::other)?;
             not_modified_fields.insert(header::LAST_MODIFIED, date);
         }
@@ -314,10 +264,4 @@ pub(super) fn is_compressed_drawing(path: &[u8]) -> bool {
 pub(super) fn is_usable(coded: &Opened, plain: &Opened) -> bool {
     let time = |opened: &Opened| (opened.stat.st_mtime, opened.stat.st_mtime_nsec);
     coded.kind() == FileType::RegularFile && coded.stat.st_size > 0 && time(coded) >= time(plain)
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.ok().and_then(|time| i64::try_from(time.as_secs()).ok()).unwrap_or(0)
 }

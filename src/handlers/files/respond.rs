@@ -7,9 +7,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::conditional::{Preconditions, evaluate, range_counts};
 use super::range::{Ranges, ranges};
-use super::resource::{Representation, Resource, now};
+use super::resource::{Representation, Resource};
+use crate::http::conditional::{Preconditions, evaluate, now, range_counts};
 use crate::http::{Body, Response};
 use crate::pool::Segment;
 
@@ -25,7 +25,7 @@ pub(super) fn file(
     most: usize,
 ) -> Result<Response, (StatusCode, HeaderMap)> {
     let representation = resource.choose(request_headers);
-    let now = now().unsigned_abs();
+    let now = now();
     let validators = representation.validators(now);
     match evaluate(request_headers, &validators, now) {
         Preconditions::Proceed => {}

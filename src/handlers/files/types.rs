@@ -6,39 +6,7 @@ use http::HeaderValue;
 
 use super::options::FilesOptions;
 use crate::error::{Error, ErrorKind};
-
-/// Corrections to the table of `mime_guess`, where it is behind IANA's registry, or has types that
-/// browsers do not understand. An XML file names its own encoding, and a charset in its content
-/// type would override that (RFC 7303 §3).
-const CORRECTED: [(&str, &str); 27] = [
-    ("avif", "image/avif"),
-    ("cjs", "text/javascript"),
-    ("cfg", "text/plain"),
-    ("conf", "text/plain"),
-    ("geojson", "application/geo+json"),
-    ("ini", "text/plain"),
-    ("js", "text/javascript"),
-    ("jsonld", "application/ld+json"),
-    ("jxl", "image/jxl"),
-    ("log", "text/plain"),
-    ("m3u8", "application/vnd.apple.mpegurl"),
-    ("map", "application/json"),
-    ("markdown", "text/markdown"),
-    ("md", "text/markdown"),
-    ("mjs", "text/javascript"),
-    ("mts", "video/mp2t"),
-    ("opus", "audio/ogg"),
-    ("otf", "font/otf"),
-    ("ts", "video/mp2t"),
-    ("ttf", "font/ttf"),
-    ("wasm", "application/wasm"),
-    ("webmanifest", "application/manifest+json"),
-    ("woff", "font/woff"),
-    ("woff2", "font/woff2"),
-    ("xml", "application/xml"),
-    ("xsl", "application/xslt+xml"),
-    ("zst", "application/zstd"),
-];
+use crate::http::known_types::{extension, known_type};
 
 /// Content types by extension.
 #[derive(Debug)]
@@ -72,20 +40,11 @@ impl ContentTypes {
 
     /// The content type of a file, by the last extension of its name.
     pub(super) fn of(&self, path: &[u8]) -> HeaderValue {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        let extension = name.iter().rposition(|&byte| byte == b'.').map(|dot| &name[dot + 1..]);
-        let extension = extension.and_then(|extension| std::str::from_utf8(extension).ok());
-        let Some(extension) = extension.map(str::to_ascii_lowercase) else {
-            return self.default.clone();
-        };
+        let Some(extension) = extension(path) else { return self.default.clone() };
         if let Some(configured) = self.configured.get(&extension) {
             return configured.clone();
         }
-        let corrected = CORRECTED.iter().find(|(known, _)| *known == extension);
-        let known = match corrected {
-            Some((_, name)) => Some(*name),
-            None => mime_guess::from_ext(&extension).first_raw(),
-        };
+        let known = known_type(&extension);
         known.and_then(|name| self.value(name).ok()).unwrap_or_else(|| self.default.clone())
     }
 

@@ -104,7 +104,9 @@ impl Body {
         }
     }
 
-    /// Reads the whole body of a request, if it has at most `max` bytes.
+    /// Reads the whole body, if it has at most `max` bytes: that of a request, or in a middleware
+    /// or a test that of a response, of any kind. The function of
+    /// [`from_writer`](Self::from_writer) runs, and its trailers are dropped.
     ///
     /// # Errors
     /// A [`BodyError`], whose status is 413 for a longer body. It is not read if its length was
@@ -113,6 +115,7 @@ impl Body {
         if self.length().is_some_and(|length| length > max) {
             return Err(BodyError::of(BodyFault::TooLong.into()));
         }
+        self.write_out(max, || BodyFault::TooLong.into()).map_err(BodyError::of)?;
         let mut bytes = Vec::new();
         self.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(BodyError::of)?;
         match bytes.len() as u64 <= max {
@@ -121,7 +124,7 @@ impl Body {
         }
     }
 
-    /// Reads the whole body of a request, if it is text (UTF-8) of at most `max` bytes.
+    /// Reads the whole body, if it is text (UTF-8) of at most `max` bytes.
     ///
     /// # Errors
     /// Those of [`Body::read_bytes`], and 400 if the body is not UTF-8.
@@ -137,59 +140,6 @@ impl Body {
             BodyKind::Incoming(incoming) => incoming.trailers(),
             _ => None,
         }
-    }
-}
-
-/// Reads the body of a request, or that of a response made from bytes or a reader.
-///
-/// # Errors
-/// For a request's body: `TimedOut` when the client is too slow; `FileTooLarge` past
-/// [`Limits::body`](crate::config::Limits::body), or for trailers past
-/// [`Limits::trailers`](crate::config::Limits::trailers); `InvalidData` for malformed chunks;
-/// `UnexpectedEof` when the client closes before the end; `ResourceBusy` when all workers that may
-/// wait for clients do so; `BrokenPipe` after one of these errors, and once the exchange is over.
-/// `Unsupported` for a body made from a function or from files.
-impl Read for Body {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let BodyKind::Problem(problem) = &self.0 {
-            self.0 = BodyKind::Bytes(problem.to_text().into());
-        }
-        match &mut self.0 {
-            BodyKind::Empty => Ok(0),
-            BodyKind::Bytes(bytes) => {
-                let n = bytes.len().min(buf.len());
-                buf[..n].copy_from_slice(&bytes.split_to(n));
-                Ok(n)
-            }
-            BodyKind::Incoming(incoming) => incoming.read(buf),
-            BodyKind::Reader { reader, .. } => reader.read(buf),
-            BodyKind::Writer(_) | BodyKind::Segments(_) | BodyKind::Problem(_) => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
-        }
-    }
-
-    // The provided methods would report a body that is too short, or not text, with the errors of
-    // any other reader. These carry a `BodyFault`, from which the response gets its status.
-
-    fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
-        let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes)?;
-        let more = std::str::from_utf8(&bytes).map_err(|_| BodyFault::NotText)?;
-        text.push_str(more);
-        Ok(bytes.len())
-    }
-
-    fn read_exact(&mut self, mut buf: &mut [u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.read(buf) {
-                Ok(0) => return Err(BodyFault::TooShort.into()),
-                Ok(count) => buf = &mut buf[count..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }
 

@@ -3,10 +3,13 @@
 
 mod body;
 mod body_error;
+mod body_read;
+mod conditions;
 #[cfg(feature = "cookies")]
 mod cookies;
 #[cfg(any(feature = "form", feature = "json"))]
 mod decode;
+mod file;
 #[cfg(feature = "form")]
 mod form;
 pub(super) mod incoming;

@@ -1,35 +1,36 @@
-//! Conditional requests: preconditions in their order (RFC 9110 §13.2.2). Pure functions.
+//! Conditional requests: preconditions in their order (RFC 9110 §13.2.2).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, header};
 use memchr::memmem;
 
-use crate::http::list::split_tags;
+use super::list::split_tags;
 
-/// The validators, which distinguish one version of a file from another (RFC 9110 §8.8).
+/// The validators, which distinguish one version of a resource from another (RFC 9110 §8.8).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Validators<'a> {
-    /// The entity tag with its quotes, and with `W/` before it if it is weak.
-    pub(super) etag: &'a [u8],
+pub(crate) struct Validators<'a> {
+    /// The entity tag with its quotes, and with `W/` before it if it is weak; empty if there is
+    /// none.
+    pub(crate) etag: &'a [u8],
     /// Last-Modified in seconds since 1970, if there is one.
-    pub(super) modified: Option<u64>,
+    pub(crate) modified: Option<u64>,
 }
 
 /// The result of evaluating the preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Preconditions {
+pub(crate) enum Preconditions {
     /// All are true: respond as without preconditions.
     Proceed,
     /// 304: the client has this version.
     NotModified,
-    /// 412: the file is not the version that the client expects.
+    /// 412: the resource is not the version that the client expects.
     Failed,
 }
 
 /// Evaluates the preconditions of a GET or HEAD whose response would be 200. `now` is in seconds
 /// since 1970.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     headers: &HeaderMap,
     validators: &Validators<'_>,
     now: u64,
@@ -58,9 +59,32 @@ pub(super) fn evaluate(
     Preconditions::Proceed
 }
 
+/// The precondition of a request that changes a resource, if it is false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailedWrite {
+    /// If-Match names another version (RFC 9110 §13.1.1).
+    IfMatch,
+    /// If-None-Match names this version, or any (§13.1.2).
+    IfNoneMatch,
+}
+
+/// Evaluates the preconditions of a request that changes a resource, by the resource's entity tag:
+/// `None` if it does not exist.
+pub(crate) fn evaluate_write(headers: &HeaderMap, etag: Option<&[u8]>) -> Result<(), FailedWrite> {
+    let named = |name, same| etag.is_some_and(|etag| lists(headers, name, etag, same));
+    if headers.contains_key(header::IF_MATCH) && !named(&header::IF_MATCH, strong) {
+        return Err(FailedWrite::IfMatch);
+    }
+    match named(&header::IF_NONE_MATCH, weak) {
+        true => Err(FailedWrite::IfNoneMatch),
+        false => Ok(()),
+    }
+}
+
 /// Whether a Range field applies: there is no If-Range, or it names this version (RFC 9110
 /// §13.1.5).
-pub(super) fn range_counts(headers: &HeaderMap, validators: &Validators<'_>) -> bool {
+#[cfg(feature = "files")]
+pub(crate) fn range_counts(headers: &HeaderMap, validators: &Validators<'_>) -> bool {
     let Some(value) = headers.get(header::IF_RANGE) else { return true };
     let value = value.as_bytes();
     if value.starts_with(b"\"") || value.starts_with(b"W/") {
@@ -110,7 +134,7 @@ fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether this is an entity tag: a quoted string without another quote in it, perhaps weak.
-fn is_tag(member: &[u8]) -> bool {
+pub(crate) fn is_tag(member: &[u8]) -> bool {
     let inside = opaque(member).strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     inside.is_some_and(|inside| !inside.contains(&b'"'))
 }
@@ -122,13 +146,20 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     seconds(value.as_bytes())
 }
 
-fn seconds(value: &[u8]) -> Option<u64> {
+/// A date in seconds since 1970; `None` if it is malformed.
+pub(crate) fn seconds(value: &[u8]) -> Option<u64> {
     let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
     date.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs())
 }
 
+/// The present time in seconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |time| time.as_secs())
+}
+
 /// A date for Last-Modified.
-pub(super) fn http_date(seconds: u64) -> String {
+pub(crate) fn http_date(seconds: u64) -> String {
     // The format ends with the last second of the year 9999.
     let time: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
     httpdate::fmt_http_date(time)
@@ -213,6 +244,47 @@ mod tests {
     }
 
     #[test]
+    fn a_write_needs_the_version_that_it_names() {
+        let (any, none) = (Ok(()), Err(FailedWrite::IfNoneMatch));
+        let other = Err(FailedWrite::IfMatch);
+        for (fields, strong, weak, absent) in [
+            (&[][..], any, any, any),
+            (&[("if-match", "\"a\"")], any, other, other),
+            (&[("if-match", "\"b\", \"a\"")], any, other, other),
+            (&[("if-match", "\"b\"")], other, other, other),
+            (&[("if-match", "*")], any, any, other),
+            (&[("if-match", "junk")], other, other, other),
+            (&[("if-none-match", "*")], none, none, any),
+            (&[("if-none-match", "\"a\"")], none, none, any),
+            (&[("if-none-match", "\"b\"")], any, any, any),
+            (&[("if-match", "\"a\""), ("if-none-match", "*")], none, other, other),
+        ] {
+            let headers = headers(fields);
+            assert_eq!(evaluate_write(&headers, Some(b"\"a\"")), strong, "{fields:?}");
+            assert_eq!(evaluate_write(&headers, Some(b"W/\"a\"")), weak, "{fields:?}");
+            assert_eq!(evaluate_write(&headers, None), absent, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_tag_only_the_star_and_the_dates_count() {
+        use Preconditions::{Failed, NotModified, Proceed};
+        let untagged = Validators { etag: b"", modified: Some(SECONDS) };
+        for (fields, expected) in [
+            (&[("if-none-match", "\"\"")][..], Proceed),
+            (&[("if-none-match", "\"a\", , \"b\"")], Proceed),
+            (&[("if-none-match", "")], Proceed),
+            (&[("if-none-match", "*")], NotModified),
+            (&[("if-match", "\"\"")], Failed),
+            (&[("if-match", "*")], Proceed),
+            (&[("if-modified-since", DATE)], NotModified),
+        ] {
+            assert_eq!(evaluate(&headers(fields), &untagged, NOW), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "files")]
     fn if_range_compares_strongly() {
         let strong = Validators { etag: b"\"a\"", modified: Some(SECONDS) };
         let weak = Validators { etag: b"W/\"a\"", modified: Some(SECONDS) };
