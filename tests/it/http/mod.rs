@@ -4,6 +4,7 @@ mod bodies;
 mod cancel;
 mod common;
 mod deadline;
+mod decoding;
 mod gone;
 mod multipart;
 mod problems;
