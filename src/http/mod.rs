@@ -40,9 +40,9 @@ pub use ::http as types;
 pub(crate) use conn::{Http, OfflineRequest, ProblemWriter, respond_offline};
 pub use handler::{Handler, Next, With};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
-pub(crate) use message::Standalone;
 #[cfg(feature = "json")]
 pub use message::Json;
+pub(crate) use message::Standalone;
 pub use message::{
     Body, BodyError, BodyWriter, Cancel, CancelReason, Html, IntoResponse, Pressure, Problem,
     ProblemFormat, Request, RequestError, Response, Segment, Upgraded,

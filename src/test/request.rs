@@ -178,6 +178,29 @@ impl TestRequest {
         self
     }
 
+    /// Sets the body to this value as JSON, with its content type.
+    ///
+    /// # Panics
+    /// If the value cannot be serialized.
+    #[cfg(feature = "json")]
+    pub fn json(self, value: &impl serde::Serialize) -> Self {
+        let json = serde_json::to_vec(value);
+        let json = json.unwrap_or_else(|error| panic!("cannot serialize the body: {error}"));
+        self.header("content-type", "application/json").body(json)
+    }
+
+    /// Sets the body to this value as a form (`application/x-www-form-urlencoded`), with its
+    /// content type.
+    ///
+    /// # Panics
+    /// If the value cannot be serialized.
+    #[cfg(feature = "form")]
+    pub fn form(self, value: &impl serde::Serialize) -> Self {
+        let form = serde_html_form::to_string(value);
+        let form = form.unwrap_or_else(|error| panic!("cannot serialize the body: {error}"));
+        self.header("content-type", "application/x-www-form-urlencoded").body(form)
+    }
+
     /// Sets the client's address, in place of 127.0.0.1. Only for a request without a connection.
     pub fn peer(mut self, peer: SocketAddr) -> Self {
         self.standalone.peer = Some(peer);

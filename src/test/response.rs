@@ -57,6 +57,17 @@ impl TestResponse {
         str::from_utf8(&self.body).unwrap_or_else(|_| panic!("the body is not UTF-8: {self:?}"))
     }
 
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// If it is not JSON, or does not fit the type.
+    #[cfg(feature = "json")]
+    #[track_caller]
+    #[must_use]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
     /// The trailer fields behind a chunked body.
     #[must_use]
     pub fn trailers(&self) -> &HeaderMap {

@@ -57,7 +57,7 @@ fn router() -> Router {
         })
         .get("/status/{status}", |req: &mut Request| -> Result<Response, Problem> {
             let status = StatusCode::from_u16(req.param("status")?)?;
-            Ok(Response::error(status).with_header("x-own".parse()?, HeaderValue::from(1)))
+            Ok(Response::error(status).with_header("x-own", "1"))
         })
         .post("/echo", |req: &mut Request| req.take_body())
         .post("/short", |req: &mut Request| req.read_body(3))
@@ -425,4 +425,20 @@ fn a_callback_runs_while_the_handler_does_and_not_after_its_response() {
     request.send(&handler).assert_status(200);
     cancel.set(CancelReason::ClientGone);
     assert!(called.try_recv().is_err());
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+struct Note {
+    title: String,
+    stars: u8,
+}
+
+#[test]
+fn a_test_sends_json_or_a_form_and_reads_json() {
+    let note = || Note { title: "rye & oats".to_owned(), stars: 3 };
+    let echo = |req: &mut Request| req.json::<Note>().map(millpond::http::Json);
+    assert_eq!(TestRequest::post("/").json(&note()).send(&echo).json::<Note>(), note());
+    let echo = |req: &mut Request| req.form::<Note>().map(millpond::http::Json);
+    assert_eq!(TestRequest::post("/").form(&note()).send(&echo).json::<Note>(), note());
+    TestRequest::post("/").json(&note()).send(&echo).assert_status(415);
 }

@@ -87,7 +87,7 @@ impl Body {
             return Ok(());
         }
         let BodyKind::Writer(write) = std::mem::take(&mut self.0) else { return Ok(()) };
-        let mut sink = BoundedSink { bytes: Vec::new(), left: Some(max) };
+        let mut sink = MemorySink { bytes: Vec::new(), left: Some(max) };
         let result = write(&mut BodyWriter { sink: &mut sink, trailers: None });
         // The function may have ignored the error, or wrapped it.
         if sink.left.is_none() {
@@ -100,13 +100,13 @@ impl Body {
 }
 
 /// Keeps what is written, up to a number of bytes.
-struct BoundedSink {
+struct MemorySink {
     bytes: Vec<u8>,
     /// How many more bytes it keeps; `None` once more were written.
     left: Option<u64>,
 }
 
-impl io::Write for BoundedSink {
+impl io::Write for MemorySink {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.left = self.left.and_then(|left| left.checked_sub(buf.len() as u64));
         if self.left.is_none() {
