@@ -99,7 +99,12 @@ impl<S: 'static> WorkerLocal<S> {
             Taken::State(state) => (None, state),
             Taken::Pausing(rest) => return unavailable(rest),
             Taken::Missing(worker) => match (self.make)(worker) {
-                Ok(state) => (Some(worker), Box::new(state)),
+                Ok(state) => {
+                    self.throttle.warn(now, || {
+                        format!("worker-{worker}: made its state again after a failure")
+                    });
+                    (Some(worker), Box::new(state))
+                }
                 Err(error) => {
                     self.throttle.error(now, || {
                         let reason = Chain(error.as_ref());
@@ -129,9 +134,6 @@ impl<S: 'static> WorkerLocal<S> {
             if let Some(at) = slot.retry_at.filter(|at| *at > now) {
                 return Taken::Pausing(at - now);
             }
-            self.throttle.error(now, || {
-                format!("worker-{}: its state is made again after a failure", slot.worker)
-            });
             slot.retry_at = Some(now + pause(slot.failures));
             slot.failures = slot.failures.saturating_add(1);
             Taken::Missing(slot.worker)
