@@ -93,10 +93,13 @@ impl Builder {
     /// connection: it need not be `Send` or `Sync`, and no lock is taken. There are as many as
     /// workers, and one more if an endpoint is [urgent](Bind::urgent).
     ///
-    /// If `make` returns an error, the server does not start. If a handler panics, it is dropped,
-    /// and the next request on that worker has it made again; if that goes on, after pauses of up
-    /// to a second, in which the worker responds with a 503. For several routes, see
-    /// [`Router::with_state`](crate::http::Router::with_state).
+    /// If `make` returns an error, the server does not start. While it runs, clients that connect
+    /// wait in the backlog. If it never returns, [`Handle`](crate::Handle) still stops the server,
+    /// but that thread keeps running: `make` should have a timeout for all that it waits for.
+    ///
+    /// If a handler panics, it is dropped, and the next request on that worker has it made again;
+    /// if that goes on, after pauses of up to a second, in which the worker responds with a 503.
+    /// For several routes, see [`Router::with_state`](crate::http::Router::with_state).
     ///
     /// # Examples
     /// ```

@@ -55,13 +55,23 @@ impl Handle {
     /// Starts the threads, unless the server is stopping already.
     pub(super) fn start(&self, parts: Parts) -> Result<(), Error> {
         let inner = &*self.0;
-        // A thread that stops the server before they start waits for no thread.
+        let gate = {
+            // A thread that stops the server before they start waits for no thread.
+            let mut threads = lock(&inner.threads);
+            if inner.shared.is_draining() {
+                return Ok(());
+            }
+            parts.start_workers(&mut threads)?
+        };
+        // Without the lock, so that another thread can stop the server meanwhile.
+        gate.wait()?;
+        // A thread that stops the server waits for the acceptor if it sees that this has started.
         let mut threads = lock(&inner.threads);
-        inner.has_started.store(true, Ordering::SeqCst);
-        match inner.shared.is_draining() {
-            true => Ok(()),
-            false => parts.start(&mut threads),
+        if inner.shared.is_draining() {
+            return Ok(());
         }
+        inner.has_started.store(true, Ordering::SeqCst);
+        parts.start_others(&mut threads)
     }
 
     /// The addresses that the server is bound to, with the actual ports.
@@ -298,7 +308,10 @@ impl Inner {
             }
         }
         if !running.is_empty() {
-            log::warn!("{} threads are still in a handler, and keep running", running.len());
+            log::warn!(
+                "{} threads are still in a handler, or make a worker's state, and keep running",
+                running.len()
+            );
         }
     }
 }

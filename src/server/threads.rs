@@ -17,7 +17,7 @@ use crate::pool::guard::{ProtocolWorkers, Protocols};
 use crate::pool::monitor::Monitor;
 use crate::pool::source::Source;
 use crate::pool::worker::Worker;
-use crate::sync::{Completion, lock};
+use crate::sync::lock;
 
 /// The name of the acceptor's thread. Once it has ended, the server accepts no connections.
 const ACCEPTOR: &str = "acceptor";
@@ -34,49 +34,48 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Starts every thread of a server, and adds each to `threads`. After an error, these are the
-    /// threads to stop.
-    ///
-    /// The workers prepare themselves first. The acceptor starts once all of them are ready.
-    pub(super) fn start(self, threads: &mut Vec<ServerThread>) -> Result<(), Error> {
-        self.start_threads(threads).map_err(|error| match error {
-            StartError::Worker(error) => error,
-            StartError::Thread(error) => Error::new(ErrorKind::System, "cannot start a thread")
-                .with_source(error)
-                .with_hint("lower the number of workers, or raise the limit on threads"),
-        })
-    }
-
-    fn start_threads(self, threads: &mut Vec<ServerThread>) -> Result<(), StartError> {
-        let Self { shared, protocols, sources, sockets, urgent } = self;
-        let protocols = || ProtocolWorkers::new(&protocols);
+    /// Starts the workers, and adds each to `threads`. After an error, these are the threads to
+    /// stop. Each worker prepares itself first, which [`StartGate::wait`] waits for.
+    pub(super) fn start_workers(
+        &self,
+        threads: &mut Vec<ServerThread>,
+    ) -> Result<Arc<StartGate>, Error> {
+        let Self { shared, sockets, urgent, .. } = self;
+        let protocols = || ProtocolWorkers::new(&self.protocols);
         let worker = |index| Worker {
             index,
-            shared: Arc::clone(&shared),
+            shared: Arc::clone(shared),
             protocols: protocols(),
-            receiver: Receiver::new(Arc::clone(&shared), sockets.clone()),
+            receiver: Receiver::new(Arc::clone(shared), sockets.clone()),
             batch: SendBatch::default(),
         };
         let nice = shared.pool().worker_nice;
-        let gate = Arc::new(StartGate::new(shared.pool().workers + usize::from(urgent)));
+        let missing = shared.pool().workers + usize::from(*urgent);
+        let gate = Arc::new(StartGate::new(Arc::clone(shared), missing));
         for index in 0..shared.pool().workers {
             let (mut worker, gate) = (worker(index), Arc::clone(&gate));
-            threads.push(ServerThread::spawn(&shared, &format!("worker-{index}"), move || {
+            threads.push(ServerThread::spawn(shared, &format!("worker-{index}"), move || {
                 raise_nice(nice);
                 if gate.report(worker.prepare()) {
                     worker.run();
                 }
             })?);
         }
-        if urgent {
+        if *urgent {
             let (mut worker, gate) = (worker(shared.pool().workers), Arc::clone(&gate));
-            threads.push(ServerThread::spawn(&shared, "worker-urgent", move || {
+            threads.push(ServerThread::spawn(shared, "worker-urgent", move || {
                 if gate.report(worker.prepare()) {
                     worker.run_urgent();
                 }
             })?);
         }
-        gate.wait().map_err(StartError::Worker)?;
+        Ok(gate)
+    }
+
+    /// Starts the other threads, once the workers are ready.
+    pub(super) fn start_others(self, threads: &mut Vec<ServerThread>) -> Result<(), Error> {
+        let Self { shared, protocols, sources, sockets, .. } = self;
+        let protocols = || ProtocolWorkers::new(&protocols);
         let monitor = Monitor::new(Arc::clone(&shared), protocols());
         threads.push(ServerThread::spawn(&shared, "monitor", move || monitor.run())?);
         shared.spawn_upgrades_with(|job| spawn_thread("upgraded", job).map(drop));
@@ -88,24 +87,10 @@ impl Parts {
     }
 }
 
-/// Why the threads of a server cannot be started.
-enum StartError {
-    /// A worker cannot prepare itself.
-    Worker(Error),
-    /// The system cannot start a thread.
-    Thread(io::Error),
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::Thread(error)
-    }
-}
-
 /// Where the start of a server waits for its workers.
-struct StartGate {
+pub(super) struct StartGate {
+    shared: Arc<Shared>,
     state: Mutex<StartState>,
-    completion: Completion,
 }
 
 struct StartState {
@@ -116,9 +101,8 @@ struct StartState {
 }
 
 impl StartGate {
-    fn new(missing: usize) -> Self {
-        let state = Mutex::new(StartState { missing, error: None });
-        Self { state, completion: Completion::default() }
+    fn new(shared: Arc<Shared>, missing: usize) -> Self {
+        Self { shared, state: Mutex::new(StartState { missing, error: None }) }
     }
 
     /// A worker is ready, or it cannot serve. Returns whether it can.
@@ -129,13 +113,15 @@ impl StartGate {
             state.missing -= 1;
             state.error = state.error.take().or(result.err());
         }
-        self.completion.notify();
+        self.shared.notify_waiters();
         is_ready
     }
 
-    /// Waits until every worker has reported.
-    fn wait(&self) -> Result<(), Error> {
-        self.completion.wait(None, || lock(&self.state).missing == 0);
+    /// Waits until every worker has reported, or until another thread stops the server: a program's
+    /// function that makes a state may never return.
+    pub(super) fn wait(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        shared.wait_for_acceptor(|| shared.is_draining() || lock(&self.state).missing == 0);
         lock(&self.state).error.take().map_or(Ok(()), Err)
     }
 }
@@ -166,12 +152,17 @@ impl ServerThread {
         shared: &Arc<Shared>,
         name: &str,
         run: impl FnOnce() + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, Error> {
         let ended = Arc::new(AtomicBool::new(false));
         let end = ThreadEnd { shared: Arc::clone(shared), ended: Arc::clone(&ended) };
         let thread = spawn_thread(name, move || {
             let _end = end;
             run();
+        });
+        let thread = thread.map_err(|error| {
+            Error::new(ErrorKind::System, "cannot start a thread")
+                .with_source(error)
+                .with_hint("lower the number of workers, or raise the limit on threads")
         })?;
         Ok(Self { thread, ended })
     }
