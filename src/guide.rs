@@ -3,6 +3,7 @@
 //! | Page | Question |
 //! |---|---|
 //! | [`handlers`] | How does a handler read a request, and what may it return? |
+//! | [`databases`] | How does a handler use SQLite, PostgreSQL or Diesel? |
 //! | [`overload`] | What does the server do when more comes than it can serve? |
 //! | [`http`] | What does it accept and send, by which section of which RFC? |
 //! | [`files`] | How are files served? |
@@ -24,6 +25,11 @@ macro_rules! nothing {
 #[allow(rustdoc::broken_intra_doc_links, reason = "brackets in the table are addresses")]
 #[doc = include_str!("../docs/configuration.md")]
 pub mod configuration {}
+
+#[doc = "[overload.md]: crate::guide::overload\n"]
+#[doc = "[urgent]: crate::Bind::urgent\n\n"]
+#[doc = include_str!("../docs/databases.md")]
+pub mod databases {}
 
 #[doc = "[configuration.md]: crate::guide::configuration#confinement\n\n"]
 #[doc = include_str!("../docs/files.md")]
