@@ -106,7 +106,7 @@ fn an_abstract_name_needs_no_file() {
     let listener = Listener::bind(&endpoint(&format!("unix:{name}")), 16).unwrap();
     assert_eq!(listener.to_string(), format!("unix:{name}"));
     let again = Listener::bind(&endpoint(&format!("unix:{name}")), 16).unwrap_err();
-    assert!(again.to_string().ends_with("address already in use"), "{again}");
+    assert!(format!("{again:#}").ends_with("address already in use"), "{again:#}");
 }
 
 #[test]
