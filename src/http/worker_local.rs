@@ -59,15 +59,6 @@ pub(crate) struct WorkerLocal<S> {
     throttle: LogThrottle,
 }
 
-/// The state of a slot, or why it has none.
-enum Taken<S> {
-    State(Box<S>),
-    /// A state may be made, by the worker with this index.
-    Missing(usize),
-    /// No state may be made before this time has passed.
-    Pausing(Duration),
-}
-
 impl<S: 'static> WorkerLocal<S> {
     pub(crate) fn new<E>(make: impl Fn(usize) -> Result<S, E> + Send + Sync + 'static) -> Self
     where
@@ -93,51 +84,70 @@ impl<S: 'static> WorkerLocal<S> {
 
     /// Calls `serve` with the state of the calling thread. If it has none and none can be made, the
     /// response is a 503.
-    pub(crate) fn serve(&self, serve: impl FnOnce(&mut S) -> Response) -> Response {
-        let now = Instant::now();
-        let (worker, mut state) = match self.take(now) {
-            Taken::State(state) => (None, state),
-            Taken::Pausing(rest) => return unavailable(rest),
-            Taken::Missing(worker) => match (self.make)(worker) {
-                Ok(state) => {
-                    self.throttle.warn(now, || {
-                        format!("worker-{worker}: made its state again after a failure")
-                    });
-                    (Some(worker), Box::new(state))
-                }
-                Err(error) => {
-                    self.throttle.error(now, || {
-                        let reason = Chain(error.as_ref());
-                        format!("worker-{worker}: cannot make its state: {reason}")
-                    });
-                    return unavailable(Duration::ZERO);
-                }
+    pub(crate) fn serve(
+        &self,
+        request: &mut Request,
+        serve: impl FnOnce(&mut S, &mut Request) -> Response,
+    ) -> Response {
+        let (worker, mut state) = match self.take() {
+            Some(state) => (0, state),
+            None => match self.renew(Instant::now()) {
+                Ok(renewed) => renewed,
+                Err(rest) => return unavailable(rest),
             },
         };
-        let response = serve(&mut state);
+        let response = serve(&mut state, request);
         // After a panic, this is not reached.
-        self.put(worker.unwrap_or(0), state);
+        if !request.takes_discard() {
+            self.put(worker, state);
+        }
         response
     }
 
-    fn take(&self, now: Instant) -> Taken<S> {
+    /// Takes the state of the calling thread, if it has one.
+    fn take(&self) -> Option<Box<S>> {
         SLOTS.with_borrow_mut(|slots| {
+            let slot = slots.iter_mut().find(|slot| slot.number == self.number)?;
+            slot.state.take()?.downcast().ok()
+        })
+    }
+
+    /// Makes the state of the calling thread again, and returns it with the index of the worker.
+    ///
+    /// # Errors
+    /// How long to wait before the next attempt.
+    #[cold]
+    fn renew(&self, now: Instant) -> Result<(usize, Box<S>), Duration> {
+        let worker = SLOTS.with_borrow_mut(|slots| {
             let Some(slot) = slots.iter_mut().find(|slot| slot.number == self.number) else {
                 // A thread that is not a worker, in a test.
-                return Taken::Missing(0);
+                return Ok(None);
             };
-            if let Some(state) = slot.state.take()
-                && let Ok(state) = state.downcast()
-            {
-                return Taken::State(state);
-            }
             if let Some(at) = slot.retry_at.filter(|at| *at > now) {
-                return Taken::Pausing(at - now);
+                return Err(at - now);
             }
             slot.retry_at = Some(now + pause(slot.failures));
             slot.failures = slot.failures.saturating_add(1);
-            Taken::Missing(slot.worker)
-        })
+            Ok(Some(slot.worker))
+        })?;
+        let index = worker.unwrap_or(0);
+        match (self.make)(index) {
+            Ok(state) => {
+                if worker.is_some() {
+                    self.throttle.warn(now, || {
+                        format!("worker-{index}: made its state again after a failure")
+                    });
+                }
+                Ok((index, Box::new(state)))
+            }
+            Err(error) => {
+                self.throttle.error(now, || {
+                    let reason = Chain(error.as_ref());
+                    format!("worker-{index}: cannot make its state: {reason}")
+                });
+                Err(Duration::ZERO)
+            }
+        }
     }
 
     /// Stores the state until the next request. `worker` counts if the thread has no slot yet.
@@ -235,7 +245,7 @@ where
     R: IntoResponse,
 {
     fn handle(&self, request: &mut Request) -> Response {
-        self.0.serve(|handler| handler(request).into_response())
+        self.0.serve(request, |handler, request| handler(request).into_response())
     }
 
     fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
@@ -259,6 +269,10 @@ mod tests {
 
     use super::*;
 
+    fn request() -> Request {
+        Request::from(http::Request::new(Default::default()))
+    }
+
     fn ok() -> Response {
         Response::empty(StatusCode::OK)
     }
@@ -267,11 +281,11 @@ mod tests {
     fn a_state_need_not_be_send_and_is_kept_between_requests() {
         let local = WorkerLocal::new(|worker| Ok::<_, StateError>(Rc::new(Cell::new(worker))));
         local.prepare(7).unwrap();
-        local.serve(|state| {
+        local.serve(&mut request(), |state, _| {
             assert_eq!(state.replace(8), 7);
             ok()
         });
-        local.serve(|state| {
+        local.serve(&mut request(), |state, _| {
             assert_eq!(state.get(), 8);
             ok()
         });
@@ -286,7 +300,9 @@ mod tests {
             Ok::<_, StateError>(())
         });
         local.prepare(0).unwrap();
-        let panics = || catch_unwind(AssertUnwindSafe(|| local.serve(|()| panic!("a bug"))));
+        let panics = || {
+            catch_unwind(AssertUnwindSafe(|| local.serve(&mut request(), |(), _| panic!("a bug"))))
+        };
         assert!(panics().is_err());
         assert!(panics().is_err());
         assert_eq!(made.load(Ordering::SeqCst), 2, "after one panic it is made at once");
@@ -301,7 +317,7 @@ mod tests {
         assert_eq!(paused.status(), 503);
         assert_eq!(paused.headers()[RETRY_AFTER], "1");
         loop {
-            let served = local.serve(|()| ok());
+            let served = local.serve(&mut request(), |(), _| ok());
             if served.status() == 200 {
                 break;
             }
@@ -310,8 +326,36 @@ mod tests {
         }
         let made_before = made.load(Ordering::SeqCst);
         assert!(panics().is_err());
-        assert_eq!(local.serve(|()| ok()).status(), 200, "a response ends the failures");
+        assert_eq!(
+            local.serve(&mut request(), |(), _| ok()).status(),
+            200,
+            "a response ends the failures"
+        );
         assert_eq!(made.load(Ordering::SeqCst), made_before + 1);
+    }
+
+    #[test]
+    fn a_state_that_a_handler_discards_is_made_again() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&made);
+        let local =
+            WorkerLocal::new(move |_| Ok::<_, StateError>(counter.fetch_add(1, Ordering::SeqCst)));
+        local.prepare(0).unwrap();
+        let serve = |expected: usize, discards: bool| {
+            local.serve(&mut request(), |state, request| {
+                assert_eq!(*state, expected);
+                if discards {
+                    request.discard_state();
+                }
+                ok()
+            })
+        };
+        serve(0, false);
+        serve(0, true);
+        serve(1, false);
+        serve(1, true);
+        serve(2, false);
+        assert_eq!(made.load(Ordering::SeqCst), 3);
     }
 
     #[test]
@@ -327,7 +371,7 @@ mod tests {
         let state = Rc::new(());
         let local = WorkerLocal::new(|_| Ok::<_, StateError>(Rc::new(())));
         let mut kept = state;
-        local.serve(|state| {
+        local.serve(&mut request(), |state, _| {
             kept = Rc::clone(state);
             ok()
         });

@@ -36,6 +36,7 @@ pub struct Request {
     params: Params,
     prefix: Cell<usize>,
     route_name: Option<&'static str>,
+    discards_state: bool,
 }
 
 impl Request {
@@ -54,7 +55,7 @@ impl Request {
         standalone: Option<Box<Standalone>>,
     ) -> Self {
         let (params, prefix) = (Params::default(), Cell::new(0));
-        Self { inner, client, standalone, params, prefix, route_name: None }
+        Self { inner, client, standalone, params, prefix, route_name: None, discards_state: false }
     }
 
     /// The client's address, from accept(2); `None` for a Unix socket, or a request that a test
@@ -124,6 +125,20 @@ impl Request {
 
     pub(crate) fn set_route_name(&mut self, name: Option<&'static str>) {
         self.route_name = name;
+    }
+
+    /// Has the state of this worker dropped after the request, and made again for the next one: for a
+    /// connection to a database that has broken. If that goes on, the state is made again only
+    /// after pauses of up to a second, in which the worker responds with a 503. See
+    /// [`Router::with_state`](crate::http::Router::with_state) and
+    /// [`Builder::http_with`](crate::Builder::http_with).
+    pub fn discard_state(&mut self) {
+        self.discards_state = true;
+    }
+
+    /// Whether the state of this worker is to be dropped. It is returned once.
+    pub(crate) fn takes_discard(&mut self) -> bool {
+        std::mem::take(&mut self.discards_state)
     }
 
     /// The value of a name in the path of the [`Router`](crate::http::Router)'s route,

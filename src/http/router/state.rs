@@ -54,7 +54,7 @@ impl<S: 'static> Router<S> {
 
 impl<S: 'static> Handler for WithState<S> {
     fn handle(&self, request: &mut Request) -> Response {
-        self.local.serve(|state| self.router.call(state, request))
+        self.local.serve(request, |state, request| self.router.call(state, request))
     }
 
     fn expect_continue(&self, request: &Request) -> Option<Response> {
