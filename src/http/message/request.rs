@@ -127,8 +127,8 @@ impl Request {
         self.route_name = name;
     }
 
-    /// Has the state of this worker dropped after the request, and made again for the next one: for a
-    /// connection to a database that has broken. If that goes on, the state is made again only
+    /// Has the state of this worker dropped after the request, and made again for the next one: for
+    /// a connection to a database that has broken. If that goes on, the state is made again only
     /// after pauses of up to a second, in which the worker responds with a 503. See
     /// [`Router::with_state`](crate::http::Router::with_state) and
     /// [`Builder::http_with`](crate::Builder::http_with).
