@@ -1,9 +1,10 @@
 //! [`Handle`]: reports on, reconfigures, drains and stops a running server.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -32,10 +33,14 @@ struct Inner {
     /// Connections and datagrams that a drain was waiting for when [`Handle::stop_now`] interrupted
     /// it.
     interrupted: AtomicU64,
-    /// Set once the server has stopped. The thread that stops the server holds the lock meanwhile.
-    report: Mutex<Option<DrainReport>>,
-    /// The tasks that wait for the report.
-    wakers: Mutex<Vec<Waker>>,
+    /// Held by the thread that stops the server.
+    stopping: Mutex<()>,
+    /// Set once the server has stopped.
+    report: OnceLock<DrainReport>,
+    /// The tasks that wait for the report, by the number of their [`Stopped`].
+    wakers: Mutex<BTreeMap<u64, Waker>>,
+    /// The number of the next [`Stopped`].
+    next_stopped: AtomicU64,
 }
 
 impl Handle {
@@ -47,8 +52,10 @@ impl Handle {
             threads: Mutex::default(),
             has_started: AtomicBool::new(false),
             interrupted: AtomicU64::new(0),
-            report: Mutex::new(None),
+            stopping: Mutex::default(),
+            report: OnceLock::new(),
             wakers: Mutex::default(),
+            next_stopped: AtomicU64::new(0),
         }))
     }
 
@@ -153,14 +160,14 @@ impl Handle {
     /// [cancelled](crate::http::Request::cancelled).
     ///
     /// If several threads call this, the first call drains, and the others wait for it and return
-    /// the same report.
+    /// the same report. The start of a server whose workers are not ready yet is given up.
     pub fn drain(&self, deadline: Duration) -> DrainReport {
         let inner = &*self.0;
         inner.shared.drain(deadline);
         // A thread that waits for a server which has not started is woken by this alone.
         inner.shared.notify_waiters();
-        let mut report = lock(&inner.report);
-        if let Some(report) = &*report {
+        let stopping = lock(&inner.stopping);
+        if let Some(report) = inner.report.get() {
             return report.clone();
         }
         let began = Instant::now();
@@ -178,9 +185,11 @@ impl Handle {
             cut_off,
             elapsed: began.elapsed(),
         };
-        *report = Some(done.clone());
-        drop(report);
-        lock(&inner.wakers).drain(..).for_each(Waker::wake);
+        let done = inner.report.get_or_init(|| done).clone();
+        drop(stopping);
+        // Woken without the lock: an executor may poll, or drop, the task at once.
+        let wakers = std::mem::take(&mut *lock(&inner.wakers));
+        wakers.into_values().for_each(Waker::wake);
         done
     }
 
@@ -232,8 +241,7 @@ impl Handle {
     /// The report, if the server has stopped. It does not wait.
     #[must_use]
     pub fn report(&self) -> Option<DrainReport> {
-        // The thread that stops the server holds the lock.
-        self.0.report.try_lock().ok()?.clone()
+        self.0.report.get().cloned()
     }
 
     /// A future that is ready once the server has stopped, for programs that run an executor. It
@@ -258,28 +266,43 @@ impl Handle {
     /// # Ok::<(), millpond::Error>(())
     /// ```
     pub fn stopped(&self) -> Stopped {
-        Stopped(self.clone())
+        let number = self.0.next_stopped.fetch_add(1, Ordering::Relaxed);
+        Stopped { handle: self.clone(), number }
     }
 }
 
 /// A future that is ready once the server has stopped: see [`Handle::stopped`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[must_use]
-pub struct Stopped(Handle);
+pub struct Stopped {
+    handle: Handle,
+    /// The number under which its task waits.
+    number: u64,
+}
 
 impl Future for Stopped {
     type Output = DrainReport;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DrainReport> {
-        let handle = &self.0;
-        {
-            let mut wakers = lock(&handle.0.wakers);
-            if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                wakers.push(context.waker().clone());
-            }
-        }
+        let handle = &self.handle;
+        let waker = context.waker().clone();
+        let replaced = lock(&handle.0.wakers).insert(self.number, waker);
+        drop(replaced);
         // Looked at after the waker was stored: a report that is stored later wakes it.
         handle.report().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Clone for Stopped {
+    fn clone(&self) -> Self {
+        self.handle.stopped()
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let waker = lock(&self.handle.0.wakers).remove(&self.number);
+        drop(waker);
     }
 }
 

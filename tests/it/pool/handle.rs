@@ -1,10 +1,10 @@
 //! Handles: before the server runs, from other threads, and after it has stopped.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millpond::http::Request;
 use millpond::{ErrorKind, Server};
@@ -73,6 +73,82 @@ fn a_task_is_woken_once_the_server_has_stopped() {
     handle.begin_drain(Duration::from_secs(10));
     until("the task is woken", || flag.0.load(Ordering::SeqCst));
     assert_eq!(stopped.as_mut().poll(&mut context), Poll::Ready(handle.wait()));
+}
+
+#[test]
+fn a_future_that_is_dropped_keeps_no_task() {
+    let handle = server().start().unwrap();
+    let flag = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&flag));
+    for _ in 0..3 {
+        let mut stopped = pin!(handle.stopped());
+        for _ in 0..3 {
+            assert!(stopped.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!(Arc::strong_count(&flag), 3, "one for each future");
+    }
+    assert_eq!(Arc::strong_count(&flag), 2);
+}
+
+#[test]
+fn a_drain_does_not_wait_beyond_its_deadline_for_a_worker_that_is_not_ready() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let waiting = Arc::new(AtomicBool::new(false));
+    let waits = Arc::clone(&waiting);
+    let server = Server::builder().bind("tcp://127.0.0.1:0").workers(2);
+    let server = server
+        .http_with(move |worker| {
+            if worker == 1 {
+                waits.store(true, Ordering::SeqCst);
+                let _ = released.lock().unwrap().recv();
+            }
+            Ok::<_, std::io::Error>(|_: &mut Request| "served")
+        })
+        .build()
+        .unwrap();
+    let handle = server.handle();
+    let run = std::thread::spawn(move || server.run());
+    until("a worker prepares itself", || waiting.load(Ordering::SeqCst));
+    let began = Instant::now();
+    let report = handle.drain(Duration::from_millis(50));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(run.join().unwrap().unwrap(), report);
+    drop(release);
+}
+
+#[test]
+fn drains_and_starts_at_once_end_in_one_report() {
+    for round in 0..100 {
+        let server = server();
+        let handle = server.handle();
+        let together = Arc::new(Barrier::new(4));
+        let stoppers: Vec<_> = (0..3)
+            .map(|index| {
+                let (handle, together) = (handle.clone(), Arc::clone(&together));
+                std::thread::spawn(move || {
+                    together.wait();
+                    (0..round * index).for_each(|_| std::thread::yield_now());
+                    match index {
+                        0 => handle.drain(Duration::from_secs(10)),
+                        1 => {
+                            handle.begin_drain(Duration::from_secs(10));
+                            handle.begin_drain(Duration::from_secs(10));
+                            handle.wait()
+                        }
+                        _ => handle.stop_now(),
+                    }
+                })
+            })
+            .collect();
+        together.wait();
+        let report = server.run().unwrap();
+        for stopper in stoppers {
+            assert_eq!(stopper.join().unwrap(), report);
+        }
+        assert_eq!(handle.report(), Some(report));
+        assert_eq!(handle.stats().live, 0);
+    }
 }
 
 #[test]
