@@ -25,6 +25,15 @@ use crate::error::Error;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "not a handler",
+    note = "a handler is a function `fn(&mut Request) -> R`, and `R` is an `IntoResponse`",
+    note = "a closure names the type of its argument: `|req: &mut Request| ...`",
+    note = "a handler blocks: it is not `async`, and it is `Send + Sync + 'static`; what is not, \
+            such as a database connection, is made on each worker by `Builder::http_with`",
+    note = "a `Router` whose routes use a state becomes a handler by `Router::with_state`"
+)]
 pub trait Handler: Send + Sync + 'static {
     /// Returns the response to `request`.
     fn handle(&self, request: &mut Request) -> Response;

@@ -44,6 +44,14 @@ use super::response::Response;
 /// let response = double.handle(&mut request);
 /// assert_eq!(response.status(), 201);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "not an `IntoResponse`",
+    note = "a handler returns text, bytes, a `StatusCode`, a `Response`, or a `Result` of these; \
+            `Json(value)`, with the feature `json`, makes JSON of a value",
+    note = "the error of a `Result` is an `IntoResponse`, too: `Problem` is one, and `?` converts \
+            every error into it"
+)]
 pub trait IntoResponse {
     /// The response that this value stands for.
     fn into_response(self) -> Response;

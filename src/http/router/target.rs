@@ -34,6 +34,16 @@ pub struct Route<S>(pub(super) Box<dyn RouteTarget<S>>);
 /// [`IntoResponse`].
 ///
 /// The compiler finds `Kind`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a route",
+    label = "not a route",
+    note = "a route is a function `fn(&mut Request) -> R`, or `fn(&mut S, &mut Request) -> R` for \
+            a router with the state `S`, and `R` is an `IntoResponse`: text, bytes, a \
+            `StatusCode`, a `Response`, or a `Result` of these whose error is a `Problem`; it \
+            does not borrow from the request",
+    note = "a closure names the types of its arguments: `|req: &mut Request| ...`",
+    note = "a route blocks: it is not `async`, and it is `Send + Sync + 'static`"
+)]
 pub trait IntoRoute<S, Kind> {
     /// The route.
     fn into_route(self) -> Route<S>;
