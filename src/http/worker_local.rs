@@ -10,6 +10,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -71,8 +72,12 @@ impl<S: 'static> WorkerLocal<S> {
         }
     }
 
-    /// Makes the state of the calling thread, which is the worker with this index.
+    /// Makes the state of the calling thread, which is the worker with this index, unless it has
+    /// one: two routes, or two endpoints, may share a handler.
     pub(crate) fn prepare(&self, worker: usize) -> Result<(), Error> {
+        if SLOTS.with_borrow(|slots| slots.iter().any(|slot| slot.number == self.number)) {
+            return Ok(());
+        }
         let state = (self.make)(worker).map_err(|error| {
             let reason = Chain(error.as_ref());
             let message = format!("cannot make the state of worker-{worker}: {reason}");
@@ -89,19 +94,22 @@ impl<S: 'static> WorkerLocal<S> {
         request: &mut Request,
         serve: impl FnOnce(&mut S, &mut Request) -> Response,
     ) -> Response {
-        let (worker, mut state) = match self.take() {
+        let (worker, state) = match self.take() {
             Some(state) => (0, state),
             None => match self.renew(Instant::now()) {
                 Ok(renewed) => renewed,
                 Err(rest) => return unavailable(rest),
             },
         };
-        let response = serve(&mut state, request);
+        let mut used = UsedState(Some(state));
+        let response = used.0.as_deref_mut().map(|state| serve(state, request));
         // After a panic, this is not reached.
-        if !request.takes_discard() {
+        if !request.takes_discard()
+            && let Some(state) = used.0.take()
+        {
             self.put(worker, state);
         }
-        response
+        response.unwrap_or_else(|| unavailable(Duration::ZERO))
     }
 
     /// Takes the state of the calling thread, if it has one.
@@ -169,6 +177,27 @@ impl<S: 'static> WorkerLocal<S> {
             }
         });
     }
+}
+
+/// A state that a handler uses. If the handler panics, the state is dropped with it.
+struct UsedState<S>(Option<Box<S>>);
+
+impl<S> Drop for UsedState<S> {
+    fn drop(&mut self) {
+        drop_guarded(self.0.take());
+    }
+}
+
+impl Drop for StateSlot {
+    fn drop(&mut self) {
+        drop_guarded(self.state.take());
+    }
+}
+
+/// Drops a state. If that panics while another panic unwinds, or while the thread ends, it would
+/// end the process. The panic hook has reported the panic.
+fn drop_guarded<T: ?Sized>(state: Option<Box<T>>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
 }
 
 /// The pause after this many failures in a row.
@@ -262,7 +291,6 @@ impl<H> fmt::Debug for PerWorker<H> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
@@ -332,6 +360,36 @@ mod tests {
             "a response ends the failures"
         );
         assert_eq!(made.load(Ordering::SeqCst), made_before + 1);
+    }
+
+    #[test]
+    fn a_state_that_panics_when_it_is_dropped_ends_no_process() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("a bug in Drop");
+            }
+        }
+        let thread = std::thread::spawn(|| {
+            let local = WorkerLocal::new(|_| Ok::<_, StateError>(Bomb));
+            let panics = || local.serve(&mut request(), |_, _| panic!("a bug"));
+            assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+            assert_eq!(local.serve(&mut request(), |_, _| ok()).status(), 200);
+            // As on a worker, which ends before the handler is dropped.
+            std::mem::forget(local);
+        });
+        assert!(thread.join().is_ok());
+    }
+
+    #[test]
+    fn a_handler_that_is_prepared_twice_has_one_state() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&made);
+        let local =
+            WorkerLocal::new(move |_| Ok::<_, StateError>(counter.fetch_add(1, Ordering::SeqCst)));
+        local.prepare(0).unwrap();
+        local.prepare(0).unwrap();
+        assert_eq!(made.load(Ordering::SeqCst), 1);
     }
 
     #[test]
