@@ -137,9 +137,11 @@ impl<S: 'static> Router<S> {
         self.merge_at("", other)
     }
 
-    /// As [`merge`](Self::merge), with each path of `other` behind this prefix.
+    /// As [`merge`](Self::merge), with each path of `other` behind this prefix. A slash at the end
+    /// of the prefix does not count.
     pub fn merge_at(mut self, prefix: &str, other: Self) -> Self {
         let Self { table, layers, fallback, method_not_allowed } = other;
+        let prefix = prefix.trim_end_matches('/');
         let layers = Arc::new(layers);
         let layered = |named: NamedTarget<S>| match layers.is_empty() {
             true => named,

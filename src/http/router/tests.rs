@@ -222,6 +222,8 @@ fn merged_routes_keep_their_middlewares() {
     assert_eq!(response_to(&router, "OPTIONS", "/notes").1, "GET, HEAD, OPTIONS, POST");
     let prefixed = Router::new().merge_at("/v1", Router::new().get("/a", respond("a")));
     assert_eq!(response_to(&prefixed, "GET", "/v1/a").2, "a ");
+    let prefixed = Router::new().merge_at("/v1/", Router::new().get("/a", respond("a")));
+    assert_eq!(response_to(&prefixed, "GET", "/v1/a").2, "a ");
     let wrong = Router::new().merge(Router::new().get("a", respond("a")));
     assert!(wrong.check().unwrap_err().to_string().contains("\"a\""));
 }
