@@ -1,5 +1,5 @@
-//! [`Canceller`]: one thread that runs the callbacks of requests that are cancelled, one after
-//! another.
+//! [`Canceller`]: one thread that runs the callbacks of requests that are cancelled, one request
+//! after another.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,8 +10,18 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use crate::pool::upgrades::{Job, Spawn};
 use crate::sync::lock;
 
-/// Runs jobs on a thread that is started once it is needed. There is at most one job for each
-/// request that is being served, so the queue is no longer than the number of workers.
+/// The callbacks of a cancelled request.
+pub(super) trait CancelledRequest: Send {
+    /// Runs the callbacks, unless the request has ended.
+    fn run_callbacks(&self);
+
+    /// Whether the request has ended, so that its callbacks never run.
+    fn has_ended(&self) -> bool;
+}
+
+/// Runs callbacks on a thread that is started once it is needed. While a callback blocks, requests
+/// that wait for the thread may end. They are removed when another is added, so the queue is no
+/// longer than the number of workers.
 #[derive(Default)]
 pub(crate) struct Canceller {
     spawn: OnceLock<Spawn>,
@@ -24,7 +34,7 @@ pub(crate) struct Canceller {
 
 #[derive(Default)]
 struct Jobs {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Box<dyn CancelledRequest>>,
     has_thread: bool,
     /// Whether the thread ends when no job waits.
     stopping: bool,
@@ -57,10 +67,11 @@ impl Canceller {
         }
     }
 
-    /// Runs a job on the thread.
-    pub(super) fn run(self: &Arc<Self>, job: Job) {
+    /// Runs the callbacks of a request on the thread.
+    pub(super) fn run(self: &Arc<Self>, request: Box<dyn CancelledRequest>) {
         let mut jobs = lock(&self.jobs);
-        jobs.waiting.push_back(job);
+        jobs.waiting.retain(|request| !request.has_ended());
+        jobs.waiting.push_back(request);
         // The server may have stopped, and the thread may have ended.
         self.start_thread(&mut jobs);
         self.changed.notify_one();
@@ -75,9 +86,10 @@ impl Canceller {
     fn work(&self) {
         let mut jobs = lock(&self.jobs);
         loop {
-            if let Some(job) = jobs.waiting.pop_front() {
+            if let Some(request) = jobs.waiting.pop_front() {
                 drop(jobs);
-                job();
+                request.run_callbacks();
+                drop(request);
                 jobs = lock(&self.jobs);
             } else if jobs.stopping {
                 jobs.has_thread = false;
@@ -87,6 +99,12 @@ impl Canceller {
                 jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
             }
         }
+    }
+
+    /// How many requests wait for the thread.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.jobs).waiting.len()
     }
 
     /// Counts a callback that panicked.

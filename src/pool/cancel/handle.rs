@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crate::pool::cancel::canceller::Canceller;
+use crate::pool::cancel::canceller::{CancelledRequest, Canceller};
 use crate::pool::upgrades::Job;
 use crate::sync::lock;
 
@@ -143,12 +143,30 @@ impl Cancel {
             return;
         }
         match &self.0.canceller {
-            Some(canceller) => {
-                let cancel = self.clone();
-                canceller.run(Box::new(move || cancel.run_callbacks()));
-            }
+            Some(canceller) => canceller.run(Box::new(self.clone())),
             None => self.run_callbacks(),
         }
+    }
+
+    /// The request has ended: its callbacks never run any more. Waits for those that run at this
+    /// moment.
+    pub(crate) fn end(&self) {
+        let mut callbacks = lock(&self.0.callbacks);
+        callbacks.ended = true;
+        // Dropped without the lock, as they are foreign code.
+        let unused = std::mem::take(&mut callbacks.waiting);
+        while callbacks.running > 0 {
+            let returned = self.0.returned.wait(callbacks);
+            callbacks = returned.unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(callbacks);
+        drop(unused);
+    }
+}
+
+impl CancelledRequest for Cancel {
+    fn has_ended(&self) -> bool {
+        lock(&self.0.callbacks).ended
     }
 
     fn run_callbacks(&self) {
@@ -169,21 +187,6 @@ impl Cancel {
                 }
             }
         }
-    }
-
-    /// The request has ended: its callbacks never run any more. Waits for those that run at this
-    /// moment.
-    pub(crate) fn end(&self) {
-        let mut callbacks = lock(&self.0.callbacks);
-        callbacks.ended = true;
-        // Dropped without the lock, as they are foreign code.
-        let unused = std::mem::take(&mut callbacks.waiting);
-        while callbacks.running > 0 {
-            let returned = self.0.returned.wait(callbacks);
-            callbacks = returned.unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(callbacks);
-        drop(unused);
     }
 }
 
@@ -288,6 +291,35 @@ mod tests {
         // A callback that ran after the end would have panicked.
         assert_eq!(canceller.panics(), 0);
         println!("{ran} of 5000 callbacks ran before the end");
+        canceller.stop();
+    }
+
+    #[test]
+    fn requests_that_end_while_a_callback_blocks_do_not_wait_for_the_thread() {
+        let canceller = canceller();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let blocking = Cancel::new(Some(&canceller));
+        let (sender, runs) = std::sync::mpsc::channel();
+        blocking.on(move || {
+            sender.send(()).unwrap();
+            let _ = released.recv();
+        });
+        blocking.set(CancelReason::DeadlinePassed);
+        runs.recv().unwrap();
+        let (count, _) = counting();
+        for _ in 0..1_000 {
+            let cancel = Cancel::new(Some(&canceller));
+            let count = Arc::clone(&count);
+            cancel.on(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            cancel.set(CancelReason::ClientGone);
+            cancel.end();
+            assert!(canceller.waiting() <= 1);
+        }
+        drop(release);
+        blocking.end();
+        assert_eq!(count.load(Ordering::SeqCst), 0);
         canceller.stop();
     }
 
