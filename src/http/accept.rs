@@ -1,6 +1,6 @@
 //! What a client accepts: lists with weights (RFC 9110 §12.4.2, §12.5). Pure functions.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 
 use super::list::split;
 
@@ -10,6 +10,9 @@ pub(crate) type Weight = u16;
 /// Members of one field's lists that are read. Browsers send fewer than ten. The rest is ignored,
 /// which bounds the work for a request.
 pub(crate) const MEMBERS_MAX: usize = 64;
+/// Bytes of one field's values that are read, in all its lines. The rest is ignored: a head may be
+/// long, and refusals under overload must stay cheap.
+const BYTES_MAX: usize = 4096;
 /// Parameters of a member that are read. The rest is ignored.
 const PARAMETERS_MAX: usize = 8;
 
@@ -19,7 +22,13 @@ pub(crate) fn weighted<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> impl Iterator<Item = (&'a [u8], Weight)> {
-    let values = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    let mut left = BYTES_MAX;
+    let values = headers.get_all(name).into_iter().map(move |value| {
+        let value = value.as_bytes();
+        let value = &value[..value.len().min(left)];
+        left -= value.len();
+        value
+    });
     values.flat_map(|value| split(value, b',')).take(MEMBERS_MAX).filter_map(|member| {
         let mut parts = split(member, b';');
         let token = parts.next().filter(|token| !token.is_empty())?;
@@ -138,6 +147,18 @@ mod tests {
         ];
         for (value, expected) in table {
             assert_eq!(prefers_json(&headers(&header::ACCEPT, &[value])), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_a_few_kilobytes_are_read() {
+        let long = "x".repeat(BYTES_MAX / 2);
+        for (values, expected) in [
+            (&[&*long, "application/json"][..], true),
+            (&[&*long, &*long, "application/json"], false),
+            (&[&*format!("{long},{long},application/json")], false),
+        ] {
+            assert_eq!(prefers_problem_json(&headers(&header::ACCEPT, values)), expected);
         }
     }
 
