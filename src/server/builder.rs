@@ -141,8 +141,8 @@ impl Builder {
     /// Sets the function that makes the responses to problems: to errors of handlers, to malformed
     /// requests, and to requests that are refused under overload. It gets the problem, and the
     /// format that the client prefers. The server uses the body and the fields of its response,
-    /// and keeps the status of the problem. The responses of refusals are made once, when the
-    /// server starts.
+    /// and keeps the status of the problem. The responses of refusals are made once for each
+    /// format, when the server starts.
     ///
     /// # Examples
     /// An interface whose errors are JSON, whatever the client accepts:

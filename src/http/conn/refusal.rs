@@ -4,8 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::problems::{ProblemWriter, WrittenProblem};
 use crate::close::CloseReason;
@@ -94,38 +96,41 @@ struct RenderedRefusal {
 /// The refusals in one format.
 #[derive(Debug)]
 struct FormatRefusals {
-    content_type: String,
+    /// The media type, and the other fields of the program's function.
+    fields: HeaderMap,
     text: String,
     /// One for each `Retry-After`.
     rendered: Vec<RenderedRefusal>,
 }
 
 impl FormatRefusals {
-    fn new(content_type: String, text: String, seconds: (u32, u32)) -> Self {
+    fn new(fields: HeaderMap, text: String, seconds: (u32, u32)) -> Self {
         let rendered = (seconds.0..=seconds.1.min(seconds.0.saturating_add(60)))
             .map(|seconds| {
-                let (keep, keep_head_len) = render(&content_type, &text, seconds, "keep-alive");
-                let (close, close_head_len) = render(&content_type, &text, seconds, "close");
+                let (keep, keep_head_len) = render(&fields, &text, seconds, "keep-alive");
+                let (close, close_head_len) = render(&fields, &text, seconds, "close");
                 RenderedRefusal { keep, close, keep_head_len, close_head_len }
             })
             .collect();
-        Self { content_type, text, rendered }
+        Self { fields, text, rendered }
     }
 
     /// The refusals as `problems` writes them. A body that is not text in memory cannot be rendered
     /// ahead, and is replaced.
     fn written(problems: &ProblemWriter, format: ProblemFormat, seconds: (u32, u32)) -> Self {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE).with_detail("try again later");
-        let WrittenProblem { headers, body } = problems.write(&problem, format);
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let WrittenProblem { headers: mut fields, body } = problems.write(&problem, format);
+        for name in SERVER_FIELDS {
+            fields.remove(name);
+        }
         let text = match &body.0 {
             BodyKind::Empty => Some(String::new()),
             BodyKind::Bytes(bytes) => String::from_utf8(bytes.to_vec()).ok(),
             _ => None,
         };
         match text {
-            Some(text) => Self::new(content_type.unwrap_or(TEXT).to_owned(), text, seconds),
-            None => Self::new(TEXT.to_owned(), problem.to_text(), seconds),
+            Some(text) => Self::new(fields, text, seconds),
+            None => Self::new(text_fields(), problem.to_text(), seconds),
         }
     }
 }
@@ -140,7 +145,7 @@ impl Refusals {
     ) -> Self {
         let json = FormatRefusals::written(problems, ProblemFormat::Json, seconds);
         let text = match &own_text {
-            Some(text) => FormatRefusals::new(TEXT.to_owned(), text.clone(), seconds),
+            Some(text) => FormatRefusals::new(text_fields(), text.clone(), seconds),
             None => FormatRefusals::written(problems, ProblemFormat::Text, seconds),
         };
         Self { text, json, own_text, soonest: seconds.0, next: AtomicUsize::new(0) }
@@ -161,11 +166,9 @@ impl Refusals {
     /// A refusal as a response, for a request that a worker has already read.
     pub(crate) fn response(&self, format: ProblemFormat) -> Response {
         let seconds = u64::from(self.soonest) + self.next_index() as u64;
-        let FormatRefusals { content_type, text, .. } = self.of_format(format);
-        let mut response = Response::text(text.clone());
-        if let Ok(content_type) = content_type.parse() {
-            response.headers_mut().insert(CONTENT_TYPE, content_type);
-        }
+        let FormatRefusals { fields, text, .. } = self.of_format(format);
+        let mut response = Response::new(text.clone());
+        *response.headers_mut() = fields.clone();
         response.with_status(StatusCode::SERVICE_UNAVAILABLE).with_header(RETRY_AFTER, seconds)
     }
 
@@ -204,13 +207,30 @@ impl Refusals {
     }
 }
 
+/// Fields of a refusal that the server sets.
+const SERVER_FIELDS: [HeaderName; 5] =
+    [CONNECTION, CONTENT_LENGTH, DATE, RETRY_AFTER, TRANSFER_ENCODING];
+
+/// The fields of a refusal that is plain text.
+fn text_fields() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(TEXT))])
+}
+
 /// A whole refusal, and the length of its head.
-fn render(content_type: &str, text: &str, seconds: u32, connection: &str) -> (Box<[u8]>, usize) {
-    let head = format!(
+fn render(fields: &HeaderMap, text: &str, seconds: u32, connection: &str) -> (Box<[u8]>, usize) {
+    let mut bytes = format!(
         "HTTP/1.1 503 Service Unavailable\r\nConnection: {connection}\r\nRetry-After: {seconds}\r\n\
-         Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+         Content-Length: {}\r\n",
         text.len()
-    );
-    let length = head.len();
-    ((head + text).into_bytes().into(), length)
+    )
+    .into_bytes();
+    for (name, value) in fields {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    bytes.extend_from_slice(b"\r\n");
+    let length = bytes.len();
+    bytes.extend_from_slice(text.as_bytes());
+    (bytes.into(), length)
 }

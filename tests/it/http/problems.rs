@@ -145,8 +145,15 @@ fn refusals_under_overload_have_the_format_too() {
     assert!(text.contains(r#""status":503,"detail":"try again later"}"#), "{text}");
     let server = refusing(Server::builder().problems(|problem, format| {
         Response::json(format!("[{},\"{format:?}\"]", problem.status().as_u16()))
+            .with_header("access-control-allow-origin", "*")
+            .with_header("retry-after", "never")
     }));
     assert_eq!(impatient(&server, "*/*"), ("application/json".into(), r#"[503,"Text"]"#.into()));
+    let impatience =
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Timeout: 1ms\r\nConnection: close\r\n\r\n";
+    let response = exchange(addr(&server), impatience);
+    assert_eq!(response.field("access-control-allow-origin"), Some("*"));
+    assert_ne!(response.field("retry-after"), Some("never"), "the server sets it");
     let server = refusing(
         Server::builder().problems(|_, _| Response::new(Body::from_reader(std::io::empty(), None))),
     );
