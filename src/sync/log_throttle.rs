@@ -30,8 +30,8 @@ impl Default for LogThrottle {
 
 impl LogThrottle {
     /// Logs at most once in `period`.
-    pub(crate) fn every(period: Duration) -> Self {
-        Self { period, state: Mutex::default() }
+    pub(crate) const fn every(period: Duration) -> Self {
+        Self { period, state: Mutex::new(ThrottleState { until: None, suppressed: 0 }) }
     }
 
     /// `Some(suppressed)` if the event is to be logged now, with the number of events that were not

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -13,6 +14,11 @@ use super::body_error::BodyError;
 use super::problem::{Chain, Problem};
 use super::request_error::RequestError;
 use super::response::Response;
+use crate::sync::LogThrottle;
+
+/// Limits the log lines about errors that become a 500: while a database is away, every request may
+/// have one.
+static FAILURES: LogThrottle = LogThrottle::every(Duration::from_secs(1));
 
 /// A value that a handler may return.
 ///
@@ -166,7 +172,7 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if let Some(source) = self.source() {
-            log::error!("a handler failed: {}", Chain(source));
+            FAILURES.error(Instant::now(), || format!("a handler failed: {}", Chain(source)));
         }
         Response::problem(self)
     }
