@@ -19,8 +19,8 @@ use crate::http::json_text::escape_json;
 /// - An error of the request keeps its status and its text: a
 ///   [`RequestError`](super::RequestError), a [`BodyError`](super::BodyError), or an
 ///   [`io::Error`](std::io::Error) of reading the body.
-/// - Any other error becomes a 500. Its text is logged, at most once a second, and not sent, as it is
-///   not meant for clients.
+/// - Any other error becomes a 500. Its text is logged, at most once a second, and not sent, as it
+///   is not meant for clients.
 ///
 /// A problem is written when it is sent. A client that names JSON in Accept gets
 /// `application/problem+json` (RFC 9457), every other client gets plain text:
