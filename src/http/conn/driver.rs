@@ -237,16 +237,23 @@ impl HttpWorker {
             return self.refuse_deadline(info, head, turn);
         }
         let has_body = !matches!(head.framing, Framing::None);
-        let (mut request, number, expects_continue) = {
-            let mut exchange = self.cell.lock();
-            exchange.begin(&head.framing, head.expects_continue);
-            let (number, expects_continue) = (exchange.number, exchange.expects_continue);
-            let Some(request) = new_request(head, &self.cell, &exchange, turn) else {
-                return Break(Outcome::Gone);
-            };
-            (request, number, expects_continue)
+        let mut exchange = self.cell.lock();
+        exchange.begin(&head.framing, head.expects_continue);
+        let (number, expects_continue) = (exchange.number, exchange.expects_continue);
+        let Some(connection) = exchange.connection.as_ref() else {
+            return Break(Outcome::Gone);
         };
-        let (response, panicked) = self.call_handler(&mut request, expects_continue, turn);
+        let peer = connection.peer.clone();
+        let mut request = new_request(head, &self.cell, &exchange, peer, turn);
+        drop(exchange);
+        let mut panicked = false;
+        let response = match self.call_handler(&mut request, expects_continue) {
+            Ok(response) => response,
+            Err(_) => {
+                panicked = true;
+                self.note_panic(&request, turn)
+            }
+        };
         let body_taken = has_body && !matches!(request.body().0, BodyKind::Incoming(_));
         let format = ClientFormat { writer: &self.problems, headers: Some(request.headers()) };
         let mut pending = PendingResponse::new(info, response, body_taken, format);
@@ -260,7 +267,8 @@ impl HttpWorker {
         }
         turn.count_request();
         let flow = pending.send(&self.cell, turn, self.date.at(unix_seconds()));
-        self.recycle(request);
+        self.parser.recycle(std::mem::take(request.headers_mut()));
+        drop(request);
         let waited = self.cell.end();
         turn.add_client_wait(waited);
         flow
@@ -284,40 +292,34 @@ impl HttpWorker {
         flow
     }
 
-    /// Calls the handler. Returns its response and `false`; if it panics, a 500 and `true`.
+    /// Calls the handler. `Err`: it panicked.
     fn call_handler(
         &self,
         request: &mut Request,
         expects_continue: bool,
-        turn: &TurnContext<'_>,
-    ) -> (Response, bool) {
-        let called = catch_unwind(AssertUnwindSafe(|| {
+    ) -> std::thread::Result<Response> {
+        catch_unwind(AssertUnwindSafe(|| {
             if expects_continue && let Some(response) = self.handler.expect_continue(request) {
                 return response;
             }
             self.handler.handle(request)
-        }));
-        called.map_or_else(
-            |_| {
-                turn.count_panic();
-                self.panics.error(Instant::now(), || {
-                    let worker = std::thread::current();
-                    format!(
-                        "{}: the handler panicked at {} {}",
-                        worker.name().unwrap_or("worker"),
-                        request.method(),
-                        request.uri()
-                    )
-                });
-                (Response::error(StatusCode::INTERNAL_SERVER_ERROR), true)
-            },
-            |response| (response, false),
-        )
+        }))
     }
 
-    fn recycle(&mut self, request: Request) {
-        let (parts, _) = request.into_http().into_parts();
-        self.parser.recycle(parts.headers);
+    /// Counts and logs a panic of the handler. Returns the response: a 500.
+    #[cold]
+    fn note_panic(&self, request: &Request, turn: &TurnContext<'_>) -> Response {
+        turn.count_panic();
+        self.panics.error(Instant::now(), || {
+            let worker = std::thread::current();
+            format!(
+                "{}: the handler panicked at {} {}",
+                worker.name().unwrap_or("worker"),
+                request.method(),
+                request.uri()
+            )
+        });
+        Response::error(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Responds to a malformed request, and closes the connection.
@@ -348,7 +350,8 @@ impl HttpWorker {
     fn encode_timeout(&mut self, input: &[u8]) -> Vec<u8> {
         let (info, accept) = (RequestInfo::of_malformed(input), accept_of_malformed(input));
         let format = ClientFormat { writer: &self.problems, headers: Some(&accept) };
-        let response = format.apply(Response::error(StatusCode::REQUEST_TIMEOUT));
+        let mut response = Response::error(StatusCode::REQUEST_TIMEOUT);
+        format.apply(&mut response);
         let (parts, body, _) = response.into_split();
         let payload = Payload::Known(body.length().unwrap_or(0));
         let transfer = transfer(&info.method, info.version, parts.status, payload);

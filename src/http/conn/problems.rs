@@ -67,19 +67,18 @@ pub(super) struct ClientFormat<'a> {
 }
 
 impl ClientFormat<'_> {
-    /// The response with its problem written, if its body is one.
+    /// Writes the problem of the response, if its body is one.
     #[inline]
-    pub(super) fn apply(self, response: Response) -> Response {
-        match &response.body().0 {
-            BodyKind::Problem(_) => self.write(response),
-            _ => response,
+    pub(super) fn apply(self, response: &mut Response) {
+        if matches!(response.body().0, BodyKind::Problem(_)) {
+            self.write(response);
         }
     }
 
     #[cold]
-    fn write(self, mut response: Response) -> Response {
+    fn write(self, response: &mut Response) {
         let BodyKind::Problem(problem) = std::mem::take(&mut response.body_mut().0) else {
-            return response;
+            return;
         };
         // A middleware may have changed the status.
         let problem = problem.with_status(response.status());
@@ -94,7 +93,6 @@ impl ClientFormat<'_> {
                 response.headers_mut().insert(name, value.clone());
             }
         }
-        response
     }
 }
 

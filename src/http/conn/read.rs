@@ -14,6 +14,7 @@ use crate::http::codec::reject::Reject;
 use crate::http::codec::request::{Framing, Head, HeadParser};
 use crate::http::message::incoming::{Client, Incoming};
 use crate::http::message::{Body, BodyKind, Request};
+use crate::net::Addr;
 use crate::pool::{Outcome, TurnContext};
 
 impl Exchange {
@@ -47,7 +48,7 @@ impl Exchange {
                     if turn.requests() > 0 && turn.handlers_are_slow() {
                         self.send_responses(turn)?;
                     }
-                    if let Some(result) = self.take_head(parser, turn, client_sends)?.transpose() {
+                    if let Some(result) = self.take_head(parser, turn, client_sends)? {
                         return Continue(result);
                     }
                     within_body = self.awaited.is_some();
@@ -93,24 +94,24 @@ impl Exchange {
         parser: &mut HeadParser,
         turn: &TurnContext<'_>,
         client_sends: bool,
-    ) -> ControlFlow<Outcome, Result<Option<Head>, Reject>> {
+    ) -> ControlFlow<Outcome, Option<Result<Head, Reject>>> {
         let limits = &turn.config().limits;
         let input = self.input.filled();
         if let Some(awaited) = &mut self.awaited
             && client_sends
             && !awaited.is_ready(input, limits.read_ahead)
         {
-            return Continue(Ok(None));
+            return Continue(None);
         }
         let was_awaited = self.awaited.take().is_some();
         let Some(connection) = self.connection.as_mut() else { return Break(Outcome::Gone) };
         let (used, head) = match parser.parse(input, &mut connection.scanned) {
             Ok(Some(parsed)) => parsed,
-            Ok(None) => return Continue(Ok(None)),
-            Err(reject) => return Continue(Err(reject)),
+            Ok(None) => return Continue(None),
+            Err(reject) => return Continue(Some(Err(reject))),
         };
         if let Err(reject) = check_length(&head.framing, limits) {
-            return Continue(Err(reject));
+            return Continue(Some(Err(reject)));
         }
         if !was_awaited
             && client_sends
@@ -119,7 +120,7 @@ impl Exchange {
         {
             parser.recycle(head.headers);
             self.awaited = Some(Box::new(awaited));
-            return Continue(Ok(None));
+            return Continue(None);
         }
         let is_complete = match head.framing {
             Framing::None => true,
@@ -133,26 +134,25 @@ impl Exchange {
             return Break(outcome);
         }
         self.input.consume(used);
-        Continue(Ok(Some(head)))
+        Continue(Some(Ok(head)))
     }
 }
 
-/// The request with this head. Its body reads from the connection. `None`: the exchange has no
-/// connection.
+/// The request with this head, from this peer. Its body reads from the connection.
+#[inline]
 pub(super) fn new_request(
     head: Head,
     cell: &Arc<ExchangeCell>,
     exchange: &Exchange,
+    peer: Addr,
     turn: &TurnContext<'_>,
-) -> Option<Request> {
-    let connection = exchange.connection.as_ref()?;
+) -> Request {
     let body = match head.framing {
         Framing::None => Body::empty(),
         Framing::Length(_) | Framing::Chunked => {
             Body(BodyKind::Incoming(Incoming::new(cell, exchange)))
         }
     };
-    let peer = connection.peer.clone();
     // The requests behind the first one of a turn have not waited in the queue.
     let (arrived, waited) = match turn.requests() {
         0 => (turn.now.checked_sub(turn.waited).unwrap_or(turn.now), turn.waited),
@@ -171,5 +171,5 @@ pub(super) fn new_request(
     *request.uri_mut() = head.uri;
     *request.version_mut() = head.version;
     *request.headers_mut() = head.headers;
-    Some(Request::new(request, client))
+    Request::new(request, client)
 }

@@ -35,11 +35,12 @@ pub(super) struct PendingResponse<'a> {
 impl<'a> PendingResponse<'a> {
     pub(super) fn new(
         request: RequestInfo,
-        response: Response,
+        mut response: Response,
         body_taken: bool,
         format: ClientFormat<'a>,
     ) -> Self {
-        let (parts, body, upgrade) = format.apply(response).into_split();
+        format.apply(&mut response);
+        let (parts, body, upgrade) = response.into_split();
         let close_reason = None;
         let mut pending = Self { request, parts, body, upgrade, close_reason, body_taken, format };
         let informational = pending.parts.status.is_informational();
@@ -60,8 +61,9 @@ impl<'a> PendingResponse<'a> {
     }
 
     /// Replaces the response by another one to the same request.
-    pub(super) fn replace(&mut self, response: Response) {
-        (self.parts, self.body, self.upgrade) = self.format.apply(response).into_split();
+    pub(super) fn replace(&mut self, mut response: Response) {
+        self.format.apply(&mut response);
+        (self.parts, self.body, self.upgrade) = response.into_split();
     }
 
     /// Sends the response. `Continue`: the connection is kept, and can read the next request.

@@ -29,7 +29,8 @@ const STANDARD_METHODS: [Method; 9] = [
 enum RouteMatch<'a, S> {
     Target {
         target: &'a NamedTarget<S>,
-        params: Params,
+        /// The values of the path's names, if it has any.
+        params: Option<Params>,
         /// The length of the path that the target does not see.
         prefix_len: usize,
     },
@@ -53,9 +54,24 @@ impl<S> Router<S> {
     }
 
     fn dispatch(&self, state: &mut S, request: &mut Request) -> Response {
+        // Most requests are for a path without names. What is left to do for them is little.
+        if let Some(routes) = self.table.find_literal(request.path())
+            && let Some(NamedTarget { target, name }) = routes.target(request.method())
+        {
+            if name.is_some() {
+                request.set_route_name(*name);
+            }
+            return target.call(state, request);
+        }
+        self.dispatch_matched(state, request)
+    }
+
+    fn dispatch_matched(&self, state: &mut S, request: &mut Request) -> Response {
         match self.find(request) {
             RouteMatch::Target { target, params, prefix_len } => {
-                request.add_params(params);
+                if let Some(params) = params {
+                    request.add_params(params);
+                }
                 if target.name.is_some() {
                     request.set_route_name(target.name);
                 }
@@ -101,8 +117,11 @@ impl<S> Router<S> {
             };
         };
         let prefix_len = if routes.nested { found.prefix_len(path) } else { 0 };
+        if found.is_literal() {
+            return RouteMatch::Target { target, params: None, prefix_len };
+        }
         match Params::decode(found.params()) {
-            Some(params) => RouteMatch::Target { target, params, prefix_len },
+            Some(params) => RouteMatch::Target { target, params: Some(params), prefix_len },
             None => RouteMatch::NoTarget(StatusCode::BAD_REQUEST, None),
         }
     }

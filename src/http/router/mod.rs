@@ -1,12 +1,13 @@
 //! [`Router`]: selects a handler by method and path.
 //!
 //! From the bottom to the top: `allow` and `params` (values), `target` (what is called), `layers`
-//! (middlewares), `table` (paths), `routes` (the router as its user builds it), `dispatch` (a
-//! request finds its target), `state` (a state for each worker).
+//! (middlewares), `literals` and `table` (paths), `routes` (the router as its user builds it),
+//! `dispatch` (a request finds its target), `state` (a state for each worker).
 
 mod allow;
 mod dispatch;
 mod layers;
+mod literals;
 pub(super) mod params;
 mod routes;
 mod state;

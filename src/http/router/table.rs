@@ -4,6 +4,7 @@ use http::Method;
 use matchit::InsertError;
 
 use super::allow::Allow;
+use super::literals::Literals;
 use super::target::RouteTarget;
 
 /// The name of the rest of the path behind the prefix of a nested handler.
@@ -15,6 +16,8 @@ const NAMES_MAX: usize = 64;
 /// The paths of a router, and the targets for their methods.
 pub(super) struct Table<S> {
     matcher: matchit::Router<PathEntry>,
+    /// The paths of the matcher that have no names and that are not nested.
+    literals: Literals,
     pub(super) paths: Vec<PathRoutes<S>>,
     /// The paths that the matcher has in addition: those that catch-all paths match with an empty
     /// rest. An explicit path replaces it.
@@ -62,6 +65,7 @@ impl<S> Table<S> {
     pub(super) fn new() -> Self {
         Self {
             matcher: matchit::Router::new(),
+            literals: Literals::new(),
             paths: Vec::new(),
             implied: Vec::new(),
             allow: Allow::new(),
@@ -179,6 +183,9 @@ impl<S> Table<S> {
             outcome = self.matcher.insert(whole, PathEntry { path: index, implied: false });
         }
         outcome.map_err(|error| error.to_string())?;
+        if !nested {
+            self.literals.add(whole, index);
+        }
         if let Some((before_rest, _)) = split_catch_all(whole) {
             self.imply(before_rest, index);
         }
@@ -195,6 +202,12 @@ impl<S> Table<S> {
         }
     }
 
+    /// The path that this one equals, if it has no names: what [`find`](Self::find) finds, too.
+    #[inline]
+    pub(super) fn find_literal(&self, path: &str) -> Option<&PathRoutes<S>> {
+        self.literals.find(path).map(|index| &self.paths[index])
+    }
+
     pub(super) fn find<'r, 'p>(&'r self, path: &'p str) -> Option<Found<'r, 'p, S>> {
         let matched = self.matcher.at(path).ok()?;
         let PathEntry { path, implied } = *matched.value;
@@ -203,6 +216,11 @@ impl<S> Table<S> {
 }
 
 impl<S> Found<'_, '_, S> {
+    /// Whether the path has no names.
+    pub(super) fn is_literal(&self) -> bool {
+        self.params.is_empty() && !self.implied
+    }
+
     /// The names and the values of the path.
     pub(super) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         let empty = self.implied && !self.routes.nested;

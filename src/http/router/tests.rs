@@ -5,7 +5,8 @@ use std::io::Read;
 use http::header::ALLOW;
 use proptest::prelude::*;
 
-use super::Router;
+use super::table::{NamedTarget, Table};
+use super::{IntoRoute, Route, Router};
 use crate::http::{Body, Handler, Method, Next, Request, Response, StateNext, StatusCode};
 
 fn response_to(router: &impl Handler, method: &str, target: &str) -> (u16, String, String) {
@@ -269,4 +270,30 @@ fn named_routes_are_counted() {
     assert!(many.check().unwrap_err().to_string().contains("64 routes"));
     let router: Router = Router::new().named("no route");
     assert!(router.check().is_err());
+}
+
+/// Paths with and without names, with escaped braces, and with a catch-all.
+const PATHS: &str = r"(/(a|b|ab|\{x\}|a\{x\}|\{\{a\}\}|[ab]{31})){1,3}/?|(/[ab]){0,2}/\{\*r\}";
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_shortcut_for_literal_paths_finds_what_the_matcher_finds(
+        paths in prop::collection::vec(PATHS, 1..8),
+        nested in prop::collection::vec(any::<bool>(), 8),
+        target in "(/(a|b|ab|\\{a\\})){1,3}/?",
+    ) {
+        let mut table = Table::<()>::new();
+        for (path, nested) in paths.iter().zip(nested) {
+            // Some of them conflict. Those are not part of the table.
+            let Route(target) = respond("it").into_route();
+            table.add_any(path, nested, NamedTarget { target, name: None });
+        }
+        if let Some(literal) = table.find_literal(&target) {
+            let found = table.find(&target).unwrap();
+            prop_assert_eq!(&literal.path, &found.routes.path);
+            prop_assert!(found.is_literal() && !literal.nested);
+        }
+    }
 }

@@ -89,7 +89,8 @@ fn encode_connection(out: &mut Vec<u8>, head: &HeadLine<'_>) {
         (true, Version::HTTP_10) => "keep-alive",
         (true, _) => "",
     };
-    let upgrade = switching || head.headers.contains_key(header::UPGRADE);
+    // A response has few fields: to compare their names takes less time than to hash one.
+    let upgrade = switching || head.headers.keys().any(|name| *name == header::UPGRADE);
     let value: &[u8] = match (upgrade, persistence) {
         (false, "") => return,
         (false, "close") => b"Connection: close\r\n",
