@@ -1,6 +1,8 @@
 //! wrk, the closed-loop load generator: run, and its report read.
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// What one run of wrk measured.
@@ -18,16 +20,35 @@ pub(crate) struct Figures {
     pub(crate) errors: u64,
 }
 
+/// What wrk sends, from one thread.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) url: String,
+    /// Keep-alive connections.
+    pub(crate) connections: usize,
+    pub(crate) seconds: u64,
+    /// The script that makes the requests; GET of `url` without one.
+    pub(crate) script: Option<PathBuf>,
+    /// The cores for wrk, as taskset(1) takes them; any without.
+    pub(crate) cpus: Option<String>,
+}
+
 /// Drives `url` with `connections` keep-alive connections for `seconds`, from one thread.
 pub(crate) fn run(url: &str, connections: usize, seconds: u64) -> Result<Figures, String> {
-    let output = Command::new("wrk")
-        .args(["-t1", "--latency", "--timeout", "10s"])
-        .arg(format!("-c{connections}"))
-        .arg(format!("-d{seconds}s"))
-        .arg(url)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| match error.kind() {
+    drive(&Load { url: url.to_owned(), connections, seconds, ..Load::default() })
+}
+
+/// Runs wrk with this load.
+pub(crate) fn drive(load: &Load) -> Result<Figures, String> {
+    let url = &load.url;
+    let mut command = pinned("wrk", load.cpus.as_deref());
+    command.args(["-t1", "--latency", "--timeout", "10s"]);
+    command.arg(format!("-c{}", load.connections)).arg(format!("-d{}s", load.seconds));
+    if let Some(script) = &load.script {
+        command.arg("-s").arg(script);
+    }
+    let output =
+        command.arg(url).stdin(Stdio::null()).output().map_err(|error| match error.kind() {
             ErrorKind::NotFound => "wrk is not installed; on Debian: apt-get install wrk".into(),
             _ => format!("cannot start wrk: {error}"),
         })?;
@@ -59,6 +80,14 @@ pub(crate) fn parse(report: &str) -> Option<Figures> {
         }
     }
     (figures.per_second > 0.0 || report.contains("Requests/sec:")).then_some(figures)
+}
+
+/// A command for this program, on these cores only (taskset(1)).
+pub(crate) fn pinned(program: impl AsRef<OsStr>, cpus: Option<&str>) -> Command {
+    let Some(cpus) = cpus else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["-c", cpus]).arg(program);
+    command
 }
 
 /// "1.15ms" in microseconds.

@@ -8,6 +8,7 @@ mod files;
 mod floor;
 mod hyper_server;
 mod idle;
+mod notes;
 mod runner;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,10 @@ enum Command {
     Run(runner::RunArgs),
     /// Serve files with millpond, nginx and static-web-server in turn, and compare.
     Files(files::FilesArgs),
+    /// Run a service for notes in SQLite on millpond, axum and rouille in turn, and compare.
+    Notes(notes::NotesArgs),
+    /// The service for notes, on one server.
+    NotesServer(notes::ServerArgs),
 }
 
 /// What every hello server understands.
@@ -107,6 +112,8 @@ fn main() -> ExitCode {
         Command::Floor(args) => floor::serve(&args),
         Command::Run(args) => runner::run(&args),
         Command::Files(args) => files::run(&args),
+        Command::Notes(args) => notes::run(&args),
+        Command::NotesServer(args) => notes::serve(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

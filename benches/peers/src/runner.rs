@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::contestant::{Running, chosen};
+use crate::idle;
+use crate::process::{Process, Usage};
 use crate::table::{Table, median};
-use crate::wrk::{self, Figures};
-use crate::{idle, process::Usage};
+use crate::wrk::{self, Figures, Load};
 
 /// Settings of a run.
 #[derive(Clone, Debug, Args)]
@@ -113,20 +114,26 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads a running server with wrk. CPU time is the server's alone; memory and threads are looked
-/// at in the middle of the load.
+/// Loads a running server with wrk.
 pub(crate) fn measure(
     running: &Running,
     connections: usize,
     seconds: u64,
 ) -> Result<Sample, String> {
     let url = running.url();
-    let before = running.process.usage();
-    let load = thread::spawn(move || wrk::run(&url, connections, seconds));
-    thread::sleep(Duration::from_secs(seconds) / 2);
-    let usage = running.process.usage();
+    measure_load(&running.process, Load { url, connections, seconds, ..Load::default() })
+}
+
+/// Loads a server with wrk. CPU time is the server's alone; memory and threads are looked at in the
+/// middle of the load.
+pub(crate) fn measure_load(process: &Process, load: Load) -> Result<Sample, String> {
+    let before = process.usage();
+    let middle = Duration::from_secs(load.seconds) / 2;
+    let load = thread::spawn(move || wrk::drive(&load));
+    thread::sleep(middle);
+    let usage = process.usage();
     let figures = load.join().map_err(|_| "the thread that runs wrk panicked")??;
-    let cpu_us = running.process.usage().cpu_us.saturating_sub(before.cpu_us);
+    let cpu_us = process.usage().cpu_us.saturating_sub(before.cpu_us);
     Ok(Sample { figures, cpu_us, usage })
 }
 
