@@ -40,7 +40,7 @@ pub(crate) struct ServerArgs {
     /// The port of the loopback interface to listen on.
     #[arg(long)]
     port: u16,
-    /// The database, which exists.
+    /// The database, which is made if there is none.
     #[arg(long, value_name = "PATH")]
     db: PathBuf,
     /// Workers of millpond and rouille.
@@ -88,13 +88,19 @@ impl ServerArgs {
 
 /// Serves until the process is ended.
 pub(crate) fn serve(args: &ServerArgs) -> Result<(), String> {
-    let result: Result<(), Box<dyn Error + Send + Sync>> = match args.name {
+    try_serve(args).map_err(|error| error.to_string())
+}
+
+fn try_serve(args: &ServerArgs) -> Result<(), Box<dyn Error + Send + Sync>> {
+    if !args.db.exists() {
+        store::create(&args.db)?;
+    }
+    match args.name {
         Contestant::Millpond => on_millpond::serve(args),
         Contestant::MillpondLocked => on_millpond::serve_locked(args),
         Contestant::Axum => on_axum::serve(args),
         Contestant::Rouille => on_rouille::serve(args),
-    };
-    result.map_err(|error| error.to_string())
+    }
 }
 
 /// Measures and prints.
@@ -121,7 +127,6 @@ pub(crate) fn run(args: &NotesArgs) -> Result<(), String> {
 fn sample(contestant: Contestant, args: &NotesArgs) -> Result<Sample, String> {
     let dir = tempfile::tempdir().map_err(|error| format!("no directory: {error}"))?;
     let (db, script) = (dir.path().join("notes.db"), dir.path().join("mix.lua"));
-    store::create(&db).map_err(|error| format!("cannot make {}: {error}", db.display()))?;
     std::fs::write(&script, mix(args.search))
         .map_err(|error| format!("cannot write {}: {error}", script.display()))?;
     let port = free_port()?;
