@@ -71,6 +71,13 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    /// Responses with 2xx or 3xx a second: a refusal is no service.
+    pub(crate) fn served_per_second(&self) -> f64 {
+        let requests = self.figures.requests.max(1) as f64;
+        let served = self.figures.requests.saturating_sub(self.figures.errors) as f64;
+        self.figures.per_second * served / requests
+    }
+
     /// The server's own CPU time, in microseconds.
     pub(crate) fn cpu_per_request(&self) -> f64 {
         self.cpu_us as f64 / self.figures.requests.max(1) as f64

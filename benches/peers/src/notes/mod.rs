@@ -194,7 +194,7 @@ fn table(contestants: &[Contestant], samples: &[Vec<Sample>]) -> Table {
     };
     let mut table = Table::new(&[
         "server",
-        "req/s",
+        "served/s",
         "p50",
         "p99",
         "CPU µs/req",
@@ -202,11 +202,11 @@ fn table(contestants: &[Contestant], samples: &[Vec<Sample>]) -> Table {
         "p50/axum",
         "CPU/axum",
         "CPU/rouille",
-        "req/s / locked",
+        "served/s / locked",
     ]);
     for (contestant, samples) in contestants.iter().zip(samples) {
         let middle = |value: fn(&Sample) -> f64| median(samples.iter().map(value));
-        let per_second = middle(|sample| sample.figures.per_second);
+        let per_second = middle(Sample::served_per_second);
         let p50 = middle(|sample| sample.figures.p50_us);
         let cpu = middle(Sample::cpu_per_request);
         table.row(vec![
@@ -219,7 +219,7 @@ fn table(contestants: &[Contestant], samples: &[Vec<Sample>]) -> Table {
             ratio(p50, of(Contestant::Axum, |sample| sample.figures.p50_us)),
             ratio(cpu, of(Contestant::Axum, Sample::cpu_per_request)),
             ratio(cpu, of(Contestant::Rouille, Sample::cpu_per_request)),
-            ratio(per_second, of(Contestant::MillpondLocked, |sample| sample.figures.per_second)),
+            ratio(per_second, of(Contestant::MillpondLocked, Sample::served_per_second)),
         ]);
     }
     table

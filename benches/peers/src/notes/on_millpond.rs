@@ -2,12 +2,12 @@
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use millpond::Server;
 use millpond::http::{
     Handler, IntoResponse, Json, Next, Problem, Request, Response, Router, StatusCode, header,
 };
+use millpond::{Config, Server};
 use rusqlite::Connection;
 
 use super::ServerArgs;
@@ -52,8 +52,11 @@ fn locked<R: IntoResponse + 'static>(
 }
 
 fn run(args: &ServerArgs, handler: impl Handler) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let endpoint = format!("tcp://{}", args.address());
-    Server::builder().bind(endpoint).workers(args.workers).http(handler).build()?.run()?;
+    // No request is refused, as the other servers refuse none.
+    let mut config = Config::default();
+    config.overload.deadline = Duration::from_secs(10);
+    let builder = Server::builder().config(config).workers(args.workers).http(handler);
+    builder.bind(format!("tcp://{}", args.address())).build()?.run()?;
     Ok(())
 }
 
