@@ -9,6 +9,7 @@ use rustix::net::{self, SocketFlags, SocketType, sockopt};
 
 use super::attempt::{AttemptError, bind_each, try_each};
 use super::endpoint::{scheme, wrong_endpoint};
+use super::sock_diag::{DiagFamily, DiagId};
 use super::socket::{self, passed_error};
 use super::unix_path::{self, BoundPath};
 use super::{Addr, Endpoint, Family, Stream, Transport, UnixKind};
@@ -167,6 +168,16 @@ impl Listener {
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<Addr> {
         Ok(net::getsockname(&self.fd)?.into())
+    }
+
+    /// By what the kernel identifies it, for [`accept_queues`](super::sock_diag::accept_queues).
+    pub(crate) fn diag_id(&self) -> io::Result<DiagId> {
+        let family = match self.local_addr()? {
+            Addr::Ip(ip) if ip.is_ipv6() => DiagFamily::Inet6,
+            Addr::Ip(_) => DiagFamily::Inet,
+            _ => DiagFamily::Unix,
+        };
+        Ok(DiagId { family, inode: rustix::fs::fstat(&self.fd)?.st_ino as u32 })
     }
 
     /// The endpoint to which it is bound, with the actual port: `tcp://[::]:8888`. The start-up

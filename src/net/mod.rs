@@ -11,6 +11,7 @@ mod ipv4;
 mod listener;
 mod packet;
 mod raw;
+pub(crate) mod sock_diag;
 pub(crate) mod socket;
 mod stream;
 pub(crate) mod udp_batch;

@@ -78,6 +78,11 @@ impl Connections {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// The limit on open connections.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     /// Keeps places for urgent listeners from now on.
     pub(crate) fn keep_urgent(&self) {
         self.keeps_urgent.store(true, Ordering::Relaxed);

@@ -114,6 +114,8 @@ pub(crate) struct TurnContext<'a> {
     pub(crate) now: Instant,
     pub(super) shared: &'a Arc<Shared>,
     config: &'a Arc<Config>,
+    /// The worker whose turn it is; `None` on other threads.
+    pub(super) worker: Option<usize>,
     /// How long the connection waited in the queue for this turn; zero if an idle worker found it
     /// ready.
     pub(crate) waited: Duration,
@@ -135,6 +137,7 @@ impl<'a> TurnContext<'a> {
             now,
             shared,
             config,
+            worker: None,
             waited: Duration::ZERO,
             requests: 0,
             sending: Cell::default(),
@@ -184,6 +187,11 @@ impl<'a> TurnContext<'a> {
     pub(crate) fn count_refusal(&self, refusal: Refusal) {
         self.refused.set(true);
         self.shared.counters.refuse(refusal);
+    }
+
+    /// Counts a final response with this status.
+    pub(crate) fn count_response(&self, status: u16) {
+        self.shared.counters.responded(self.worker, status);
     }
 
     /// How many requests were served in this turn.

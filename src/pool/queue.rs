@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::pool::connection::Connection;
 use crate::pool::datagram::queued::QueuedDatagram;
+use crate::pool::oldest_entry::OldestEntry;
 use crate::pool::overload::controller::{Controller, Verdict};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
@@ -94,6 +95,8 @@ pub(crate) struct Queue<W = Work> {
     /// before the work enters and lowered after the work is taken, so it never falls below zero; a
     /// prediction needs no stronger ordering.
     continuing: AtomicUsize,
+    /// Since when the oldest work of each channel waits.
+    oldest: [OldestEntry; 2],
     pub(crate) controller: Controller,
 }
 
@@ -143,6 +146,15 @@ impl<W: QueueItem> Deferred<W> {
         queued
     }
 
+    /// How long the oldest of them has waited; zero if there is none.
+    fn oldest(&self, now: Instant) -> Duration {
+        if self.len() == 0 {
+            return Duration::ZERO;
+        }
+        let ages = |queued: &QueuedWork<W>| now.saturating_duration_since(queued.entered);
+        lock(&self.items).iter().map(ages).max().unwrap_or_default()
+    }
+
     fn any(&self, wanted: impl Fn(&QueuedWork<W>) -> bool) -> bool {
         self.len() > 0 && lock(&self.items).iter().any(wanted)
     }
@@ -152,7 +164,9 @@ impl<W: QueueItem> Queue<W> {
     pub(crate) fn new(capacity: usize, controller: Controller) -> Self {
         let deferred = Deferred::new((4 * controller.workers()).clamp(16, capacity.max(16)));
         let (normal, urgent) = (bounded(capacity), bounded(capacity));
-        Self { normal, urgent, deferred, continuing: AtomicUsize::new(0), controller }
+        let epoch = Instant::now();
+        let oldest = std::array::from_fn(|_| OldestEntry::new(epoch));
+        Self { normal, urgent, deferred, continuing: AtomicUsize::new(0), oldest, controller }
     }
 
     /// Enqueues work if it is admitted. Never waits.
@@ -191,6 +205,9 @@ impl<W: QueueItem> Queue<W> {
                 return Err((work, refusal));
             }
             self.controller.count_enqueued(bucket);
+        }
+        if sender.is_empty() {
+            self.oldest[usize::from(urgent)].note(arrived);
         }
         match sender.try_send(QueuedWork { work, entered: arrived, bucket }) {
             Ok(()) => Ok(()),
@@ -257,6 +274,7 @@ impl<W: QueueItem> Queue<W> {
         if queued.work.is_admitted() {
             self.continuing.fetch_sub(1, Ordering::Relaxed);
         }
+        self.oldest[usize::from(urgent)].note(queued.entered);
         Some(queued)
     }
 
@@ -351,6 +369,15 @@ impl<W: QueueItem> Queue<W> {
     /// How much work waits, deferred work included.
     pub(crate) fn len(&self) -> usize {
         self.normal.1.len() + self.urgent.1.len() + self.deferred.len()
+    }
+
+    /// How long the oldest work has waited, about (see [`OldestEntry`]); zero if none waits.
+    pub(crate) fn oldest(&self, now: Instant) -> Duration {
+        let of_channel = |urgent: bool| match self.len_of(urgent) {
+            0 => Duration::ZERO,
+            _ => self.oldest[usize::from(urgent)].age(now),
+        };
+        of_channel(true).max(of_channel(false)).max(self.deferred.oldest(now))
     }
 
     /// Whether any work waits, deferred work included.

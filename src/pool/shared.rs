@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, getrlimit};
@@ -26,7 +26,7 @@ use crate::pool::queue::Queue;
 use crate::pool::stats::counters::Counters;
 use crate::pool::stats::worker_state::WorkerState;
 use crate::pool::upgrades::{Job, Upgrades};
-use crate::sync::{Waker, later};
+use crate::sync::{Waker, later, lock};
 
 /// The server accepts and serves.
 const RUNNING: u8 = 0;
@@ -144,6 +144,11 @@ impl Shared {
     /// What each worker is doing.
     pub(crate) fn worker_states(&self) -> Vec<WorkerState> {
         self.counters.activities(Instant::now())
+    }
+
+    /// Counts a reload of the program's settings.
+    pub(crate) fn note_reload(&self, succeeded: bool) {
+        lock(&self.counters.reloads).note(succeeded, SystemTime::now());
     }
 
     /// Wakes the acceptor, and returns how many rounds it had completed before.

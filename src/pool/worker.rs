@@ -103,7 +103,7 @@ impl Worker {
         let verdict = self.shared.queue.check_wait(&queued, now);
         let verdict = refusal.map_or(verdict, Verdict::Refuse);
         let waited = now.saturating_duration_since(queued.entered);
-        self.shared.counters.wait.record(waited);
+        self.shared.counters.waited(self.index, waited);
         self.shared.counters.turn(self.index);
         let connection = match queued.work {
             Work::Connection(connection) | Work::Continuation(connection) => connection,
@@ -244,6 +244,7 @@ impl Worker {
             let number = connection.protocol;
             let config = shared.config.load();
             let mut turn = TurnContext::new(shared, &config, now);
+            turn.worker = Some(self.index);
             turn.waited = std::mem::take(&mut waited);
             let protocol = self.protocols.of(number);
             // One system call more at each end, which is cheap beside a slow handler.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::accept_queues::Listening;
 use super::handle::{DrainReport, Handle};
 use super::threads::Parts;
 use crate::error::Error;
@@ -48,7 +49,8 @@ impl Server {
     pub(super) fn new(parts: Parts, bound: Vec<(Option<Addr>, String)>) -> Self {
         let (addrs, endpoints): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
         let addrs = addrs.into_iter().flatten().collect();
-        let handle = Handle::new(Arc::clone(&parts.shared), addrs, endpoints);
+        let listening = Listening::new(parts.sources.iter().map(|source| &source.listener));
+        let handle = Handle::new(Arc::clone(&parts.shared), addrs, endpoints, listening);
         Self { parts, handle }
     }
 

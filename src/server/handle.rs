@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::accept_queues::{AcceptQueue, Listening};
 use super::descriptors::fit_descriptors;
 use super::threads::{Parts, ServerThread, spawn_thread};
 use crate::config::Config;
@@ -27,6 +28,7 @@ struct Inner {
     shared: Arc<Shared>,
     addrs: Vec<Addr>,
     endpoints: Vec<String>,
+    listening: Listening,
     threads: Mutex<Vec<ServerThread>>,
     /// Whether the threads have been started.
     has_started: AtomicBool,
@@ -44,11 +46,17 @@ struct Inner {
 }
 
 impl Handle {
-    pub(super) fn new(shared: Arc<Shared>, addrs: Vec<Addr>, endpoints: Vec<String>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        addrs: Vec<Addr>,
+        endpoints: Vec<String>,
+        listening: Listening,
+    ) -> Self {
         Self(Arc::new(Inner {
             shared,
             addrs,
             endpoints,
+            listening,
             threads: Mutex::default(),
             has_started: AtomicBool::new(false),
             interrupted: AtomicU64::new(0),
@@ -132,10 +140,27 @@ impl Handle {
         })
     }
 
+    /// Counts a reload of the program's own settings, for [`Stats::reloads`]: a program calls it
+    /// after it has applied new settings, by [`reconfigure`](Self::reconfigure) or otherwise, or
+    /// has failed to.
+    pub fn note_reload(&self, succeeded: bool) {
+        self.0.shared.note_reload(succeeded);
+    }
+
     /// The statistics of the server since its start.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(&self.0.shared)
+    }
+
+    /// The kernel's queue of each listener: the connections that wait to be accepted, and their
+    /// limit. Empty if the system does not report them, as under a sandbox without `AF_NETLINK`,
+    /// and once the server has closed its listeners.
+    ///
+    /// It costs a few system calls.
+    #[must_use]
+    pub fn accept_queues(&self) -> Vec<AcceptQueue> {
+        self.0.listening.queues()
     }
 
     /// What each worker is doing at this moment, and for how long.

@@ -5,6 +5,7 @@
 //! sockets, and returns a [`Server`]. [`Server::spawn`] starts the threads (`threads`) and returns
 //! a [`Handle`], which reports on, reconfigures, drains and stops the running server.
 
+mod accept_queues;
 mod bind;
 mod bound;
 mod builder;
@@ -16,6 +17,7 @@ mod plan;
 mod service;
 mod threads;
 
+pub use accept_queues::AcceptQueue;
 pub use bind::Bind;
 pub use bound::Server;
 pub use builder::Builder;

@@ -164,13 +164,15 @@ impl ProtocolWorker for HttpWorker {
         self.refusals.send(connection, turn, is_head_method, keep_alive, format)
     }
 
-    fn expire(&mut self, connection: &mut Connection, _turn: &mut TurnContext<'_>) -> CloseReason {
+    fn expire(&mut self, connection: &mut Connection, turn: &mut TurnContext<'_>) -> CloseReason {
         match connection.phase {
             Phase::Head if connection.input.is_empty() => CloseReason::HeadTimeout,
             phase @ (Phase::Head | Phase::Body) => {
                 let response = self.encode_timeout(&connection.input);
                 // One attempt: a client this slow may not read it.
-                let _ = connection.stream.try_write(&response);
+                if connection.stream.try_write(&response).is_ok() {
+                    turn.count_response(StatusCode::REQUEST_TIMEOUT.as_u16());
+                }
                 if phase == Phase::Head {
                     CloseReason::HeadTimeout
                 } else {

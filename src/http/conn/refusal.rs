@@ -198,6 +198,7 @@ impl Refusals {
             // the refusal saves.
             _ => return Outcome::Close(connection, CloseReason::Overloaded),
         }
+        turn.count_response(StatusCode::SERVICE_UNAVAILABLE.as_u16());
         if keep_alive {
             connection.requests += 1;
             return Outcome::Park(connection, Phase::Idle);

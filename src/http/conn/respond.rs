@@ -101,6 +101,7 @@ impl<'a> PendingResponse<'a> {
                 if result.is_err() {
                     let failure = *exchange.failure.get_or_insert(CloseReason::HandlerFailed);
                     if exchange.flushed {
+                        turn.count_response(self.parts.status.as_u16());
                         return Break(exchange.close_at_once());
                     }
                     exchange.output.truncate(start);
@@ -109,6 +110,7 @@ impl<'a> PendingResponse<'a> {
             }
             known => exchange.push_body(known),
         }
+        turn.count_response(self.parts.status.as_u16());
         // The head says keep-alive, because the rest of the body could still be read. That may have
         // failed since.
         keep_alive &= exchange.failure.is_none() && exchange.can_discard();

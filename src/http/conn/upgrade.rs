@@ -71,6 +71,7 @@ impl PendingResponse<'_> {
         encode_head(&mut exchange.output, &head);
         let Ok(unsent) = exchange.take_unsent() else { return Break(exchange.close_at_once()) };
         let Some(connection) = exchange.connection.take() else { return Break(Outcome::Gone) };
+        turn.count_response(head.status.as_u16());
         let ahead = exchange.input.unload();
         let write_timeout = turn.config().timeouts.write;
         turn.upgrade(permit, connection, move |connection, stop| {

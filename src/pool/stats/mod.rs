@@ -1,6 +1,9 @@
 //! What the threads count, and what each worker is doing.
 
 pub(crate) mod counters;
+pub(crate) mod durations;
 pub(crate) mod histogram;
+pub(crate) mod own_counter;
+pub(crate) mod reloads;
 pub(crate) mod snapshot;
 pub(crate) mod worker_state;

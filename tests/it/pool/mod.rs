@@ -6,6 +6,7 @@ mod deadlines;
 mod handle;
 mod held;
 mod leader;
+mod numbers;
 mod panics;
 mod reconfigure;
 mod serving;
