@@ -49,6 +49,7 @@
 //! | [`pool`] | acceptor, work queue, workers, parked connections, [refusals](Refusal) |
 //! | [`http`] | HTTP/1.1: [handlers](http::Handler), [router](http::Router), messages |
 //! | [`handlers`] | ready-made handlers: a greeting, an echo, files |
+//! | `metrics` | the numbers of a server for Prometheus (feature `metrics`) |
 //! | [`close`] | why a connection [ended](CloseReason) |
 //! | [`config`] | every setting, its default, its unit and its bounds |
 //! | [`error`] | [`Error`]: what failed, and a hint |
@@ -80,6 +81,9 @@ pub use close::CloseReason;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use pool::{Refusal, Stats};
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use server::metrics;
 pub use server::{Bind, Builder, DrainReport, Handle, Server, Service};
 
 // `cargo test` compiles and runs the examples of this page.

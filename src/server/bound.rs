@@ -47,6 +47,9 @@ impl Server {
     /// `bound`: the bound address and the endpoint as text of each socket, in the order of the
     /// binds.
     pub(super) fn new(parts: Parts, bound: Vec<(Option<Addr>, String)>) -> Self {
+        // Later the program may give up the right to open these files.
+        #[cfg(feature = "metrics")]
+        super::metrics::prepare();
         let (addrs, endpoints): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
         let addrs = addrs.into_iter().flatten().collect();
         let listening = Listening::new(parts.sources.iter().map(|source| &source.listener));

@@ -11,6 +11,9 @@ mod bound;
 mod builder;
 mod descriptors;
 mod handle;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 #[cfg(test)]
 mod panics;
 mod plan;

@@ -1,0 +1,101 @@
+//! [`Families`]: writes families of metrics, each with its help, type and unit.
+
+use std::fmt;
+
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use crate::pool::Durations;
+
+/// The name of a family without its unit, its unit, and what it means.
+pub(super) type Family = (&'static str, Option<Unit>, &'static str);
+
+/// What the values of a label are, and their values.
+pub(super) type Labelled<'a, T> = Vec<(&'a str, T)>;
+
+/// Writes the families of a scrape. The first error ends it.
+pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    fn begin(&mut self, family: &Family, kind: MetricType, write: Write<'_>) -> fmt::Result {
+        let (name, unit, help) = family;
+        write(self.0.encode_descriptor(name, help, unit.as_ref(), kind)?)
+    }
+
+    /// A value that only rises. The suffix `_total` is added to the name.
+    pub(super) fn counter(
+        &mut self,
+        family: &Family,
+        value: impl EncodeCounterValue,
+    ) -> fmt::Result {
+        let counter = ConstCounter::new(value);
+        self.begin(family, MetricType::Counter, &mut |encoder| counter.encode(encoder))
+    }
+
+    /// One counter for each value of a label.
+    pub(super) fn counters<T: EncodeCounterValue>(
+        &mut self,
+        family: &Family,
+        label: &str,
+        values: Labelled<'_, T>,
+    ) -> fmt::Result {
+        let values: Vec<_> =
+            values.into_iter().map(|(name, value)| (name, ConstCounter::new(value))).collect();
+        self.begin(family, MetricType::Counter, &mut |mut encoder| {
+            values.iter().try_for_each(|(value, counter)| {
+                counter.encode(encoder.encode_family(&[(label, *value)])?)
+            })
+        })
+    }
+
+    /// A value that rises and falls.
+    pub(super) fn gauge(&mut self, family: &Family, value: impl EncodeGaugeValue) -> fmt::Result {
+        let gauge = ConstGauge::new(value);
+        self.begin(family, MetricType::Gauge, &mut |encoder| gauge.encode(encoder))
+    }
+
+    /// One gauge for each value of a label.
+    pub(super) fn gauges<T: EncodeGaugeValue>(
+        &mut self,
+        family: &Family,
+        label: &str,
+        values: Labelled<'_, T>,
+    ) -> fmt::Result {
+        let values: Vec<_> =
+            values.into_iter().map(|(name, value)| (name, ConstGauge::new(value))).collect();
+        self.begin(family, MetricType::Gauge, &mut |mut encoder| {
+            values.iter().try_for_each(|(value, gauge)| {
+                gauge.encode(encoder.encode_family(&[(label, *value)])?)
+            })
+        })
+    }
+
+    /// The number 1 with a text as its label. The suffix `_info` is added to the name.
+    pub(super) fn info(&mut self, family: &Family, label: &str, text: &str) -> fmt::Result {
+        self.begin(family, MetricType::Info, &mut |mut encoder| {
+            encoder.encode_info(&[(label, text)])
+        })
+    }
+
+    /// Durations by their length, with their sum.
+    pub(super) fn durations(&mut self, family: &Family, durations: &Durations) -> fmt::Result {
+        let bound = |bound: Option<std::time::Duration>| {
+            bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64())
+        };
+        let buckets: Vec<_> =
+            durations.buckets().map(|(upper, count)| (bound(upper), count)).collect();
+        // Of the same moment as the buckets: the number of all is that of the last one.
+        let (sum, count) = (durations.sum().as_secs_f64(), durations.count());
+        self.begin(family, MetricType::Histogram, &mut |mut encoder| {
+            encoder.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
+        })
+    }
+}
+
+/// Writes the samples of a family.
+type Write<'a> = &'a mut dyn FnMut(MetricEncoder<'_>) -> fmt::Result;
