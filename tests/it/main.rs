@@ -9,6 +9,7 @@ mod docs;
 mod files;
 mod http;
 mod kit;
+mod metrics;
 mod net;
 mod overload;
 mod pool;
