@@ -8,6 +8,7 @@
 //! | [`http`] | What does it accept and send, by which section of which RFC? |
 //! | [`files`] | How are files served? |
 //! | [`sockets`] | Which endpoints are there, besides TCP? |
+//! | [`observability`] | What does a server count, and when is an alert due? |
 //! | [`testing`] | How are handlers tested? |
 //! | [`configuration`] | Which settings does the daemon have? |
 
@@ -51,6 +52,12 @@ pub mod http {}
 #[doc = "\n"]
 #[doc = include_str!("../docs/overload-cpu.svg")]
 pub mod overload {}
+
+#[doc = "[overload.md]: crate::guide::overload\n"]
+#[doc = "[architecture.md]: crate::config::Limits\n\n"]
+#[doc = include_str!("../docs/observability.md")]
+#[cfg(feature = "metrics")]
+pub mod observability {}
 
 #[doc = include_str!("../docs/sockets.md")]
 pub mod sockets {}

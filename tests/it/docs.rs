@@ -32,6 +32,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/handlers.md",
     "docs/http.md",
     "docs/measurements.md",
+    "docs/observability.md",
     "docs/overload.md",
     "docs/signals.md",
     "docs/sockets.md",

@@ -31,6 +31,8 @@ use super::handle::Handle;
 /// ```
 /// use std::sync::OnceLock;
 ///
+/// use millpond::http::types::HeaderValue;
+/// use millpond::http::types::header::CONTENT_TYPE;
 /// use millpond::http::{Request, Response, Router};
 /// use millpond::{Handle, Server, metrics};
 ///
@@ -40,7 +42,8 @@ use super::handle::Handle;
 ///     let accept = request.headers().get("accept").and_then(|value| value.to_str().ok());
 ///     let Some(handle) = SERVER.get() else { return Response::text("") };
 ///     let (content_type, text) = metrics::encode(handle, accept);
-///     Response::text(text).with_header("content-type".parse().unwrap(), content_type.parse().unwrap())
+///     let content_type = HeaderValue::from_static(content_type);
+///     Response::text(text).with_header(CONTENT_TYPE, content_type)
 /// }
 ///
 /// let server = Server::builder()

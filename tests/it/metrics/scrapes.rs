@@ -37,7 +37,8 @@ fn a_scrape_reports_what_clients_did() {
     until("it is closed", || server.stats().closed_for(CloseReason::BadRequest) == 1);
     until("the other is parked", || server.stats().parked == 1);
     let found = scrape(&server);
-    let expected: &[(&str, &[(&str, &str)], f64)] = &[
+    type Expected = (&'static str, &'static [(&'static str, &'static str)], f64);
+    let expected: &[Expected] = &[
         ("millpond_connections", &[("state", "parked")], 1.0),
         ("millpond_connections", &[("state", "active")], 0.0),
         ("millpond_connections_accepted_total", &[], 2.0),

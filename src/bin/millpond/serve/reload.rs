@@ -23,7 +23,9 @@ impl Daemon {
     /// change nothing.
     pub(super) fn reload(&mut self) {
         self.notifier.reloading();
-        match self.apply_new_settings() {
+        let result = self.apply_new_settings();
+        self.handle.note_reload(result.is_ok());
+        match result {
             Ok(()) => {
                 self.reload_failed = false;
                 info!("settings reloaded");
