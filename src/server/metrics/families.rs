@@ -13,7 +13,7 @@ use prometheus_client::registry::Unit;
 use crate::pool::Durations;
 
 /// The name of a family without its unit, its unit, and what it means.
-pub(super) type Family = (&'static str, Option<Unit>, &'static str);
+pub(super) type FamilyName = (&'static str, Option<Unit>, &'static str);
 
 /// What the values of a label are, and their values.
 pub(super) type Labelled<'a, T> = Vec<(&'a str, T)>;
@@ -22,7 +22,7 @@ pub(super) type Labelled<'a, T> = Vec<(&'a str, T)>;
 pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Families<'_> {
-    fn begin(&mut self, family: &Family, kind: MetricType, write: Write<'_>) -> fmt::Result {
+    fn begin(&mut self, family: &FamilyName, kind: MetricType, write: Write<'_>) -> fmt::Result {
         let (name, unit, help) = family;
         write(self.0.encode_descriptor(name, help, unit.as_ref(), kind)?)
     }
@@ -30,7 +30,7 @@ impl Families<'_> {
     /// A value that only rises. The suffix `_total` is added to the name.
     pub(super) fn counter(
         &mut self,
-        family: &Family,
+        family: &FamilyName,
         value: impl EncodeCounterValue,
     ) -> fmt::Result {
         let counter = ConstCounter::new(value);
@@ -40,7 +40,7 @@ impl Families<'_> {
     /// One counter for each value of a label.
     pub(super) fn counters<T: EncodeCounterValue>(
         &mut self,
-        family: &Family,
+        family: &FamilyName,
         label: &str,
         values: Labelled<'_, T>,
     ) -> fmt::Result {
@@ -54,7 +54,11 @@ impl Families<'_> {
     }
 
     /// A value that rises and falls.
-    pub(super) fn gauge(&mut self, family: &Family, value: impl EncodeGaugeValue) -> fmt::Result {
+    pub(super) fn gauge(
+        &mut self,
+        family: &FamilyName,
+        value: impl EncodeGaugeValue,
+    ) -> fmt::Result {
         let gauge = ConstGauge::new(value);
         self.begin(family, MetricType::Gauge, &mut |encoder| gauge.encode(encoder))
     }
@@ -62,7 +66,7 @@ impl Families<'_> {
     /// One gauge for each value of a label.
     pub(super) fn gauges<T: EncodeGaugeValue>(
         &mut self,
-        family: &Family,
+        family: &FamilyName,
         label: &str,
         values: Labelled<'_, T>,
     ) -> fmt::Result {
@@ -76,14 +80,14 @@ impl Families<'_> {
     }
 
     /// The number 1 with a text as its label. The suffix `_info` is added to the name.
-    pub(super) fn info(&mut self, family: &Family, label: &str, text: &str) -> fmt::Result {
+    pub(super) fn info(&mut self, family: &FamilyName, label: &str, text: &str) -> fmt::Result {
         self.begin(family, MetricType::Info, &mut |mut encoder| {
             encoder.encode_info(&[(label, text)])
         })
     }
 
     /// Durations by their length, with their sum.
-    pub(super) fn durations(&mut self, family: &Family, durations: &Durations) -> fmt::Result {
+    pub(super) fn durations(&mut self, family: &FamilyName, durations: &Durations) -> fmt::Result {
         let bound = |bound: Option<std::time::Duration>| {
             bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64())
         };

@@ -76,7 +76,8 @@ fn hold(server: &TestServer) -> TcpStream {
 #[test]
 fn a_refusal_counts_as_a_response_of_the_fifth_class() {
     let mut config = one_worker();
-    config.overload.deadline = Duration::from_millis(100);
+    config.overload.shed = true;
+    config.overload.deadline = Duration::from_millis(400);
     // A debug build refuses slowly, and would reset connections for it.
     config.overload.refuse_budget = 1.0;
     let (server, gate) = held(config);
