@@ -19,7 +19,7 @@ pub(crate) mod accept;
 #[cfg(any(millpond_bench, fuzzing))]
 #[doc(hidden)]
 pub mod bench_api;
-mod codec;
+pub(crate) mod codec;
 pub(crate) mod conditional;
 mod conn;
 pub(crate) mod file_stamp;

@@ -24,6 +24,8 @@ use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
 use crate::pool::poller::Poller;
 use crate::pool::queue::Queue;
 use crate::pool::stats::counters::Counters;
+#[cfg(feature = "admin")]
+use crate::pool::stats::histogram::HistogramSnapshot;
 use crate::pool::stats::worker_state::WorkerState;
 use crate::pool::upgrades::{Job, Upgrades};
 use crate::sync::{Waker, later, lock};
@@ -156,6 +158,18 @@ impl Shared {
         let rounds = self.counters.accept.rounds.load(Ordering::SeqCst);
         self.connections.acceptor.wake();
         rounds
+    }
+
+    /// The time since the server was made.
+    #[cfg(feature = "admin")]
+    pub(crate) fn uptime(&self) -> Duration {
+        self.counters.epoch().elapsed()
+    }
+
+    /// The times in the queue, and those to serve a request, since the start.
+    #[cfg(feature = "admin")]
+    pub(crate) fn histograms(&self) -> (HistogramSnapshot, HistogramSnapshot) {
+        (self.counters.wait.snapshot(), self.counters.service.snapshot())
     }
 
     /// Open connections, and datagrams that wait for their handler.

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use super::accept_queues::Listening;
+#[cfg(feature = "admin")]
+use super::admin::BoundAdmin;
 use super::handle::{DrainReport, Handle};
+#[cfg(feature = "admin")]
+use super::threads::AdminJob;
 use super::threads::Parts;
 use crate::error::Error;
 #[cfg(doc)]
@@ -55,6 +59,16 @@ impl Server {
         let listening = Listening::new(parts.sources.iter().map(|source| &source.listener));
         let handle = Handle::new(Arc::clone(&parts.shared), addrs, endpoints, listening);
         Self { parts, handle }
+    }
+
+    /// Adds the admin endpoint.
+    #[cfg(feature = "admin")]
+    pub(super) fn with_admin(mut self, admin: Option<BoundAdmin>) -> Self {
+        if let Some(admin) = admin {
+            self.handle.set_admin(admin.endpoint_text(), admin.waker());
+            self.parts.admin = Some(AdminJob(admin.job(self.handle.clone())));
+        }
+        self
     }
 
     /// A handle of the server, which reports on it and stops it. It exists before the server runs,

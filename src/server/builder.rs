@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+#[cfg(feature = "admin")]
+use super::admin::{AdminCommand, AdminOptions};
 use super::bind::Bind;
 use super::bound::Server;
 use super::descriptors::fit_descriptors;
@@ -47,6 +49,8 @@ pub struct Builder {
     /// The service of every endpoint that has none of its own.
     service: Option<Service>,
     problems: ProblemWriter,
+    #[cfg(feature = "admin")]
+    admin: AdminOptions,
 }
 
 impl Server {
@@ -165,6 +169,70 @@ impl Builder {
         self
     }
 
+    /// Adds an admin endpoint: `tcp://127.0.0.1:9901`, `unix:/run/app/admin.sock`. It reports
+    /// health, status and metrics, and takes commands. A thread of its own serves it, so that it
+    /// responds when every worker is busy and the queue is full. `docs/admin.md` has its paths.
+    ///
+    /// The endpoint is a Unix socket or a loopback address, unless
+    /// [`admin_public`](Self::admin_public) is set. Everyone who reaches it can read the status,
+    /// which has the addresses of clients and the paths of requests.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::Server;
+    /// use millpond::http::Request;
+    /// use std::io::{Read, Write};
+    ///
+    /// let server = Server::builder()
+    ///     .bind("tcp://127.0.0.1:0")
+    ///     .admin("tcp://127.0.0.1:0")
+    ///     .http(|_: &mut Request| "Hello, world!")
+    ///     .build()?;
+    /// let handle = server.spawn()?;
+    /// let endpoint = handle.admin_endpoint().unwrap();
+    /// let mut client = std::net::TcpStream::connect(endpoint.trim_start_matches("tcp://"))?;
+    /// client.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    /// let mut response = String::new();
+    /// client.read_to_string(&mut response)?;
+    /// assert!(response.starts_with("HTTP/1.1 200 OK"));
+    /// # handle.stop_now();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "admin")]
+    pub fn admin(mut self, endpoint: impl Into<String>) -> Self {
+        self.admin.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Allows the admin endpoint to be any address, with any Host. Default: `false`.
+    #[cfg(feature = "admin")]
+    pub fn admin_public(mut self, public: bool) -> Self {
+        self.admin.is_public = public;
+        self
+    }
+
+    /// Sets the token that commands need over TCP, as `Authorization: Bearer TOKEN`: 16 to 256
+    /// printable ASCII characters without spaces. Without one, an admin endpoint over TCP takes no
+    /// commands. A Unix socket needs no token: the mode of its directory decides who may connect.
+    #[cfg(feature = "admin")]
+    pub fn admin_token(mut self, token: impl Into<String>) -> Self {
+        self.admin.token = Some(token.into());
+        self
+    }
+
+    /// Sets what runs the commands of the admin endpoint. It returns whether it runs the command;
+    /// it is called on the admin thread, and must not block. By default `POST /drain` calls
+    /// [`Handle::begin_drain`](crate::Handle::begin_drain) with `timeouts.drain`, and no other
+    /// command is known.
+    #[cfg(feature = "admin")]
+    pub fn on_admin_command(
+        mut self,
+        run: impl Fn(AdminCommand) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.admin.run = Some(Arc::new(run));
+        self
+    }
+
     /// Checks everything, and binds the endpoints. The server does not run yet: see
     /// [`Server::run`] and [`Server::spawn`].
     ///
@@ -215,6 +283,8 @@ impl Builder {
                 }
             }
         }
+        #[cfg(feature = "admin")]
+        let admin = self.admin.bind()?;
         let start = |service: &ConnectionService| service.start(&self.problems, &self.config);
         let protocols = services.iter().map(start).collect();
         let urgent = sources.iter().any(|source| source.urgent)
@@ -223,8 +293,11 @@ impl Builder {
             Error::new(ErrorKind::System, "cannot make the server's descriptors").with_source(error)
         })?;
         shared.count_datagrams_of(&sockets);
-        let parts = Parts { shared, protocols, sources, sockets, urgent };
-        Ok(Server::new(parts, bound))
+        let parts = Parts { shared, protocols, sources, sockets, urgent, admin: None };
+        let server = Server::new(parts, bound);
+        #[cfg(feature = "admin")]
+        let server = server.with_admin(admin);
+        Ok(server)
     }
 
     /// Checks everything that [`build`](Self::build) checks before it binds.
@@ -249,6 +322,8 @@ impl Builder {
     /// Parses and checks all endpoints, before the first is bound.
     fn plans(&mut self) -> Result<Vec<Plan>, Error> {
         self.config.check()?;
+        #[cfg(feature = "admin")]
+        self.admin.check()?;
         if self.binds.is_empty() {
             self.binds.push(Bind::to(DEFAULT_BIND));
         }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
 use crate::pool::{Shared, Stats, WorkerState};
-use crate::sync::lock;
+use crate::sync::{Waker as ThreadWaker, lock};
 
 /// How long a stop waits for the threads to end. Only a thread in a handler needs longer.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -32,6 +32,8 @@ struct Inner {
     threads: Mutex<Vec<ServerThread>>,
     /// Whether the threads have been started.
     has_started: AtomicBool,
+    /// The endpoint of the admin thread as text, and what ends the thread.
+    admin: OnceLock<(String, Arc<ThreadWaker>)>,
     /// Connections and datagrams that a drain was waiting for when [`Handle::stop_now`] interrupted
     /// it.
     interrupted: AtomicU64,
@@ -59,6 +61,7 @@ impl Handle {
             listening,
             threads: Mutex::default(),
             has_started: AtomicBool::new(false),
+            admin: OnceLock::new(),
             interrupted: AtomicU64::new(0),
             stopping: Mutex::default(),
             report: OnceLock::new(),
@@ -68,7 +71,7 @@ impl Handle {
     }
 
     /// Starts the threads, unless the server is stopping already.
-    pub(super) fn start(&self, parts: Parts) -> Result<(), Error> {
+    pub(super) fn start(&self, mut parts: Parts) -> Result<(), Error> {
         let inner = &*self.0;
         let gate = {
             // A thread that stops the server before they start waits for no thread.
@@ -89,6 +92,29 @@ impl Handle {
         parts.start_others(&mut threads)
     }
 
+    #[cfg(feature = "admin")]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Registers the admin endpoint, and what ends its thread.
+    #[cfg(feature = "admin")]
+    pub(super) fn set_admin(&self, endpoint: String, waker: Arc<ThreadWaker>) {
+        // A server has one.
+        let _ = self.0.admin.set((endpoint, waker));
+    }
+
+    /// The state of the server in one word: see docs/admin.md.
+    #[cfg(feature = "admin")]
+    pub(super) fn state(&self) -> &'static str {
+        match &self.0 {
+            inner if inner.shared.is_stopped() => "stopped",
+            inner if inner.shared.is_draining() => "draining",
+            inner if inner.has_started.load(Ordering::SeqCst) => "running",
+            _ => "starting",
+        }
+    }
+
     /// The addresses that the server is bound to, with the actual ports.
     #[must_use]
     pub fn local_addrs(&self) -> &[Addr] {
@@ -99,6 +125,14 @@ impl Handle {
     #[must_use]
     pub fn endpoints(&self) -> &[String] {
         &self.0.endpoints
+    }
+
+    /// The admin endpoint, as text with the actual port, if the server has one: see
+    /// [`Builder::admin`](crate::Builder::admin).
+    #[cfg(feature = "admin")]
+    #[must_use]
+    pub fn admin_endpoint(&self) -> Option<&str> {
+        self.0.admin.get().map(|(endpoint, _)| endpoint.as_str())
     }
 
     /// Replaces the configuration of the running server. Open connections stay open. Each turn of a
@@ -201,6 +235,9 @@ impl Handle {
         inner.shared.wait_until_idle(began.checked_add(deadline), || !inner.is_accepting());
         let cut_off = inner.shared.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
         inner.shared.stop();
+        if let Some((_, admin)) = inner.admin.get() {
+            admin.wake();
+        }
         inner.join(Instant::now() + JOIN_TIMEOUT);
         let after = self.stats();
         let done = DrainReport {

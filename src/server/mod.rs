@@ -6,6 +6,8 @@
 //! a [`Handle`], which reports on, reconfigures, drains and stops the running server.
 
 mod accept_queues;
+#[cfg(feature = "admin")]
+mod admin;
 mod bind;
 mod bound;
 mod builder;
@@ -21,6 +23,8 @@ mod service;
 mod threads;
 
 pub use accept_queues::AcceptQueue;
+#[cfg(feature = "admin")]
+pub use admin::AdminCommand;
 pub use bind::Bind;
 pub use bound::Server;
 pub use builder::Builder;

@@ -1,5 +1,6 @@
 //! The threads of a server. No other file of the library starts threads.
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,16 +32,30 @@ pub(super) struct Parts {
     pub(super) sockets: Vec<Arc<DatagramSocket>>,
     /// Whether there is a worker for urgent requests only.
     pub(super) urgent: bool,
+    pub(super) admin: Option<AdminJob>,
+}
+
+/// What the admin thread runs.
+pub(super) struct AdminJob(pub(super) Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for AdminJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminJob")
+    }
 }
 
 impl Parts {
-    /// Starts the workers, and adds each to `threads`. After an error, these are the threads to
+    /// Starts the admin thread and the workers, and adds each to `threads`. After an error, these are the threads to
     /// stop. Each worker prepares itself first, which [`StartGate::wait`] waits for.
     pub(super) fn start_workers(
-        &self,
+        &mut self,
         threads: &mut Vec<ServerThread>,
     ) -> Result<Arc<StartGate>, Error> {
-        let Self { shared, sockets, urgent, .. } = self;
+        if let Some(AdminJob(run)) = self.admin.take() {
+            // First: it reports that the server is not ready yet.
+            threads.push(ServerThread::spawn(&self.shared, "admin", run)?);
+        }
+        let Self { shared, sockets, urgent, .. } = &*self;
         let protocols = || ProtocolWorkers::new(&self.protocols);
         let worker = |index| Worker {
             index,

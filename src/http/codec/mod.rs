@@ -12,3 +12,10 @@ mod proof;
 pub(super) mod reject;
 pub(super) mod request;
 pub(super) mod response;
+
+#[cfg(feature = "admin")]
+pub(crate) use date::DateCache;
+#[cfg(feature = "admin")]
+pub(crate) use request::{Framing, Head, HeadParser};
+#[cfg(feature = "admin")]
+pub(crate) use response::{HeadLine, Transfer, encode_head};

@@ -82,6 +82,12 @@ impl Counters {
         }
     }
 
+    /// When the counters began.
+    #[cfg(feature = "admin")]
+    pub(crate) fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
     /// A worker begins a turn.
     pub(crate) fn turn(&self, worker: usize) {
         self.workers[worker].turns.add(1);

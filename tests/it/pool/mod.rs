@@ -1,6 +1,7 @@
 //! The threads: acceptor, workers, monitor, and what they share.
 
 mod acceptor;
+mod admin;
 mod connections;
 mod deadlines;
 mod handle;

@@ -51,6 +51,7 @@ const ROOT: &[(&str, &str)] = &[
     ("ErrorKind", "error"),
     ("Refusal", "pool"),
     ("Stats", "pool"),
+    ("AdminCommand", "server"),
     ("Bind", "server"),
     ("Builder", "server"),
     ("DrainReport", "server"),

@@ -1,0 +1,30 @@
+//! The admin endpoint: health, status and commands of a server, on a thread and a socket of its
+//! own.
+//!
+//! The thread never touches the work queue and takes no lock that a worker holds while a handler
+//! runs. So it responds when every worker is stuck and the queue is full. It has bounds of its
+//! own: see [`connection`] and [`thread`].
+//!
+//! ```text
+//! options    what the builder was told: endpoint, token, commands ─► a bound listener
+//! thread     poll(2) over the listener and at most 8 connections
+//!   connection   one exchange: read a head, respond, close
+//!   access       which requests may be served: Host, Origin, token
+//!   routes       paths ─► responses
+//!     health, history     what the thread observes once a second while it is asked
+//!     status, autostatus  what it reports
+//! ```
+
+mod access;
+mod autostatus;
+mod connection;
+mod health;
+mod history;
+mod message;
+mod options;
+mod routes;
+mod status;
+mod thread;
+
+pub use options::AdminCommand;
+pub(super) use options::{AdminOptions, BoundAdmin};
