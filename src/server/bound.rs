@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::accept_queues::Listening;
 #[cfg(feature = "admin")]
-use super::admin::BoundAdmin;
+use super::admin::{AdminThread, BoundAdmin};
 use super::handle::{DrainReport, Handle};
 #[cfg(feature = "admin")]
 use super::threads::AdminJob;
@@ -66,7 +66,8 @@ impl Server {
     pub(super) fn with_admin(mut self, admin: Option<BoundAdmin>) -> Self {
         if let Some(admin) = admin {
             self.handle.set_admin(admin.endpoint_text(), admin.waker());
-            self.parts.admin = Some(AdminJob(admin.job(self.handle.clone())));
+            let thread = AdminThread::new(admin, self.handle.clone());
+            self.parts.admin = Some(AdminJob(Box::new(|| thread.run())));
         }
         self
     }

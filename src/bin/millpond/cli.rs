@@ -224,16 +224,12 @@ fn arg(row: &'static Row, defaults: &Settings) -> Arg {
     };
     let mut arg = Arg::new(row.key)
         .long(row.flag)
+        .short(row.short)
+        .visible_aliases(row.alias)
         .help(short)
         .long_help(long)
         .hide_short_help(!row.in_short_help)
         .allow_hyphen_values(false);
-    if let Some(letter) = row.short {
-        arg = arg.short(letter);
-    }
-    if let Some(alias) = row.alias {
-        arg = arg.visible_alias(alias);
-    }
     if !row.choices.is_empty() {
         let words = PossibleValuesParser::new(row.choices);
         arg = arg.value_parser(words).ignore_case(true).hide_possible_values(true);
@@ -243,6 +239,9 @@ fn arg(row: &'static Row, defaults: &Settings) -> Arg {
         (None, true) => ArgAction::Append,
         (None, false) => ArgAction::Set,
     };
+    if let Some(value) = row.without_value {
+        arg = arg.num_args(0..=1).default_missing_value(value);
+    }
     arg.action(action).value_name(row.value_name).value_hint(match row.value_name {
         "PATH" | "FILE" => ValueHint::FilePath,
         _ => ValueHint::Other,

@@ -14,7 +14,7 @@ use crate::http::{HeaderMap, StatusCode, header};
 
 /// Who may use the endpoint for what.
 #[derive(Debug)]
-pub(super) struct Access<'a> {
+pub(super) struct AccessRules<'a> {
     /// Whether the endpoint is a Unix socket: the mode of its file decides.
     pub(super) is_unix: bool,
     /// Whether the operator has opened the endpoint to other machines.
@@ -22,7 +22,7 @@ pub(super) struct Access<'a> {
     pub(super) token: Option<&'a str>,
 }
 
-impl Access<'_> {
+impl AccessRules<'_> {
     /// Refuses what no tool on this machine sends.
     pub(super) fn check(&self, head: &Head) -> Result<(), AdminResponse> {
         let headers = &head.headers;

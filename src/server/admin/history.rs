@@ -17,7 +17,7 @@ const WATCHED: Duration = Duration::from_secs(120);
 
 /// The counters at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(super) struct CounterReading {
     pub(super) served: u64,
     pub(super) refused: u64,
     pub(super) wait: HistogramSnapshot,
@@ -40,7 +40,7 @@ pub(super) struct Sample {
 pub(super) struct History {
     samples: VecDeque<Sample>,
     /// The reading at the end of the last sample; `None` while no samples are taken.
-    before: Option<Reading>,
+    before: Option<CounterReading>,
     /// When the next sample is due.
     due: Option<Instant>,
     watched_until: Option<Instant>,
@@ -48,7 +48,7 @@ pub(super) struct History {
 
 impl History {
     /// Somebody looks at the status.
-    pub(super) fn watch(&mut self, now: Instant, read: impl FnOnce() -> Reading) {
+    pub(super) fn watch(&mut self, now: Instant, read: impl FnOnce() -> CounterReading) {
         self.watched_until = Some(now + WATCHED);
         if self.before.is_none() {
             self.before = Some(read());
@@ -62,7 +62,12 @@ impl History {
     }
 
     /// Takes a sample if one is due. `unix`: the time in seconds since 1970.
-    pub(super) fn advance(&mut self, now: Instant, unix: u64, read: impl FnOnce() -> Reading) {
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        unix: u64,
+        read: impl FnOnce() -> CounterReading,
+    ) {
         if self.due.is_none_or(|due| now < due) {
             return;
         }
@@ -89,7 +94,7 @@ impl History {
 }
 
 impl Sample {
-    fn between(before: &Reading, after: &Reading, unix: u64) -> Self {
+    fn between(before: &CounterReading, after: &CounterReading, unix: u64) -> Self {
         let percentiles = |after: &HistogramSnapshot, before| {
             let recorded = after.since(before);
             [recorded.percentile(0.5), recorded.percentile(0.99)]
@@ -108,9 +113,9 @@ impl Sample {
 mod tests {
     use super::*;
 
-    fn reading(served: u64) -> Reading {
+    fn reading(served: u64) -> CounterReading {
         let empty = HistogramSnapshot::default;
-        Reading { served, refused: 2 * served, wait: empty(), service: empty() }
+        CounterReading { served, refused: 2 * served, wait: empty(), service: empty() }
     }
 
     #[test]

@@ -28,3 +28,4 @@ mod thread;
 
 pub use options::AdminCommand;
 pub(super) use options::{AdminOptions, BoundAdmin};
+pub(super) use thread::AdminThread;

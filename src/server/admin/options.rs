@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use log::LevelFilter;
 
-use super::thread::AdminThread;
 use crate::error::{Error, ErrorKind};
 use crate::net::{Endpoint, Host, Listener, Transport, UnixKind};
-use crate::server::handle::Handle;
 use crate::sync::Waker;
 
 /// The backlog of the endpoint. It has eight connections at once.
@@ -61,8 +59,9 @@ impl AdminOptions {
                 if !self.is_public && !is_loopback(host) {
                     let what = format!("the admin endpoint {endpoint} is not a loopback address");
                     return Err(Error::new(ErrorKind::Config, what).with_hint(
-                        "use tcp://127.0.0.1:9901 or unix:PATH; --admin-public allows any address, \
-                         and everyone who reaches it can read the status",
+                        "use tcp://127.0.0.1:9901 or unix:PATH; --admin-public \
+                         (Builder::admin_public) allows any address, and everyone who reaches it \
+                         can read the status",
                     ));
                 }
             }
@@ -105,7 +104,7 @@ pub(in crate::server) struct BoundAdmin {
     pub(super) is_unix: bool,
     pub(super) options: AdminOptions,
     /// Ends the thread, once the server has stopped.
-    waker: Arc<Waker>,
+    pub(super) waker: Arc<Waker>,
 }
 
 impl BoundAdmin {
@@ -117,12 +116,6 @@ impl BoundAdmin {
     /// What wakes the thread.
     pub(in crate::server) fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
-    }
-
-    /// What its thread runs.
-    pub(in crate::server) fn job(self, handle: Handle) -> Box<dyn FnOnce() + Send> {
-        let waker = self.waker();
-        Box::new(move || AdminThread::new(self, waker, handle).run())
     }
 }
 

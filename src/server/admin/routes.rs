@@ -4,10 +4,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use log::LevelFilter;
 
-use super::access::Access;
+use super::access::AccessRules;
 use super::connection::Parsed;
 use super::health::{Health, Observed};
-use super::history::{History, Reading};
+use super::history::{CounterReading, History};
 use super::message::AdminResponse;
 use super::options::{AdminCommand, AdminOptions};
 use super::{autostatus, status};
@@ -72,7 +72,7 @@ impl Routes {
     /// The response to a request that is not served.
     fn route(&mut self, head: &Head) -> Result<AdminResponse, AdminResponse> {
         let options = &self.options;
-        let access = Access {
+        let access = AccessRules {
             is_unix: self.is_unix,
             is_public: options.is_public,
             token: options.token.as_deref(),
@@ -180,10 +180,10 @@ fn not_allowed(methods: &str) -> AdminResponse {
     response.with(header::ALLOW, methods)
 }
 
-fn reading(handle: &Handle) -> Reading {
+fn reading(handle: &Handle) -> CounterReading {
     let stats = handle.stats();
     let (wait, service) = handle.shared().histograms();
-    Reading { served: stats.served, refused: stats.refused_total(), wait, service }
+    CounterReading { served: stats.served, refused: stats.refused_total(), wait, service }
 }
 
 fn unix_seconds() -> u64 {

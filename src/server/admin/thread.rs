@@ -27,7 +27,7 @@ const ACCEPT_BURST: u32 = 64;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// The admin thread.
-pub(super) struct AdminThread {
+pub(in crate::server) struct AdminThread {
     listener: Listener,
     /// Wakes the thread once the server has stopped.
     waker: Arc<Waker>,
@@ -39,8 +39,8 @@ pub(super) struct AdminThread {
 }
 
 impl AdminThread {
-    pub(super) fn new(bound: BoundAdmin, waker: Arc<Waker>, handle: Handle) -> Self {
-        let BoundAdmin { listener, is_unix, options, .. } = bound;
+    pub(in crate::server) fn new(bound: BoundAdmin, handle: Handle) -> Self {
+        let BoundAdmin { listener, is_unix, options, waker } = bound;
         Self {
             listener,
             waker,
@@ -52,7 +52,7 @@ impl AdminThread {
     }
 
     /// Serves until the server has stopped.
-    pub(super) fn run(mut self) {
+    pub(in crate::server) fn run(mut self) {
         let handle = self.routes.handle().clone();
         persist(handle.shared(), &mut self, |it| it.connections.clear(), Self::serve);
     }
@@ -72,8 +72,8 @@ impl AdminThread {
         }
     }
 
-    /// Waits for a connection, for progress of one, for a deadline or for the waker. Returns whether
-    /// there are connections to accept, and which connections may proceed.
+    /// Waits for a connection, for progress of one, for a deadline or for the waker. Returns
+    /// whether there are connections to accept, and which connections may proceed.
     fn wait(&mut self) -> (bool, Vec<bool>) {
         let now = Instant::now();
         self.connections.retain(|connection| now < connection.deadline());

@@ -1,5 +1,6 @@
 //! The `millpond` binary as a process.
 
+mod admin;
 mod files;
 mod logs;
 mod restart;

@@ -42,6 +42,22 @@ pub(crate) struct SignalReceiver {
     shared: Arc<PendingEvents>,
 }
 
+/// Sends events to the main thread as signals do.
+#[derive(Debug)]
+pub(crate) struct EventSender {
+    wake: Sender<()>,
+    shared: Arc<PendingEvents>,
+}
+
+impl EventSender {
+    /// Sends an event. Two equal ones that the main thread has not taken yet are one.
+    pub(crate) fn send(&self, event: Event) {
+        self.shared.put(event);
+        // A wake-up that the main thread has not received yet covers this event, too.
+        let _ = self.wake.try_send(());
+    }
+}
+
 #[derive(Default)]
 struct PendingEvents {
     /// One bit for each event that the main thread has not taken yet. Two equal signals are one
@@ -73,15 +89,16 @@ impl Signals {
     /// Starts the thread that receives signals, beginning with those that arrived before.
     ///
     /// The thread is not joined: it has to end the process on a second signal, at any time.
-    pub(crate) fn start(self) -> Result<SignalReceiver, Failure> {
+    pub(crate) fn start(self) -> Result<(SignalReceiver, EventSender), Failure> {
         let (sender, wake) = bounded(1);
         let shared = Arc::new(PendingEvents::default());
         let listener = SignalReceiver { wake, shared: Arc::clone(&shared) };
+        let events = EventSender { wake: sender.clone(), shared: Arc::clone(&shared) };
         let spawned = thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || forward(self.0, &sender, &shared));
         spawned
-            .map(|_| listener)
+            .map(|_| (listener, events))
             .map_err(|error| Failure::io(code::RUNTIME, "cannot start the signals thread", error))
     }
 }

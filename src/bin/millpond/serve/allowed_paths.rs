@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use millpond::net::{Endpoint, UnixName};
 
+use super::admin;
 use crate::access_log::writer;
 use crate::os::paths::parent_directory;
 use crate::os::sandbox::AllowedPaths;
@@ -17,6 +18,7 @@ pub(super) fn allowed_paths(loaded: &Loaded) -> AllowedPaths {
     let reloaded = sites().filter_map(|site| site.users.as_deref()).chain(loaded.file.as_deref());
     let configured = settings.reach.iter().map(|path| bytes::path(path));
     let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
+    let endpoints = endpoints.cloned().chain(admin::endpoint(settings));
     let sockets = endpoints.filter_map(|text| match text.parse() {
         Ok(Endpoint::Unix { name: UnixName::Path(path), .. }) => Some(parent_directory(&path)),
         _ => None,

@@ -7,6 +7,7 @@ use millpond::handlers::{Files, Hello};
 use millpond::http::Handler;
 use millpond::{Bind, Builder, Error, Server, Service};
 
+use super::admin::{self, CommandTarget};
 use super::load::passed_name;
 use crate::access_log::writer::{self, AccessLog, Recorder};
 use crate::failure::Failure;
@@ -21,10 +22,12 @@ pub(super) fn build(
     loaded: &Loaded,
     access: Option<&AccessLog>,
     passed: &mut PassedSockets,
+    commands: &CommandTarget,
 ) -> Result<(Server, ListenerSwaps), Failure> {
     let listeners = listener_sites(loaded, passed.len() > 0)?;
     let binds = |endpoint: Option<&str>| binds(endpoint, passed);
     let (builder, mut swaps) = plan(loaded, &listeners, access, binds)?;
+    let builder = admin::configure(builder, &loaded.settings, commands)?;
     let unused = passed.take_all().len();
     if unused > 0 {
         warn!("unused passed sockets: {unused}, which no endpoint names");

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use millpond::{Bind, Service};
 
+use super::admin::{self, CommandTarget};
 use super::build::{check_access_log, plan};
 use super::load::{load, passed_name};
 use super::reopen;
@@ -26,10 +27,9 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
         let text = endpoint.filter(|text| passed_name(Bind::split_priority(text).0).is_none());
         Ok(text.map(Bind::to).into_iter().collect())
     };
-    plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?
-        .0
-        .service(Service::echo())
-        .check()?;
+    let (builder, _) = plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?;
+    let builder = admin::configure(builder, &loaded.settings, &CommandTarget::default())?;
+    builder.service(Service::echo()).check()?;
     let text = if print {
         settings::print::print(&loaded)
     } else {

@@ -4,7 +4,7 @@ use millpond::Bind;
 use millpond::net::Endpoint;
 
 use crate::failure::{Failure, code, one_line};
-use crate::settings::{AccessLogFormat, Flags, Loaded, Origin, bytes};
+use crate::settings::{AUTO, AccessLogFormat, Flags, Loaded, Origin, bytes};
 
 /// Loads the settings and checks the endpoints, as far as that needs no socket and no other file.
 pub(super) fn load(flags: &Flags) -> Result<Loaded, Failure> {
@@ -26,6 +26,9 @@ pub(super) fn load(flags: &Flags) -> Result<Loaded, Failure> {
         for text in &site.bind {
             check_endpoint(text, &loaded.site_origin(index, "bind"))?;
         }
+    }
+    if let Some(text) = loaded.settings.admin.endpoint.as_deref().filter(|text| *text != AUTO) {
+        check_endpoint(text, &loaded.origin("admin.endpoint"))?;
     }
     Ok(loaded)
 }

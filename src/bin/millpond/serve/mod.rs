@@ -6,6 +6,7 @@
 //!                      reload └─┘
 //! ```
 
+mod admin;
 mod allowed_paths;
 mod build;
 mod check;

@@ -121,5 +121,6 @@ fn name(endpoint: Option<&str>) -> &str {
 /// Whether a new value takes effect while the server runs.
 fn takes_effect(row: &Row) -> bool {
     let fixed = ["bind", "echo", "log.color", "user", "confine", "reach"];
-    !fixed.contains(&row.key) && !row.key.starts_with("pool.")
+    let is_fixed = |table| row.key.starts_with(table);
+    !fixed.contains(&row.key) && !["pool.", "admin."].into_iter().any(is_fixed)
 }

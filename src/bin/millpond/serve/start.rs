@@ -9,6 +9,7 @@ use log::{info, warn};
 use millpond::Handle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::admin::{self, CommandTarget};
 use super::allowed_paths::{allowed_paths, describe, roots};
 use super::build::{access_log, build, check_access_log};
 use super::daemon::Daemon;
@@ -45,7 +46,9 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     let early = early.and_then(|user| open_as_root(&settings.access_log, user));
     let notifier = Notifier::from_env();
 
-    let (server, swaps) = build(&loaded, access.as_ref(), &mut PassedSockets::from_env()?)?;
+    let commands = CommandTarget::default();
+    let mut passed = PassedSockets::from_env()?;
+    let (server, swaps) = build(&loaded, access.as_ref(), &mut passed, &commands)?;
     if let Some(file) = &loaded.file {
         info!("settings from {}", file.display());
     }
@@ -66,7 +69,10 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     // left.
     logging::start_thread()
         .map_err(|error| Failure::io(code::RUNTIME, "cannot start the log thread", error))?;
-    let signals = signals.start()?;
+    let (signals, events) = signals.start()?;
+    if admin::endpoint(settings).is_some() {
+        let _ = commands.set(events);
+    }
     if let Some(access) = &mut access {
         access.start()?;
     }
@@ -74,6 +80,9 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     let handle = Arc::new(server.spawn()?);
     for endpoint in &endpoints {
         info!("listening on {endpoint}");
+    }
+    if let Some(endpoint) = handle.admin_endpoint() {
+        info!("admin endpoint at {}", url(endpoint).as_deref().unwrap_or(endpoint));
     }
     if !loaded.settings.echo
         && let Some(url) = endpoints.iter().find_map(|endpoint| url(endpoint))

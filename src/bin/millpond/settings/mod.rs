@@ -25,5 +25,5 @@ pub(crate) use load::{Flags, Loaded};
 pub(crate) use origin::Origin;
 pub(crate) use site::Site;
 pub(crate) use types::{
-    AccessLogFormat, AccessLogSettings, Color, DEFAULT_BIND, LogSettings, Settings,
+    AUTO, AccessLogFormat, AccessLogSettings, Color, DEFAULT_BIND, LogSettings, Settings,
 };

@@ -27,12 +27,44 @@ pub(crate) struct Settings {
     pub(crate) echo: bool,
     pub(crate) log: LogSettings,
     pub(crate) access_log: AccessLogSettings,
+    pub(crate) admin: AdminSettings,
     /// The user that the process becomes once every endpoint is bound.
     pub(crate) user: Option<String>,
     /// Whether the process is confined to the files that it serves.
     pub(crate) confine: bool,
     /// Further paths that a confined process can read, so that a reload can move a root there.
     pub(crate) reach: Vec<String>,
+}
+
+/// The admin endpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct AdminSettings {
+    /// `None`: there is none. [`AUTO`]: the usual place.
+    pub(crate) endpoint: Option<String>,
+    /// Whether it may be an address that other machines can reach.
+    pub(crate) public: bool,
+    /// The file of the token that commands need over TCP.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// The admin endpoint at its usual place: see [`AdminSettings::endpoint`].
+pub(crate) const AUTO: &str = "auto";
+
+impl AdminSettings {
+    /// The endpoint, with the usual place in `runtime`, the service's directory for sockets.
+    pub(crate) fn resolved(&self, runtime: Option<&str>) -> Option<String> {
+        let endpoint = self.endpoint.as_deref()?;
+        if endpoint != AUTO {
+            return Some(endpoint.to_owned());
+        }
+        // systemd.exec(5): several directories are separated by colons.
+        let directory =
+            runtime.and_then(|list| list.split(':').next()).filter(|dir| !dir.is_empty());
+        Some(directory.map_or_else(
+            || "tcp://127.0.0.1:9901".to_owned(),
+            |directory| format!("unix:{directory}/admin.sock"),
+        ))
+    }
 }
 
 /// The server's log.
@@ -121,9 +153,29 @@ impl Default for Settings {
                 file: None,
                 buffer: 8192,
             },
+            admin: AdminSettings::default(),
             user: None,
             confine: true,
             reach: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_admin_endpoint_is_in_the_runtime_directory_or_on_the_loopback_address() {
+        let of = |endpoint: &str, runtime| {
+            let settings =
+                AdminSettings { endpoint: Some(endpoint.to_owned()), ..AdminSettings::default() };
+            settings.resolved(runtime).unwrap()
+        };
+        assert_eq!(of("auto", None), "tcp://127.0.0.1:9901");
+        assert_eq!(of("auto", Some("")), "tcp://127.0.0.1:9901");
+        assert_eq!(of("auto", Some("/run/a:/run/b")), "unix:/run/a/admin.sock");
+        assert_eq!(of("unix:@b", Some("/run/a")), "unix:@b");
+        assert_eq!(AdminSettings::default().resolved(Some("/run/a")), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The daemon's settings: logs, and what the process may do.
 
 use super::row::{ROW, Row, in_short_help, path, path_text, single};
-use crate::settings::types::{COLORS, FORMATS, LEVELS};
+use crate::settings::types::{AUTO, COLORS, FORMATS, LEVELS};
 use crate::settings::value;
 
 pub(super) static DAEMON_ROWS: &[Row] = &[
@@ -52,6 +52,39 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
         "N",
         "Lines of the access log that may wait to be written",
         "Further lines are dropped and counted, since a worker must not wait for the disk."
+    ),
+    Row {
+        without_value: Some(AUTO),
+        ..in_short_help(optional!(
+            |text| Ok(text.to_owned()),
+            Clone::clone,
+            admin.endpoint,
+            "admin.endpoint",
+            "admin",
+            "ENDPOINT",
+            "The admin endpoint: health, status page, metrics, commands",
+            "tcp://HOST:PORT or unix:PATH. Without a value, or auto: admin.sock in the runtime \
+             directory of the service ($RUNTIME_DIRECTORY), else tcp://127.0.0.1:9901."
+        ))
+    },
+    switch!(
+        "true",
+        admin.public,
+        "admin.public",
+        "admin-public",
+        "",
+        "Allow an admin endpoint that other machines can reach",
+        "Everyone who reaches it can read the status."
+    ),
+    optional!(
+        path,
+        path_text,
+        admin.token_file,
+        "admin.token_file",
+        "admin-token-file",
+        "PATH",
+        "The file with the token that commands to a TCP admin endpoint need",
+        "16 to 256 printable characters in one line. Without it, only a Unix socket takes commands."
     ),
     optional!(
         |text| Ok(text.to_owned()),

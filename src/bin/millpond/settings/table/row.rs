@@ -20,6 +20,8 @@ pub(crate) struct Row {
     pub(crate) choices: &'static [&'static str],
     /// For a flag without a value: the value that the flag sets.
     pub(crate) flag_sets: Option<&'static str>,
+    /// For a flag whose value can be left out: the value that it has then.
+    pub(crate) without_value: Option<&'static str>,
     /// Whether the value is a list, so that the flag can be repeated. The variable has the items
     /// separated by spaces.
     pub(crate) is_list: bool,
@@ -47,6 +49,7 @@ pub(super) const ROW: Row = Row {
     value_name: "N",
     choices: &[],
     flag_sets: None,
+    without_value: None,
     is_list: false,
     is_table: false,
     one_per_line: false,
