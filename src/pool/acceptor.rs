@@ -387,7 +387,9 @@ impl Acceptor {
         let now = Instant::now();
         let arrived = self.sources[index].arrivals.accepted(now);
         let urgent = self.sources[index].urgent;
-        let bucket = shared.queue.controller.bucket(client_key(&stream, &peer));
+        let key = client_key(&stream, &peer);
+        let bucket = shared.queue.controller.bucket(key);
+        shared.counters.watch.note_client(bucket, key);
         let client = (!urgent).then_some(bucket);
         let evicted = if full { self.make_room(urgent, client) } else { Evicted::Nothing };
         let is_over = !shared.connections.has_room(urgent);

@@ -1,10 +1,11 @@
 //! Admission: work enters the queue or is refused; a refused connection is parked, closed or reset.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::close::CloseReason;
 use crate::config::Config;
+use crate::net::Addr;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::overload::refusal::Refusal;
@@ -12,6 +13,7 @@ use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::protocol::{Outcome, ProtocolWorker, TurnContext};
 use crate::pool::queue::{QueueItem, Work};
 use crate::pool::shared::Shared;
+use crate::pool::stats::watch::RefusedRequest;
 use crate::pool::thread_time::ThreadTime;
 
 impl Shared {
@@ -106,6 +108,10 @@ impl Shared {
             }
         } else {
             self.counters.refuse(refusal);
+            self.counters.watch.count_requests(connection.bucket, 1);
+            if self.counters.watch.takes_refusal(now) {
+                self.watch_refusal(&connection.peer, refusal, String::new());
+            }
             connection.stream.reset_on_close();
             self.close(connection, CloseReason::Overloaded);
         }
@@ -122,15 +128,33 @@ impl Shared {
     ) {
         let time = ThreadTime::start();
         let config = self.config.load();
-        let mut outcome =
-            protocol.refuse(connection, &mut TurnContext::new(self, &config, now), refusal);
+        let mut turn = TurnContext::new(self, &config, now);
+        let watch = &self.counters.watch;
+        let bucket = connection.bucket;
+        let sampled = watch.takes_refusal(now).then(|| connection.peer.clone());
+        turn.wants_refused_line = sampled.is_some();
+        let mut outcome = protocol.refuse(connection, &mut turn, refusal);
         // A connection without a request is not refused: it goes on waiting in the poller.
         if !matches!(outcome, Outcome::Park(_, Phase::Head)) {
             self.counters.refuse(refusal);
+            watch.count_requests(bucket, 1);
+            if let Some(peer) = sampled {
+                self.watch_refusal(&peer, refusal, turn.refused_line);
+            }
             outcome.note_progress();
         }
         self.finish_refusal(&config, protocol, outcome, now);
         self.charge_refusing(time.elapsed());
+    }
+
+    /// Records a refusal for the admin endpoint.
+    fn watch_refusal(&self, peer: &Addr, refusal: Refusal, line: String) {
+        let queued = self.queue.len() as f64;
+        let seconds = queued / self.queue.controller.capacity_estimate();
+        let predicted = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let (at, client) = (SystemTime::now(), peer.to_string());
+        let refused = RefusedRequest { at, refusal, client, line, predicted };
+        self.counters.watch.record_refusal(refused);
     }
 
     /// Parks or closes a connection that was refused.

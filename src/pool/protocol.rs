@@ -129,6 +129,9 @@ pub(crate) struct TurnContext<'a> {
     pub(super) client_wait: Cell<Duration>,
     /// Whether a request was refused in this turn.
     refused: Cell<bool>,
+    /// Whether method and path of a refused request are wanted, and what they are.
+    pub(super) wants_refused_line: bool,
+    pub(super) refused_line: String,
 }
 
 impl<'a> TurnContext<'a> {
@@ -143,6 +146,8 @@ impl<'a> TurnContext<'a> {
             sending: Cell::default(),
             client_wait: Cell::default(),
             refused: Cell::default(),
+            wants_refused_line: false,
+            refused_line: String::new(),
         }
     }
 
@@ -187,6 +192,23 @@ impl<'a> TurnContext<'a> {
     pub(crate) fn count_refusal(&self, refusal: Refusal) {
         self.refused.set(true);
         self.shared.counters.refuse(refusal);
+    }
+
+    /// The head of a request with this method and path was read, and it will be served.
+    #[inline]
+    pub(crate) fn note_request(&self, method: &str, path: &str) {
+        if self.shared.counters.watch.is_on()
+            && let Some(worker) = self.worker
+        {
+            self.shared.counters.reading(worker, method, path);
+        }
+    }
+
+    /// The request that is refused in this turn has this method and path.
+    pub(crate) fn note_refused_request(&mut self, method: &str, path: &str) {
+        if self.wants_refused_line {
+            self.refused_line = format!("{method} {path}").chars().take(72).collect();
+        }
     }
 
     /// Counts a final response with this status.

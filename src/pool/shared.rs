@@ -26,6 +26,8 @@ use crate::pool::queue::Queue;
 use crate::pool::stats::counters::Counters;
 #[cfg(feature = "admin")]
 use crate::pool::stats::histogram::HistogramSnapshot;
+#[cfg(feature = "admin")]
+use crate::pool::stats::watch::Watch;
 use crate::pool::stats::worker_state::WorkerState;
 use crate::pool::upgrades::{Job, Upgrades};
 use crate::sync::{Waker, later, lock};
@@ -164,6 +166,12 @@ impl Shared {
     #[cfg(feature = "admin")]
     pub(crate) fn uptime(&self) -> Duration {
         self.counters.epoch().elapsed()
+    }
+
+    /// What is recorded only for an admin endpoint.
+    #[cfg(feature = "admin")]
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.counters.watch
     }
 
     /// The times in the queue, and those to serve a request, since the start.

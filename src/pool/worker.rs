@@ -107,7 +107,7 @@ impl Worker {
         self.shared.counters.turn(self.index);
         let connection = match queued.work {
             Work::Connection(connection) | Work::Continuation(connection) => connection,
-            Work::Datagram(datagram) => return self.take_datagram(datagram, verdict, now),
+            Work::Datagram(datagram) => return self.take_datagram(datagram, verdict, now, waited),
         };
         self.batch.send(&self.shared, &self.receiver.sockets);
         match verdict {
@@ -131,13 +131,19 @@ impl Worker {
             && connection.stream.is_gone()
     }
 
-    fn take_datagram(&mut self, datagram: Box<QueuedDatagram>, verdict: Verdict, now: Instant) {
+    fn take_datagram(
+        &mut self,
+        datagram: Box<QueuedDatagram>,
+        verdict: Verdict,
+        now: Instant,
+        waited: Duration,
+    ) {
         let shared = &self.shared;
         if let Verdict::Refuse(refusal) = verdict {
             shared.drop_datagram(datagram, refusal);
             return;
         }
-        shared.counters.serving(self.index, &datagram.peer, now);
+        shared.counters.serving(self.index, &datagram.peer, now, waited);
         let bucket = datagram.bucket;
         let in_service = self.begin_service(bucket, now);
         let end = self.batch.serve(shared, &self.receiver.sockets, datagram, now);
@@ -147,6 +153,7 @@ impl Worker {
             shared.queue.controller.end_service(in_service, end, Some(service));
         }
         shared.queue.controller.served(bucket, service, 1);
+        shared.counters.watch.count_requests(bucket, 1);
         shared.leader.served(service);
         shared.counters.requests(self.index, 1, service);
         if !shared.leader.handlers_are_fast() {
@@ -220,7 +227,7 @@ impl Worker {
     /// comes first.
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let shared = Arc::clone(&self.shared);
-        shared.counters.serving(self.index, &connection.peer, now);
+        shared.counters.serving(self.index, &connection.peer, now, waited);
         let in_service = self.begin_service(connection.bucket, now);
         let (end, each) = self.serve_turns(&shared, connection, now, waited);
         if let Some(in_service) = in_service {
@@ -261,6 +268,7 @@ impl Worker {
                     shared.queue.controller.computed(time.elapsed() / requests);
                 }
                 shared.queue.controller.served(bucket, each, requests);
+                shared.counters.watch.count_requests(bucket, requests);
                 shared.leader.served(whole.saturating_sub(sending) / requests);
                 shared.counters.requests(self.index, requests, each);
             }

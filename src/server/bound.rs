@@ -66,6 +66,7 @@ impl Server {
     pub(super) fn with_admin(mut self, admin: Option<BoundAdmin>) -> Self {
         if let Some(admin) = admin {
             self.handle.set_admin(admin.endpoint_text(), admin.waker());
+            self.parts.shared.watch().turn_on();
             let thread = AdminThread::new(admin, self.handle.clone());
             self.parts.admin = Some(AdminJob(Box::new(|| thread.run())));
         }

@@ -24,6 +24,7 @@ const SKIPPED: &[(&str, &str)] = &[
 /// Documents, each with its fences in order.
 const DOCUMENTS: &[&str] = &[
     "README.md",
+    "docs/admin.md",
     "docs/architecture.md",
     "docs/configuration.md",
     "docs/contributing.md",

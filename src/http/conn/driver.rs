@@ -148,6 +148,7 @@ impl ProtocolWorker for HttpWorker {
             Ok(Some((used, head))) => {
                 exchange.input.consume(used);
                 connection.awaited = None;
+                turn.note_refused_request(head.method.as_str(), head.uri.path());
                 let is_head_method = head.method == Method::HEAD;
                 let format = format_for(Some(&head.headers));
                 let is_only_request = matches!(head.framing, Framing::None)
@@ -233,6 +234,7 @@ impl HttpWorker {
     /// request.
     fn serve_request(&mut self, head: Head, turn: &mut TurnContext<'_>) -> ControlFlow<Outcome> {
         let info = RequestInfo::of(&head);
+        turn.note_request(head.method.as_str(), head.uri.path());
         if let Some(timeout) = head.client_timeout
             && !turn.can_respond_within(timeout)
         {

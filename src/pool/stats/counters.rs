@@ -10,7 +10,8 @@ use crate::pool::stats::durations::{Durations, OwnDurations};
 use crate::pool::stats::histogram::Histogram;
 use crate::pool::stats::own_counter::OwnCounter;
 use crate::pool::stats::reloads::ReloadStats;
-use crate::pool::stats::worker_state::{ActivityCell, WorkerState};
+use crate::pool::stats::watch::Watch;
+use crate::pool::stats::worker_state::{ActivityCell, SeenActivity, WorkerState};
 
 /// How many classes of statuses there are: 1xx to 5xx.
 pub(crate) const STATUS_CLASSES: usize = 5;
@@ -32,6 +33,8 @@ pub(crate) struct Counters {
     panics: AtomicU64,
     pub(crate) reloads: Mutex<ReloadStats>,
     pub(crate) accept: AcceptCounters,
+    /// What is recorded only for an admin endpoint.
+    pub(crate) watch: Watch,
 }
 
 /// The counters of one worker, on cache lines of their own.
@@ -77,6 +80,7 @@ impl Counters {
             service: Histogram::default(),
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
             panics: AtomicU64::new(0),
+            watch: Watch::new(epoch),
             reloads: Mutex::default(),
             accept: AcceptCounters::default(),
         }
@@ -107,9 +111,14 @@ impl Counters {
         self.service.record(each);
     }
 
-    /// A worker begins to serve this peer.
-    pub(crate) fn serving(&self, worker: usize, peer: &Addr, now: Instant) {
-        self.workers[worker].activity.serve(peer, self.epoch, now);
+    /// A worker begins to serve this peer, which `waited` in the queue.
+    pub(crate) fn serving(&self, worker: usize, peer: &Addr, now: Instant, waited: Duration) {
+        self.workers[worker].activity.serve(peer, self.epoch, now, waited);
+    }
+
+    /// A worker, which serves a peer, has read the head of this request.
+    pub(crate) fn reading(&self, worker: usize, method: &str, path: &str) {
+        self.workers[worker].activity.request(method.as_bytes(), path.as_bytes());
     }
 
     /// A worker serves no peer any more.
@@ -125,9 +134,10 @@ impl Counters {
     /// What each worker is doing.
     pub(crate) fn activities(&self, now: Instant) -> Vec<WorkerState> {
         let state = |(index, worker): (usize, &WorkerCounters)| {
-            let (activity, since, peer) = worker.activity.read(self.epoch, now);
+            let SeenActivity { activity, since, peer, wait, request } =
+                worker.activity.read(self.epoch, now);
             let served = worker.requests.get();
-            WorkerState { index, activity, since, peer, served }
+            WorkerState { index, activity, since, peer, served, wait, request }
         };
         self.workers.iter().enumerate().map(state).collect()
     }

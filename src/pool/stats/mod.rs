@@ -5,5 +5,7 @@ pub(crate) mod durations;
 pub(crate) mod histogram;
 pub(crate) mod own_counter;
 pub(crate) mod reloads;
+mod request_text;
 pub(crate) mod snapshot;
+pub(crate) mod watch;
 pub(crate) mod worker_state;

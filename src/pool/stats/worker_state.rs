@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use crate::net::Addr;
+use crate::pool::stats::request_text::{RequestText, text};
 
 /// The lowest bits of the state are the activity. The bits above are the time since the epoch.
 const KIND: u64 = 0b11;
@@ -26,6 +27,20 @@ pub(crate) struct ActivityCell {
     /// The peer's IP address, IPv4 as mapped into IPv6; all zero if it has none.
     ip: [AtomicU64; 2],
     port: AtomicU64,
+    /// How long the work waited in the queue, in microseconds.
+    wait: AtomicU64,
+    /// The request, if an admin endpoint shows it.
+    request: RequestText,
+}
+
+/// What one look at an [`ActivityCell`] found.
+#[derive(Debug, PartialEq)]
+pub(crate) struct SeenActivity {
+    pub(crate) activity: WorkerActivity,
+    pub(crate) since: Duration,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) wait: Duration,
+    pub(crate) request: Option<String>,
 }
 
 /// What a worker is doing.
@@ -72,11 +87,16 @@ pub struct WorkerState {
     pub peer: Option<SocketAddr>,
     /// How many requests it has served.
     pub served: u64,
+    /// How long the request that it serves had waited in the queue.
+    pub wait: Duration,
+    /// Method and path of the request that it serves, without the query, and at most 64 bytes of
+    /// the path. `None` if the server has no admin endpoint.
+    pub request: Option<String>,
 }
 
 impl fmt::Display for WorkerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, activity, since, peer, served } = self;
+        let Self { index, activity, since, peer, served, .. } = self;
         let seconds = since.as_secs_f64();
         write!(f, "worker-{index}: ")?;
         match (activity, peer) {
@@ -92,8 +112,8 @@ impl fmt::Display for WorkerState {
 }
 
 impl ActivityCell {
-    /// The worker serves `peer` from `now` on.
-    pub(crate) fn serve(&self, peer: &Addr, epoch: Instant, now: Instant) {
+    /// The worker serves `peer` from `now` on, after it `waited` in the queue.
+    pub(crate) fn serve(&self, peer: &Addr, epoch: Instant, now: Instant, waited: Duration) {
         let (high, low, port) = match peer.as_socket() {
             Some(addr) => {
                 let ip = match addr.ip() {
@@ -112,7 +132,19 @@ impl ActivityCell {
         self.ip[0].store(high, Ordering::Relaxed);
         self.ip[1].store(low, Ordering::Relaxed);
         self.port.store(port, Ordering::Relaxed);
+        self.wait.store(waited.as_micros() as u64, Ordering::Relaxed);
+        self.request.clear();
         self.state.store(word(WorkerActivity::Serving, epoch, now), Ordering::Release);
+    }
+
+    /// The worker, which serves a peer, has read the start of this request.
+    pub(crate) fn request(&self, method: &[u8], path: &[u8]) {
+        let state = self.state.load(Ordering::Relaxed);
+        self.state.store(CHANGING, Ordering::Relaxed);
+        // As in `serve`.
+        fence(Ordering::Release);
+        self.request.set(method, path);
+        self.state.store(state, Ordering::Release);
     }
 
     /// The worker serves no peer from `now` on.
@@ -128,23 +160,25 @@ impl ActivityCell {
         self.state.store(state | activity as u64, Ordering::Relaxed);
     }
 
-    /// The activity, how long it has lasted at `now`, and the peer. While the words are being
-    /// written, which takes nanoseconds, this reads again; after 100 attempts it leaves out the
-    /// peer.
-    pub(crate) fn read(
-        &self,
-        epoch: Instant,
-        now: Instant,
-    ) -> (WorkerActivity, Duration, Option<SocketAddr>) {
+    /// The activity, and how long it has lasted at `now`. While the words are being written, which
+    /// takes nanoseconds, this reads again; after 100 attempts it leaves out the peer and the
+    /// request.
+    pub(crate) fn read(&self, epoch: Instant, now: Instant) -> SeenActivity {
         let mut state = CHANGING;
-        let mut peer = None;
+        let (mut peer, mut request, mut wait) = (None, None, Duration::ZERO);
         for _ in 0..100 {
             state = self.state.load(Ordering::Acquire);
             let ip = self.ip.each_ref().map(|word| word.load(Ordering::Relaxed));
             let port = self.port.load(Ordering::Relaxed);
+            let waited = self.wait.load(Ordering::Relaxed);
+            let words = self.request.read();
             fence(Ordering::Acquire);
             if state != CHANGING && self.state.load(Ordering::Relaxed) == state {
-                peer = address(ip, port);
+                if state & KIND == WorkerActivity::Serving as u64 {
+                    peer = address(ip, port);
+                    request = text(words);
+                    wait = Duration::from_micros(waited);
+                }
                 break;
             }
             std::hint::spin_loop();
@@ -158,8 +192,8 @@ impl ActivityCell {
             CHANGING => now,
             state => epoch + Duration::from_micros(state >> MICROS),
         };
-        let peer = peer.filter(|_| activity == WorkerActivity::Serving);
-        (activity, now.saturating_duration_since(began), peer)
+        let since = now.saturating_duration_since(began);
+        SeenActivity { activity, since, peer, wait, request }
     }
 }
 
@@ -180,30 +214,42 @@ fn address(ip: [u64; 2], port: u64) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
+    /// Activity, time and peer.
+    fn seen(
+        cell: &ActivityCell,
+        epoch: Instant,
+        now: Instant,
+    ) -> (WorkerActivity, Duration, Option<SocketAddr>) {
+        let seen = cell.read(epoch, now);
+        (seen.activity, seen.since, seen.peer)
+    }
+
     #[test]
     fn what_a_worker_writes_is_read() {
         let activity = ActivityCell::default();
         let epoch = Instant::now();
         let at = |millis| epoch + Duration::from_millis(millis);
-        assert_eq!(
-            activity.read(epoch, at(5)),
-            (WorkerActivity::Idle, Duration::from_millis(5), None)
-        );
+        let read = |millis| seen(&activity, epoch, at(millis));
+        assert_eq!(read(5), (WorkerActivity::Idle, Duration::from_millis(5), None));
+        let waited = Duration::from_millis(3);
         for text in ["192.0.2.7:80", "[2001:db8::7]:65535"] {
             let peer: SocketAddr = text.parse().unwrap();
-            activity.serve(&Addr::Ip(peer), epoch, at(10));
+            activity.serve(&Addr::Ip(peer), epoch, at(10), waited);
             let expected = (WorkerActivity::Serving, Duration::from_millis(20), Some(peer));
-            assert_eq!(activity.read(epoch, at(30)), expected);
+            assert_eq!(read(30), expected);
+            assert_eq!(activity.read(epoch, at(30)).request, None);
+            activity.request(b"GET", b"/a");
+            let found = activity.read(epoch, at(30));
+            assert_eq!((found.wait, found.peer), (waited, Some(peer)));
+            assert_eq!(found.request.as_deref(), Some("GET /a"));
         }
         activity.rest(epoch, at(40));
         activity.lead(true);
-        assert_eq!(
-            activity.read(epoch, at(41)),
-            (WorkerActivity::Leading, Duration::from_millis(1), None)
-        );
+        assert_eq!(read(41), (WorkerActivity::Leading, Duration::from_millis(1), None));
+        assert_eq!(activity.read(epoch, at(41)).request, None);
         activity.lead(false);
-        activity.serve(&Addr::Unnamed, epoch, at(50));
-        assert_eq!(activity.read(epoch, at(50)), (WorkerActivity::Serving, Duration::ZERO, None));
+        activity.serve(&Addr::Unnamed, epoch, at(50), waited);
+        assert_eq!(read(50), (WorkerActivity::Serving, Duration::ZERO, None));
     }
 
     #[test]
@@ -217,13 +263,19 @@ mod tests {
             scope.spawn(|| {
                 for turn in 0..200_000 {
                     let now = epoch + Duration::from_micros(turn);
-                    activity.serve(&Addr::Ip(peers[turn as usize % 2]), epoch, now);
+                    let index = turn as usize % 2;
+                    activity.serve(&Addr::Ip(peers[index]), epoch, now, Duration::ZERO);
+                    activity.request(b"GET", [&b"/one"[..], b"/other/one"][index]);
                 }
                 done.store(true, Ordering::Relaxed);
             });
             while !done.load(Ordering::Relaxed) {
-                let (_, _, peer) = activity.read(epoch, epoch);
-                assert!(peer.is_none_or(|peer| peers.contains(&peer)), "{peer:?}");
+                let seen = activity.read(epoch, epoch);
+                assert!(seen.peer.is_none_or(|peer| peers.contains(&peer)), "{seen:?}");
+                if let (Some(peer), Some(request)) = (seen.peer, seen.request) {
+                    let expected = if peer == peers[0] { "GET /one" } else { "GET /other/one" };
+                    assert_eq!(request, expected);
+                }
             }
         });
     }

@@ -11,17 +11,22 @@
 //!   connection   one exchange: read a head, respond, close
 //!   access       which requests may be served: Host, Origin, token
 //!   routes       paths ─► responses
-//!     health, history     what the thread observes once a second while it is asked
-//!     status, autostatus  what it reports
+//!     health, history, clients    what the thread observes once a second while it is asked
+//!     status, autostatus, page    what it reports
 //! ```
 
 mod access;
 mod autostatus;
+mod clients;
 mod connection;
+mod drawing;
 mod health;
 mod history;
 mod message;
 mod options;
+mod page;
+mod page_time;
+mod report;
 mod routes;
 mod status;
 mod thread;

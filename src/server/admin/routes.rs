@@ -5,12 +5,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use log::LevelFilter;
 
 use super::access::AccessRules;
+use super::clients::BusiestClients;
 use super::connection::Parsed;
 use super::health::{Health, Observed};
 use super::history::{CounterReading, History};
 use super::message::AdminResponse;
 use super::options::{AdminCommand, AdminOptions};
-use super::{autostatus, status};
+use super::report::Report;
+use super::{autostatus, page, status};
 use crate::http::codec::{DateCache, Head};
 use crate::http::{Method, StatusCode, header};
 use crate::server::handle::Handle;
@@ -24,6 +26,7 @@ pub(super) struct Routes {
     is_unix: bool,
     health: Health,
     history: History,
+    clients: BusiestClients,
     date: DateCache,
 }
 
@@ -35,6 +38,7 @@ impl Routes {
             is_unix,
             health: Health::default(),
             history: History::default(),
+            clients: BusiestClients::default(),
             date: DateCache::new(),
         }
     }
@@ -53,6 +57,10 @@ impl Routes {
         if self.due().is_some_and(|due| now >= due) {
             let _ = self.observe(now);
             self.history.advance(now, unix_seconds(), || reading(&self.handle));
+            self.clients.advance(self.handle.shared().watch().client_requests());
+            if self.due().is_none() {
+                self.clients.clear();
+            }
         }
     }
 
@@ -93,15 +101,15 @@ impl Routes {
             "/live" if is_get => self.live(),
             "/ready" if is_get => self.ready(),
             "/status.json" if is_get => {
-                let text = self.status();
-                AdminResponse::new(StatusCode::OK, JSON, text)
+                AdminResponse::new(StatusCode::OK, JSON, status::json(&self.report()))
             }
             "/status" if is_get => AdminResponse::new(
                 StatusCode::OK,
                 "text/plain; charset=utf-8",
                 autostatus::text(&self.handle),
             ),
-            "/live" | "/ready" | "/status.json" | "/status" => not_allowed("GET, HEAD"),
+            "/" if is_get => page::page(&self.report()),
+            "/" | "/live" | "/ready" | "/status.json" | "/status" => not_allowed("GET, HEAD"),
             _ => AdminResponse::text(StatusCode::NOT_FOUND, "no such path"),
         };
         Ok(response)
@@ -121,11 +129,16 @@ impl Routes {
         }
     }
 
-    fn status(&mut self) -> String {
+    /// What the status and the page report.
+    fn report(&mut self) -> Report<'_> {
         let now = Instant::now();
+        if self.history.due().is_none() {
+            self.clients.advance(self.handle.shared().watch().client_requests());
+        }
         self.history.watch(now, || reading(&self.handle));
-        let live = self.observe(now).is_ok();
-        status::json(&self.handle, live, self.history.samples(unix_seconds()))
+        let is_live = self.observe(now).is_ok();
+        let samples = self.history.samples(unix_seconds()).collect();
+        Report::new(&self.handle, is_live, samples, &self.clients)
     }
 
     fn command(&self, path: &str, query: &str) -> AdminResponse {

@@ -1,78 +1,92 @@
 //! The status as JSON (docs/admin.md has the schema). Times are in seconds.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::history::Sample;
+use super::report::Report;
 use crate::http::json_text::escape_json;
+use crate::pool::stats::watch::RefusedRequest;
 use crate::pool::{Stats, WorkerActivity, WorkerState};
-use crate::server::handle::Handle;
+use crate::server::accept_queues::AcceptQueue;
 
 /// The status of the server.
-pub(super) fn json<'a>(
-    handle: &Handle,
-    live: bool,
-    samples: impl Iterator<Item = &'a Sample>,
-) -> String {
-    let stats = handle.stats();
-    let state = handle.state();
-    let shared = handle.shared();
-    let workers = handle.workers();
-    let busy = workers.iter().filter(|it| it.activity == WorkerActivity::Serving).count();
-    let limit = shared.config().limits.connections;
-    let mut out = String::with_capacity(16 * 1024);
+pub(super) fn json(report: &Report<'_>) -> String {
+    let stats = &report.stats;
+    let mut out = String::with_capacity(32 * 1024);
     // Writing to a string cannot fail.
     let _ = write!(
         out,
-        "{{\"version\":\"{}\",\"uptime\":{},\"state\":\"{state}\",\"live\":{live},\"ready\":{},",
+        "{{\"version\":\"{}\",\"uptime\":{},\"state\":\"{}\",\"live\":{},\"ready\":{},\"kernel\":[",
         env!("CARGO_PKG_VERSION"),
-        seconds(shared.uptime()),
-        state == "running",
+        seconds(report.uptime),
+        report.state,
+        report.is_live,
+        report.is_ready(),
     );
+    list(&mut out, &report.kernel, kernel);
     let _ = write!(
         out,
-        "\"kernel\":[],\"queue\":{{\"length\":{},\"limit\":{},\"capacity\":{}}},\"workers\":[",
+        "],\"queue\":{{\"length\":{},\"limit\":{},\"capacity\":{},\"oldest\":{}}},\"workers\":[",
         stats.queued,
         seconds(stats.wait_limit),
         stats.queue_capacity,
+        seconds(stats.queue_oldest),
     );
-    list(&mut out, &workers, worker);
+    list(&mut out, &report.workers, worker);
     let _ = write!(
         out,
-        "],\"connections\":{{\"live\":{},\"parked\":{},\"limit\":{limit},\"accepted\":{},\
-         \"closed\":{{",
-        stats.live, stats.parked, stats.accepted,
+        "],\"connections\":{{\"live\":{},\"parked\":{},\"limit\":{},\"accepted\":{},\"closed\":{{",
+        stats.live, stats.parked, stats.connection_limit, stats.accepted,
     );
     counts(&mut out, stats.closed().map(|(reason, count)| (reason.name(), count)));
     let _ = write!(out, "}}}},\"requests\":{{\"served\":{},\"refused\":{{", stats.served);
     counts(&mut out, stats.refused().map(|(refusal, count)| (refusal.name(), count)));
-    let _ = write!(out, "}},\"panics\":{}}},", stats.panics);
-    estimates(&mut out, &stats);
+    let _ = write!(out, "}},\"panics\":{},\"by_class\":{{", stats.panics);
+    counts(&mut out, stats.responses());
+    out.push_str("}},");
+    estimates(&mut out, stats);
     out.push_str(",\"history\":[");
-    list(&mut out, samples, sample);
-    out.push_str("],\"advice\":\"");
-    escape_json(&advice(&stats, busy), &mut out);
-    out.push_str("\"}\n");
+    list(&mut out, &report.samples, |out, it| sample(out, it));
+    out.push_str("],\"refusals\":[");
+    list(&mut out, &report.refusals, refused);
+    out.push_str("],\"clients\":[");
+    list(&mut out, &report.clients, |out, (client, share)| {
+        let _ = write!(out, "{{\"client\":{},\"share\":{share:.4}}}", string(client));
+    });
+    let _ = writeln!(out, "],\"advice\":{}}}", string(&report.advice()));
     out
 }
 
-fn worker(out: &mut String, worker: &WorkerState) {
-    let activity = match worker.activity {
+fn kernel(out: &mut String, queue: &AcceptQueue) {
+    let (endpoint, queued, limit) = (string(&queue.endpoint), queue.length, queue.limit);
+    let _ = write!(out, "{{\"endpoint\":{endpoint},\"queued\":{queued},\"limit\":{limit}}}");
+}
+
+/// The word for what a worker does.
+pub(super) fn activity(activity: WorkerActivity) -> &'static str {
+    match activity {
         WorkerActivity::Idle => "idle",
         WorkerActivity::Leading => "leading",
         WorkerActivity::Serving => "serving",
-    };
+    }
+}
+
+fn worker(out: &mut String, worker: &WorkerState) {
     let _ = write!(
         out,
-        "{{\"index\":{},\"state\":\"{activity}\",\"since\":{},\"served\":{}",
+        "{{\"index\":{},\"state\":\"{}\",\"since\":{},",
         worker.index,
+        activity(worker.activity),
         seconds(worker.since),
-        worker.served,
     );
     if let Some(peer) = worker.peer {
-        let _ = write!(out, ",\"client\":\"{peer}\"");
+        let _ = write!(out, "\"client\":\"{peer}\",");
     }
-    out.push('}');
+    if let Some((method, path)) = worker.request.as_deref().and_then(|it| it.split_once(' ')) {
+        let _ = write!(out, "\"method\":{},\"path\":{},", string(method), string(path));
+    }
+    let _ = write!(out, "\"wait\":{},\"served\":{}}}", seconds(worker.wait), worker.served);
 }
 
 fn estimates(out: &mut String, stats: &Stats) {
@@ -105,24 +119,16 @@ fn sample(out: &mut String, sample: &Sample) {
     );
 }
 
-/// How many workers the load needs, by Little's law: work in progress is the rate of requests times
-/// the time that each takes.
-pub(super) fn advice(stats: &Stats, busy: usize) -> String {
-    let workers = stats.workers as f64;
-    if stats.overloaded {
-        let needed = (stats.load * workers).ceil().max(workers);
-        return format!(
-            "all {workers} workers are busy at {:.1} times what they can do; {needed} would keep \
-             up, if the CPU has room for them",
-            stats.load
-        );
-    }
-    let needed = (stats.load * workers * 1.3).ceil().max(1.0);
-    format!(
-        "{:.1} of {workers} workers busy, {busy} at this moment; at 1.3 times this load {needed} \
-         are needed",
-        stats.load * workers
-    )
+fn refused(out: &mut String, refused: &RefusedRequest) {
+    let at = refused.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let _ = write!(
+        out,
+        "{{\"t\":{at:.3},\"reason\":\"{}\",\"client\":{},\"line\":{},\"predicted_wait\":{}}}",
+        refused.refusal.name(),
+        string(&refused.client),
+        string(&refused.line),
+        seconds(refused.predicted),
+    );
 }
 
 /// The items of a list or of an object, with commas between them.
@@ -143,6 +149,13 @@ fn counts(out: &mut String, counts: impl Iterator<Item = (&'static str, u64)>) {
     list(out, counts, |out, (name, count)| {
         let _ = write!(out, "\"{name}\":{count}");
     });
+}
+
+fn string(text: &str) -> String {
+    let mut out = String::from('"');
+    escape_json(text, &mut out);
+    out.push('"');
+    out
 }
 
 fn seconds(time: Duration) -> String {

@@ -223,11 +223,20 @@ fn stuck(gate: &Arc<Gate>) -> (TestServer, Vec<TcpStream>) {
     config.pool.workers = 2;
     config.pool.queue = Some(4);
     config.overload.shed = false;
+    config.overload.deadline = Duration::from_secs(20);
     let held = Arc::clone(gate);
-    let server = start(builder().config(config).http(move |_: &mut Request| {
-        held.wait();
+    let server = start(builder().config(config).http(move |request: &mut Request| {
+        match request.uri().path() {
+            // A slow handler: while handlers are fast, a full queue refuses nothing.
+            "/slow" => std::thread::sleep(Duration::from_millis(5)),
+            _ => held.wait(),
+        }
         HandlerResponse::text("Hello")
     }));
+    for _ in 0..3 {
+        let slow = b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        assert_eq!(exchange(addr(&server), slow).status, 200);
+    }
     let mut clients = Vec::new();
     let mut add = || {
         let mut client = connect(addr(&server));
@@ -238,6 +247,7 @@ fn stuck(gate: &Arc<Gate>) -> (TestServer, Vec<TcpStream>) {
     until("every worker is stuck", || gate.waited() == 2);
     (0..6).for_each(|_| add());
     until("the queue is full", || server.stats().queued == 4);
+    until("the rest is refused", || server.stats().refused_total() == 2);
     (server, clients)
 }
 
@@ -291,6 +301,78 @@ fn the_sums_of_the_status_are_those_of_the_handle() {
     for line in ["Total Accesses: 10", "BusyWorkers: 0", "IdleWorkers: 2", "Scoreboard: __"] {
         assert!(text.text().lines().any(|other| other == line), "{line} in {}", text.text());
     }
+}
+
+#[test]
+fn the_status_and_the_page_show_what_each_worker_serves() {
+    let gate = Arc::new(Gate::closed());
+    let held = Arc::clone(&gate);
+    let server = start(builder().http(move |_: &mut Request| {
+        held.wait();
+        HandlerResponse::text("Hello")
+    }));
+    let mut client = connect(addr(&server));
+    client.write_all(b"PUT /a%3Cb/'&?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    until("it is served", || gate.waited() == 1);
+    let peer = client.local_addr().unwrap().to_string();
+    let status = get(&server, "/status.json");
+    for part in ["\"method\":\"PUT\",\"path\":\"/a%3Cb/'&\"", &peer, "\"state\":\"serving\""] {
+        assert!(status.text().contains(part), "{part} in {}", status.text());
+    }
+    assert!(!status.text().contains("secret"), "no query: {}", status.text());
+    let page = get(&server, "/");
+    assert!(page.text().contains("PUT /a%3Cb/'&amp;"), "{}", page.text());
+    assert!(page.text().contains(&peer) && !page.text().contains("secret"));
+    gate.open();
+    assert_eq!(crate::support::read_response(&mut client).status, 200);
+    let workers = server.workers();
+    assert!(workers.iter().all(|worker| worker.request.is_none()), "{workers:?}");
+}
+
+#[test]
+fn the_page_runs_only_its_own_script_and_needs_nothing_else() {
+    let server = start(builder());
+    let page = get(&server, "/");
+    assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.field("content-security-policy").unwrap();
+    let nonce = policy.split_once("script-src 'nonce-").unwrap().1.split('\'').next().unwrap();
+    assert_eq!(nonce.len(), 32);
+    for part in ["default-src 'none'", "frame-ancestors 'none'", "connect-src 'self'"] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    let text = page.text();
+    assert_eq!(text.matches(&format!("nonce=\"{nonce}\"")).count(), 2, "style and script");
+    assert_eq!((text.matches("<script").count(), text.matches("<style").count()), (1, 1));
+    assert!(!text.contains("src=") && !text.contains("{{"), "{text}");
+    for part in ["kernel backlog", "queue", "workers", "parked", "http-equiv=\"refresh\""] {
+        assert!(text.contains(part), "{part}");
+    }
+    let other = get(&server, "/");
+    assert!(
+        !other.field("content-security-policy").unwrap().contains(nonce),
+        "a new one each time"
+    );
+}
+
+#[test]
+fn refusals_are_sampled_and_the_busiest_clients_are_named() {
+    let gate = Arc::new(Gate::closed());
+    let (server, mut clients) = stuck(&gate);
+    let status = get(&server, "/status.json");
+    assert!(status.text().contains("\"refusals\":[{\"t\":"), "{}", status.text());
+    let sample = "\"reason\":\"queue_full\",\"client\":\"127.0.0.1:";
+    assert!(status.text().contains(sample), "{}", status.text());
+    assert!(status.text().contains("\"line\":\"GET /\""), "{}", status.text());
+    until("the clients are counted", || {
+        // Each look is followed by requests that the next sample counts.
+        let mut client = connect(addr(&server));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        clients.push(client);
+        let status = get(&server, "/status.json");
+        status.text().contains("\"clients\":[{\"client\":\"127.0.0.1\",\"share\":1.0000}]")
+    });
+    assert!(get(&server, "/").text().contains("queue full"));
+    gate.open();
 }
 
 #[test]

@@ -21,10 +21,18 @@ const FLOORS: &[&[&str]] = &[
 /// The files and folders of `pool` from the ground up. A file imports from those before it, and
 /// within its own folder; a file that is listed has a floor of its own beside its folder's.
 const POOL_FLOORS: &[&[&str]] = &[
-    &["client_waits", "datagram/handler", "oldest_entry", "stats/histogram", "stats/own_counter"],
+    &[
+        "client_waits",
+        "datagram/handler",
+        "oldest_entry",
+        "stats/histogram",
+        "stats/own_counter",
+        "stats/request_text",
+    ],
     &["stats/durations", "stats/reloads", "stats/worker_state", "thread_time"],
     // Decisions, which know no socket, and who leads.
     &["arrivals", "leader", "output_memory", "overload", "poller/deadlines", "poller/token"],
+    &["stats/watch"],
     &["connections", "hash_limit", "output", "source", "stats/counters"],
     &["datagram/socket"],
     &["datagram/queued"],
