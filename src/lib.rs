@@ -81,11 +81,11 @@ pub use close::CloseReason;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use pool::{Refusal, Stats};
+#[cfg(feature = "admin")]
+pub use server::AdminCommand;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use server::metrics;
-#[cfg(feature = "admin")]
-pub use server::AdminCommand;
 pub use server::{Bind, Builder, DrainReport, Handle, Server, Service};
 
 // `cargo test` compiles and runs the examples of this page.

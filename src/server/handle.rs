@@ -106,7 +106,7 @@ impl Handle {
 
     /// The state of the server in one word: see docs/admin.md.
     #[cfg(feature = "admin")]
-    pub(super) fn state(&self) -> &'static str {
+    pub(super) fn state_word(&self) -> &'static str {
         match &self.0 {
             inner if inner.shared.is_stopped() => "stopped",
             inner if inner.shared.is_draining() => "draining",

@@ -16,7 +16,7 @@ pub(super) fn text(handle: &Handle) -> String {
     let scoreboard: String =
         workers.iter().map(|worker| if is_busy(worker.activity) { 'W' } else { '_' }).collect();
     let busy = scoreboard.bytes().filter(|byte| *byte == b'W').count();
-    let stopping = u8::from(matches!(handle.state(), "draining" | "stopped"));
+    let stopping = u8::from(matches!(handle.state_word(), "draining" | "stopped"));
     let mut text = format!("ServerVersion: millpond/{}\n", env!("CARGO_PKG_VERSION"));
     // Writing to a string cannot fail.
     let _ = writeln!(text, "ServerUptimeSeconds: {whole}");

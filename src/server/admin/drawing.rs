@@ -32,8 +32,8 @@ pub(super) fn way(report: &Report<'_>) -> String {
     let queue = Stage {
         at: (204, 4),
         title: "queue",
-        value: stats.queued.to_string(),
-        note: format!("of {}, oldest {}", stats.queue_capacity, short(stats.queue_oldest)),
+        value: format!("{} of {}", stats.queued, stats.queue_capacity),
+        note: format!("oldest {}", short(stats.queue_oldest)),
         level: part(stats.queued as f64, stats.queue_capacity as f64),
     };
     let workers = Stage {
@@ -148,18 +148,17 @@ fn chart(
     let end = samples.last().map_or(0, |sample| sample.unix);
     let values = |line: &Line<'_>| samples.iter().map(|it| (line.value)(it)).fold(0.0, f64::max);
     let most = lines.iter().map(values).fold(0.0, f64::max);
+    let _ = write!(out, "<p class=\"caption\"><span>{title}</span> <span class=\"faint\">");
+    for line in lines {
+        let now = samples.last().map_or(0.0, |sample| (line.value)(sample));
+        let _ = write!(out, "<i class=\"key {}\"></i>{} {} ", line.class, line.name, text(now));
+    }
     let _ = write!(
         out,
-        "<svg viewBox=\"0 0 340 78\" role=\"img\" aria-label=\"{title}\">\
-         <text x=\"0\" y=\"14\">{title}</text>\
-         <text x=\"340\" y=\"14\" text-anchor=\"end\" class=\"faint\">",
+        "most {}</span></p><svg viewBox=\"0 0 340 56\" role=\"img\" aria-label=\"{title}\">\
+         <path class=\"base\" d=\"M0 53H340\"/>",
+        text(most)
     );
-    for (index, line) in lines.iter().enumerate() {
-        let now = samples.last().map_or(0.0, |sample| (line.value)(sample));
-        let separator = if index > 0 { ", " } else { "" };
-        let _ = write!(out, "{separator}{} {}", line.name, text(now));
-    }
-    let _ = write!(out, "; most {}</text><path class=\"base\" d=\"M0 70H340\"/>", text(most));
     for line in lines {
         let _ = write!(out, "<path class=\"chart {}\" d=\"{}\"/>", line.class, {
             path(samples, end, |it| part((line.value)(it), most))
@@ -174,7 +173,7 @@ fn path(samples: &[&Sample], end: u64, level: impl Fn(&Sample) -> f64) -> String
     let mut before = None;
     for sample in samples {
         let x = 340.0 - 340.0 * end.saturating_sub(sample.unix) as f64 / 120.0;
-        let y = 70.0 - 48.0 * level(sample);
+        let y = 53.0 - 49.0 * level(sample);
         let follows = before.is_some_and(|before| sample.unix <= before + 2);
         let _ = write!(path, "{}{x:.1} {y:.1}", if follows { 'L' } else { 'M' });
         before = Some(sample.unix);

@@ -135,7 +135,7 @@ fn clients(out: &mut String, report: &Report<'_>) {
     for (client, share) in &report.clients {
         let _ = write!(
             out,
-            "<tr><td>{}<td><meter max=\"1\" value=\"{share:.3}\"></meter>\
+            "<tr><td>{}<td class=\"half\"><meter max=\"1\" value=\"{share:.3}\"></meter>\
              <td class=\"number\">{:.0} %",
             escape(client),
             share * 100.0,

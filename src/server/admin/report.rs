@@ -37,7 +37,7 @@ impl<'a> Report<'a> {
         let watch = shared.watch();
         let busiest = clients.busiest().into_iter();
         Self {
-            state: handle.state(),
+            state: handle.state_word(),
             is_live,
             uptime: shared.uptime(),
             stats: handle.stats(),

@@ -16,6 +16,7 @@ use super::{autostatus, page, status};
 use crate::http::codec::{DateCache, Head};
 use crate::http::{Method, StatusCode, header};
 use crate::server::handle::Handle;
+use crate::server::metrics;
 
 const JSON: &str = "application/json";
 
@@ -108,8 +109,11 @@ impl Routes {
                 "text/plain; charset=utf-8",
                 autostatus::text(&self.handle),
             ),
+            "/metrics" if is_get => self.metrics(head),
             "/" if is_get => page::page(&self.report()),
-            "/" | "/live" | "/ready" | "/status.json" | "/status" => not_allowed("GET, HEAD"),
+            "/" | "/live" | "/ready" | "/metrics" | "/status.json" | "/status" => {
+                not_allowed("GET, HEAD")
+            }
             _ => AdminResponse::text(StatusCode::NOT_FOUND, "no such path"),
         };
         Ok(response)
@@ -123,10 +127,16 @@ impl Routes {
     }
 
     fn ready(&self) -> AdminResponse {
-        match self.handle.state() {
+        match self.handle.state_word() {
             "running" => AdminResponse::text(StatusCode::OK, "ready"),
             state => AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, state),
         }
+    }
+
+    fn metrics(&self, head: &Head) -> AdminResponse {
+        let accept = head.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let (content_type, text) = metrics::encode(&self.handle, accept);
+        AdminResponse::new(StatusCode::OK, content_type, text)
     }
 
     /// What the status and the page report.
@@ -177,7 +187,7 @@ impl Routes {
             queued: stats.queued,
             done: stats.served + stats.refused_total() + stats.closed_total(),
             deadline: shared.config().overload.deadline,
-            is_draining: self.handle.state() != "running",
+            is_draining: self.handle.state_word() != "running",
         };
         self.health.observe(seen, now)
     }

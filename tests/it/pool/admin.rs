@@ -256,7 +256,7 @@ fn it_responds_while_every_worker_is_stuck_and_the_queue_is_full() {
     let gate = Arc::new(Gate::closed());
     let (server, _clients) = stuck(&gate);
     let mut slowest = Duration::ZERO;
-    for path in ["/live", "/ready", "/status.json", "/status?auto"] {
+    for path in ["/live", "/ready", "/metrics", "/status.json", "/status?auto", "/"] {
         let mut fastest = Duration::MAX;
         for _ in 0..5 {
             let began = Instant::now();
@@ -373,6 +373,18 @@ fn refusals_are_sampled_and_the_busiest_clients_are_named() {
     });
     assert!(get(&server, "/").text().contains("queue full"));
     gate.open();
+}
+
+#[test]
+fn the_metrics_are_those_of_the_handle_in_the_format_that_the_client_prefers() {
+    let server = start(builder());
+    let text = get(&server, "/metrics");
+    assert!(text.field("content-type").is_some_and(|it| it.starts_with("text/plain")));
+    assert!(text.text().contains("millpond_connections_accepted_total 0\n"), "{}", text.text());
+    let accept = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+    let open = ask(&server, "GET", "/metrics", accept);
+    assert!(open.field("content-type").is_some_and(|it| it.contains("openmetrics")));
+    assert!(open.text().ends_with("# EOF\n"), "{}", open.text());
 }
 
 #[test]
