@@ -36,6 +36,7 @@ pub(super) struct Parts {
 }
 
 /// What the admin thread runs.
+#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "there is no admin endpoint"))]
 pub(super) struct AdminJob(pub(super) Box<dyn FnOnce() + Send>);
 
 impl fmt::Debug for AdminJob {

@@ -2,10 +2,12 @@
 //! clients ask for most.
 
 use std::collections::VecDeque;
+#[cfg(any(test, feature = "admin"))]
 use std::fmt;
+#[cfg(any(test, feature = "admin"))]
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::pool::overload::fairness::{Bucket, CLIENT_BUCKETS, ClientKey};
@@ -26,10 +28,11 @@ pub(crate) struct Watch {
     next_sample: AtomicU64,
     refusals: Mutex<VecDeque<RefusedRequest>>,
     /// For each bucket, the requests of its clients. Empty until it is on, as it takes 20 KiB.
-    clients: std::sync::OnceLock<Box<[ClientCount]>>,
+    clients: OnceLock<Box<[ClientCount]>>,
 }
 
 /// A refusal of the past.
+#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "only the admin endpoint reads it"))]
 #[derive(Clone, Debug)]
 pub(crate) struct RefusedRequest {
     pub(crate) at: SystemTime,
@@ -57,7 +60,7 @@ impl Watch {
             epoch,
             next_sample: AtomicU64::new(0),
             refusals: Mutex::default(),
-            clients: std::sync::OnceLock::new(),
+            clients: OnceLock::new(),
         }
     }
 
@@ -142,8 +145,10 @@ impl Watch {
 }
 
 /// A client by its kind and address.
+#[cfg(any(test, feature = "admin"))]
 struct ClientName(u32, u64);
 
+#[cfg(any(test, feature = "admin"))]
 impl fmt::Display for ClientName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
