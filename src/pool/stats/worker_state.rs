@@ -12,9 +12,13 @@ use std::time::{Duration, Instant};
 use crate::net::Addr;
 use crate::pool::stats::request_text::{RequestText, text};
 
-/// The lowest bits of the state are the activity. The bits above are the time since the epoch.
+/// The lowest bits of the state are the activity. The next ones count the requests of a turn, so
+/// that each write of the words ends with another state. The bits above are the time since the
+/// epoch.
 const KIND: u64 = 0b11;
-const MICROS: u32 = 2;
+const REQUEST: u64 = 1 << 2;
+const REQUESTS: u64 = 0xff << 2;
+const MICROS: u32 = 10;
 
 /// The value of the lowest bits, and of the whole state, while the words are being written.
 const CHANGING: u64 = 0b11;
@@ -144,7 +148,9 @@ impl ActivityCell {
         // As in `serve`.
         fence(Ordering::Release);
         self.request.set(method, path);
-        self.state.store(state, Ordering::Release);
+        // The same state again would hide the change from a reader that has begun before.
+        let requests = state.wrapping_add(REQUEST) & REQUESTS;
+        self.state.store(state & !REQUESTS | requests, Ordering::Release);
     }
 
     /// The worker serves no peer from `now` on.
