@@ -36,7 +36,6 @@ pub(super) struct Parts {
 }
 
 /// What the admin thread runs.
-#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "there is no admin endpoint"))]
 pub(super) struct AdminJob(pub(super) Box<dyn FnOnce() + Send>);
 
 impl fmt::Debug for AdminJob {
@@ -46,8 +45,9 @@ impl fmt::Debug for AdminJob {
 }
 
 impl Parts {
-    /// Starts the admin thread and the workers, and adds each to `threads`. After an error, these are the threads to
-    /// stop. Each worker prepares itself first, which [`StartGate::wait`] waits for.
+    /// Starts the admin thread and the workers, and adds each to `threads`. After an error, these
+    /// are the threads to stop. Each worker prepares itself first, which [`StartGate::wait`] waits
+    /// for.
     pub(super) fn start_workers(
         &mut self,
         threads: &mut Vec<ServerThread>,

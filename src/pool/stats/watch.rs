@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::pool::overload::fairness::{Bucket, CLIENT_BUCKETS, ClientKey};
+#[cfg(feature = "admin")]
+use crate::pool::overload::fairness::CLIENT_BUCKETS;
+use crate::pool::overload::fairness::{Bucket, ClientKey};
 use crate::pool::overload::refusal::Refusal;
 use crate::sync::lock;
 

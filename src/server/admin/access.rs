@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::message::AdminResponse;
 use crate::http::codec::Head;
-use crate::http::{HeaderMap, StatusCode, header};
+use crate::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// Who may use the endpoint for what.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ impl AccessRules<'_> {
         if headers.contains_key(header::ORIGIN) {
             return refuse(StatusCode::FORBIDDEN, "requests with Origin are not served");
         }
-        let mut sites = headers.get_all("sec-fetch-site").iter().map(|site| site.as_bytes());
+        let mut sites = headers.get_all("sec-fetch-site").iter().map(HeaderValue::as_bytes);
         if sites.any(|site| site != b"same-origin" && site != b"none") {
             return refuse(StatusCode::FORBIDDEN, "requests of other sites are not served");
         }
-        let host = headers.get(header::HOST).map_or(&b""[..], |host| host.as_bytes());
+        let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
         if !self.is_unix && !self.is_public && !is_loopback_host(host) {
             let line = "Host is neither a loopback address nor localhost";
             return refuse(StatusCode::MISDIRECTED_REQUEST, line);

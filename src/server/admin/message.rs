@@ -13,7 +13,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Debug)]
 pub(super) struct AdminResponse {
     pub(super) status: StatusCode,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
     body: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ impl AdminResponse {
         for (name, value) in fixed {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        Self { status, headers, body: body.into() }
+        Self { status, headers: Box::new(headers), body: body.into() }
     }
 
     /// A line of text.
