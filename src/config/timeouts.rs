@@ -22,8 +22,17 @@ pub struct Timeouts {
     pub linger: Duration,
     /// Timeout for everything that a client still sends after its response. Default: 30 s.
     pub linger_total: Duration,
+    /// How long the server still accepts and serves after it was asked to stop and before it
+    /// drains, so that proxies can send their requests elsewhere. Each response has `Connection:
+    /// close` meanwhile. The daemon does this on TERM and INT; a library calls
+    /// [`Handle::lame_duck`](crate::Handle::lame_duck). Default: 0, none.
+    pub lame_duck: Duration,
     /// Timeout for requests in progress when the server stops. Default: 30 s.
     pub drain: Duration,
+    /// How long a drain keeps an idle connection open, so that a request which is on its way gets
+    /// its response instead of a closed connection; at most a quarter of the drain's time. Default:
+    /// 1 s.
+    pub drain_idle: Duration,
     /// How long the kernel keeps a new TCP connection to HTTP that has sent nothing, before the
     /// server accepts it (`TCP_DEFER_ACCEPT`, tcp(7), in whole seconds). The server spends nothing
     /// on the connection meanwhile. Default: 1 s. 0: it is accepted at once.
@@ -50,7 +59,9 @@ impl Default for Timeouts {
             write: Duration::from_secs(30),
             linger: Duration::from_secs(5),
             linger_total: Duration::from_secs(30),
+            lame_duck: Duration::ZERO,
             drain: Duration::from_secs(30),
+            drain_idle: Duration::from_secs(1),
             defer_accept: Duration::from_secs(1),
             age: None,
             min_rate: 240,

@@ -19,7 +19,7 @@
 //! - `client_waits`, `hash_limit`: how many workers may wait for clients, or hash passwords.
 //! - `cancel`: notifies handlers whose response is no longer wanted. `server_view`: what a request
 //!   may ask of the server.
-//! - `guard`: what a panic costs.
+//! - `guard`: what a panic costs. `idle_drain`: how idle connections close while the server drains.
 //! - `datagram`: sockets without connections. `stats`: what is counted.
 
 pub(crate) mod acceptor;
@@ -34,6 +34,7 @@ pub(crate) mod eviction;
 pub(crate) mod guard;
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
 pub(crate) mod hash_limit;
+mod idle_drain;
 pub(crate) mod leader;
 pub(crate) mod monitor;
 pub(crate) mod oldest_entry;

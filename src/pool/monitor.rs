@@ -9,9 +9,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::close::CloseReason;
-use crate::pool::connection::{Connection, Phase};
+use crate::pool::connection::Phase;
 use crate::pool::guard::{ProtocolWorkers, persist};
+use crate::pool::idle_drain::IdleDrain;
 use crate::pool::leader::Lead;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload_log::OverloadLog;
@@ -28,9 +28,6 @@ const POLLS_IN_VAIN: u32 = 8;
 /// waking thread more than these looks cost the monitor.
 const LOOKS_WITHOUT_PROGRESS: u32 = 16;
 
-/// How long a connection without a request may still send one once the server is stopping.
-const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
-
 /// The monitor thread.
 pub(crate) struct Monitor {
     shared: Arc<Shared>,
@@ -45,6 +42,7 @@ pub(crate) struct Monitor {
     polls_in_vain: u32,
     looks_without_progress: u32,
     overload_log: OverloadLog,
+    idle_drain: IdleDrain,
 }
 
 impl Monitor {
@@ -61,6 +59,7 @@ impl Monitor {
             polls_in_vain: 0,
             looks_without_progress: 0,
             overload_log,
+            idle_drain: IdleDrain::default(),
         }
     }
 
@@ -69,6 +68,7 @@ impl Monitor {
         let shared = Arc::clone(&self.shared);
         shared.leader.register_monitor();
         persist(&shared, &mut self, |it| it.protocols.renew(), Self::watch);
+        self.idle_drain.close_all(&shared);
     }
 
     fn watch(&mut self) {
@@ -80,7 +80,7 @@ impl Monitor {
             self.overload_log.update(&shared, now);
             shared.cancel_unwanted(now);
             if shared.is_draining() {
-                self.close_idle(now);
+                self.idle_drain.close_idle(&shared, &mut self.protocols, now);
             } else if self.looks_without_progress >= LOOKS_WITHOUT_PROGRESS && self.is_steady() {
                 // The conditions are checked again once the sleep was announced: whatever changes
                 // afterwards wakes the monitor.
@@ -244,29 +244,5 @@ impl Monitor {
             shared.queue.shed(now, |queued, refusal| self.refuse_queued(queued, refusal, now));
         // A look costs time in proportion to the queue: a few within a deadline are enough.
         self.next_shed = later(oldest, deadline).max(later(now, deadline / 16));
-    }
-
-    /// Closes idle connections while the server stops. A connection that has just sent a request is
-    /// served; one that has not sent any gets [`NEWCOMERS_GRACE`] to do so.
-    fn close_idle(&mut self, now: Instant) {
-        let shared = Arc::clone(&self.shared);
-        let newcomers_too =
-            now.saturating_duration_since(shared.draining_since()) > NEWCOMERS_GRACE;
-        let wanted = |connection: &Connection| match connection.phase {
-            Phase::Idle => true,
-            Phase::Head => newcomers_too && connection.input.is_empty(),
-            Phase::Body | Phase::Discard | Phase::Write | Phase::Linger | Phase::Held => false,
-        };
-        let mut idle = Vec::new();
-        shared.poller.sweep(wanted, |connection| idle.push(connection));
-        for connection in idle {
-            if connection.stream.has_input() {
-                let protocol = self.protocols.of(connection.protocol);
-                shared.enqueue_or_refuse(Work::of(connection), now, protocol);
-                shared.wake_worker();
-            } else {
-                shared.close(connection, CloseReason::Draining);
-            }
-        }
     }
 }

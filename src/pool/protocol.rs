@@ -164,10 +164,10 @@ impl<'a> TurnContext<'a> {
         self.shared.queue.has_any()
     }
 
-    /// Whether the server is stopping, so that connections are to be closed.
+    /// Whether the server drains or is about to, so that each response closes its connection.
     #[must_use]
-    pub(crate) fn is_draining(&self) -> bool {
-        self.shared.is_draining()
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.shared.is_leaving()
     }
 
     /// The server's settings in this turn. They may differ in the next one: a worker that keeps

@@ -34,10 +34,13 @@ use crate::sync::{Waker, later, lock};
 
 /// The server accepts and serves.
 const RUNNING: u8 = 0;
+/// A stop was asked for. The server still accepts and serves, and each response closes its
+/// connection.
+const LAME_DUCK: u8 = 1;
 /// The server finishes what it has accepted, and accepts no more.
-const DRAINING: u8 = 1;
+const DRAINING: u8 = 2;
 /// The threads end.
-const STOPPED: u8 = 2;
+const STOPPED: u8 = 3;
 
 /// Whether a handler of this process serves files. A connection may then use a second descriptor.
 pub(crate) static OPENS_FILES: AtomicBool = AtomicBool::new(false);
@@ -71,8 +74,9 @@ pub(crate) struct Shared {
     pub(super) stopping: Waker,
     /// The CPU time that refusals may take.
     budget: RefusalBudget,
-    /// [`RUNNING`], [`DRAINING`] or [`STOPPED`]; it only rises. A thread that falls asleep looks at
-    /// it after announcing its sleep, as it looks for work: hence sequentially consistent.
+    /// [`RUNNING`], [`LAME_DUCK`], [`DRAINING`] or [`STOPPED`]; it only rises. A thread that falls
+    /// asleep looks at it after announcing its sleep, as it looks for work: hence sequentially
+    /// consistent.
     stage: AtomicU8,
     draining_since: OnceLock<Instant>,
     /// The end of the drain, as the first to drain set it.
@@ -232,6 +236,11 @@ impl Shared {
         self.queue.is_full_of_cheap_work() && !self.is_draining()
     }
 
+    /// Whether a stop was asked for, so that responses close their connections.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) >= LAME_DUCK
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.stage.load(Ordering::SeqCst) >= DRAINING
     }
@@ -272,6 +281,12 @@ impl Shared {
             return None;
         }
         self.drained_by.get().into_iter().chain(self.stopped_at.get()).min().copied()
+    }
+
+    /// Makes each response close its connection from now on, while the server accepts and serves
+    /// as before. No thread needs to be woken for that.
+    pub(crate) fn lame_duck(&self) {
+        self.stage.fetch_max(LAME_DUCK, Ordering::SeqCst);
     }
 
     /// Starts draining, and wakes all threads. The first call sets the deadline, at which the

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::accept_queues::{AcceptQueue, Listening};
 use super::descriptors::fit_descriptors;
+use super::state::ServerState;
 use super::threads::{Parts, ServerThread, spawn_thread};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
@@ -210,10 +211,62 @@ impl Handle {
         self.0.shared.acceptor_rounds()
     }
 
+    /// The stage of the server's life.
+    #[must_use]
+    pub fn state(&self) -> ServerState {
+        let (inner, shared) = (&*self.0, &self.0.shared);
+        if shared.is_stopped() {
+            ServerState::Stopped
+        } else if shared.is_draining() {
+            ServerState::Draining
+        } else if shared.is_leaving() {
+            ServerState::LameDuck
+        } else if inner.has_started.load(Ordering::SeqCst) {
+            ServerState::Running
+        } else {
+            ServerState::Starting
+        }
+    }
+
+    /// Whether proxies should send requests to this server: it has started, and no stop was asked
+    /// for. Overload does not change it: a server that refuses what is too much is still worth its
+    /// share of the requests.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state() == ServerState::Running
+    }
+
+    /// Announces a stop: from now on, the server is not [ready](Self::is_ready), and each response
+    /// has `Connection: close`. It still accepts connections and serves them, until the program
+    /// calls [`drain`](Self::drain). Proxies use the time between the two calls to notice, and to
+    /// send their requests elsewhere. Idle connections stay open until their next response.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::Request;
+    /// use millpond::{Server, ServerState};
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::builder().bind("tcp://127.0.0.1:0");
+    /// let handle = server.http(|_: &mut Request| "Hello").build()?.spawn()?;
+    /// assert!(handle.is_ready());
+    /// handle.lame_duck();
+    /// assert_eq!(handle.state(), ServerState::LameDuck);
+    /// std::thread::sleep(Duration::from_millis(10)); // longer than the proxies need
+    /// handle.drain(Duration::from_secs(30));
+    /// assert_eq!(handle.state(), ServerState::Stopped);
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    pub fn lame_duck(&self) {
+        self.0.shared.lame_duck();
+    }
+
     /// Stops gracefully, within `deadline`. The server accepts the connections in the backlog,
     /// except those of a listener that was [passed in](crate::Bind::passed), which the next program
-    /// accepts. It then stops listening, closes idle connections, and responds to the requests that
-    /// are queued or in progress, with `Connection: close`. Then its threads end. A handler that
+    /// accepts. It then stops listening, and responds to the requests that are queued or in
+    /// progress, with `Connection: close`. It closes an idle connection once no request has arrived
+    /// on it for [`timeouts.drain_idle`](crate::config::Timeouts::drain_idle), so that no request
+    /// on its way finds the connection closed. Then its threads end. A handler that
     /// still runs after the deadline cannot be interrupted: its thread keeps running. A tenth of
     /// `deadline` before that, and at most a second before, the requests that are still served are
     /// [cancelled](crate::http::Request::cancelled).

@@ -20,6 +20,7 @@ pub mod metrics;
 mod panics;
 mod plan;
 mod service;
+mod state;
 mod threads;
 
 pub use accept_queues::AcceptQueue;
@@ -30,3 +31,4 @@ pub use bound::Server;
 pub use builder::Builder;
 pub use handle::{DrainReport, Handle, Stopped};
 pub use service::Service;
+pub use state::ServerState;

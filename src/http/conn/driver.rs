@@ -161,7 +161,7 @@ impl ProtocolWorker for HttpWorker {
         };
         connection.input = exchange.input.unload();
         drop(exchange);
-        let keep_alive = keep_alive && !turn.is_draining();
+        let keep_alive = keep_alive && !turn.is_leaving();
         self.refusals.send(connection, turn, is_head_method, keep_alive, format)
     }
 

@@ -123,7 +123,7 @@ impl<'a> PendingResponse<'a> {
             // a read has shown that it has not, input counts as unread.
             connection.unread |= reason.is_some() || self.is_tunnel();
         }
-        let reason = reason.unwrap_or(match turn.is_draining() {
+        let reason = reason.unwrap_or(match turn.is_leaving() {
             true => CloseReason::Draining,
             false => CloseReason::Finished,
         });
@@ -205,7 +205,7 @@ impl<'a> PendingResponse<'a> {
         let keep_alive = self.request.keep_alive
             && self.close_reason.is_none()
             && !self.is_tunnel()
-            && !turn.is_draining()
+            && !turn.is_leaving()
             && !matches!(transfer, Transfer::UntilClose)
             && (streams_back || exchange.can_discard());
         let head = HeadLine {

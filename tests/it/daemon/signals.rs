@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::support::daemon::{Daemon, command, get, root, text};
-use crate::support::{connect, read_last_response};
+use crate::support::{connect, read_last_response, read_response};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 #[test]
 fn term_and_int_drain_and_log_a_report() {
@@ -35,6 +37,44 @@ fn a_request_that_has_begun_is_served_before_the_exit() {
     assert_eq!(response.status, 200);
     assert!(response.has_connection_option("close"), "{response:?}");
     assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
+}
+
+#[test]
+fn a_lame_duck_accepts_and_serves_and_closes_each_connection() {
+    let mut daemon = Daemon::serve(&["--lame-duck", "1h", "--drain", "1h"]);
+    let addr = daemon.addr();
+    let mut kept = connect(addr);
+    kept.write_all(GET).unwrap();
+    assert!(!read_response(&mut kept).has_connection_option("close"));
+    daemon.signal(Signal::TERM);
+    daemon.wait_for("lame duck: serving for 3600s before the drain");
+    for mut stream in [kept, connect(addr), connect(addr)] {
+        stream.write_all(GET).unwrap();
+        let response = read_last_response(&mut stream);
+        assert_eq!(response.status, 200);
+        assert!(response.has_connection_option("close"), "{response:?}");
+    }
+    daemon.signal(Signal::QUIT);
+    daemon.wait_for("state: lame duck, live ");
+    daemon.wait_for("state: accept: interrupted");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("settings not reloaded: the server is stopping");
+    assert!(!daemon.has_logged("stopping:"), "{:#?}", daemon.log);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code(), Some(143), "{:#?}", daemon.log);
+}
+
+#[test]
+fn a_lame_duck_drains_after_its_time() {
+    let mut daemon = Daemon::serve(&["--lame-duck", "200ms"]);
+    let addr = daemon.addr();
+    get(addr, "/");
+    daemon.signal(Signal::TERM);
+    daemon.wait_for("lame duck: serving for 200ms");
+    get(addr, "/");
+    daemon.wait_for("stopping: finishing requests in progress");
+    assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
+    assert!(daemon.has_logged("stopped: served 2"), "{:#?}", daemon.log);
 }
 
 #[test]

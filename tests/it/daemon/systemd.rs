@@ -143,6 +143,44 @@ fn the_manager_is_notified_of_readiness_reloads_and_stops() {
 }
 
 #[test]
+fn a_lame_duck_is_reported_to_the_manager_and_feeds_the_watchdog() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = Manager::new(&path);
+    let args = ["serve", "-b", "tcp://127.0.0.1:0", "--drain", "7s", "--lame-duck", "1s"];
+    let mut command = command(&args);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000");
+    let mut daemon = Daemon::start(command);
+    manager.wait_for("READY=1");
+    daemon.signal(Signal::TERM);
+    let stopping = manager.wait_for("STOPPING=1");
+    assert!(stopping.contains("EXTEND_TIMEOUT_USEC=13000000"), "{stopping}");
+    assert!(stopping.contains("STATUS=lame duck"), "{stopping}");
+    manager.wait_for("WATCHDOG=1");
+    let draining = manager.wait_for("STATUS=draining");
+    assert!(draining.contains("EXTEND_TIMEOUT_USEC=12000000"), "{draining}");
+    assert_eq!(daemon.end().code(), Some(0));
+}
+
+/// The seconds of a unit's TimeoutStopSec.
+fn stop_timeout(unit: &str) -> u64 {
+    let line = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec="));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_units_wait_for_longer_than_a_stop_takes() {
+    let timeouts = millpond::Config::default().timeouts;
+    let stop = (timeouts.lame_duck + timeouts.drain).as_secs();
+    for unit in [
+        include_str!("../../../docs/systemd/millpond.service"),
+        include_str!("../../../docs/systemd/direct/millpond-direct.service"),
+    ] {
+        assert!(stop_timeout(unit) > stop, "{unit}");
+    }
+}
+
+#[test]
 fn the_watchdog_is_notified_while_the_server_makes_progress() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");

@@ -4,6 +4,7 @@ mod acceptor;
 mod admin;
 mod connections;
 mod deadlines;
+mod drain;
 mod handle;
 mod held;
 mod leader;

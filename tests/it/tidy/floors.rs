@@ -46,8 +46,9 @@ const POOL_FLOORS: &[&[&str]] = &[
     &["server_view"],
     &["protocol"],
     &["admit", "datagram", "guard"],
+    &["eviction", "idle_drain"],
     // The threads.
-    &["eviction", "monitor", "worker"],
+    &["monitor", "worker"],
     &["acceptor"],
 ];
 

@@ -52,11 +52,11 @@ impl Notifier {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reloading"));
     }
 
-    /// The server stops, and needs at most `within` for it.
-    pub(crate) fn stopping(&self, within: Duration) {
+    /// The server stops, and needs at most `within` for it. `status` is how far it has come.
+    pub(crate) fn stopping(&self, within: Duration, status: &str) {
         // The manager's own timeout must not end the process during the drain.
         let extend = (within + Duration::from_secs(5)).as_micros();
-        self.send(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={extend}\nSTATUS=draining"));
+        self.send(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={extend}\nSTATUS={status}"));
     }
 
     /// The state of the server in one line.

@@ -155,6 +155,9 @@ fn forward(mut signals: Iterator, wake: &Sender<()>, shared: &PendingEvents) {
         let event = match signal {
             SIGTERM | SIGINT if stopping => {
                 shared.quit.store(signal, Ordering::SeqCst);
+                // A main thread that waits for the end of the lame duck goes on.
+                shared.put(Event::Stop);
+                let _ = wake.try_send(());
                 quit(shared, 128 + signal);
             }
             SIGTERM | SIGINT => Event::Stop,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
-use millpond::Handle;
+use millpond::{Handle, ServerState};
 
 use super::status;
 use super::watchdog::{PeriodicTimer, WatchdogCheck};
@@ -47,6 +47,24 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Handles signals and notifies the service manager until a signal stops the server.
     pub(super) fn run_until_stop(&mut self, signals: &SignalReceiver) {
+        self.run_until(None, signals);
+    }
+
+    /// Serves for `timeouts.lame_duck` more, so that proxies notice the stop before connections are
+    /// refused. A second signal ends it.
+    pub(super) fn lame_duck(&mut self, signals: &SignalReceiver) {
+        let timeouts = &self.loaded.settings.config.timeouts;
+        let (time, drain) = (timeouts.lame_duck, timeouts.drain);
+        self.handle.lame_duck();
+        if time.is_zero() {
+            return;
+        }
+        info!("lame duck: serving for {time:?} before the drain");
+        self.notifier.stopping(time + drain, "lame duck");
+        self.run_until(Instant::now().checked_add(time), signals);
+    }
+
+    fn run_until(&mut self, end: Option<Instant>, signals: &SignalReceiver) {
         let mut watchdog = self.notifier.watchdog_interval().map(PeriodicTimer::new);
         let mut status = self.notifier.is_enabled().then(|| PeriodicTimer::new(STATUS_PERIOD));
         let mut check = WatchdogCheck::default();
@@ -55,14 +73,21 @@ impl Daemon {
             let now = Instant::now();
             // Without a service manager there is no timer, so that an idle server makes no calls.
             let timers = [&watchdog, &status].into_iter().flatten();
-            match signals.wait(timers.map(|timer| timer.left(now)).min()) {
+            let left = end.map(|end| end.saturating_duration_since(now));
+            match signals.wait(timers.map(|timer| timer.left(now)).chain(left).min()) {
                 Some(Event::Stop) => return,
                 Some(Event::LogState) => self.log_state(),
                 Some(Event::Reopen) => self.reopen_access_log(),
+                Some(Event::Reload) if !self.handle.is_ready() => {
+                    warn!("settings not reloaded: the server is stopping");
+                }
                 Some(Event::Reload) => self.reload(),
                 None => {}
             }
             let now = Instant::now();
+            if end.is_some_and(|end| now >= end) {
+                return;
+            }
             if watchdog.as_mut().is_some_and(|timer| timer.is_due(now)) {
                 self.notify_watchdog(&mut check);
             }
@@ -90,7 +115,7 @@ impl Daemon {
     pub(super) fn drain(self, signals: &SignalReceiver) -> ExitCode {
         let timeout = self.loaded.settings.config.timeouts.drain;
         info!("stopping: finishing requests in progress within {timeout:?}");
-        self.notifier.stopping(timeout);
+        self.notifier.stopping(timeout, "draining");
         let report = self.handle.drain(timeout);
         if let Some(log) = self.access_log {
             let quit = signals.quit_code().is_some();
@@ -115,6 +140,9 @@ impl Daemon {
     /// The state of the server in one line.
     pub(super) fn status(&self) -> String {
         let mut line = self.handle.stats().to_string();
+        if self.handle.state() == ServerState::LameDuck {
+            line.insert_str(0, "lame duck, ");
+        }
         if let Some(dropped) = self.access_log.as_ref().map(AccessLog::dropped).filter(|n| *n > 0) {
             line.push_str(&format!(", access log lines dropped {dropped}"));
         }

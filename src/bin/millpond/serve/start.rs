@@ -107,6 +107,7 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     logging::flush_at_start();
     daemon.notifier.ready(&daemon.status());
     daemon.run_until_stop(&signals);
+    daemon.lame_duck(&signals);
     Ok(daemon.drain(&signals))
 }
 

@@ -265,6 +265,16 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "How long the kernel keeps a new connection without a request",
         "TCP_DEFER_ACCEPT, for HTTP. 0: it is accepted at once."
     ),
+    time!(
+        config.timeouts.lame_duck,
+        "timeouts.lame_duck",
+        "lame-duck",
+        "TIME",
+        "How long the server still accepts and serves after TERM, before it drains",
+        "Each response closes its connection meanwhile, and the server reports that it is not \
+         ready, so that proxies send their requests elsewhere. A second TERM ends the server at \
+         once."
+    ),
     in_short_help(time!(
         config.timeouts.drain,
         "timeouts.drain",
@@ -273,6 +283,14 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "Timeout for requests in progress when the server stops",
         "Connections that are still open after it are closed, and the exit code is 75."
     )),
+    time!(
+        config.timeouts.drain_idle,
+        "timeouts.drain_idle",
+        "drain-idle",
+        "TIME",
+        "How long a stopping server keeps idle connections open for a request on its way",
+        "At most a quarter of --drain."
+    ),
     optional!(
         value::time,
         |t| value::time_text(*t),
