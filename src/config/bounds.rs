@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::http::HttpSettings;
 use super::invalid::invalid;
 use super::limits::Limits;
 use super::overload::Overload;
@@ -22,7 +23,8 @@ const MAX_BYTES: u64 = 1 << 50;
 
 /// Checks that no value exceeds its bound.
 pub(super) fn check(config: &Config) -> Result<(), Error> {
-    let Config { pool, limits, timeouts, overload } = config;
+    let Config { pool, limits, timeouts, overload, http } = config;
+    let HttpSettings { server_timing: _ } = http;
     check_pool(pool)?;
     check_limits(limits)?;
     check_timeouts(timeouts)?;
@@ -211,7 +213,7 @@ mod tests {
 
     /// Every setting that is a time, a size or a number.
     fn slots(config: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
-        let Config { pool, limits, timeouts, overload } = config;
+        let Config { pool, limits, timeouts, overload, http: _ } = config;
         let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades } = pool;
         let Limits {
             connections,

@@ -20,7 +20,7 @@ impl Config {
     /// An [`ErrorKind::Config`](crate::ErrorKind::Config) that names the first value which is out
     /// of range or contradicts another one.
     pub fn check(&self) -> Result<(), Error> {
-        let Self { pool, limits, timeouts, overload } = self;
+        let Self { pool, limits, timeouts, overload, http: _ } = self;
         bounds::check(self)?;
         check_pool(pool)?;
         check_limits(limits, pool)?;

@@ -6,6 +6,7 @@
 
 pub(crate) mod bounds;
 mod check;
+mod http;
 mod invalid;
 mod limits;
 mod overload;
@@ -13,6 +14,7 @@ mod pool;
 mod timeouts;
 mod whole;
 
+pub use http::HttpSettings;
 pub use limits::Limits;
 pub use overload::Overload;
 pub use pool::{Pool, default_workers};

@@ -1,5 +1,6 @@
 //! [`Config`]: all settings of a server.
 
+use super::http::HttpSettings;
 use super::limits::Limits;
 use super::overload::Overload;
 use super::pool::Pool;
@@ -27,4 +28,6 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// When requests are refused.
     pub overload: Overload,
+    /// What HTTP reports to clients.
+    pub http: HttpSettings,
 }

@@ -44,8 +44,9 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Vers
 pub use message::Json;
 pub(crate) use message::Standalone;
 pub use message::{
-    Body, BodyError, BodyWriter, Cancel, CancelReason, Html, IntoResponse, Pressure, Problem,
-    ProblemFormat, Request, RequestError, Response, Segment, Upgraded,
+    Body, BodyError, BodyWriter, Cancel, CancelReason, Html, IntoResponse, InvalidTraceParent,
+    Pressure, Problem, ProblemFormat, Request, RequestError, Response, Segment, TraceParent,
+    Upgraded,
 };
 #[cfg(feature = "multipart")]
 pub use message::{Multipart, MultipartLimits, Part};

@@ -24,6 +24,7 @@ use super::read::new_request;
 use super::refusal::{RefusalSource, Refusals};
 use super::request_info::{RequestInfo, accept_of_malformed};
 use super::respond::PendingResponse;
+use super::server_timing;
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::error::Error;
@@ -251,13 +252,17 @@ impl HttpWorker {
         let mut request = new_request(head, &self.cell, &exchange, peer, turn);
         drop(exchange);
         let mut panicked = false;
-        let response = match self.call_handler(&mut request, expects_continue) {
+        let began = self.config.http.server_timing.then(Instant::now);
+        let mut response = match self.call_handler(&mut request, expects_continue) {
             Ok(response) => response,
             Err(_) => {
                 panicked = true;
                 self.note_panic(&request, turn)
             }
         };
+        if let Some(began) = began {
+            server_timing::add(&mut response, request.queue_wait(), began.elapsed());
+        }
         let body_taken = has_body && !matches!(request.body().0, BodyKind::Incoming(_));
         let format = ClientFormat { writer: &self.problems, headers: Some(request.headers()) };
         let mut pending = PendingResponse::new(info, response, body_taken, format);

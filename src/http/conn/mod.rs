@@ -59,6 +59,7 @@ mod request_body;
 mod request_info;
 mod respond;
 mod send;
+mod server_timing;
 mod upgrade;
 
 pub(crate) use driver::Http;

@@ -164,6 +164,8 @@ pub(super) fn new_request(
         peer,
         waited,
         arrived,
+        // No setting names proxies to trust yet.
+        is_trusted_proxy: false,
         timeout: head.client_timeout,
     };
     let mut request = http::Request::new(body);

@@ -21,6 +21,8 @@ pub(crate) struct Client {
     pub(crate) waited: Duration,
     /// When the request entered the queue.
     pub(crate) arrived: Instant,
+    /// Whether the peer is a proxy whose `X-Request-Start` counts as time in the queue.
+    pub(crate) is_trusted_proxy: bool,
     /// The time that the client allows for it, if it sent that.
     pub(crate) timeout: Option<Duration>,
 }

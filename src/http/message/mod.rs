@@ -25,6 +25,7 @@ mod request_error;
 mod response;
 mod standalone;
 mod timing;
+mod trace;
 mod whole_body;
 
 #[cfg(feature = "multipart")]
@@ -49,3 +50,4 @@ pub use request_error::RequestError;
 pub use response::Response;
 pub(crate) use response::UpgradeHandler;
 pub(crate) use standalone::Standalone;
+pub use trace::{InvalidTraceParent, TraceParent};

@@ -90,10 +90,15 @@ impl Request {
     /// How long the request waited in the queue until a worker took it. Zero for a request that an
     /// idle worker read without the queue, for a pipelined request behind another, and for a
     /// request that a test made.
+    ///
+    /// The time that a request waited in a proxy (`X-Request-Start`) is not counted, because every
+    /// client can send that field. It only shortens the [`deadline`](Self::deadline).
     #[must_use]
     pub fn queue_wait(&self) -> Duration {
         match (&self.client, &self.standalone) {
-            (Some(client), _) => client.waited,
+            (Some(client), _) => {
+                client.waited + self.wait_at_proxy(client.arrived, client.is_trusted_proxy)
+            }
             (None, Some(standalone)) => standalone.queue_wait,
             (None, None) => Duration::ZERO,
         }

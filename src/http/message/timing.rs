@@ -163,6 +163,13 @@ impl Request {
         Pressure { load, overloaded, queue_wait: self.queue_wait(), remaining: self.remaining() }
     }
 
+    /// How long a trusted proxy had the request before it arrived; zero if the peer is not trusted,
+    /// as its client could claim any wait.
+    pub(super) fn wait_at_proxy(&self, arrived: Instant, is_trusted: bool) -> Duration {
+        let proxied = if is_trusted { self.proxied_at() } else { None };
+        proxied.map_or(Duration::ZERO, |at| arrived.saturating_duration_since(at))
+    }
+
     /// When a proxy received the request, if it says so.
     fn proxied_at(&self) -> Option<Instant> {
         let value = self.headers().get(REQUEST_START)?;
@@ -203,6 +210,20 @@ mod tests {
         assert!(pressure.load == 0.0 && !pressure.overloaded && pressure.queue_wait.is_zero());
         assert!(pressure.remaining <= second);
         assert!(!request.cancelled().is_set());
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_lengthens_the_wait() {
+        let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let mut request = request();
+        let value = format!("t={:.6}", (unix_now - Duration::from_secs(2)).as_secs_f64());
+        request.headers_mut().insert("X-Request-Start", value.try_into().unwrap());
+        let arrived = Instant::now();
+        assert_eq!(request.wait_at_proxy(arrived, false), Duration::ZERO);
+        let wait = request.wait_at_proxy(arrived, true);
+        assert!((1.9..=2.1).contains(&wait.as_secs_f64()), "{wait:?}");
+        // A clock that is ahead.
+        assert_eq!(request.wait_at_proxy(arrived - Duration::from_secs(9), true), Duration::ZERO);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod responses;
 mod running;
 mod slow;
 pub(crate) mod table;
+mod times;
 mod upgrade;
 mod waiting;
 mod worker_state;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use millpond::http::header::{HOST, HeaderValue, REFERER, USER_AGENT};
-use millpond::http::{Method, Request, Response, Uri, Version};
+use millpond::http::{Method, Request, Response, TraceParent, Uri, Version};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -29,10 +29,15 @@ pub(crate) struct RequestSummary {
     user_agent: Option<HeaderValue>,
     /// The time in the queue.
     queue_wait: Duration,
+    /// The trace and the id of the request, which only the format JSON has.
+    trace_parent: Option<TraceParent>,
+    request_id: Option<HeaderValue>,
 }
 
 impl RequestSummary {
-    pub(crate) fn new(request: &Request) -> Self {
+    pub(crate) fn new(request: &Request, format: AccessLogFormat) -> Self {
+        let traced = (format == AccessLogFormat::Json).then_some(request);
+        let request_id = traced.and_then(Request::request_id);
         Self {
             peer: request.peer_addr(),
             method: request.method().clone(),
@@ -42,6 +47,8 @@ impl RequestSummary {
             referer: request.headers().get(REFERER).cloned(),
             user_agent: request.headers().get(USER_AGENT).cloned(),
             queue_wait: request.queue_wait(),
+            trace_parent: traced.and_then(Request::trace_parent),
+            request_id: request_id.and_then(|id| HeaderValue::from_str(id).ok()),
         }
     }
 
@@ -126,6 +133,9 @@ impl RequestSummary {
         let _ = write!(line, ",\"wait_us\":{wait},\"service_us\":{service}");
         member(&mut line, "referer", self.referer.as_ref().map(HeaderValue::as_bytes));
         member(&mut line, "user_agent", self.user_agent.as_ref().map(HeaderValue::as_bytes));
+        member(&mut line, "request_id", self.request_id.as_ref().map(HeaderValue::as_bytes));
+        let trace_parent = self.trace_parent.map(|parent| parent.to_string());
+        member(&mut line, "traceparent", trace_parent.as_deref().map(str::as_bytes));
         line.push_str("}\n");
         line.into_bytes()
     }
@@ -169,7 +179,7 @@ mod tests {
                 .unwrap(),
         );
         let now = datetime!(2026-11-24 09:08:07.006 UTC);
-        let summary = RequestSummary::new(&request);
+        let summary = RequestSummary::new(&request, format);
         let line = summary.line(format, &Response::text("abc"), Duration::from_micros(1500), now);
         line.map_or_else(String::new, |line| String::from_utf8(line).unwrap())
     }
@@ -194,7 +204,7 @@ mod tests {
     #[test]
     fn a_response_to_head_has_no_bytes() {
         let request = http::Request::head("/").body(millpond::http::Body::empty()).unwrap();
-        let summary = RequestSummary::new(&request.into());
+        let summary = RequestSummary::new(&request.into(), AccessLogFormat::Clf);
         let now = datetime!(2026-11-24 09:08:07 UTC);
         let line = summary
             .line(AccessLogFormat::Clf, &Response::text("abc"), Duration::ZERO, now)
@@ -208,6 +218,26 @@ mod tests {
         assert!(combined.ends_with("\"a\\\" \\\\\\xff\\x09b\"\n"), "{combined}");
         let json = line(AccessLogFormat::Json, b"a\" \\\xff\tb");
         assert!(json.ends_with("\"a\\\" \\\\\u{fffd}\\u0009b\"}\n"), "{json}");
+    }
+
+    #[test]
+    fn the_json_line_has_the_trace_and_the_id_of_the_request_if_they_are_valid() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let now = datetime!(2026-11-24 09:08:07 UTC);
+        let line = |id: &str, parent: &str| {
+            let request = http::Request::builder().uri("/");
+            let request = request.header("x-request-id", id).header("traceparent", parent);
+            let request = request.body(millpond::http::Body::empty()).unwrap().into();
+            let summary = RequestSummary::new(&request, AccessLogFormat::Json);
+            let (response, format) = (Response::text("abc"), AccessLogFormat::Json);
+            let line = summary.line(format, &response, Duration::ZERO, now).unwrap();
+            String::from_utf8(line).unwrap()
+        };
+        let valid = line("quern-7", parent);
+        let end = format!("\"request_id\":\"quern-7\",\"traceparent\":\"{parent}\"}}\n");
+        assert!(valid.ends_with(&end), "{valid}");
+        let invalid = line("quern\"7", &parent.to_uppercase());
+        assert!(!invalid.contains("request_id") && !invalid.contains("traceparent"), "{invalid}");
     }
 
     #[test]

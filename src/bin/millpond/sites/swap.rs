@@ -52,7 +52,7 @@ impl Handler for SiteSwap {
         let Some((recorder, format)) = &current.access_log else {
             return current.handler.handle(request);
         };
-        let summary = RequestSummary::new(request);
+        let summary = RequestSummary::new(request, *format);
         let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| current.handler.handle(request)));
         // The server responds to a panic with this status. The log must have a line for it, too.

@@ -75,6 +75,7 @@ mod tests {
             ("limits", include_str!("../../../../config/limits.rs")),
             ("timeouts", include_str!("../../../../config/timeouts.rs")),
             ("overload", include_str!("../../../../config/overload.rs")),
+            ("http", include_str!("../../../../config/http.rs")),
         ] {
             let mut docs = String::new();
             for line in source.lines().map(str::trim) {
@@ -99,7 +100,9 @@ mod tests {
     fn the_documented_defaults_of_the_library_are_the_defaults() {
         let defaults = documented_defaults();
         for row in rows().filter(|row| {
-            ["pool.", "limits.", "timeouts.", "overload."].iter().any(|t| row.key.starts_with(t))
+            ["pool.", "limits.", "timeouts.", "overload.", "http."]
+                .iter()
+                .any(|table| row.key.starts_with(table))
         }) {
             let (_, documented) = defaults
                 .iter()

@@ -1,4 +1,4 @@
-//! The settings of the library's server: pool, limits, timeouts, overload control.
+//! The settings of the library's server: pool, limits, timeouts, overload control, HTTP.
 
 use super::row::{ROW, Row, in_short_help, single, with_short};
 use crate::settings::value;
@@ -417,5 +417,16 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "TIME",
         "The shortest time between two log lines of an overload",
         "An overload is logged when it begins, while it lasts, and when it ends. 0 turns it off."
+    ),
+    // HTTP.
+    switch!(
+        "true",
+        config.http.server_timing,
+        "http.server_timing",
+        "server-timing",
+        "",
+        "Report the time in the queue and in the handler to clients (Server-Timing)",
+        "Each response has the field `Server-Timing: queue;dur=0.125, app;dur=3.200`, in \
+         milliseconds, which browsers show. Every client can read it."
     ),
 ];
