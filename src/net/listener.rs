@@ -35,6 +35,8 @@ pub struct Listener {
     family: Family,
     /// The requested and the granted backlog; `None` if the socket was passed in.
     backlog: Option<(u32, u32)>,
+    /// Whether the kernel keeps connections that have sent nothing.
+    defers: bool,
     /// Removes the file when it is dropped, after `fd` is closed.
     _file: Option<BoundPath>,
 }
@@ -89,7 +91,7 @@ impl Listener {
         let file = unix_path::bind(&fd, addr)?;
         net::listen(&fd, backlog.min(i32::MAX as u32) as i32)?;
         let granted = backlog.min(somaxconn().unwrap_or(u32::MAX));
-        Ok(Self { fd, kind, family, backlog: Some((backlog, granted)), _file: file })
+        Ok(Self { fd, kind, family, backlog: Some((backlog, granted)), defers: false, _file: file })
     }
 
     /// Adopts a listening socket that another program passed in, as socket activation does
@@ -109,7 +111,7 @@ impl Listener {
         // A Unix socket has none of these options.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
         let _ = keep_alive(&fd);
-        Ok(Self { fd, kind, family, backlog: None, _file: None })
+        Ok(Self { fd, kind, family, backlog: None, defers: false, _file: None })
     }
 
     /// The requested backlog and the granted one, which the kernel limits to `net.core.somaxconn`
@@ -132,12 +134,29 @@ impl Listener {
     /// Until then the connection is one of the half-open connections. The kernel keeps as many of
     /// them as the backlog has places, and handles further ones with SYN cookies, which need no
     /// memory. Without SYN cookies this does nothing, because silent clients would block others.
-    pub(crate) fn defer_accept(&self, time: Duration) {
+    pub(crate) fn defer_accept(&mut self, time: Duration) {
         let cookies = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
         if cookies.is_ok_and(|setting| setting.trim() == "0") {
             return;
         }
-        let seconds = time.as_secs().clamp(1, 60) as libc::c_int;
+        self.set_defer_accept(time.as_secs().clamp(1, 60) as libc::c_int);
+        self.defers = matches!(self.local_addr(), Ok(Addr::Ip(_)));
+    }
+
+    /// Whether the kernel keeps connections that have sent nothing.
+    pub(crate) fn defers_accept(&self) -> bool {
+        self.defers
+    }
+
+    /// Ends [`defer_accept`](Self::defer_accept): a connection is accepted with its next packet.
+    pub(crate) fn stop_deferring(&mut self) {
+        if std::mem::take(&mut self.defers) {
+            self.set_defer_accept(0);
+        }
+    }
+
+    /// Sets `TCP_DEFER_ACCEPT`. Fails for a Unix socket, which has no such option.
+    fn set_defer_accept(&self, seconds: libc::c_int) {
         let size = size_of_val(&seconds) as libc::socklen_t;
         #[expect(unsafe_code, reason = "rustix and nix lack this option")]
         // SAFETY: the descriptor is open; the value points to an int, and `size` is its length.

@@ -16,12 +16,12 @@ use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::eviction::{Evicted, Eviction};
 use crate::pool::guard::{ProtocolWorkers, persist};
-use crate::pool::overload::fairness::{Bucket, ClientKey};
+use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
-use crate::pool::source::Source;
+use crate::pool::source::{Source, client_key};
 use crate::pool::thread_time::ThreadTime;
 use crate::sync::timespec;
 
@@ -45,6 +45,11 @@ pub(crate) const SHORT_FOR: Duration = Duration::from_secs(1);
 
 /// A poll(2) that took at least this long began with empty backlogs.
 pub(crate) const POLL_WAITED: Duration = Duration::from_micros(200);
+
+/// How long a drain waits for the requests of connections that the kernel keeps until they send
+/// something (`TCP_DEFER_ACCEPT`). Their clients are connected; when the listener closes, the kernel
+/// resets them.
+const DEFERRED_GRACE: Duration = Duration::from_millis(100);
 
 /// The acceptor thread.
 pub(crate) struct Acceptor {
@@ -147,11 +152,36 @@ impl Acceptor {
             // The next program gets a passed listener with the backlog that it has now.
             self.set_backlogs(self.shared.pool.backlog);
         }
+        self.accept_deferred();
         for index in 0..self.sources.len() {
             if self.sources[index].listener.is_inherited() {
                 continue;
             }
             while !shared.is_stopped() && self.accept_round(index) {}
+        }
+    }
+
+    /// Accepts for a moment more from the listeners of which the kernel keeps connections that have
+    /// sent nothing, so that their requests do not race with the end of the listeners.
+    fn accept_deferred(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let defers =
+            |source: &Source| !source.listener.is_inherited() && source.listener.defers_accept();
+        let deferring: Vec<_> =
+            (0..self.sources.len()).filter(|index| defers(&self.sources[*index])).collect();
+        deferring.iter().for_each(|index| self.sources[*index].listener.stop_deferring());
+        let since = shared.draining_since();
+        let whole = shared.drain_deadline().map(|at| at.saturating_duration_since(since));
+        let end = since + DEFERRED_GRACE.min(whole.unwrap_or_default() / 4);
+        while !deferring.is_empty() && !shared.is_stopped() && Instant::now() < end {
+            // Short, as nothing else wakes this thread any more.
+            let tick = timespec(shared.pool.tick.min(DEFERRED_GRACE / 16));
+            let poll_fd =
+                |index: &usize| PollFd::new(&self.sources[*index].listener, PollFlags::IN);
+            let _ = poll(&mut deferring.iter().map(poll_fd).collect::<Vec<_>>(), Some(&tick));
+            for &index in &deferring {
+                while self.accept_round(index) {}
+            }
         }
     }
 
@@ -415,14 +445,6 @@ impl Acceptor {
 
 fn ready(fds: &[PollFd<'_>]) -> Vec<usize> {
     (0..fds.len()).filter(|index| !fds[*index].revents().is_empty()).collect()
-}
-
-/// The client whose share of the queue a connection counts for.
-fn client_key(stream: &Stream, peer: &Addr) -> ClientKey {
-    match peer {
-        Addr::Ip(addr) => ClientKey::from(addr.ip()),
-        _ => stream.peer_uid().map_or(ClientKey::None, ClientKey::Uid),
-    }
 }
 
 fn count(counter: &AtomicU64) {

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use crate::net::Listener;
+use crate::net::{Addr, Listener, Stream};
 use crate::pool::arrivals::Arrivals;
+use crate::pool::overload::fairness::ClientKey;
 
 /// A listener, and the protocol of its connections.
 #[derive(Debug)]
@@ -29,5 +30,13 @@ impl Source {
                 log::warn!("{}: cannot set the backlog to {backlog}: {error}", self.listener);
             }
         }
+    }
+}
+
+/// The client whose share of the queue a connection counts for.
+pub(super) fn client_key(stream: &Stream, peer: &Addr) -> ClientKey {
+    match peer {
+        Addr::Ip(addr) => ClientKey::from(addr.ip()),
+        _ => stream.peer_uid().map_or(ClientKey::None, ClientKey::Uid),
     }
 }

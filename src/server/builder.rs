@@ -259,7 +259,7 @@ impl Builder {
                     }))?;
                     let listeners = target.listen(self.config.pool.backlog);
                     let defer = self.config.timeouts.defer_accept;
-                    for listener in
+                    for mut listener in
                         listeners.map_err(|error| explain_collision(error, endpoint, &bound))?
                     {
                         if client_first && !defer.is_zero() {

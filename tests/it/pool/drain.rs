@@ -119,3 +119,22 @@ fn no_request_races_with_the_close_of_its_connection() {
         assert_eq!(report.served, sent.load(Ordering::SeqCst) as u64);
     });
 }
+
+/// The kernel keeps a connection that has sent nothing (`timeouts.defer_accept`) and would reset it
+/// when the listener closes, although its client is connected and about to send.
+#[test]
+fn a_request_of_a_connection_that_was_not_accepted_yet_is_served_by_a_drain() {
+    let is_served = || {
+        let mut config = Config::default();
+        config.timeouts.defer_accept = Duration::from_secs(30);
+        let server = start_http_with(config, hello);
+        let mut stream = connect(addr(&server));
+        server.begin_drain(Duration::from_secs(60));
+        stream.write_all(POST).unwrap();
+        let response = response::read(&mut stream, false);
+        assert_eq!(server.wait().cut_off, 0);
+        response.is_ok_and(|response| response.has_connection_option("close"))
+    };
+    // A test that gets no CPU for a tenth of a second sends its request too late.
+    assert!((0..8).any(|_| is_served()));
+}
