@@ -47,8 +47,8 @@ pub(crate) const SHORT_FOR: Duration = Duration::from_secs(1);
 pub(crate) const POLL_WAITED: Duration = Duration::from_micros(200);
 
 /// How long a drain waits for the requests of connections that the kernel keeps until they send
-/// something (`TCP_DEFER_ACCEPT`). Their clients are connected; when the listener closes, the kernel
-/// resets them.
+/// something (`TCP_DEFER_ACCEPT`). Their clients are connected; when the listener closes, the
+/// kernel resets them.
 const DEFERRED_GRACE: Duration = Duration::from_millis(100);
 
 /// The acceptor thread.
