@@ -181,7 +181,10 @@ impl Monitor {
             return;
         }
         let lead = Lead(&shared.leader);
-        let waits = self.polls_in_vain >= POLLS_IN_VAIN && !shared.queue.has_any();
+        // While the server drains, idle connections are closed without an event. A drain that begins
+        // later ends the poll.
+        let waits =
+            self.polls_in_vain >= POLLS_IN_VAIN && !shared.queue.has_any() && !shared.is_draining();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
         // Urgent connections have a queue of their own, and epoll cannot tell them apart: so the
