@@ -181,8 +181,8 @@ impl Monitor {
             return;
         }
         let lead = Lead(&shared.leader);
-        // While the server drains, idle connections are closed without an event. A drain that begins
-        // later ends the poll.
+        // While the server drains, idle connections are closed without an event. A drain that
+        // begins later ends the poll.
         let waits =
             self.polls_in_vain >= POLLS_IN_VAIN && !shared.queue.has_any() && !shared.is_draining();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
