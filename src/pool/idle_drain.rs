@@ -83,8 +83,10 @@ impl IdleDrain {
 
     /// Closes the connections that were half closed for `time`.
     fn close_half_closed(&mut self, shared: &Shared, now: Instant, time: Duration) {
-        let is_due = |entry: &mut (Instant, _)| now.saturating_duration_since(entry.0) >= time;
-        while let Some((_, connection)) = self.half_closed.pop_front_if(is_due) {
+        let is_due = |since: Instant| now.saturating_duration_since(since) >= time;
+        while self.half_closed.front().is_some_and(|(since, _)| is_due(*since))
+            && let Some((_, connection)) = self.half_closed.pop_front()
+        {
             // Unread input would turn the close into a reset.
             let mut scratch = [0; 4096];
             let mut discarded = 0;
