@@ -10,6 +10,7 @@
 //! | [`sockets`] | Which endpoints are there, besides TCP? |
 //! | [`observability`] | What does a server count, and when is an alert due? |
 //! | [`testing`] | How are handlers tested? |
+//! | [`admin`] | How does an operator see and steer a running server? |
 //! | [`configuration`] | Which settings does the daemon have? |
 
 // A page refers to another by a label. Here the label is defined before the page is included, and
@@ -64,3 +65,6 @@ pub mod sockets {}
 
 #[doc = include_str!("../docs/testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("../docs/admin.md")]
+pub mod admin {}

@@ -170,9 +170,7 @@ impl Acceptor {
         let deferring: Vec<_> =
             (0..self.sources.len()).filter(|index| defers(&self.sources[*index])).collect();
         deferring.iter().for_each(|index| self.sources[*index].listener.stop_deferring());
-        let since = shared.draining_since();
-        let whole = shared.drain_deadline().map(|at| at.saturating_duration_since(since));
-        let end = since + DEFERRED_GRACE.min(whole.unwrap_or_default() / 4);
+        let end = shared.draining_since() + DEFERRED_GRACE.min(shared.quarter_of_drain());
         while !deferring.is_empty() && !shared.is_stopped() && Instant::now() < end {
             // Short, as nothing else wakes this thread any more.
             let tick = timespec(shared.pool.tick.min(DEFERRED_GRACE / 16));

@@ -50,9 +50,8 @@ impl IdleDrain {
         now: Instant,
     ) {
         let since = shared.draining_since();
-        let whole = shared.drain_deadline().map(|at| at.saturating_duration_since(since));
         // Idle connections are closed before the drain ends, and do not count as cut off.
-        let quarter = whole.unwrap_or_default() / 4;
+        let quarter = shared.quarter_of_drain();
         self.close_half_closed(shared, now, HALF_CLOSED.min(quarter));
         if self.next_look.is_some_and(|at| now < at) {
             return;

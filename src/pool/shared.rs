@@ -283,6 +283,13 @@ impl Shared {
         self.drained_by.get().into_iter().chain(self.stopped_at.get()).min().copied()
     }
 
+    /// A quarter of the time that the drain may take; zero if it has not begun.
+    pub(super) fn quarter_of_drain(&self) -> Duration {
+        let since = self.draining_since();
+        let whole = self.drain_deadline().map(|at| at.saturating_duration_since(since));
+        whole.unwrap_or_default() / 4
+    }
+
     /// Makes each response close its connection from now on, while the server accepts and serves
     /// as before. No thread needs to be woken for that.
     pub(crate) fn lame_duck(&self) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::accept_queues::Listening;
 #[cfg(feature = "admin")]
 use super::admin::{AdminThread, BoundAdmin};
-use super::handle::{DrainReport, Handle};
+use super::handle::Handle;
+use super::report::DrainReport;
 #[cfg(feature = "admin")]
 use super::threads::AdminJob;
 use super::threads::Parts;

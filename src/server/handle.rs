@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::accept_queues::{AcceptQueue, Listening};
 use super::descriptors::fit_descriptors;
+use super::report::DrainReport;
 use super::state::ServerState;
 use super::threads::{Parts, ServerThread, spawn_thread};
 use crate::config::Config;
@@ -103,17 +104,6 @@ impl Handle {
     pub(super) fn set_admin(&self, endpoint: String, waker: Arc<ThreadWaker>) {
         // A server has one.
         let _ = self.0.admin.set((endpoint, waker));
-    }
-
-    /// The state of the server in one word: see docs/admin.md.
-    #[cfg(feature = "admin")]
-    pub(super) fn state_word(&self) -> &'static str {
-        match &self.0 {
-            inner if inner.shared.is_stopped() => "stopped",
-            inner if inner.shared.is_draining() => "draining",
-            inner if inner.has_started.load(Ordering::SeqCst) => "running",
-            _ => "starting",
-        }
     }
 
     /// The addresses that the server is bound to, with the actual ports.
@@ -457,36 +447,5 @@ impl Inner {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("addrs", &self.0.addrs).finish_non_exhaustive()
-    }
-}
-
-/// The result of a graceful stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DrainReport {
-    /// Requests to which a handler responded, since the server started.
-    pub served: u64,
-    /// Requests and connections that the server refused, since it started.
-    pub refused: u64,
-    /// Those of `served` whose response came after the drain began.
-    pub served_while_draining: u64,
-    /// Connections that were still open, and datagrams without a response, when the deadline
-    /// passed.
-    pub cut_off: u64,
-    /// The duration of the stop.
-    pub elapsed: Duration,
-}
-
-impl fmt::Display for DrainReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "served {} ({} while stopping), refused {}, cut off {}, in {:.3} s",
-            self.served,
-            self.served_while_draining,
-            self.refused,
-            self.cut_off,
-            self.elapsed.as_secs_f64()
-        )
     }
 }

@@ -19,6 +19,7 @@ pub mod metrics;
 #[cfg(test)]
 mod panics;
 mod plan;
+mod report;
 mod service;
 mod state;
 mod threads;
@@ -29,6 +30,7 @@ pub use admin::AdminCommand;
 pub use bind::Bind;
 pub use bound::Server;
 pub use builder::Builder;
-pub use handle::{DrainReport, Handle, Stopped};
+pub use handle::{Handle, Stopped};
+pub use report::DrainReport;
 pub use service::Service;
 pub use state::ServerState;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::pool::WorkerActivity;
 use crate::server::handle::Handle;
+use crate::server::state::ServerState;
 
 /// The lines, each `Key: value`.
 pub(super) fn text(handle: &Handle) -> String {
@@ -16,7 +17,7 @@ pub(super) fn text(handle: &Handle) -> String {
     let scoreboard: String =
         workers.iter().map(|worker| if is_busy(worker.activity) { 'W' } else { '_' }).collect();
     let busy = scoreboard.bytes().filter(|byte| *byte == b'W').count();
-    let stopping = u8::from(matches!(handle.state_word(), "draining" | "stopped"));
+    let stopping = u8::from(handle.state() > ServerState::Running);
     let mut text = format!("ServerVersion: millpond/{}\n", env!("CARGO_PKG_VERSION"));
     // Writing to a string cannot fail.
     let _ = writeln!(text, "ServerUptimeSeconds: {whole}");

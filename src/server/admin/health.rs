@@ -19,8 +19,8 @@ pub(super) struct Observed {
     pub(super) done: u64,
     /// The deadline of the settings, at which queued work is refused.
     pub(super) deadline: Duration,
-    /// Whether the server is stopping: the acceptor ends then.
-    pub(super) is_draining: bool,
+    /// Whether the server accepts connections: otherwise the acceptor has no rounds.
+    pub(super) accepts: bool,
 }
 
 /// Compares what is observed with what was observed before. It does not wait: a thread is found
@@ -37,7 +37,7 @@ impl Health {
     /// # Errors
     /// What makes no progress, and for how long.
     pub(super) fn observe(&mut self, seen: Observed, now: Instant) -> Result<(), String> {
-        if seen.is_draining {
+        if !seen.accepts {
             *self = Self::default();
             return Ok(());
         }
@@ -76,7 +76,7 @@ mod tests {
 
     fn seen(rounds: u64, queued: usize, done: u64) -> Observed {
         let deadline = Duration::from_secs(5);
-        Observed { rounds, queued, done, deadline, is_draining: false }
+        Observed { rounds, queued, done, deadline, accepts: true }
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
             (&[(0, seen(1, 7, 3)), (10, seen(2, 7, 3))], Some("7 requests wait")),
             (&[(0, seen(1, 7, 3)), (10, seen(2, 7, 4))], None),
             (&[(0, seen(1, 7, 3)), (5, seen(2, 0, 3)), (10, seen(3, 7, 3))], None),
-            (&[(0, seen(1, 0, 0)), (5, Observed { is_draining: true, ..seen(1, 0, 0) })], None),
+            (&[(0, seen(1, 0, 0)), (5, Observed { accepts: false, ..seen(1, 0, 0) })], None),
         ] {
             let mut health = Health::default();
             let last = looks.iter().map(|(second, seen)| health.observe(*seen, at(*second))).last();

@@ -8,11 +8,12 @@ use crate::pool::stats::watch::RefusedRequest;
 use crate::pool::{Stats, WorkerActivity, WorkerState};
 use crate::server::accept_queues::AcceptQueue;
 use crate::server::handle::Handle;
+use crate::server::state::ServerState;
 
 /// Everything about a server at one moment.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
-    pub(super) state: &'static str,
+    pub(super) state: ServerState,
     pub(super) is_live: bool,
     pub(super) uptime: Duration,
     pub(super) stats: Stats,
@@ -37,7 +38,7 @@ impl<'a> Report<'a> {
         let watch = shared.watch();
         let busiest = clients.busiest().into_iter();
         Self {
-            state: handle.state_word(),
+            state: handle.state(),
             is_live,
             uptime: shared.uptime(),
             stats: handle.stats(),
@@ -50,7 +51,7 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.state == "running"
+        self.state == ServerState::Running
     }
 
     /// Workers that serve at this moment.

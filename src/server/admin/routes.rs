@@ -17,6 +17,7 @@ use crate::http::codec::{DateCache, Head};
 use crate::http::{Method, StatusCode, header};
 use crate::server::handle::Handle;
 use crate::server::metrics;
+use crate::server::state::ServerState;
 
 const JSON: &str = "application/json";
 
@@ -127,9 +128,9 @@ impl Routes {
     }
 
     fn ready(&self) -> AdminResponse {
-        match self.handle.state_word() {
-            "running" => AdminResponse::text(StatusCode::OK, "ready"),
-            state => AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, state),
+        match self.handle.state() {
+            ServerState::Running => AdminResponse::text(StatusCode::OK, "ready"),
+            state => AdminResponse::text(StatusCode::SERVICE_UNAVAILABLE, state.as_str()),
         }
     }
 
@@ -187,7 +188,7 @@ impl Routes {
             queued: stats.queued,
             done: stats.served + stats.refused_total() + stats.closed_total(),
             deadline: shared.config().overload.deadline,
-            is_draining: self.handle.state_word() != "running",
+            accepts: matches!(self.handle.state(), ServerState::Running | ServerState::LameDuck),
         };
         self.health.observe(seen, now)
     }
