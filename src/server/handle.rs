@@ -256,9 +256,9 @@ impl Handle {
     /// accepts. It then stops listening, and responds to the requests that are queued or in
     /// progress, with `Connection: close`. It closes an idle connection once no request has arrived
     /// on it for [`timeouts.drain_idle`](crate::config::Timeouts::drain_idle), so that no request
-    /// on its way finds the connection closed. Then its threads end. A handler that
-    /// still runs after the deadline cannot be interrupted: its thread keeps running. A tenth of
-    /// `deadline` before that, and at most a second before, the requests that are still served are
+    /// on its way finds the connection closed. Then its threads end. A handler that still runs
+    /// after the deadline cannot be interrupted: its thread keeps running. A tenth of `deadline`
+    /// before that, and at most a second before, the requests that are still served are
     /// [cancelled](crate::http::Request::cancelled).
     ///
     /// If several threads call this, the first call drains, and the others wait for it and return
