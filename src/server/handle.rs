@@ -318,9 +318,8 @@ impl Handle {
 
     /// Starts a [`drain`](Self::drain) on a thread of its own, and returns at once: for a thread
     /// that must not block, such as one that handles signals. [`wait`](Self::wait) or
-    /// [`stopped`](Self::stopped) then returns the report.
-    ///
-    /// If the system cannot start the thread, the calling thread drains.
+    /// [`stopped`](Self::stopped) then returns the report. If the system cannot start the thread,
+    /// the calling thread drains.
     pub fn begin_drain(&self, deadline: Duration) {
         // The server stops accepting at once, even if the thread starts late.
         self.0.shared.drain(deadline);
