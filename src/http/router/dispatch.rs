@@ -132,21 +132,23 @@ impl<S> Router<S> {
             RouteMatch::Target { target, prefix_len, .. } => {
                 let outer = request.prefix().get();
                 request.prefix().set(outer + prefix_len);
-                let response = target.target.expect_continue(request);
+                let response = expect_continue(target.target.as_ref(), request);
                 request.prefix().set(outer);
                 response
             }
-            RouteMatch::Fallback(fallback) => fallback.expect_continue(request),
-            RouteMatch::MethodNotAllowed(target, _) => target.expect_continue(request),
+            RouteMatch::Fallback(target) | RouteMatch::MethodNotAllowed(target, _) => {
+                expect_continue(target, request)
+            }
             RouteMatch::NoTarget(status, allow) => Some(own_response(status, allow)),
         }
     }
 
-    /// The targets of the router: those of its routes, and those for the other requests.
-    fn targets(&self) -> impl Iterator<Item = &dyn RouteTarget<S>> {
-        let routes = self.table.targets().map(|named| named.target.as_ref());
+    /// The handlers among the targets of the router: those of its routes, and those for the other
+    /// requests.
+    fn handlers(&self) -> impl Iterator<Item = &dyn Handler> {
+        let routes = self.table.targets().map(|named| &named.target);
         let others = [&self.fallback, &self.method_not_allowed].into_iter().flatten();
-        routes.chain(others.map(AsRef::as_ref))
+        routes.chain(others).filter_map(|target| target.handler())
     }
 
     pub(super) fn check_routes(&self) -> Result<(), Error> {
@@ -155,11 +157,11 @@ impl<S> Router<S> {
             return Err(Error::new(ErrorKind::Config, message)
                 .with_hint("expected a path like /users, /users/{id} or /files/{*rest}"));
         }
-        self.targets().try_for_each(RouteTarget::check)
+        self.handlers().try_for_each(Handler::check)
     }
 
     pub(super) fn prepare_routes(&self, worker: usize) -> Result<(), Error> {
-        self.targets().try_for_each(|target| target.prepare_worker(worker))
+        self.handlers().try_for_each(|handler| handler.prepare_worker(worker))
     }
 }
 
@@ -170,6 +172,11 @@ impl<S> RouteTarget<S> for Dispatch<'_, S> {
     fn call(&self, state: &mut S, request: &mut Request) -> Response {
         self.0.dispatch(state, request)
     }
+}
+
+/// The decision of a target on a request that expects `100-continue`, if it is a handler.
+fn expect_continue<S>(target: &dyn RouteTarget<S>, request: &Request) -> Option<Response> {
+    target.handler()?.expect_continue(request)
 }
 
 /// The response of the router itself.

@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::target::RouteTarget;
-use crate::error::Error;
-use crate::http::handler::Next;
+use crate::http::handler::{Handler, Next};
 use crate::http::message::{IntoResponse, Request, Response};
 
 /// A middleware of a router with the state `S`.
@@ -92,15 +91,7 @@ impl<S> RouteTarget<S> for Layered<S> {
         StateNext::new(&self.layers, self.inner.as_ref()).run(state, request)
     }
 
-    fn expect_continue(&self, request: &Request) -> Option<Response> {
-        self.inner.expect_continue(request)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.inner.check()
-    }
-
-    fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
-        self.inner.prepare_worker(worker)
+    fn handler(&self) -> Option<&dyn Handler> {
+        self.inner.handler()
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::error::Error;
 use crate::http::handler::Handler;
 use crate::http::message::{IntoResponse, Request, Response};
 
@@ -11,18 +10,9 @@ use crate::http::message::{IntoResponse, Request, Response};
 pub(super) trait RouteTarget<S>: Send + Sync {
     fn call(&self, state: &mut S, request: &mut Request) -> Response;
 
-    fn expect_continue(&self, request: &Request) -> Option<Response> {
-        let _ = request;
+    /// The handler, if it is one: for the methods of [`Handler`] that use no state.
+    fn handler(&self) -> Option<&dyn Handler> {
         None
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
-        let _ = worker;
-        Ok(())
     }
 }
 
@@ -64,16 +54,8 @@ impl<S, H: Handler> RouteTarget<S> for HandlerTarget<H> {
         self.0.handle(request)
     }
 
-    fn expect_continue(&self, request: &Request) -> Option<Response> {
-        self.0.expect_continue(request)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.0.check()
-    }
-
-    fn prepare_worker(&self, worker: usize) -> Result<(), Error> {
-        self.0.prepare_worker(worker)
+    fn handler(&self) -> Option<&dyn Handler> {
+        Some(&self.0)
     }
 }
 
