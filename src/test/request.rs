@@ -12,6 +12,7 @@ use super::reader::{BODY_MAX, read_response};
 use super::response::TestResponse;
 #[cfg(doc)]
 use crate::http::Request;
+use crate::http::codec::{encode_chunk, encode_field, encode_last_chunk};
 use crate::http::{
     Body, Cancel, CancelReason, Handler, OfflineRequest, Standalone, respond_offline,
 };
@@ -292,7 +293,7 @@ impl TestRequest {
         }
         let cancel = self.standalone.cancel.clone();
         let (method, request) = self.into_offline();
-        let bytes = respond_offline(handler, request, BODY_MAX)
+        let bytes = respond_offline(handler, request, BODY_MAX as u64)
             .unwrap_or_else(|error| panic!("the response cannot be sent: {error}"));
         cancel.end();
         match read_response(&mut &*bytes, &method) {
@@ -322,12 +323,8 @@ impl TestRequest {
             fail_body(&error)
         }
         if chunked {
-            if !body.is_empty() {
-                bytes.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
-                bytes.extend_from_slice(&body);
-                bytes.extend_from_slice(b"\r\n");
-            }
-            bytes.extend_from_slice(b"0\r\n\r\n");
+            encode_chunk(&mut bytes, &body);
+            encode_last_chunk(&mut bytes, None);
         } else {
             bytes.extend_from_slice(&body);
         }
@@ -351,10 +348,7 @@ impl TestRequest {
         }
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value.as_bytes());
-            head.extend_from_slice(b"\r\n");
+            encode_field(&mut head, name, value.as_bytes());
         }
         head.extend_from_slice(b"\r\n");
         head

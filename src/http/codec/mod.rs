@@ -19,3 +19,4 @@ pub(crate) use date::DateCache;
 pub(crate) use request::{Framing, Head, HeadParser};
 #[cfg(feature = "admin")]
 pub(crate) use response::{HeadLine, Transfer, encode_head};
+pub(crate) use response::{encode_chunk, encode_field, encode_last_chunk};

@@ -8,8 +8,8 @@ use super::body::{BodyDecoder, check_length};
 use super::reject::Reject;
 use super::request::{Framing, Head, HeadParser};
 use super::response::{
-    HeadLine, Payload, Transfer, declared_length, encode_chunk_size, encode_head,
-    encode_last_chunk, transfer,
+    HeadLine, Payload, Transfer, declared_length, encode_chunk, encode_head, encode_last_chunk,
+    transfer,
 };
 use crate::config::Limits;
 use table::{Accept, CASES, Case, Expected};
@@ -212,9 +212,7 @@ proptest! {
     ) {
         let mut out = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
         for chunk in &chunks {
-            encode_chunk_size(&mut out, chunk.len());
-            out.extend_from_slice(chunk);
-            out.extend_from_slice(b"\r\n");
+            encode_chunk(&mut out, chunk);
         }
         let mut trailers = HeaderMap::new();
         if let Some(trailer) = &trailer {
@@ -262,9 +260,7 @@ proptest! {
             Transfer::Length(_) | Transfer::UntilClose => out.extend_from_slice(&body),
             Transfer::Chunked => {
                 for piece in &pieces {
-                    encode_chunk_size(&mut out, piece.len());
-                    out.extend_from_slice(piece);
-                    out.extend_from_slice(b"\r\n");
+                    encode_chunk(&mut out, piece);
                 }
                 encode_last_chunk(&mut out, Some(&headers));
             }

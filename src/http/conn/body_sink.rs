@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::exchange::ExchangeCell;
 use crate::close::CloseReason;
-use crate::http::codec::response::{Transfer, encode_chunk_size, encode_last_chunk};
+use crate::http::codec::response::{Transfer, encode_chunk, encode_last_chunk};
 
 /// The number of buffered bytes at which they are sent.
 const SINK_BUFFER: usize = 16 * 1024;
@@ -60,16 +60,11 @@ impl<'a> BodySink<'a> {
     fn flush_buffer(&mut self, send: bool) -> io::Result<()> {
         let mut exchange = self.cell.lock();
         let output = &mut exchange.output;
-        if !self.buffered.is_empty() {
-            if self.chunked {
-                encode_chunk_size(output, self.buffered.len());
-            }
-            output.extend_from_slice(&self.buffered);
-            if self.chunked {
-                output.extend_from_slice(b"\r\n");
-            }
-            self.buffered.clear();
+        match self.chunked {
+            true => encode_chunk(output, &self.buffered),
+            false => output.extend_from_slice(&self.buffered),
         }
+        self.buffered.clear();
         if send { exchange.flush() } else { Ok(()) }
     }
 }

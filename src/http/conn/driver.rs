@@ -31,9 +31,7 @@ use crate::error::Error;
 use crate::http::codec::date::DateCache;
 use crate::http::codec::reject::Reject;
 use crate::http::codec::request::{Framing, Head, HeadParser};
-use crate::http::codec::response::{
-    HeadLine, Payload, Transfer, declared_length, encode_head, transfer,
-};
+use crate::http::codec::response::{Payload, Transfer, encode_head};
 use crate::http::handler::Handler;
 use crate::http::message::{BodyKind, Request, Response};
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
@@ -359,30 +357,14 @@ impl HttpWorker {
     fn encode_timeout(&mut self, input: &[u8]) -> Vec<u8> {
         let (info, accept) = (RequestInfo::of_malformed(input), accept_of_malformed(input));
         let format = ClientFormat { writer: &self.problems, headers: Some(&accept) };
-        let mut response = Response::error(StatusCode::REQUEST_TIMEOUT);
-        format.apply(&mut response);
-        let (parts, body, _) = response.into_split();
-        let payload = Payload::Known(body.length().unwrap_or(0));
-        let transfer = transfer(&info.method, info.version, parts.status, payload);
+        let response = Response::error(StatusCode::REQUEST_TIMEOUT);
+        let mut pending = PendingResponse::new(info, response, false, format);
+        let payload = Payload::Known(pending.body.length().unwrap_or(0));
+        let transfer = pending.transfer(payload);
+        let date = self.date.at(unix_seconds());
         let mut out = Vec::new();
-        encode_head(
-            &mut out,
-            &HeadLine {
-                version: info.version,
-                status: parts.status,
-                headers: &parts.headers,
-                transfer: &transfer,
-                declared_length: declared_length(
-                    &info.method,
-                    parts.status,
-                    payload,
-                    &parts.headers,
-                ),
-                keep_alive: false,
-                date: self.date.at(unix_seconds()),
-            },
-        );
-        if let (Transfer::Length(_), BodyKind::Bytes(bytes)) = (transfer, &body.0) {
+        encode_head(&mut out, &pending.head_line(payload, &transfer, false, date));
+        if let (Transfer::Length(_), BodyKind::Bytes(bytes)) = (transfer, pending.body_mut()) {
             out.extend_from_slice(bytes);
         }
         out

@@ -3,7 +3,7 @@
 //! The head of the request is parsed, and the response is encoded, by the code that serves
 //! connections: a test sees what a client would.
 
-use std::io::{self, Write};
+use std::io;
 
 use http::{Extensions, StatusCode};
 
@@ -17,10 +17,10 @@ use crate::http::codec::date::DateCache;
 use crate::http::codec::reject::Reject;
 use crate::http::codec::request::Head;
 use crate::http::codec::response::{
-    HeadLine, Payload, Transfer, declared_length, encode_chunk_size, encode_head, encode_last_chunk,
+    Payload, Transfer, encode_chunk, encode_head, encode_last_chunk,
 };
 use crate::http::handler::Handler;
-use crate::http::message::{Body, Request, Response, Standalone};
+use crate::http::message::{Body, MemorySink, Request, Response, Standalone};
 
 /// A request for [`respond_offline`].
 pub(crate) struct OfflineRequest {
@@ -40,7 +40,7 @@ pub(crate) struct OfflineRequest {
 pub(crate) fn respond_offline<H>(
     handler: &H,
     offline: OfflineRequest,
-    max: usize,
+    max: u64,
 ) -> io::Result<Vec<u8>>
 where
     H: Handler + ?Sized,
@@ -75,7 +75,7 @@ fn request(head: Head, offline: OfflineRequest) -> Request {
     Request::standalone(request, offline.standalone)
 }
 
-fn send_reject(head: &[u8], reject: Reject, max: usize) -> io::Result<Vec<u8>> {
+fn send_reject(head: &[u8], reject: Reject, max: u64) -> io::Result<Vec<u8>> {
     let info = RequestInfo::of_malformed(head);
     let format = ClientFormat { writer: &ProblemWriter::default(), headers: None };
     PendingResponse::new(info, Response::from(reject), false, format).send_offline(max)
@@ -83,71 +83,34 @@ fn send_reject(head: &[u8], reject: Reject, max: usize) -> io::Result<Vec<u8>> {
 
 impl PendingResponse<'_> {
     /// The bytes of the response. An upgrade that the client offered ends with the head.
-    fn send_offline(mut self, max: usize) -> io::Result<Vec<u8>> {
+    fn send_offline(mut self, max: u64) -> io::Result<Vec<u8>> {
         let upgrades = self.upgrade.take().is_some() && self.accepts_upgrade();
         let length = if upgrades { None } else { self.body.length() };
         let payload = length.map_or(Payload::Unknown, Payload::Known);
         let transfer = if upgrades { Transfer::None } else { self.transfer(payload) };
         let mut bytes = Vec::new();
         let mut date = DateCache::new();
-        let head = HeadLine {
-            version: self.request.version,
-            status: self.parts.status,
-            headers: &self.parts.headers,
-            transfer: &transfer,
-            declared_length: declared_length(
-                &self.request.method,
-                self.parts.status,
-                payload,
-                &self.parts.headers,
-            ),
-            keep_alive: self.request.keep_alive && !self.is_tunnel(),
-            date: date.at(unix_seconds()),
-        };
+        let keep_alive = self.request.keep_alive && !self.is_tunnel();
+        let head = self.head_line(payload, &transfer, keep_alive, date.at(unix_seconds()));
         encode_head(&mut bytes, &head);
         debug_assert!(!upgrades || self.parts.status == StatusCode::SWITCHING_PROTOCOLS);
         if transfer == Transfer::None {
             return Ok(bytes);
         }
-        let mut sink = BoundedSink { bytes: Vec::new(), max };
+        let mut sink = MemorySink::new(max);
         let trailers = self.body.write_to(&mut sink)?;
-        let body = sink.bytes;
+        let body = sink.into_bytes();
         if let Some(length) = length.filter(|length| *length != body.len() as u64) {
             let found = body.len();
             let text = format!("the body has {found} bytes, but its announced length is {length}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         if transfer == Transfer::Chunked {
-            if !body.is_empty() {
-                encode_chunk_size(&mut bytes, body.len());
-                bytes.extend_from_slice(&body);
-                bytes.extend_from_slice(b"\r\n");
-            }
+            encode_chunk(&mut bytes, &body);
             encode_last_chunk(&mut bytes, trailers.as_ref());
         } else {
             bytes.extend_from_slice(&body);
         }
         Ok(bytes)
-    }
-}
-
-/// Memory for at most `max` bytes.
-struct BoundedSink {
-    bytes: Vec<u8>,
-    max: usize,
-}
-
-impl Write for BoundedSink {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if buf.len() > self.max - self.bytes.len() {
-            let text = format!("the body has more than {} bytes", self.max);
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
-        }
-        self.bytes.extend_from_slice(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

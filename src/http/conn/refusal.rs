@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::problems::{ProblemWriter, WrittenProblem};
 use crate::close::CloseReason;
 use crate::config::Config;
+use crate::http::codec::response::encode_field;
 use crate::http::handler::Handler;
 use crate::http::message::{BodyKind, Problem, ProblemFormat, Response, TEXT};
 use crate::pool::{Connection, Outcome, Phase, TurnContext};
@@ -226,9 +227,7 @@ fn render(fields: &HeaderMap, text: &str, seconds: u32, connection: &str) -> (Bo
     )
     .into_bytes();
     for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            bytes.extend_from_slice(part);
-        }
+        encode_field(&mut bytes, name, value.as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");
     let length = bytes.len();

@@ -177,6 +177,28 @@ impl<'a> PendingResponse<'a> {
         self.request.method == Method::CONNECT && self.parts.status.is_success()
     }
 
+    /// The head of the response, for a body of this length that is sent like this.
+    #[inline]
+    pub(super) fn head_line<'h>(
+        &'h self,
+        payload: Payload,
+        transfer: &'h Transfer,
+        keep_alive: bool,
+        date: &'h [u8; 29],
+    ) -> HeadLine<'h> {
+        let RequestInfo { method, version, .. } = &self.request;
+        let http::response::Parts { status, headers, .. } = &self.parts;
+        HeadLine {
+            version: *version,
+            status: *status,
+            headers,
+            transfer,
+            declared_length: declared_length(method, *status, payload, headers),
+            keep_alive,
+            date,
+        }
+    }
+
     /// Encodes the head. Returns how the body is sent, and whether the connection is kept.
     ///
     /// `first_len`: if the request's body is also the body of the response, how many bytes of it
@@ -193,8 +215,6 @@ impl<'a> PendingResponse<'a> {
             _ => self.body.length(),
         };
         let payload = length.map_or(Payload::Unknown, Payload::Known);
-        let RequestInfo { method, version, .. } = &self.request;
-        let status = self.parts.status;
         let transfer = self.transfer(payload);
         let streams_back = transfer != Transfer::None
             && match &self.body.0 {
@@ -208,15 +228,7 @@ impl<'a> PendingResponse<'a> {
             && !turn.is_leaving()
             && !matches!(transfer, Transfer::UntilClose)
             && (streams_back || exchange.can_discard());
-        let head = HeadLine {
-            version: *version,
-            status,
-            headers: &self.parts.headers,
-            transfer: &transfer,
-            declared_length: declared_length(method, status, payload, &self.parts.headers),
-            keep_alive,
-            date,
-        };
+        let head = self.head_line(payload, &transfer, keep_alive, date);
         encode_head(&mut exchange.output, &head);
         (transfer, keep_alive)
     }

@@ -87,10 +87,10 @@ impl Body {
             return Ok(());
         }
         let BodyKind::Writer(write) = std::mem::take(&mut self.0) else { return Ok(()) };
-        let mut sink = MemorySink { bytes: Vec::new(), left: Some(max) };
+        let mut sink = MemorySink::new(max);
         let result = write(&mut BodyWriter { sink: &mut sink, trailers: None });
         // The function may have ignored the error, or wrapped it.
-        if sink.left.is_none() {
+        if sink.is_exceeded {
             return Err(too_long());
         }
         result?;
@@ -100,17 +100,29 @@ impl Body {
 }
 
 /// Keeps what is written, up to a number of bytes.
-struct MemorySink {
+pub(crate) struct MemorySink {
     bytes: Vec<u8>,
-    /// How many more bytes it keeps; `None` once more were written.
-    left: Option<u64>,
+    max: u64,
+    /// Whether more was written.
+    is_exceeded: bool,
+}
+
+impl MemorySink {
+    pub(crate) fn new(max: u64) -> Self {
+        Self { bytes: Vec::new(), max, is_exceeded: false }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 impl io::Write for MemorySink {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.left = self.left.and_then(|left| left.checked_sub(buf.len() as u64));
-        if self.left.is_none() {
-            return Err(io::ErrorKind::FileTooLarge.into());
+        self.is_exceeded |= buf.len() as u64 > self.max - self.bytes.len() as u64;
+        if self.is_exceeded {
+            let message = format!("the body has more than {} bytes", self.max);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         self.bytes.extend_from_slice(buf);
         Ok(buf.len())

@@ -37,6 +37,7 @@ pub(crate) use body::BodyKind;
 pub use body::{Body, BodyWriter};
 pub use body_error::BodyError;
 pub(crate) use body_error::BodyFault;
+pub(crate) use body_read::MemorySink;
 pub use into_response::{Html, IntoResponse};
 #[cfg(feature = "json")]
 pub use json::Json;

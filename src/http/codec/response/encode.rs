@@ -102,7 +102,8 @@ fn encode_connection(out: &mut Vec<u8>, head: &HeadLine<'_>) {
     out.extend_from_slice(value);
 }
 
-fn encode_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+/// Appends a field line.
+pub(crate) fn encode_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     debug_assert!(
         !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)),
         "a HeaderValue has no line ends"
@@ -125,12 +126,15 @@ fn is_set_by_server(name: &HeaderName) -> bool {
     }
 }
 
-/// Appends the line before a chunk of `len` bytes. The caller appends the data, and `\r\n` after
-/// it. `len` is not 0, which would end the body.
-pub(crate) fn encode_chunk_size(out: &mut Vec<u8>, len: usize) {
-    debug_assert!(len > 0, "an empty chunk ends the body");
-    let written = write!(out, "{len:x}\r\n");
+/// Appends a chunk with this data; nothing without data, as an empty chunk would end the body.
+pub(crate) fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let written = write!(out, "{:x}\r\n", data.len());
     debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the end of a chunked body. Fields that must not be trailers are left out.

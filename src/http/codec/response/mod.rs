@@ -6,6 +6,8 @@ mod framing;
 mod tests;
 mod trailers;
 
-pub(crate) use encode::{CONTINUE, HeadLine, encode_chunk_size, encode_head, encode_last_chunk};
+pub(crate) use encode::{
+    CONTINUE, HeadLine, encode_chunk, encode_field, encode_head, encode_last_chunk,
+};
 pub(crate) use framing::{Payload, Transfer, declared_length, transfer};
 pub(crate) use trailers::is_forbidden_trailer;

@@ -154,6 +154,9 @@ fn forbidden_trailers_are_left_out() {
     encode_last_chunk(&mut out, None);
     assert_eq!(out, b"0\r\n\r\n");
     out.clear();
-    encode_chunk_size(&mut out, 0xabc);
-    assert_eq!(out, b"abc\r\n");
+    encode_chunk(&mut out, &[b'x'; 0xabc]);
+    assert_eq!(out, [b"abc\r\n", &[b'x'; 0xabc][..], b"\r\n"].concat());
+    out.clear();
+    encode_chunk(&mut out, b"");
+    assert!(out.is_empty(), "an empty chunk would end the body");
 }
