@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::body::Body;
 use super::body_error::BodyError;
-use super::problem::{Chain, Problem};
+use super::problem::{Chain, Problem, TEXT};
 use super::request_error::RequestError;
 use super::response::Response;
 use crate::sync::LogThrottle;
@@ -128,7 +128,7 @@ macro_rules! into_response {
     )*};
 }
 
-into_response!("text/plain; charset=utf-8"; &'static str, String);
+into_response!(TEXT; &'static str, String);
 into_response!("application/octet-stream"; Vec<u8>, &'static [u8], Bytes, Body);
 
 impl<T: IntoResponse> IntoResponse for (StatusCode, T) {

@@ -166,7 +166,8 @@ impl Problem {
     }
 }
 
-/// The media type of a problem as text.
+/// The media type of text. Where a response with a problem has this type, the problem is written
+/// with its own; a type that the handler has set stays.
 pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 impl<E> From<E> for Problem

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{Body, BodyKind};
 use super::body_error::BodyError;
-use super::problem::{Problem, client_fault};
+use super::problem::{Problem, TEXT, client_fault};
 use crate::http::codec::reject::Reject;
 use crate::http::upgraded::Upgraded;
 
@@ -54,7 +54,7 @@ impl Response {
 
     /// 200 with plain text in UTF-8.
     pub fn text(text: impl Into<Body>) -> Self {
-        Self::new(text).with_type(HeaderValue::from_static("text/plain; charset=utf-8"))
+        Self::new(text).with_type(HeaderValue::from_static(TEXT))
     }
 
     /// 200 with HTML in UTF-8.
