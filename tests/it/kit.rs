@@ -102,6 +102,7 @@ fn requests() -> Vec<(TestRequest, u16)> {
         (get(&format!("/{}", "x".repeat(20_000))), 414),
         (get("/text").header("content-length", "2000000000"), 413),
         (get("/text").header("host", "a").header("host", "b"), 400),
+        (json(get("/text")).header("host", "a").header("host", "b"), 400),
     ]);
     all
 }

@@ -9,7 +9,7 @@ use http::{Extensions, StatusCode};
 
 use super::driver::{new_parser, unix_seconds};
 use super::problems::{ClientFormat, ProblemWriter};
-use super::request_info::RequestInfo;
+use super::request_info::{RequestInfo, accept_of_malformed};
 use super::respond::PendingResponse;
 use crate::config::Config;
 use crate::http::codec::body::check_length;
@@ -77,7 +77,8 @@ fn request(head: Head, offline: OfflineRequest) -> Request {
 
 fn send_reject(head: &[u8], reject: Reject, max: u64) -> io::Result<Vec<u8>> {
     let info = RequestInfo::of_malformed(head);
-    let format = ClientFormat { writer: &ProblemWriter::default(), headers: None };
+    let accept = accept_of_malformed(head);
+    let format = ClientFormat { writer: &ProblemWriter::default(), headers: Some(&accept) };
     PendingResponse::new(info, Response::from(reject), false, format).send_offline(max)
 }
 
