@@ -152,12 +152,6 @@ pub(crate) fn seconds(value: &[u8]) -> Option<u64> {
     date.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs())
 }
 
-/// The present time in seconds since 1970.
-pub(crate) fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |time| time.as_secs())
-}
-
 /// A date for Last-Modified.
 pub(crate) fn http_date(seconds: u64) -> String {
     // The format ends with the last second of the year 9999.

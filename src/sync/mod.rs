@@ -1,12 +1,12 @@
-//! What every module may use: a lock, a waker, a completion, a throttle for log lines, and sums of
-//! times that cannot overflow. It imports nothing of the crate.
+//! What every module may use: a lock, a waker, a completion, a throttle for log lines, the time,
+//! and sums of times that cannot overflow. It imports nothing of the crate.
 
 mod completion;
 mod log_throttle;
 mod waker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::Timespec;
 
@@ -24,6 +24,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn timespec(timeout: Duration) -> Timespec {
     let tv_sec = timeout.as_secs().try_into().unwrap_or(i64::MAX);
     Timespec { tv_sec, tv_nsec: timeout.subsec_nanos().into() }
+}
+
+/// The present time in whole seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// The instant `wait` after `at`. A longer wait than about thirty years counts as thirty years: a

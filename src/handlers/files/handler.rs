@@ -20,10 +20,10 @@ use super::root::Root;
 use super::{bounds, respond};
 use crate::error::{Error, ErrorKind};
 use crate::http::accept::{names_html, prefers_json};
-use crate::http::conditional::now;
 use crate::http::{Handler, Method, Request, Response, StatusCode};
 use crate::pool::OPENS_FILES;
 use crate::pool::overload::fairness::ClientKey;
+use crate::sync::unix_seconds;
 
 /// Serves the files below a directory. `docs/files.md` describes every response and every option.
 ///
@@ -301,7 +301,7 @@ impl Files {
             self.options.error_pages.get(&status.as_u16()).map(|page| self.configured_file(page));
         let mut response = match page.as_ref().map(|page| page.as_deref()) {
             Some(Ok(Entry { node: Node::File(resource), .. })) => {
-                let now = now();
+                let now = unix_seconds();
                 let mut response =
                     respond::whole(resource.choose(request.headers()), now).with_status(status);
                 // These describe the page, not the error.

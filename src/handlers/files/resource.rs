@@ -11,9 +11,10 @@ use rustix::fs::FileType;
 use super::accept::{Coding, Codings};
 use super::root::Opened;
 use crate::http::Body;
-use crate::http::conditional::{Validators, http_date, now};
+use crate::http::conditional::{Validators, http_date};
 use crate::http::file_stamp::FileStamp;
 use crate::pool::Segment;
+use crate::sync::unix_seconds;
 
 /// A file as it is served: the plain file, and the compressed files beside it.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ pub(super) struct OpenedResource {
 
 impl OpenedResource {
     fn stamps(&self) -> impl Iterator<Item = FileStamp> {
-        let now = now();
+        let now = unix_seconds();
         let all = std::iter::once(&self.plain).chain(self.coded.iter().map(|(_, opened)| opened));
         all.map(move |opened| FileStamp::new(&opened.stat, now))
     }
@@ -171,7 +172,7 @@ impl Representation {
         let modified = u64::try_from(stamp.modified.0).ok();
         let mut not_modified_fields = HeaderMap::new();
         not_modified_fields.insert(header::ETAG, etag.clone());
-        if let Some(seconds) = modified.filter(|seconds| *seconds <= now()) {
+        if let Some(seconds) = modified.filter(|seconds| *seconds <= unix_seconds()) {
             let date = HeaderValue::try_from(http_date(seconds)).map_err(io::Error::other)?;
             not_modified_fields.insert(header::LAST_MODIFIED, date);
         }

@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::range::{Ranges, ranges};
 use super::resource::{Representation, Resource};
-use crate::http::conditional::{Preconditions, evaluate, now, range_counts};
+use crate::http::conditional::{Preconditions, evaluate, range_counts};
 use crate::http::{Body, Response};
 use crate::pool::Segment;
+use crate::sync::unix_seconds;
 
 /// The methods that the handler supports.
 pub(super) const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -25,7 +26,7 @@ pub(super) fn file(
     most: usize,
 ) -> Result<Response, (StatusCode, HeaderMap)> {
     let representation = resource.choose(request_headers);
-    let now = now();
+    let now = unix_seconds();
     let validators = representation.validators(now);
     match evaluate(request_headers, &validators, now) {
         Preconditions::Proceed => {}

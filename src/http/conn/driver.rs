@@ -14,7 +14,7 @@ use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
@@ -35,7 +35,7 @@ use crate::http::codec::response::{Payload, Transfer, encode_head};
 use crate::http::handler::Handler;
 use crate::http::message::{BodyKind, Request, Response};
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
-use crate::sync::LogThrottle;
+use crate::sync::{LogThrottle, unix_seconds};
 
 /// HTTP/1.1 with a handler.
 pub(crate) struct Http {
@@ -374,8 +374,4 @@ impl HttpWorker {
 /// A parser with the limits of this configuration.
 pub(super) fn new_parser(config: &Config) -> HeadParser {
     HeadParser::new(&config.limits).with_timeout_field(&config.overload.timeout_field)
-}
-
-pub(super) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

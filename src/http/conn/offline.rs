@@ -7,7 +7,7 @@ use std::io;
 
 use http::{Extensions, StatusCode};
 
-use super::driver::{new_parser, unix_seconds};
+use super::driver::new_parser;
 use super::problems::{ClientFormat, ProblemWriter};
 use super::request_info::{RequestInfo, accept_of_malformed};
 use super::respond::PendingResponse;
@@ -21,6 +21,7 @@ use crate::http::codec::response::{
 };
 use crate::http::handler::Handler;
 use crate::http::message::{Body, MemorySink, Request, Response, Standalone};
+use crate::sync::unix_seconds;
 
 /// A request for [`respond_offline`].
 pub(crate) struct OfflineRequest {

@@ -14,9 +14,9 @@ use super::request::Request;
 use super::request_error::RequestError;
 use super::response::Response;
 use crate::http::conditional::{
-    FailedWrite, Preconditions, Validators, evaluate, evaluate_write, http_date, is_tag, now,
-    seconds,
+    FailedWrite, Preconditions, Validators, evaluate, evaluate_write, http_date, is_tag, seconds,
 };
+use crate::sync::unix_seconds;
 
 impl Response {
     /// This response with an entity tag (RFC 9110 §8.8.3): a text that differs for each version of
@@ -47,7 +47,9 @@ impl Response {
     #[must_use]
     pub fn with_last_modified(self, time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
-            Ok(time) => self.with_header(LAST_MODIFIED, http_date(time.as_secs().min(now()))),
+            Ok(time) => {
+                self.with_header(LAST_MODIFIED, http_date(time.as_secs().min(unix_seconds())))
+            }
             Err(_) => self,
         }
     }
@@ -82,7 +84,7 @@ impl Response {
             etag: field(ETAG).unwrap_or_default(),
             modified: field(LAST_MODIFIED).and_then(seconds),
         };
-        match evaluate(request.headers(), &validators, now()) {
+        match evaluate(request.headers(), &validators, unix_seconds()) {
             Preconditions::Proceed => self,
             Preconditions::Failed => Self::error(StatusCode::PRECONDITION_FAILED),
             Preconditions::NotModified => {
@@ -201,7 +203,7 @@ mod tests {
         assert!(!early.headers().contains_key(LAST_MODIFIED));
         let late = SystemTime::now() + Duration::from_secs(1000);
         let late = Response::text("x").with_last_modified(late);
-        assert!(seconds(late.headers()[LAST_MODIFIED].as_bytes()).unwrap() <= now());
+        assert!(seconds(late.headers()[LAST_MODIFIED].as_bytes()).unwrap() <= unix_seconds());
     }
 
     #[test]

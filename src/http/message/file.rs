@@ -12,8 +12,9 @@ use rustix::fs::{FileType, OFlags, fstat};
 
 use super::body::Body;
 use super::response::Response;
-use crate::http::conditional::{http_date, now};
+use crate::http::conditional::http_date;
 use crate::http::file_stamp::FileStamp;
+use crate::sync::unix_seconds;
 
 impl Response {
     /// 200 with a regular file: its length, its Last-Modified, and an ETag that changes whenever
@@ -57,7 +58,7 @@ impl Response {
             let message = format!("{} is not a regular file", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let now = now();
+        let now = unix_seconds();
         let stamp = FileStamp::new(&stat, now);
         let response = Self::new(Body::from_file(Arc::new(file), 0, stamp.size))
             .with_header(CONTENT_TYPE, content_type(path))

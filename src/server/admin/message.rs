@@ -1,10 +1,9 @@
 //! [`AdminResponse`]: a response of the admin endpoint, and its bytes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::http::codec::{DateCache, HeadLine, Transfer, encode_head};
 use crate::http::header::{self, HeaderName};
 use crate::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use crate::sync::unix_seconds;
 
 /// The type of plain text.
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -56,7 +55,6 @@ impl AdminResponse {
         let length = self.body.len() as u64;
         let is_head = method == Method::HEAD;
         let transfer = if is_head { Transfer::None } else { Transfer::Length(length) };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let mut out = Vec::with_capacity(512 + self.body.len());
         encode_head(
             &mut out,
@@ -67,7 +65,7 @@ impl AdminResponse {
                 transfer: &transfer,
                 declared_length: is_head.then_some(length),
                 keep_alive: false,
-                date: date.at(now),
+                date: date.at(unix_seconds()),
             },
         );
         if !is_head {

@@ -1,6 +1,6 @@
 //! [`Routes`]: what each path of the admin endpoint responds.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use log::LevelFilter;
 
@@ -18,6 +18,7 @@ use crate::http::{Method, StatusCode, header};
 use crate::server::handle::Handle;
 use crate::server::metrics;
 use crate::server::state::ServerState;
+use crate::sync::unix_seconds;
 
 const JSON: &str = "application/json";
 
@@ -208,8 +209,4 @@ fn reading(handle: &Handle) -> CounterReading {
     let stats = handle.stats();
     let (wait, service) = handle.shared().histograms();
     CounterReading { served: stats.served, refused: stats.refused_total(), wait, service }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
