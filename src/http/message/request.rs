@@ -30,41 +30,42 @@ use crate::http::router::params::Params;
 /// ```
 pub struct Request {
     inner: http::Request<Body>,
-    pub(super) client: Option<Client>,
-    /// What it reports in place of a client's; `None` if there is a client.
-    pub(super) standalone: Option<Box<Standalone>>,
+    pub(super) origin: Origin,
     params: Params,
     prefix: Cell<usize>,
     route_name: Option<&'static str>,
     discards_state: bool,
 }
 
+/// Where a request comes from.
+pub(super) enum Origin {
+    Client(Client),
+    /// From the program: what it reports in place of a client's.
+    Standalone(Box<Standalone>),
+}
+
 impl Request {
     pub(crate) fn new(inner: http::Request<Body>, client: Client) -> Self {
-        Self::of(inner, Some(client), None)
+        Self::of(inner, Origin::Client(client))
     }
 
     /// A request without a client, which reports this.
     pub(crate) fn standalone(inner: http::Request<Body>, standalone: Box<Standalone>) -> Self {
-        Self::of(inner, None, Some(standalone))
+        Self::of(inner, Origin::Standalone(standalone))
     }
 
-    fn of(
-        inner: http::Request<Body>,
-        client: Option<Client>,
-        standalone: Option<Box<Standalone>>,
-    ) -> Self {
+    fn of(inner: http::Request<Body>, origin: Origin) -> Self {
         let (params, prefix) = (Params::default(), Cell::new(0));
-        Self { inner, client, standalone, params, prefix, route_name: None, discards_state: false }
+        Self { inner, origin, params, prefix, route_name: None, discards_state: false }
     }
 
     /// The client's address, from accept(2); `None` for a Unix socket, or a request that a test
     /// made.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        match &self.client {
-            Some(client) => client.peer().as_socket(),
-            None => self.standalone.as_ref()?.peer,
+        match &self.origin {
+            Origin::Client(client) => client.peer().as_socket(),
+            Origin::Standalone(standalone) => standalone.peer,
         }
     }
 
@@ -72,7 +73,10 @@ impl Request {
     /// request that a test made.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.client.as_ref()?.local()?.as_socket()
+        match &self.origin {
+            Origin::Client(client) => client.local()?.as_socket(),
+            Origin::Standalone(_) => None,
+        }
     }
 
     /// Whether the client is still connected, as far as the kernel knows. A client that has only
@@ -81,9 +85,9 @@ impl Request {
     /// Check it before, or during, work that takes long. It costs one system call.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        match &self.client {
-            Some(client) => client.is_connected(),
-            None => self.standalone.as_ref().is_some_and(|standalone| standalone.is_connected),
+        match &self.origin {
+            Origin::Client(client) => client.is_connected(),
+            Origin::Standalone(standalone) => standalone.is_connected,
         }
     }
 
@@ -95,12 +99,11 @@ impl Request {
     /// client can send that field. It only shortens the [`deadline`](Self::deadline).
     #[must_use]
     pub fn queue_wait(&self) -> Duration {
-        match (&self.client, &self.standalone) {
-            (Some(client), _) => {
+        match &self.origin {
+            Origin::Client(client) => {
                 client.waited + self.wait_at_proxy(client.arrived, client.is_trusted_proxy)
             }
-            (None, Some(standalone)) => standalone.queue_wait,
-            (None, None) => Duration::ZERO,
+            Origin::Standalone(standalone) => standalone.queue_wait,
         }
     }
 

@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::Request;
 use super::incoming::Client;
 use super::pressure::Pressure;
-use super::standalone::Standalone;
+use super::request::Origin;
 use crate::config::Overload;
 use crate::http::codec::request::request_age;
 use crate::pool::Cancel;
@@ -49,16 +49,15 @@ impl Request {
     /// ```
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        if let Some(Standalone { deadline: Some(deadline), .. }) = self.standalone.as_deref() {
-            return *deadline;
-        }
-        let client = self.client.as_ref();
-        let server = client.and_then(|client| client.cell.server());
+        let (arrived, timeout, server) = match &self.origin {
+            Origin::Client(client) => (client.arrived, client.timeout, client.cell.server()),
+            Origin::Standalone(standalone) => match standalone.deadline {
+                Some(deadline) => return deadline,
+                None => (standalone.created, None, None),
+            },
+        };
         let limit = server.map_or_else(|| Overload::default().deadline, ServerView::time_limit);
-        let own = client.and_then(|client| client.timeout).map_or(limit, |own| own.min(limit));
-        let arrived = client.map(|client| client.arrived);
-        let arrived = arrived.or(self.standalone.as_ref().map(|standalone| standalone.created));
-        let own = later(arrived.unwrap_or_else(Instant::now), own);
+        let own = later(arrived, timeout.map_or(limit, |timeout| timeout.min(limit)));
         let proxied = self.proxied_at().map(|at| later(at, limit));
         let drained = server.and_then(ServerView::drain_deadline);
         [proxied, drained].into_iter().flatten().fold(own, Instant::min)
@@ -124,10 +123,9 @@ impl Request {
     /// ```
     #[must_use]
     pub fn cancelled(&self) -> Cancel {
-        match (&self.client, &self.standalone) {
-            (Some(client), _) => client.cancelled(self.deadline()),
-            (None, Some(standalone)) => standalone.cancel.clone(),
-            (None, None) => Cancel::new(None),
+        match &self.origin {
+            Origin::Client(client) => client.cancelled(self.deadline()),
+            Origin::Standalone(standalone) => standalone.cancel.clone(),
         }
     }
 
@@ -154,11 +152,12 @@ impl Request {
     /// ```
     #[must_use]
     pub fn pressure(&self) -> Pressure {
-        let server = self.client.as_ref().and_then(|client| client.cell.server());
-        let (load, overloaded) = match (server, &self.standalone) {
-            (Some(server), _) => (server.load(), server.is_overloaded()),
-            (None, Some(standalone)) => (standalone.load, standalone.load > 1.0),
-            (None, None) => (0.0, false),
+        let (load, overloaded) = match &self.origin {
+            Origin::Client(client) => match client.cell.server() {
+                Some(server) => (server.load(), server.is_overloaded()),
+                None => (0.0, false),
+            },
+            Origin::Standalone(standalone) => (standalone.load, standalone.load > 1.0),
         };
         Pressure { load, overloaded, queue_wait: self.queue_wait(), remaining: self.remaining() }
     }
