@@ -15,7 +15,6 @@ use crate::config::Config;
 use crate::http::codec::body::check_length;
 use crate::http::codec::date::DateCache;
 use crate::http::codec::reject::Reject;
-use crate::http::codec::request::Head;
 use crate::http::codec::response::{
     Payload, Transfer, encode_chunk, encode_head, encode_last_chunk,
 };
@@ -58,22 +57,14 @@ where
     };
     let info = RequestInfo::of(&head);
     let expects_continue = head.expects_continue;
-    let mut request = request(head, offline);
+    let mut request = head.into_request(offline.body);
+    *request.extensions_mut() = offline.extensions;
+    let mut request = Request::standalone(request, offline.standalone);
     let early = if expects_continue { handler.expect_continue(&request) } else { None };
     let response = early.unwrap_or_else(|| handler.handle(&mut request));
     let format =
         ClientFormat { writer: &ProblemWriter::default(), headers: Some(request.headers()) };
     PendingResponse::new(info, response, false, format).send_offline(max)
-}
-
-fn request(head: Head, offline: OfflineRequest) -> Request {
-    let mut request = http::Request::new(offline.body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.headers;
-    *request.extensions_mut() = offline.extensions;
-    Request::standalone(request, offline.standalone)
 }
 
 fn send_reject(head: &[u8], reject: Reject, max: u64) -> io::Result<Vec<u8>> {

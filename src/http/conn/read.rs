@@ -168,10 +168,5 @@ pub(super) fn new_request(
         is_trusted_proxy: false,
         timeout: head.client_timeout,
     };
-    let mut request = http::Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.headers;
-    Request::new(request, client)
+    Request::new(head.into_request(body), client)
 }

@@ -85,12 +85,6 @@ pub struct Multipart<'r> {
     failure: Option<(StatusCode, String)>,
 }
 
-/// What comes next in the body.
-enum Step {
-    Event(MultipartEvent),
-    End,
-}
-
 impl<'r> Multipart<'r> {
     /// The next part, or `None` after the last one. The rest of the part before is skipped, unless
     /// it was read; it counts towards the limits.
@@ -103,19 +97,19 @@ impl<'r> Multipart<'r> {
         loop {
             self.data = 0..0;
             match self.step()? {
-                Step::Event(MultipartEvent::Head(head)) => {
+                Some(MultipartEvent::Head(head)) => {
                     self.is_in_part = true;
                     return Ok(Some(Part { form: self, head }));
                 }
-                Step::Event(MultipartEvent::Data(_)) => {}
-                Step::Event(MultipartEvent::PartEnd) => self.is_in_part = false,
-                Step::End => return Ok(None),
+                Some(MultipartEvent::Data(_)) => {}
+                Some(MultipartEvent::PartEnd) => self.is_in_part = false,
+                None => return Ok(None),
             }
         }
     }
 
-    /// Reads the body up to the next event.
-    fn step(&mut self) -> Result<Step, UploadError> {
+    /// Reads the body up to the next event; `None` at its end.
+    fn step(&mut self) -> Result<Option<MultipartEvent>, UploadError> {
         loop {
             let start = self.unparsed.start;
             let (used, event) = self.parser.next(&self.buffer[self.unparsed.clone()])?;
@@ -123,14 +117,14 @@ impl<'r> Multipart<'r> {
             match event {
                 Some(MultipartEvent::Data(data)) => {
                     let data = start + data.start..start + data.end;
-                    return Ok(Step::Event(MultipartEvent::Data(data)));
+                    return Ok(Some(MultipartEvent::Data(data)));
                 }
-                Some(event) => return Ok(Step::Event(event)),
+                Some(event) => return Ok(Some(event)),
                 None if used > 0 => {}
                 None if self.fill()? > 0 => {}
                 None => {
                     self.parser.finish()?;
-                    return Ok(Step::End);
+                    return Ok(None);
                 }
             }
         }
@@ -163,7 +157,7 @@ impl<'r> Multipart<'r> {
     fn read_data(&mut self, buf: &mut [u8]) -> Result<usize, UploadError> {
         while self.data.is_empty() && self.is_in_part && !buf.is_empty() {
             match self.step()? {
-                Step::Event(MultipartEvent::Data(data)) => self.data = data,
+                Some(MultipartEvent::Data(data)) => self.data = data,
                 _ => self.is_in_part = false,
             }
         }

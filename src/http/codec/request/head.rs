@@ -34,3 +34,15 @@ pub(crate) struct Head {
     /// How long the client waits for the response, if it sent the timeout field.
     pub(crate) client_timeout: Option<Duration>,
 }
+
+impl Head {
+    /// The request with this head and this body.
+    pub(crate) fn into_request<B>(self, body: B) -> http::Request<B> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::timeout_field::decimal;
+
 /// The most characters of the number. A longer one is ignored.
 const CHARACTERS_MAX: usize = 24;
 
@@ -17,15 +19,7 @@ const AGE_MAX: Duration = Duration::from_secs(60);
 /// implausible, that is more than a second in the future or older than a minute, and is ignored.
 pub(crate) fn request_age(value: &[u8], now: Duration) -> Option<Duration> {
     let value = value.trim_ascii();
-    let number = value.strip_prefix(b"t=").unwrap_or(value);
-    let is_number = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
-    if number.len() > CHARACTERS_MAX || !number.first()?.is_ascii_digit() {
-        return None;
-    }
-    if !number.iter().all(is_number) {
-        return None;
-    }
-    let number: f64 = str::from_utf8(number).ok()?.parse().ok()?;
+    let number = decimal(value.strip_prefix(b"t=").unwrap_or(value), CHARACTERS_MAX)?;
     // The units are so far apart that at most one of them is plausible.
     [1.0, 1e-3, 1e-6].into_iter().find_map(|unit| {
         let start = Duration::try_from_secs_f64(number * unit).ok()?;

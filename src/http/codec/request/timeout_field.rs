@@ -17,11 +17,16 @@ pub(super) fn parse(value: &[u8]) -> Option<Duration> {
         b"m" => 60.0,
         _ => return None,
     };
-    if number.len() > DIGITS_MAX || !number.first()?.is_ascii_digit() {
+    Duration::try_from_secs_f64(decimal(number, DIGITS_MAX)? * scale).ok()
+}
+
+/// Parses a number without a sign and without an exponent, of at most `max` characters: `2`, `0.5`.
+pub(super) fn decimal(text: &[u8], max: usize) -> Option<f64> {
+    let is_part = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    if text.len() > max || !text.first()?.is_ascii_digit() || !text.iter().all(is_part) {
         return None;
     }
-    let number: f64 = str::from_utf8(number).ok()?.parse().ok()?;
-    Duration::try_from_secs_f64(number * scale).ok()
+    str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
