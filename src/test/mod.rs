@@ -36,7 +36,7 @@
 //!
 //! A [`Gate`] holds handlers while a test looks at the server, as when its queue is full.
 //!
-//! What a test expects and does not find is a panic, which fails the test.
+//! An expectation that is not met panics, which fails the test.
 
 mod client;
 mod gate;

@@ -75,7 +75,7 @@ pub struct Multipart<'r> {
     body: &'r mut Body,
     parser: MultipartParser,
     buffer: Box<[u8]>,
-    /// What the parser has not used of the buffer.
+    /// The part of the buffer that the parser has not used.
     unparsed: Range<usize>,
     /// Data of the current part that it has found, and that was not read yet.
     data: Range<usize>,
@@ -324,7 +324,7 @@ impl From<UploadError> for io::Error {
     }
 }
 
-/// What follows the last slash or backslash.
+/// The part of a file name behind its last slash or backslash; `None` if it is empty or only dots.
 fn base_name(file_name: &str) -> Option<&str> {
     let base = file_name.rsplit(['/', '\\']).next()?;
     (!base.bytes().all(|byte| byte == b'.')).then_some(base)

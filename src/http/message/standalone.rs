@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::pool::Cancel;
 
-/// What a request reports that no server received, such as one that a test made.
+/// The values that a request without a server reports, such as one that a test made.
 #[derive(Debug)]
 pub(crate) struct Standalone {
     pub(crate) created: Instant,

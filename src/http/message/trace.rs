@@ -111,7 +111,7 @@ impl FromStr for TraceParent {
     }
 }
 
-/// The error of a text that is no `traceparent`.
+/// The error of parsing an invalid `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTraceParent;
 

@@ -16,7 +16,7 @@ pub(super) trait Layer<S>: Send + Sync {
 /// The middlewares of a router, in the order in which they were added: the last one runs first.
 pub(super) type Layers<S> = Vec<Box<dyn Layer<S>>>;
 
-/// What a middleware that uses the state wraps: see
+/// The handler that a middleware that uses the state wraps: see
 /// [`Router::with_stateful`](super::Router::with_stateful).
 pub struct StateNext<'a, S> {
     layers: &'a [Box<dyn Layer<S>>],

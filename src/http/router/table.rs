@@ -30,7 +30,7 @@ pub(super) struct Table<S> {
     pub(super) invalid: Option<(String, String)>,
 }
 
-/// What a path matches.
+/// The entry of a path in the matcher.
 #[derive(Clone, Copy)]
 struct PathEntry {
     path: usize,

@@ -1,4 +1,4 @@
-//! [`Route`]: what a router calls for a path and method.
+//! [`Route`]: the target of a path and a method.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use crate::http::handler::Handler;
 use crate::http::message::{IntoResponse, Request, Response};
 
-/// What a router with the state `S` calls.
+/// A target of a router with the state `S`.
 pub(super) trait RouteTarget<S>: Send + Sync {
     fn call(&self, state: &mut S, request: &mut Request) -> Response;
 
@@ -16,10 +16,10 @@ pub(super) trait RouteTarget<S>: Send + Sync {
     }
 }
 
-/// What a [`Router`](super::Router) calls for one of its routes: see [`IntoRoute`].
+/// The target of a route of a [`Router`](super::Router): see [`IntoRoute`].
 pub struct Route<S>(pub(super) Box<dyn RouteTarget<S>>);
 
-/// What a [`Router`](super::Router) with the state `S` may call: a [`Handler`], which does not use
+/// A target of a [`Router`](super::Router) with the state `S`: a [`Handler`], which does not use
 /// the state, or a function `Fn(&mut S, &mut Request) -> R`, where `R` is an
 /// [`IntoResponse`].
 ///

@@ -44,7 +44,7 @@ impl Boundary {
         }
     }
 
-    /// What stands between two parts: a line end, two hyphens and the boundary.
+    /// The delimiter between two parts: a line end, two hyphens and the boundary.
     pub(super) fn delimiter(&self) -> Vec<u8> {
         [b"\r\n--", self.0.as_slice()].concat()
     }

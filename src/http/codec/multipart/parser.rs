@@ -55,14 +55,14 @@ enum MultipartState {
     LineStart,
     /// Bytes of the preamble or of a part's data, up to the delimiter.
     Text,
-    /// What follows `--boundary`.
+    /// The bytes behind `--boundary`.
     Boundary,
     Hyphen,
     /// White space after a boundary (RFC 2046 §5.1.1, transport padding).
     Padding,
     LineFeed,
     Head(ScanState),
-    /// What follows `--boundary--`.
+    /// The bytes behind `--boundary--`.
     Closed,
     ClosedLineFeed,
     Epilogue,
