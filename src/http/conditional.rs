@@ -1,10 +1,11 @@
 //! Conditional requests: preconditions in their order (RFC 9110 §13.2.2).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, header};
 use memchr::memmem;
 
+use super::codec::date::LAST_SECOND;
 use super::list::split_tags;
 
 /// The validators, which distinguish one version of a resource from another (RFC 9110 §8.8).
@@ -154,9 +155,7 @@ pub(crate) fn seconds(value: &[u8]) -> Option<u64> {
 
 /// A date for Last-Modified.
 pub(crate) fn http_date(seconds: u64) -> String {
-    // The format ends with the last second of the year 9999.
-    let time: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
-    httpdate::fmt_http_date(time)
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)))
 }
 
 #[cfg(test)]

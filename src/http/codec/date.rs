@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use httpdate::HttpDate;
 
 /// The last second of the year 9999, the latest that an IMF-fixdate can represent.
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Caches the value of Date (RFC 9110 §5.6.7) for one second.
 ///
