@@ -42,13 +42,12 @@ pub(crate) struct Counters {
 #[repr(align(64))]
 struct WorkerCounters {
     turns: OwnCounter,
-    requests: OwnCounter,
     activity: ActivityCell,
     /// Responses by the class of their status.
     responses: [OwnCounter; STATUS_CLASSES],
     /// Times in the queue.
     wait: OwnDurations,
-    /// Times to serve a request.
+    /// Times to serve a request, and so how many it has served.
     service: OwnDurations,
 }
 
@@ -105,9 +104,7 @@ impl Counters {
 
     /// A worker has served `count` requests, each of which took `each`.
     pub(crate) fn requests(&self, worker: usize, count: u32, each: Duration) {
-        let own = &self.workers[worker];
-        own.requests.add(count.into());
-        own.service.record(each, count);
+        self.workers[worker].service.record(each, count);
         self.service.record(each);
     }
 
@@ -136,7 +133,7 @@ impl Counters {
         let state = |(index, worker): (usize, &WorkerCounters)| {
             let SeenActivity { activity, since, peer, wait, request } =
                 worker.activity.read(self.epoch, now);
-            let served = worker.requests.get();
+            let served = worker.service.count();
             WorkerState { index, activity, since, peer, served, wait, request }
         };
         self.workers.iter().enumerate().map(state).collect()
@@ -149,7 +146,7 @@ impl Counters {
 
     /// Requests that all workers have served since the start.
     pub(crate) fn served(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.requests.get()).sum()
+        self.workers.iter().map(|worker| worker.service.count()).sum()
     }
 
     /// Counts a response with this status. `worker`: the worker that calls this, if one does.

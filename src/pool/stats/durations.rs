@@ -46,6 +46,11 @@ impl OwnDurations {
         self.counts[bucket].add(count.into());
         self.nanos.add(nanos.wrapping_mul(count.into()));
     }
+
+    /// How many durations were counted.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().map(OwnCounter::get).sum()
+    }
 }
 
 /// How many durations there were of each length, and their sum: a histogram as Prometheus has it.
