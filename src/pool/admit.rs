@@ -132,14 +132,14 @@ impl Shared {
         let watch = &self.counters.watch;
         let bucket = connection.bucket;
         let sampled = watch.takes_refusal(now).then(|| connection.peer.clone());
-        turn.wants_refused_line = sampled.is_some();
+        turn.refused_line = sampled.is_some().then(String::new);
         let mut outcome = protocol.refuse(connection, &mut turn, refusal);
         // A connection without a request is not refused: it goes on waiting in the poller.
         if !matches!(outcome, Outcome::Park(_, Phase::Head)) {
             self.counters.refuse(refusal);
             watch.count_requests(bucket, 1);
-            if let Some(peer) = sampled {
-                self.watch_refusal(&peer, refusal, turn.refused_line);
+            if let (Some(peer), Some(line)) = (sampled, turn.refused_line) {
+                self.watch_refusal(&peer, refusal, line);
             }
             outcome.note_progress();
         }

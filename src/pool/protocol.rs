@@ -129,9 +129,8 @@ pub(crate) struct TurnContext<'a> {
     pub(super) client_wait: Cell<Duration>,
     /// Whether a request was refused in this turn.
     refused: Cell<bool>,
-    /// Whether method and path of a refused request are wanted, and what they are.
-    pub(super) wants_refused_line: bool,
-    pub(super) refused_line: String,
+    /// Method and path of a refused request, as far as it was read; `None` if they are not wanted.
+    pub(super) refused_line: Option<String>,
 }
 
 impl<'a> TurnContext<'a> {
@@ -146,8 +145,7 @@ impl<'a> TurnContext<'a> {
             sending: Cell::default(),
             client_wait: Cell::default(),
             refused: Cell::default(),
-            wants_refused_line: false,
-            refused_line: String::new(),
+            refused_line: None,
         }
     }
 
@@ -206,8 +204,8 @@ impl<'a> TurnContext<'a> {
 
     /// The request that is refused in this turn has this method and path.
     pub(crate) fn note_refused_request(&mut self, method: &str, path: &str) {
-        if self.wants_refused_line {
-            self.refused_line = format!("{method} {path}").chars().take(72).collect();
+        if let Some(line) = &mut self.refused_line {
+            *line = format!("{method} {path}").chars().take(72).collect();
         }
     }
 
