@@ -227,8 +227,9 @@ impl Response {
         (parts, body, self.upgrade)
     }
 
-    fn with_type(self, value: HeaderValue) -> Self {
-        self.with_header(CONTENT_TYPE, value)
+    fn with_type(mut self, value: HeaderValue) -> Self {
+        self.inner.headers_mut().insert(CONTENT_TYPE, value);
+        self
     }
 }
 

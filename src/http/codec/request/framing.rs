@@ -34,6 +34,7 @@ pub(super) fn check_host(
 
 /// Refuses contradicting Content-Type lines: readers differ in which of them they use
 /// (RFC 9110 §5.3, §8.3).
+#[inline]
 pub(super) fn check_content_type(known: &KnownFields, headers: &HeaderMap) -> Result<(), Reject> {
     if known.content_type.lines > 1 {
         let mut types = headers.get_all(CONTENT_TYPE).into_iter();
@@ -46,6 +47,7 @@ pub(super) fn check_content_type(known: &KnownFields, headers: &HeaderMap) -> Re
 }
 
 /// Where the body of a request ends (RFC 9112 §6.3).
+#[inline]
 pub(super) fn framing(
     block: &[u8],
     known: &KnownFields,
@@ -110,6 +112,7 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Reject> {
 }
 
 /// Evaluates Connection, Expect and Upgrade.
+#[inline]
 pub(super) fn set_options(head: &mut Head, known: &KnownFields) -> Result<(), Reject> {
     let modern = head.version == Version::HTTP_11;
     let (mut close, mut keep, mut upgrade) = (false, false, false);

@@ -37,6 +37,7 @@ impl NameCache {
 
     /// The name that is written like this. It is returned by reference, because a `HeaderName` is
     /// large enough for a move to cost time.
+    #[inline]
     pub(super) fn get(&mut self, written: &[u8]) -> Result<&HeaderName, Reject> {
         let slot = match written {
             [first, .., last] if written.len() <= NAME_LEN_MAX => {
