@@ -22,9 +22,32 @@ pub(super) type Labelled<'a, T> = Vec<(&'a str, T)>;
 pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Families<'_> {
-    fn begin(&mut self, family: &FamilyName, kind: MetricType, write: Write<'_>) -> fmt::Result {
+    fn begin(
+        &mut self,
+        family: &FamilyName,
+        kind: MetricType,
+        write: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
         let (name, unit, help) = family;
         write(self.0.encode_descriptor(name, help, unit.as_ref(), kind)?)
+    }
+
+    fn single(&mut self, family: &FamilyName, metric: &impl EncodeMetric) -> fmt::Result {
+        self.begin(family, metric.metric_type(), |encoder| metric.encode(encoder))
+    }
+
+    fn labelled<T, M: EncodeMetric>(
+        &mut self,
+        family: &FamilyName,
+        label: &str,
+        values: Labelled<'_, T>,
+        (kind, metric): (MetricType, impl Fn(T) -> M),
+    ) -> fmt::Result {
+        self.begin(family, kind, |mut encoder| {
+            values.into_iter().try_for_each(|(name, value)| {
+                metric(value).encode(encoder.encode_family(&[(label, name)])?)
+            })
+        })
     }
 
     /// A value that only rises. The suffix `_total` is added to the name.
@@ -33,8 +56,7 @@ impl Families<'_> {
         family: &FamilyName,
         value: impl EncodeCounterValue,
     ) -> fmt::Result {
-        let counter = ConstCounter::new(value);
-        self.begin(family, MetricType::Counter, &mut |encoder| counter.encode(encoder))
+        self.single(family, &ConstCounter::new(value))
     }
 
     /// One counter for each value of a label.
@@ -44,13 +66,7 @@ impl Families<'_> {
         label: &str,
         values: Labelled<'_, T>,
     ) -> fmt::Result {
-        let values: Vec<_> =
-            values.into_iter().map(|(name, value)| (name, ConstCounter::new(value))).collect();
-        self.begin(family, MetricType::Counter, &mut |mut encoder| {
-            values.iter().try_for_each(|(value, counter)| {
-                counter.encode(encoder.encode_family(&[(label, *value)])?)
-            })
-        })
+        self.labelled(family, label, values, (MetricType::Counter, ConstCounter::new))
     }
 
     /// A value that rises and falls.
@@ -59,8 +75,7 @@ impl Families<'_> {
         family: &FamilyName,
         value: impl EncodeGaugeValue,
     ) -> fmt::Result {
-        let gauge = ConstGauge::new(value);
-        self.begin(family, MetricType::Gauge, &mut |encoder| gauge.encode(encoder))
+        self.single(family, &ConstGauge::new(value))
     }
 
     /// One gauge for each value of a label.
@@ -70,20 +85,12 @@ impl Families<'_> {
         label: &str,
         values: Labelled<'_, T>,
     ) -> fmt::Result {
-        let values: Vec<_> =
-            values.into_iter().map(|(name, value)| (name, ConstGauge::new(value))).collect();
-        self.begin(family, MetricType::Gauge, &mut |mut encoder| {
-            values.iter().try_for_each(|(value, gauge)| {
-                gauge.encode(encoder.encode_family(&[(label, *value)])?)
-            })
-        })
+        self.labelled(family, label, values, (MetricType::Gauge, ConstGauge::new))
     }
 
     /// The number 1 with a text as its label. The suffix `_info` is added to the name.
     pub(super) fn info(&mut self, family: &FamilyName, label: &str, text: &str) -> fmt::Result {
-        self.begin(family, MetricType::Info, &mut |mut encoder| {
-            encoder.encode_info(&[(label, text)])
-        })
+        self.begin(family, MetricType::Info, |mut encoder| encoder.encode_info(&[(label, text)]))
     }
 
     /// Durations by their length, with their sum.
@@ -95,11 +102,8 @@ impl Families<'_> {
             durations.buckets().map(|(upper, count)| (bound(upper), count)).collect();
         // Of the same moment as the buckets: the number of all is that of the last one.
         let (sum, count) = (durations.sum().as_secs_f64(), durations.count());
-        self.begin(family, MetricType::Histogram, &mut |mut encoder| {
+        self.begin(family, MetricType::Histogram, |mut encoder| {
             encoder.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
         })
     }
 }
-
-/// Writes the samples of a family.
-type Write<'a> = &'a mut dyn FnMut(MetricEncoder<'_>) -> fmt::Result;
