@@ -3,29 +3,20 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::{Handle, Server, Service};
+use super::{Server, Service};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
+use crate::test::{Gate, TestServer};
 
 /// How long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until a condition holds.
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn connect(server: &Handle) -> TcpStream {
-    let stream = TcpStream::connect(server.local_addrs()[0].as_socket().unwrap()).unwrap();
+fn connect(server: &TestServer) -> TcpStream {
+    let stream = TcpStream::connect(server.addr()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
@@ -37,9 +28,8 @@ struct Faults {
     refuse: AtomicBool,
     expire: AtomicBool,
     protocol: AtomicBool,
-    /// Connections that wait at the gate in `serve`, and whether it is shut.
-    waiting: AtomicUsize,
-    shut: AtomicBool,
+    /// Where `serve` waits.
+    gate: Gate,
     /// Whether to serve takes a while.
     slow: AtomicBool,
 }
@@ -68,8 +58,7 @@ impl ProtocolWorker for FaultyWorker {
                 Ok(0) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
                     turn.count_request();
-                    self.0.waiting.fetch_add(1, Ordering::SeqCst);
-                    until("the gate is open", || !self.0.shut.load(Ordering::SeqCst));
+                    self.0.gate.wait();
                     if self.0.slow.load(Ordering::SeqCst) {
                         std::thread::sleep(Duration::from_millis(5));
                     }
@@ -100,12 +89,12 @@ impl ProtocolWorker for FaultyWorker {
     }
 }
 
-fn serve(config: Config) -> (Handle, Arc<Faults>) {
+fn serve(config: Config) -> (TestServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    let builder = Server::builder().config(config).bind("tcp://127.0.0.1:0");
+    faults.gate.open();
     let service = Service::protocol(Faulty(Arc::clone(&faults)));
-    let server = builder.service(service).build().unwrap().spawn().unwrap();
-    (server, faults)
+    let server = TestServer::with(Server::builder().config(config).service(service));
+    (server.allow_panics(), faults)
 }
 
 fn one_worker() -> Config {
@@ -124,16 +113,15 @@ fn echoes(client: &mut TcpStream) {
 }
 
 /// New clients are served, and every connection is counted.
-fn all_is_well(server: &Handle, panics: u64) {
+fn all_is_well(server: &TestServer, panics: u64) {
     for _ in 0..10 {
         // With a queue this short, a newcomer may be refused.
-        until("a newcomer is served", || {
+        server.wait_until(|_| {
             let mut client = connect(server);
             client.write_all(b"a").is_ok() && matches!(client.read(&mut [0]), Ok(1))
         });
     }
-    until("all have ended", || server.stats().live == 0);
-    let stats = server.stats();
+    let stats = server.wait_until(|stats| stats.live == 0);
     assert!(stats.panics >= panics, "{} panics", stats.panics);
     assert_eq!(stats.accepted, stats.closed_total());
     let report = server.drain(PATIENCE);
@@ -150,7 +138,7 @@ fn a_panic_in_serve_costs_its_connection() {
         assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
     }
     faults.serve.store(false, Ordering::SeqCst);
-    until("they are counted", || server.stats().closed_for(CloseReason::HandlerPanicked) == 10);
+    server.wait_until(|stats| stats.closed_for(CloseReason::HandlerPanicked) == 10);
     all_is_well(&server, 10);
 }
 
@@ -164,14 +152,13 @@ fn a_panic_in_refuse_costs_its_connection_also_on_the_acceptor() {
     faults.slow.store(true, Ordering::SeqCst);
     for _ in 0..20 {
         echoes(&mut connect(&server));
-        until("it has ended", || server.stats().live == 0);
+        server.wait_until(|stats| stats.live == 0);
     }
-    let before = faults.waiting.load(Ordering::SeqCst);
-    faults.shut.store(true, Ordering::SeqCst);
+    faults.gate.close();
     faults.refuse.store(true, Ordering::SeqCst);
     let mut held = connect(&server);
     held.write_all(b"a").unwrap();
-    until("the worker is held", || faults.waiting.load(Ordering::SeqCst) > before);
+    faults.gate.wait_for(1);
     let clients: Vec<_> = (0..20)
         .map(|_| {
             let mut client = connect(&server);
@@ -179,9 +166,9 @@ fn a_panic_in_refuse_costs_its_connection_also_on_the_acceptor() {
             client
         })
         .collect();
-    until("some were refused", || server.stats().closed_for(CloseReason::HandlerPanicked) > 0);
+    server.wait_until(|stats| stats.closed_for(CloseReason::HandlerPanicked) > 0);
     faults.refuse.store(false, Ordering::SeqCst);
-    faults.shut.store(false, Ordering::SeqCst);
+    faults.gate.open();
     drop((held, clients));
     all_is_well(&server, 1);
 }
@@ -201,7 +188,7 @@ fn a_panic_in_expire_costs_its_connection_and_no_deadline() {
     faults.expire.store(false, Ordering::SeqCst);
     let mut client = connect(&server);
     assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
-    until("it is counted", || server.stats().closed_for(CloseReason::IdleTimeout) == 1);
+    server.wait_until(|stats| stats.closed_for(CloseReason::IdleTimeout) == 1);
     all_is_well(&server, 15);
 }
 
@@ -215,7 +202,7 @@ fn a_worker_whose_protocol_panics_is_restored_once_it_no_longer_does() {
     let mut client = connect(&server);
     client.write_all(b"a").unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
-    until("it has tried again", || server.stats().panics > 2);
+    server.wait_until(|stats| stats.panics > 2);
     faults.serve.store(false, Ordering::SeqCst);
     faults.protocol.store(false, Ordering::SeqCst);
     for _ in 0..5 {
