@@ -1,9 +1,8 @@
 //! [`AdminResponse`]: a response of the admin endpoint, and its bytes.
 
-use crate::http::codec::{DateCache, HeadLine, Transfer, encode_head};
+use crate::http::codec::{HeadLine, Transfer, encode_head};
 use crate::http::header::{self, HeaderName};
 use crate::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use crate::sync::unix_seconds;
 
 /// The type of plain text.
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -50,8 +49,8 @@ impl AdminResponse {
         self
     }
 
-    /// The bytes of the response. The connection closes after them.
-    pub(super) fn encode(&self, method: &Method, date: &mut DateCache) -> Vec<u8> {
+    /// The bytes of the response, with this `Date`. The connection closes after them.
+    pub(super) fn encode(&self, method: &Method, date: &[u8; 29]) -> Vec<u8> {
         let length = self.body.len() as u64;
         let is_head = method == Method::HEAD;
         let transfer = if is_head { Transfer::None } else { Transfer::Length(length) };
@@ -65,7 +64,7 @@ impl AdminResponse {
                 transfer: &transfer,
                 declared_length: is_head.then_some(length),
                 keep_alive: false,
-                date: date.at(unix_seconds()),
+                date,
             },
         );
         if !is_head {

@@ -76,7 +76,7 @@ impl Routes {
                 (Method::GET, AdminResponse::text(status, reason))
             }
         };
-        response.encode(&method, &mut self.date)
+        response.encode(&method, self.date.at(unix_seconds()))
     }
 
     /// # Errors
