@@ -15,13 +15,13 @@ use rustix::net::{
 /// The type of the request, and of the messages in its response (linux/sock_diag.h).
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// The types of the messages that end a response (linux/netlink.h).
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
-const DUMP: u16 = 0x301;
+const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+const NLMSG_DONE: u16 = libc::NLMSG_DONE as u16;
+/// The flags of the request.
+const DUMP: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
 /// The bit of the state LISTEN, in which a Unix socket has the number that TCP has (tcp_states.h).
 const LISTEN: u32 = 1 << 10;
-const IPPROTO_TCP: u8 = 6;
+const IPPROTO_TCP: u8 = libc::IPPROTO_TCP as u8;
 /// A message has this header: its length, type, flags, number and port, in 16 bytes.
 const HEADER: usize = 16;
 /// The lengths of `inet_diag_msg` and `unix_diag_msg`.
