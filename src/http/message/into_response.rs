@@ -199,6 +199,18 @@ impl IntoResponse for io::Error {
     }
 }
 
+impl From<io::Error> for Response {
+    fn from(error: io::Error) -> Self {
+        error.into_response()
+    }
+}
+
+impl From<BodyError> for Response {
+    fn from(error: BodyError) -> Self {
+        error.into_response()
+    }
+}
+
 /// The response to any error of a program: see [`Problem`].
 impl IntoResponse for Box<dyn Error + Send + Sync> {
     fn into_response(self) -> Response {

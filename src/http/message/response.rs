@@ -1,15 +1,13 @@
 //! [`Response`]: the response that a handler returns.
 
 use std::fmt;
-use std::io;
 use std::ops::{Deref, DerefMut};
 
 use http::header::{ALLOW, CONTENT_TYPE, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{Body, BodyKind};
-use super::body_error::BodyError;
-use super::problem::{Problem, TEXT, client_fault};
+use super::problem::{Problem, TEXT};
 use crate::http::codec::reject::Reject;
 use crate::http::upgraded::Upgraded;
 
@@ -256,21 +254,6 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
 impl From<Response> for http::Response<Body> {
     fn from(response: Response) -> Self {
         response.inner
-    }
-}
-
-/// The response to an I/O error: see [`IntoResponse`](super::IntoResponse).
-impl From<io::Error> for Response {
-    fn from(error: io::Error) -> Self {
-        let fault = client_fault(&error);
-        Self::problem(fault.unwrap_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR)))
-    }
-}
-
-/// The response to an error of reading a body: see [`BodyError::status`].
-impl From<BodyError> for Response {
-    fn from(error: BodyError) -> Self {
-        Self::from(io::Error::from(error))
     }
 }
 
