@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::net::{self, SocketFlags, SocketType, sockopt};
+use socket2::{SockFilter, SockRef};
 
 use super::attempt::{AttemptError, bind_each, try_each};
 use super::endpoint::{scheme, wrong_endpoint};
@@ -14,6 +15,18 @@ use super::socket::{self, passed_error};
 use super::unix_path::{self, BoundPath};
 use super::{Addr, Endpoint, Family, Stream, Transport, UnixKind};
 use crate::error::Error;
+
+/// Drops the TCP packets that begin a handshake, and keeps all others. In a filter of a TCP socket,
+/// the packet begins with its TCP header, and byte 13 has the flags (RFC 9293 §3.1).
+static DROP_SYN: [SockFilter; 4] = [
+    SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, 13),
+    SockFilter::new((libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, 0, 1, SYN),
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+];
+
+/// The flag that begins a handshake.
+const SYN: u32 = 0x02;
 
 /// A bound and listening socket, non-blocking: TCP, Unix stream or Unix sequenced-packet.
 ///
@@ -38,7 +51,7 @@ pub struct Listener {
     /// Whether the kernel keeps connections that have sent nothing.
     defers: bool,
     /// Removes the file when it is dropped, after `fd` is closed.
-    _file: Option<BoundPath>,
+    file: Option<BoundPath>,
 }
 
 impl Listener {
@@ -91,7 +104,7 @@ impl Listener {
         let file = unix_path::bind(&fd, addr)?;
         net::listen(&fd, backlog.min(i32::MAX as u32) as i32)?;
         let granted = backlog.min(somaxconn().unwrap_or(u32::MAX));
-        Ok(Self { fd, kind, family, backlog: Some((backlog, granted)), defers: false, _file: file })
+        Ok(Self { fd, kind, family, backlog: Some((backlog, granted)), defers: false, file })
     }
 
     /// Adopts a listening socket that another program passed in, as socket activation does
@@ -111,7 +124,7 @@ impl Listener {
         // A Unix socket has none of these options.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
         let _ = keep_alive(&fd);
-        Ok(Self { fd, kind, family, backlog: None, defers: false, _file: None })
+        Ok(Self { fd, kind, family, backlog: None, defers: false, file: None })
     }
 
     /// The requested backlog and the granted one, which the kernel limits to `net.core.somaxconn`
@@ -165,6 +178,25 @@ impl Listener {
             let fd = self.fd.as_raw_fd();
             libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, value, size)
         };
+    }
+
+    /// Lets the kernel make no new connections, while the connections that clients have made or
+    /// begun to make can still be accepted. For TCP, a filter (`SO_ATTACH_FILTER`, socket(7)) drops
+    /// the packets that begin a handshake; for a Unix socket, its file is removed. Returns whether
+    /// a handshake may still be in progress, so that the caller should wait for its end.
+    pub(crate) fn stop_connects(&mut self) -> bool {
+        self.file = None;
+        if !matches!(self.local_addr(), Ok(Addr::Ip(_))) {
+            return false;
+        }
+        // Accepted sockets inherit the filter. They get no such packets.
+        match SockRef::from(&self.fd).attach_filter(&DROP_SYN) {
+            Ok(()) => true,
+            Err(error) => {
+                log::debug!("{self}: no filter: {error}");
+                false
+            }
+        }
     }
 
     /// Whether the socket was [passed in](Self::from_fd). At the end its backlog must not be
@@ -264,4 +296,28 @@ fn kind(endpoint: &Endpoint) -> Result<(SocketType, Family), Error> {
 /// The longest backlog that listen(2) grants; `None` if /proc cannot be read.
 fn somaxconn() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_stops_connects_still_accepts_those_that_were_made() {
+        let endpoint: Endpoint = "tcp://127.0.0.1:0".parse().unwrap();
+        let mut listener = Listener::bind(&endpoint, 16).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let early = TcpStream::connect(addr).unwrap();
+        assert!(listener.stop_connects());
+        let late = TcpStream::connect_timeout(&addr, Duration::from_millis(100)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        let (accepted, peer) = listener.accept().unwrap();
+        assert_eq!(peer.as_socket(), early.local_addr().ok());
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(listener);
+        accepted.send_all(b"x").unwrap();
+        assert_eq!(io::Read::read(&mut &early, &mut [0; 2]).unwrap(), 1);
+    }
 }

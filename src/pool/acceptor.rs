@@ -46,15 +46,10 @@ pub(crate) const SHORT_FOR: Duration = Duration::from_secs(1);
 /// A poll(2) that took at least this long began with empty backlogs.
 pub(crate) const POLL_WAITED: Duration = Duration::from_micros(200);
 
-/// How long a drain waits for the requests of connections that the kernel keeps until they send
-/// something (`TCP_DEFER_ACCEPT`). Their clients are connected; when the listener closes, the
-/// kernel resets them.
-const DEFERRED_GRACE: Duration = Duration::from_millis(100);
-
 /// The acceptor thread.
 pub(crate) struct Acceptor {
-    shared: Arc<Shared>,
-    sources: Vec<Source>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) sources: Vec<Source>,
     protocols: ProtocolWorkers,
     receiver: Receiver,
     back_off: Duration,
@@ -122,9 +117,8 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until the server drains; then accepts what is in the backlogs, and closes the
-    /// listeners. (Closing them first would reset the connections in the backlogs. The backlog of a
-    /// listener that was passed in stays for the next program.)
+    /// Accepts until the server drains; then accepts what has already connected, and closes the
+    /// listeners.
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         persist(&shared, &mut self, |it| it.protocols.renew(), Self::accept_until_drained);
@@ -152,35 +146,7 @@ impl Acceptor {
             // The next program gets a passed listener with the backlog that it has now.
             self.set_backlogs(self.shared.pool.backlog);
         }
-        self.accept_deferred();
-        for index in 0..self.sources.len() {
-            if self.sources[index].listener.is_inherited() {
-                continue;
-            }
-            while !shared.is_stopped() && self.accept_round(index) {}
-        }
-    }
-
-    /// Accepts for a moment more from the listeners of which the kernel keeps connections that have
-    /// sent nothing, so that their requests do not race with the end of the listeners.
-    fn accept_deferred(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let defers =
-            |source: &Source| !source.listener.is_inherited() && source.listener.defers_accept();
-        let deferring: Vec<_> =
-            (0..self.sources.len()).filter(|index| defers(&self.sources[*index])).collect();
-        deferring.iter().for_each(|index| self.sources[*index].listener.stop_deferring());
-        let end = shared.draining_since() + DEFERRED_GRACE.min(shared.quarter_of_drain());
-        while !deferring.is_empty() && !shared.is_stopped() && Instant::now() < end {
-            // Short, as nothing else wakes this thread any more.
-            let tick = timespec(shared.pool.tick.min(DEFERRED_GRACE / 16));
-            let poll_fd =
-                |index: &usize| PollFd::new(&self.sources[*index].listener, PollFlags::IN);
-            let _ = poll(&mut deferring.iter().map(poll_fd).collect::<Vec<_>>(), Some(&tick));
-            for &index in &deferring {
-                while self.accept_round(index) {}
-            }
-        }
+        self.accept_last();
     }
 
     /// Waits until a listener has a connection, unless accepting pauses; until a socket has a
@@ -322,7 +288,7 @@ impl Acceptor {
     }
 
     /// Accepts from one listener. `true`: the backlog may have more.
-    fn accept_round(&mut self, index: usize) -> bool {
+    pub(super) fn accept_round(&mut self, index: usize) -> bool {
         let shared = Arc::clone(&self.shared);
         // While overloaded, a part of the cost of accepting goes to connections that are refused.
         let overloaded = shared.queue.controller.is_overloaded();

@@ -20,6 +20,7 @@
 //! - `cancel`: notifies handlers whose response is no longer wanted. `server_view`: what a request
 //!   may ask of the server.
 //! - `guard`: what a panic costs. `idle_drain`: how idle connections close while the server drains.
+//!   `last_accepts`: how the listeners end then.
 //! - `datagram`: sockets without connections. `stats`: what is counted.
 
 pub(crate) mod acceptor;
@@ -35,6 +36,7 @@ pub(crate) mod guard;
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
 pub(crate) mod hash_limit;
 mod idle_drain;
+mod last_accepts;
 pub(crate) mod leader;
 pub(crate) mod monitor;
 pub(crate) mod oldest_entry;

@@ -4,6 +4,7 @@ mod admin;
 mod files;
 mod logs;
 mod restart;
+mod rolling;
 mod running;
 mod signals;
 mod sites;

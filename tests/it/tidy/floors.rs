@@ -50,6 +50,7 @@ const POOL_FLOORS: &[&[&str]] = &[
     // The threads.
     &["monitor", "worker"],
     &["acceptor"],
+    &["last_accepts"],
 ];
 
 /// What the crate's root names again, and the room that it is from.
