@@ -28,8 +28,12 @@ impl RequestText {
         let path = &path[..path.len().min(PATH_BYTES)];
         let method = &method[..method.len().min(METHOD_BYTES)];
         self.method.store(word(method), Relaxed);
-        for (to, from) in self.path.iter().zip(path.chunks(8)) {
-            to.store(word(from), Relaxed);
+        let (chunks, rest) = path.as_chunks();
+        for (to, from) in self.path.iter().zip(chunks) {
+            to.store(u64::from_le_bytes(*from), Relaxed);
+        }
+        if let Some(last) = self.path.get(chunks.len()) {
+            last.store(word(rest), Relaxed);
         }
         self.words.store(path.len().div_ceil(8) as u64, Relaxed);
     }
@@ -59,10 +63,9 @@ pub(super) fn text(words: [u64; PATH_WORDS + 2]) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Up to eight bytes, the first one lowest. A loop, as so few bytes are not worth a call of memcpy.
 fn word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
