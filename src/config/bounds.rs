@@ -10,6 +10,7 @@ use super::invalid::invalid;
 use super::limits::Limits;
 use super::overload::Overload;
 use super::pool::Pool;
+use super::proxy::Proxy;
 use super::timeouts::Timeouts;
 use super::whole::Config;
 use crate::error::Error;
@@ -23,12 +24,13 @@ const MAX_BYTES: u64 = 1 << 50;
 
 /// Checks that no value exceeds its bound.
 pub(super) fn check(config: &Config) -> Result<(), Error> {
-    let Config { pool, limits, timeouts, overload, http } = config;
+    let Config { pool, limits, timeouts, overload, http, proxy } = config;
     let HttpSettings { server_timing: _ } = http;
     check_pool(pool)?;
     check_limits(limits)?;
     check_timeouts(timeouts)?;
-    check_overload(overload)
+    check_overload(overload)?;
+    check_proxy(proxy)
 }
 
 fn check_pool(pool: &Pool) -> Result<(), Error> {
@@ -159,6 +161,14 @@ fn check_overload(overload: &Overload) -> Result<(), Error> {
     at_most("length of overload.timeout_field", length, 256, "no field name is longer")
 }
 
+fn check_proxy(proxy: &Proxy) -> Result<(), Error> {
+    let Proxy { trusted, header, trust_all: _ } = proxy;
+    let (networks, length) = (trusted.len() as u64, header.len() as u64);
+    let each = "each request may be compared with each of them";
+    at_most("number of proxy.trusted", networks, 256, each)?;
+    at_most("length of proxy.header", length, 256, "no field name is longer")
+}
+
 /// Checks a number.
 pub(crate) fn at_most(name: &str, value: u64, most: u64, why: &str) -> Result<(), Error> {
     if value > most {
@@ -213,7 +223,7 @@ mod tests {
 
     /// Every setting that is a time, a size or a number.
     fn slots(config: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
-        let Config { pool, limits, timeouts, overload, http: _ } = config;
+        let Config { pool, limits, timeouts, overload, http: _, proxy: _ } = config;
         let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades } = pool;
         let Limits {
             connections,

@@ -9,6 +9,7 @@ use super::invalid::{at_least, invalid, not_more_than, positive};
 use super::limits::Limits;
 use super::overload::Overload;
 use super::pool::Pool;
+use super::proxy::{Proxy, TrustedPeer};
 use super::timeouts::Timeouts;
 use super::whole::Config;
 use crate::error::Error;
@@ -20,12 +21,13 @@ impl Config {
     /// An [`ErrorKind::Config`](crate::ErrorKind::Config) that names the first value which is out
     /// of range or contradicts another one.
     pub fn check(&self) -> Result<(), Error> {
-        let Self { pool, limits, timeouts, overload, http: _ } = self;
+        let Self { pool, limits, timeouts, overload, http: _, proxy } = self;
         bounds::check(self)?;
         check_pool(pool)?;
         check_limits(limits, pool)?;
         check_timeouts(timeouts)?;
-        check_overload(overload)
+        check_overload(overload)?;
+        check_proxy(proxy)
     }
 }
 
@@ -90,17 +92,36 @@ fn check_overload(overload: &Overload) -> Result<(), Error> {
         let hint = "the budget is a share of the CPU time; every refusal takes some";
         return Err(invalid("overload.refuse_budget", share, "above 0 and up to 1", hint));
     }
-    let field = &overload.timeout_field;
-    if !field.is_empty() && HeaderName::from_bytes(field.as_bytes()).is_err() {
-        let value = format!("{field:?}");
-        let hint = "use letters, digits and hyphens, such as X-Request-Timeout; empty turns it off";
-        return Err(invalid("overload.timeout_field", value, "a field name", hint));
-    }
+    let hint = "use letters, digits and hyphens, such as X-Request-Timeout; empty turns it off";
+    field_name("overload.timeout_field", &overload.timeout_field, hint)?;
     let (low, high) = overload.retry_after;
     if low > high {
         let value = format!("{low}-{high}");
         let hint = "write the lower number first";
         return Err(invalid("overload.retry_after", value, "a range of seconds", hint));
+    }
+    Ok(())
+}
+
+fn check_proxy(proxy: &Proxy) -> Result<(), Error> {
+    let hint = "use X-Forwarded-For, Forwarded or X-Real-IP, for example; empty turns it off";
+    field_name("proxy.header", &proxy.header, hint)?;
+    let is_everything =
+        |peer: &&TrustedPeer| matches!(peer, TrustedPeer::Network(it) if it.is_everything());
+    match proxy.trusted.iter().find(is_everything) {
+        Some(everything) if !proxy.trust_all => {
+            let hint = "with it every client can claim any address; if no client can reach the \
+                        server past its proxies, set proxy.trust_all";
+            Err(invalid("proxy.trusted", everything, "the networks of your proxies", hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the name of a request field, which may be empty.
+fn field_name(name: &str, field: &str, hint: &str) -> Result<(), Error> {
+    if !field.is_empty() && HeaderName::from_bytes(field.as_bytes()).is_err() {
+        return Err(invalid(name, format!("{field:?}"), "a field name", hint));
     }
     Ok(())
 }
@@ -126,9 +147,18 @@ mod tests {
     }
 
     #[test]
+    fn every_address_is_trusted_only_on_request() {
+        let mut config = Config::default();
+        config.proxy.trusted = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        config.check().unwrap_err();
+        config.proxy.trust_all = true;
+        config.check().unwrap();
+    }
+
+    #[test]
     fn a_value_out_of_range_is_named() {
         type Change = fn(&mut Config);
-        let table: [(Change, &str); 10] = [
+        let table: [(Change, &str); 13] = [
             (|c| c.pool.workers = 0, "invalid pool.workers 0: expected at least 1"),
             (|c| c.pool.backlog = 0, "invalid pool.backlog 0"),
             (|c| c.pool.queue = Some(0), "invalid pool.queue 0"),
@@ -148,6 +178,15 @@ mod tests {
             ),
             (|c| c.overload.refuse_budget = 0.0, "invalid overload.refuse_budget 0"),
             (|c| c.overload.timeout_field = "a b".into(), "invalid overload.timeout_field \"a b\""),
+            (|c| c.proxy.header = "X Y".into(), "invalid proxy.header \"X Y\": expected a field"),
+            (
+                |c| c.proxy.trusted = vec!["0.0.0.0/0".parse().unwrap()],
+                "invalid proxy.trusted 0.0.0.0/0: expected the networks of your proxies",
+            ),
+            (
+                |c| c.proxy.trusted = vec!["unix".parse().unwrap(), "::/0".parse().unwrap()],
+                "invalid proxy.trusted ::/0",
+            ),
         ];
         for (change, expected) in table {
             let mut config = Config::default();

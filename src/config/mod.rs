@@ -11,6 +11,7 @@ mod invalid;
 mod limits;
 mod overload;
 mod pool;
+mod proxy;
 mod timeouts;
 mod whole;
 
@@ -18,5 +19,6 @@ pub use http::HttpSettings;
 pub use limits::Limits;
 pub use overload::Overload;
 pub use pool::{Pool, default_workers};
+pub use proxy::{Network, Proxy, TrustedPeer};
 pub use timeouts::Timeouts;
 pub use whole::Config;

@@ -4,6 +4,7 @@ use super::http::HttpSettings;
 use super::limits::Limits;
 use super::overload::Overload;
 use super::pool::Pool;
+use super::proxy::Proxy;
 use super::timeouts::Timeouts;
 
 /// All settings of a server, except its endpoints and its handlers.
@@ -30,4 +31,6 @@ pub struct Config {
     pub overload: Overload,
     /// What HTTP reports to clients.
     pub http: HttpSettings,
+    /// Which proxies are trusted to name their clients.
+    pub proxy: Proxy,
 }

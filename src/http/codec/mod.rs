@@ -5,6 +5,7 @@
 pub(super) mod body;
 mod byte_class;
 pub(super) mod date;
+pub(super) mod forwarded;
 #[cfg(feature = "multipart")]
 pub(super) mod multipart;
 #[cfg(test)]
