@@ -293,8 +293,7 @@ impl Acceptor {
         // While overloaded, a part of the cost of accepting goes to connections that are refused.
         let overloaded = shared.queue.controller.is_overloaded();
         let time = overloaded.then(|| (ThreadTime::start(), shared.spent_refusing()));
-        let (mut pushed, mut refused) = (0, 0);
-        let mut more = true;
+        let (mut pushed, mut refused, mut more) = (0, 0, true);
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
             let pauses = !urgent && (self.shared.applies_backpressure() || self.is_paused());
@@ -384,19 +383,20 @@ impl Acceptor {
         let key = client_key(&stream, &peer);
         let bucket = shared.queue.controller.bucket(key);
         shared.counters.watch.note_client(bucket, key);
-        let client = (!urgent).then_some(bucket);
+        let from_proxy = shared.config.load().proxy.trusts(&peer);
+        let client = (!urgent && !from_proxy).then_some(bucket);
         let evicted = if full { self.make_room(urgent, client) } else { Evicted::Nothing };
         let is_over = !shared.connections.has_room(urgent);
         if is_over && evicted == Evicted::One {
             // The limit was exceeded for a moment: one more connection is closed.
             self.make_room(urgent, client);
         }
-        let over_share = is_over && evicted == Evicted::OverFairShare;
         let permit = shared.connections.enter(bucket);
         let source = &self.sources[index];
-        let connection =
+        let mut connection =
             Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);
-        if over_share {
+        connection.from_proxy = from_proxy;
+        if is_over && evicted == Evicted::OverFairShare {
             // The client has more connections than each client that could lose one.
             shared.counters.refuse(Refusal::OverFairShare);
             connection.close(CloseReason::Overloaded);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::net::Addr;
-use crate::pool::connection::{Connection, Phase};
+use crate::pool::connection::{Connection, HOLD, Phase};
 use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
@@ -18,7 +18,7 @@ use crate::pool::thread_time::ThreadTime;
 
 impl Shared {
     /// Puts work into the queue, or refuses it if the queue does not admit it. `true`: it is in the
-    /// queue.
+    /// queue. A connection of a trusted proxy whose request is not there yet waits in the poller.
     pub(crate) fn enqueue_or_refuse(
         self: &Arc<Self>,
         work: Work,
@@ -37,6 +37,15 @@ impl Shared {
         now: Instant,
         protocol: &mut dyn ProtocolWorker,
     ) -> bool {
+        let work = match work {
+            Work::Connection(connection) if connection.from_proxy => {
+                match self.identify(connection, now, protocol) {
+                    Some(connection) => Work::Connection(connection),
+                    None => return false,
+                }
+            }
+            other => other,
+        };
         let urgent = work.is_urgent();
         match self.queue.push_from(work, arrived, now) {
             Ok(()) => {
@@ -53,6 +62,35 @@ impl Shared {
             Err((Work::Continuation(connection), _)) => self.postpone(connection, now),
         }
         false
+    }
+
+    /// Finds out which client sends the next request over a connection of a trusted proxy. The
+    /// connection counts for that client from now on. `None`: it waits for its request, or was
+    /// closed.
+    ///
+    /// It is read here, before the queue, so that the queue judges the request by its client as if
+    /// the client had connected itself. The worker finds the input read, so that this costs a
+    /// second look at the head, and no system call more.
+    pub(crate) fn identify(
+        self: &Arc<Self>,
+        mut connection: Box<Connection>,
+        now: Instant,
+        protocol: &mut dyn ProtocolWorker,
+    ) -> Option<Box<Connection>> {
+        let config = self.config.load();
+        // While a request waits for its body, the client is the one that its head has named.
+        while connection.from_proxy && connection.awaited.is_none() {
+            let mut turn = TurnContext::new(self, &config, now);
+            let outcome = protocol.identify(connection, &mut turn);
+            let is_ready = matches!(outcome, Outcome::Requeue(_));
+            // A connection that was to be parked comes back if an event has come meanwhile.
+            connection = self.end_turn(outcome, now)?;
+            if is_ready {
+                self.count_for_client(&mut connection);
+                break;
+            }
+        }
+        Some(connection)
     }
 
     /// Drops and counts a refused datagram.
@@ -87,6 +125,10 @@ impl Shared {
     /// would take the CPU from the requests that are served. A kept connection of a client over its
     /// fair share is then parked in [`Phase::Held`] before its refusal, which slows down a client
     /// that repeats its request at each refusal. Any other connection is reset.
+    ///
+    /// A trusted proxy gets a response in any case, as it takes a reset for a failure of the server.
+    /// While a connection is held, the proxy may have none for the requests of other clients. So it
+    /// is held no longer than the budget needs, and only for a client over its share.
     pub(crate) fn refuse(
         self: &Arc<Self>,
         protocol: &mut dyn ProtocolWorker,
@@ -94,23 +136,31 @@ impl Shared {
         refusal: Refusal,
         now: Instant,
     ) {
-        if connection.urgent || self.refusal_allowance(now) == Allowance::Response {
+        let is_within_budget = || self.refusal_allowance(now) == Allowance::Response;
+        if connection.urgent || is_within_budget() {
             self.refuse_with_response(protocol, connection, refusal, now);
             return;
         }
         let time = ThreadTime::start();
-        let kept = connection.token.is_some() && !connection.is_continuing();
+        let from_proxy = connection.from_proxy;
+        let kept = (connection.token.is_some() || from_proxy) && !connection.is_continuing();
         if kept && self.queue.controller.is_over_share(connection.bucket) && !self.is_draining() {
-            if let Some(connection) = self.park(connection, Phase::Held, now) {
+            let delay = if from_proxy { self.refusal_delay(now) } else { HOLD };
+            // The phase ends `HOLD` after it began.
+            let began = (now + delay).checked_sub(HOLD).unwrap_or(now);
+            if let Some(connection) = self.park(connection, Phase::Held, began) {
                 // An event came in the meantime, perhaps the end of the connection.
                 self.refuse_with_response(protocol, connection, refusal, now);
                 return;
             }
+        } else if from_proxy {
+            self.refuse_with_response(protocol, connection, refusal, now);
+            return;
         } else {
             self.counters.refuse(refusal);
             self.counters.watch.count_requests(connection.bucket, 1);
             if self.counters.watch.takes_refusal(now) {
-                self.watch_refusal(&connection.peer, refusal, String::new());
+                self.watch_refusal(connection.client_or_peer(), refusal, String::new());
             }
             connection.stream.reset_on_close();
             self.close(connection, CloseReason::Overloaded);
@@ -131,15 +181,15 @@ impl Shared {
         let mut turn = TurnContext::new(self, &config, now);
         let watch = &self.counters.watch;
         let bucket = connection.bucket;
-        let sampled = watch.takes_refusal(now).then(|| connection.peer.clone());
+        let sampled = watch.takes_refusal(now).then(|| connection.client_or_peer().clone());
         turn.refused_line = sampled.is_some().then(String::new);
         let mut outcome = protocol.refuse(connection, &mut turn, refusal);
         // A connection without a request is not refused: it goes on waiting in the poller.
         if !matches!(outcome, Outcome::Park(_, Phase::Head)) {
             self.counters.refuse(refusal);
             watch.count_requests(bucket, 1);
-            if let (Some(peer), Some(line)) = (sampled, turn.refused_line) {
-                self.watch_refusal(&peer, refusal, line);
+            if let (Some(client), Some(line)) = (sampled, turn.refused_line) {
+                self.watch_refusal(&client, refusal, line);
             }
             outcome.note_progress();
         }
@@ -148,11 +198,11 @@ impl Shared {
     }
 
     /// Records a refusal for the admin endpoint.
-    fn watch_refusal(&self, peer: &Addr, refusal: Refusal, line: String) {
+    fn watch_refusal(&self, client: &Addr, refusal: Refusal, line: String) {
         let queued = self.queue.len() as f64;
         let seconds = queued / self.queue.controller.capacity_estimate();
         let predicted = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let (at, client) = (SystemTime::now(), peer.to_string());
+        let (at, client) = (SystemTime::now(), client.to_string());
         let refused = RefusedRequest { at, refusal, client, line, predicted };
         self.counters.watch.record_refusal(refused);
     }

@@ -59,6 +59,13 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     /// The peer's address, as accept(2) gave it.
     pub(crate) peer: Addr,
+    /// The client's address, if a proxy has sent it in a PROXY header.
+    pub(crate) client: Option<Addr>,
+    /// The client of the last request, if a trusted proxy has named it in a field of the request.
+    pub(crate) forwarded: Option<Addr>,
+    /// Whether the peer was a trusted proxy when it connected. Its connections carry requests of
+    /// many clients: each request counts for its own client, and the connections for none.
+    pub(crate) from_proxy: bool,
     /// Bytes that were read and belong to no complete request yet. An empty one owns no memory.
     pub(crate) input: Vec<u8>,
     /// The part of the memory for unfinished requests that the input uses.
@@ -87,6 +94,7 @@ pub(crate) struct Connection {
     pub(crate) requests: u64,
     /// Its slot in the poller, once it has been parked for the first time.
     pub(crate) token: Option<Token>,
+    /// The client that its next request counts for.
     pub(crate) bucket: Bucket,
     /// The number of its protocol.
     pub(crate) protocol: u16,
@@ -115,6 +123,9 @@ impl Connection {
         Box::new(Self {
             stream,
             peer,
+            client: None,
+            forwarded: None,
+            from_proxy: false,
             input: Vec::new(),
             input_lease: None,
             scanned: 0,
@@ -138,6 +149,12 @@ impl Connection {
             closing: None,
             permit,
         })
+    }
+
+    /// The client's address, as far as it is known: that of the peer, unless a trusted proxy has
+    /// named another.
+    pub(crate) fn client_or_peer(&self) -> &Addr {
+        self.forwarded.as_ref().or(self.client.as_ref()).unwrap_or(&self.peer)
     }
 
     /// Whether it is in the middle of an exchange that was admitted before.

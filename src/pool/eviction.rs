@@ -3,7 +3,8 @@
 //! The table is shared max-min fairly: the client that has most connections loses a parked one, so
 //! that no client can keep others out with connections that idle, send nothing, or send byte after
 //! byte. Of one client's connections, the one whose end costs least is closed first: see [`Rank`].
-//! A connection in service is never closed. One that came through an urgent listener is closed only
+//! The connections of trusted proxies, which many clients share, are closed last. A connection in
+//! service is never closed. One that came through an urgent listener is closed only
 //! for another such.
 //!
 //! Looking at all connections costs much more than closing one. So one look plans many closings.
@@ -63,19 +64,22 @@ impl<B> Candidate<B> {
 
 /// The first `count` of `candidates` to be closed, in this order: each time one of the client that
 /// has most connections left (at first `held`, in service or not); of several such clients, the one
-/// whose next connection is first by [`Candidate::order`].
+/// whose next connection is first by [`Candidate::order`]. The connections of trusted proxies, which
+/// are no single client's, come after all others.
 fn plan<B: Copy + Ord>(
     mut candidates: Vec<Candidate<B>>,
     count: usize,
     now: Instant,
     held: impl Fn(B) -> u32,
 ) -> Vec<Candidate<B>> {
-    candidates.sort_unstable_by_key(|candidate| (candidate.bucket, candidate.order(now)));
+    let client = |candidate: &Candidate<B>| (candidate.from_proxy, candidate.bucket);
+    candidates.sort_unstable_by_key(|candidate| (client(candidate), candidate.order(now)));
     // The clients by (number of connections, order of the next one, its index).
     let mut clients = BinaryHeap::new();
     let mut next = 0;
-    for group in candidates.chunk_by(|one, other| one.bucket == other.bucket) {
-        clients.push((held(group[0].bucket), Reverse(group[0].order(now)), next));
+    for group in candidates.chunk_by(|one, other| client(one) == client(other)) {
+        let held = if group[0].from_proxy { 0 } else { held(group[0].bucket) };
+        clients.push((held, Reverse(group[0].order(now)), next));
         next += group.len();
     }
     let mut planned = Vec::with_capacity(count.min(candidates.len()));
@@ -84,7 +88,8 @@ fn plan<B: Copy + Ord>(
     {
         let candidate = candidates[next];
         planned.push(candidate);
-        if let Some(other) = candidates.get(next + 1).filter(|it| it.bucket == candidate.bucket) {
+        if let Some(other) = candidates.get(next + 1).filter(|it| client(it) == client(&candidate))
+        {
             clients.push((held.saturating_sub(1), Reverse(other.order(now)), next + 1));
         }
     }
@@ -160,8 +165,11 @@ impl Eviction {
                 return Evicted::Nothing;
             }
             let Some(candidate) = self.planned.pop() else { return Evicted::Nothing };
-            let held = shared.connections.held(candidate.bucket);
-            let own = for_client == Some(candidate.bucket);
+            let held = match candidate.from_proxy {
+                true => 0,
+                false => shared.connections.held(candidate.bucket),
+            };
+            let own = for_client == Some(candidate.bucket) && !candidate.from_proxy;
             // Of clients with about the same number, one may have a few more.
             let fair = own || demand <= held + held / 8 + 1;
             let fresh_for = FRESH * shared.poller.used().min(LOOK);
@@ -239,6 +247,7 @@ mod tests {
             token: Token { index: index as u32, generation: 0 },
             bucket,
             urgent: false,
+            from_proxy: false,
             rank,
             since: now - Duration::from_secs(waited),
         };
@@ -284,6 +293,16 @@ mod tests {
         let (mut candidates, now) = candidates(Instant::now(), &[(1, Idle, 9), (1, Midway, 0)]);
         candidates[0].urgent = true;
         assert_eq!(plan(candidates, 1, now, |_| 2)[0].token.index, 1);
+    }
+
+    #[test]
+    fn a_connection_of_a_trusted_proxy_is_closed_last_of_all() {
+        let table = [(1, Idle, 90), (1, Idle, 80), (1, Idle, 70), (2, Midway, 0)];
+        let (mut candidates, now) = candidates(Instant::now(), &table);
+        candidates[..3].iter_mut().for_each(|candidate| candidate.from_proxy = true);
+        let planned = plan(candidates, 3, now, counted(&table));
+        let indices: Vec<_> = planned.iter().map(|candidate| candidate.token.index).collect();
+        assert_eq!(indices, [3, 0, 1]);
     }
 
     #[test]

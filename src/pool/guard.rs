@@ -135,6 +135,10 @@ impl ProtocolWorker for GuardedWorker {
         })
     }
 
+    fn identify(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
+        self.call(connection, turn, |worker, connection, turn| worker.identify(connection, turn))
+    }
+
     fn expire(&mut self, connection: &mut Connection, turn: &mut TurnContext<'_>) -> CloseReason {
         let worker = self.worker.as_mut();
         match catch_unwind(AssertUnwindSafe(|| worker.expire(connection, turn))) {

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::error::Error;
+use crate::net::Addr;
 use crate::pool::client_waits::ClientWaits;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::output::Leased;
+use crate::pool::overload::fairness::InService;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::server_view::ServerView;
 use crate::pool::shared::Shared;
@@ -61,6 +63,15 @@ pub(crate) trait ProtocolWorker: Send {
     /// Serves a connection that has input, or room for its unsent output. Handlers run here, and
     /// may block.
     fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome;
+
+    /// Finds out for which client the peer, a trusted proxy, sends the next request, and sets that
+    /// client in `Connection::forwarded`. Must not block. Returns [`Outcome::Requeue`], whether or
+    /// not a client was found; or [`Outcome::Park`] if the request is not complete enough to tell,
+    /// and there is nothing more to read. Default: the client is the peer.
+    fn identify(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
+        let _ = turn;
+        Outcome::Requeue(connection)
+    }
 
     /// Refuses the connection's next request because of overload. Must not block. Default: closes
     /// the connection.
@@ -116,6 +127,9 @@ pub(crate) struct TurnContext<'a> {
     config: &'a Arc<Config>,
     /// The worker whose turn it is; `None` on other threads.
     pub(super) worker: Option<usize>,
+    /// The service that this turn is counted as, and its client; `None` on other threads, and on the
+    /// worker for urgent work.
+    pub(super) in_service: Cell<Option<InService>>,
     /// How long the connection waited in the queue for this turn; zero if an idle worker found it
     /// ready.
     pub(crate) waited: Duration,
@@ -140,6 +154,7 @@ impl<'a> TurnContext<'a> {
             shared,
             config,
             worker: None,
+            in_service: Cell::default(),
             waited: Duration::ZERO,
             requests: 0,
             sending: Cell::default(),
@@ -180,10 +195,38 @@ impl<'a> TurnContext<'a> {
     ///
     /// The arrival of the first request of a turn is when its connection entered the queue; that of
     /// a later one, when the worker looks at it.
+    ///
+    /// `before`: how long it had waited by then, in a proxy.
     #[must_use]
-    pub(crate) fn can_respond_within(&self, timeout: Duration) -> bool {
+    pub(crate) fn can_respond_within(&self, timeout: Duration, before: Duration) -> bool {
         let waited = if self.requests == 0 { self.waited } else { Duration::ZERO };
+        let waited = waited + before;
         self.shared.queue.controller.can_meet_timeout(self.now, waited, timeout)
+    }
+
+    /// The request that was read is of this client, as a trusted proxy says: it counts for that
+    /// client, and no longer for the one that was expected.
+    pub(crate) fn serve_for(&self, connection: &mut Connection, client: Option<Addr>) {
+        if connection.from_proxy && connection.forwarded == client {
+            return;
+        }
+        connection.from_proxy = true;
+        connection.forwarded = client;
+        self.shared.count_for_client(connection);
+        let controller = &self.shared.queue.controller;
+        if let Some(before) = self.in_service.take() {
+            controller.end_service(before, self.now, None);
+            self.in_service.set(Some(controller.begin_service(connection.bucket, self.now)));
+        }
+    }
+
+    /// When the request at hand arrived, and how long it has waited in the queue since. The requests
+    /// behind the first one of a turn have not waited there.
+    pub(crate) fn arrival(&self) -> (Instant, Duration) {
+        match self.requests {
+            0 => (self.now.checked_sub(self.waited).unwrap_or(self.now), self.waited),
+            _ => (Instant::now(), Duration::ZERO),
+        }
     }
 
     /// Counts a request that was refused in this turn.

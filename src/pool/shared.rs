@@ -12,6 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::config::{Config, Pool};
 use crate::pool::cancel::Cancellations;
 use crate::pool::client_waits::ClientWaits;
+use crate::pool::connection::{Connection, HOLD};
 use crate::pool::connections::Connections;
 use crate::pool::datagram::lend::LentSockets;
 use crate::pool::datagram::socket::DatagramSocket;
@@ -23,6 +24,7 @@ use crate::pool::overload::controller::Controller;
 use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
 use crate::pool::poller::Poller;
 use crate::pool::queue::Queue;
+use crate::pool::source::client_key;
 use crate::pool::stats::counters::Counters;
 #[cfg(feature = "admin")]
 use crate::pool::stats::histogram::HistogramSnapshot;
@@ -159,6 +161,13 @@ impl Shared {
         lock(&self.counters.reloads).note(succeeded, SystemTime::now());
     }
 
+    /// Counts a connection of a trusted proxy for the client of its next request.
+    pub(crate) fn count_for_client(&self, connection: &mut Connection) {
+        let key = client_key(&connection.stream, connection.client_or_peer());
+        connection.bucket = self.queue.controller.bucket(key);
+        self.counters.watch.note_client(connection.bucket, key);
+    }
+
     /// Wakes the acceptor, and returns how many rounds it had completed before.
     pub(crate) fn acceptor_rounds(&self) -> u64 {
         let rounds = self.counters.accept.rounds.load(Ordering::SeqCst);
@@ -217,6 +226,11 @@ impl Shared {
     /// How much a refusal may cost at `now`.
     pub(crate) fn refusal_allowance(&self, now: Instant) -> Allowance {
         self.budget.allowance(now)
+    }
+
+    /// How long to delay a refusal at `now` that gets a response in any case.
+    pub(crate) fn refusal_delay(&self, now: Instant) -> Duration {
+        self.budget.delay(now, HOLD)
     }
 
     /// The CPU time spent on refusing since the start.

@@ -33,9 +33,10 @@ impl Source {
     }
 }
 
-/// The client whose share of the queue a connection counts for.
-pub(super) fn client_key(stream: &Stream, peer: &Addr) -> ClientKey {
-    match peer {
+/// The client whose share of the queue a connection, or its next request, counts for: `client` is
+/// the peer, or what a proxy has named.
+pub(super) fn client_key(stream: &Stream, client: &Addr) -> ClientKey {
+    match client {
         Addr::Ip(addr) => ClientKey::from(addr.ip()),
         _ => stream.peer_uid().map_or(ClientKey::None, ClientKey::Uid),
     }

@@ -213,6 +213,8 @@ impl Worker {
         if let Some(connection) = first {
             shared.leader.share(found);
             shared.counters.turn(self.index);
+            let protocol = self.protocols.of(connection.protocol);
+            let Some(connection) = shared.identify(connection, now, protocol) else { return };
             if shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
                 self.serve(connection, now, Duration::ZERO);
             } else {
@@ -227,9 +229,10 @@ impl Worker {
     /// comes first.
     fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
         let shared = Arc::clone(&self.shared);
-        shared.counters.serving(self.index, &connection.peer, now, waited);
-        let in_service = self.begin_service(connection.bucket, now);
-        let (end, each) = self.serve_turns(&shared, connection, now, waited);
+        shared.counters.serving(self.index, connection.client_or_peer(), now, waited);
+        let mut in_service = self.begin_service(connection.bucket, now);
+        let times = (now, waited);
+        let (end, each) = self.serve_turns(&shared, connection, times, &mut in_service);
         if let Some(in_service) = in_service {
             shared.queue.controller.end_service(in_service, end, each);
         }
@@ -237,15 +240,15 @@ impl Worker {
     }
 
     /// Returns the time at which the turns ended, and the service time of the longest request, if
-    /// any was served.
+    /// any was served. `in_service` changes with the client whose requests a trusted proxy sends.
     fn serve_turns(
         &mut self,
         shared: &Arc<Shared>,
         mut connection: Box<Connection>,
-        mut now: Instant,
-        mut waited: Duration,
+        (mut now, mut waited): (Instant, Duration),
+        in_service: &mut Option<InService>,
     ) -> (Instant, Option<Duration>) {
-        let bucket = connection.bucket;
+        let mut bucket = connection.bucket;
         let mut longest = None;
         loop {
             let number = connection.protocol;
@@ -253,12 +256,15 @@ impl Worker {
             let mut turn = TurnContext::new(shared, &config, now);
             turn.worker = Some(self.index);
             turn.waited = std::mem::take(&mut waited);
+            turn.in_service.set(*in_service);
             let protocol = self.protocols.of(number);
             // One system call more at each end, which is cheap beside a slow handler.
             let computing = shared.leader.handlers_are_slow().then(ThreadTime::start);
             let mut outcome = protocol.serve(connection, &mut turn);
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.made_progress());
+            *in_service = turn.in_service.get();
+            bucket = in_service.map_or(bucket, InService::bucket);
             let end = Instant::now();
             if requests > 0 {
                 let whole = end.saturating_duration_since(now).saturating_sub(client_wait);

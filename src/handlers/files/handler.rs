@@ -189,7 +189,7 @@ impl Files {
             }
         }
         let authenticator = self.authenticator.as_ref()?;
-        let client = request.peer_addr().map_or(ClientKey::None, |peer| peer.ip().into());
+        let client = request.client_addr().map_or(ClientKey::None, |client| client.ip().into());
         match authenticator.check(request.headers(), client) {
             Access::Granted => None,
             Access::Denied => {

@@ -10,7 +10,6 @@
 //! ```
 
 use std::convert::Infallible;
-use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode};
 
 use super::exchange::ExchangeCell;
+use super::identify::RequestOrigin;
 use super::problems::{ClientFormat, ProblemWriter, format_for};
 use super::read::new_request;
 use super::refusal::{RefusalSource, Refusals};
@@ -29,11 +29,12 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::codec::date::DateCache;
+use crate::http::codec::forwarded::ProxyFields;
 use crate::http::codec::reject::Reject;
 use crate::http::codec::request::{Framing, Head, HeadParser};
 use crate::http::codec::response::{Payload, Transfer, encode_head};
 use crate::http::handler::Handler;
-use crate::http::message::{BodyKind, Request, Response};
+use crate::http::message::{BodyKind, Request, Response, wait_at_proxy};
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
 use crate::sync::{LogThrottle, unix_seconds};
 
@@ -64,6 +65,7 @@ impl Protocol for Http {
             problems: self.problems.clone(),
             panics: Arc::clone(&self.panics),
             parser: new_parser(&self.config),
+            proxies: ProxyFields::new(&self.config.proxy),
             date: DateCache::new(),
             cell: ExchangeCell::new(&self.config),
             config: Arc::clone(&self.config),
@@ -80,6 +82,8 @@ struct HttpWorker {
     /// Limits the log lines about panics of the handler.
     panics: Arc<LogThrottle>,
     parser: HeadParser,
+    /// `None` if no proxy is trusted.
+    proxies: Option<ProxyFields>,
     date: DateCache,
     cell: Arc<ExchangeCell>,
     /// The configuration that the parts above were made from.
@@ -105,6 +109,18 @@ impl ProtocolWorker for HttpWorker {
         }
     }
 
+    fn identify(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
+        self.apply_config(turn);
+        match &self.proxies {
+            Some(fields) => self.cell.lock().identify(fields, &mut self.parser, connection, turn),
+            None => {
+                // The peer was trusted before the settings were changed.
+                (connection.from_proxy, connection.forwarded) = (false, None);
+                Outcome::Requeue(connection)
+            }
+        }
+    }
+
     fn refuse(
         &mut self,
         mut connection: Box<Connection>,
@@ -118,22 +134,10 @@ impl ProtocolWorker for HttpWorker {
         let mut exchange = self.cell.lock();
         connection.input_lease = None;
         exchange.input.load(std::mem::take(&mut connection.input));
-        let head = loop {
-            // A request that was read before comes first: its client may have ended since.
-            let head = self.parser.parse(exchange.input.filled(), &mut connection.scanned);
-            // The connection may be parked only once a read has found no more input: epoll reports
-            // an edge, and does not report input again that has arrived before.
-            if !connection.unread || !matches!(head, Ok(None)) {
-                break head;
-            }
-            match exchange.input.fill(&connection.stream, turn.config().limits.head) {
-                Ok((0, _)) => return Outcome::Close(connection, CloseReason::ClientClosed),
-                Ok((_, all)) => connection.note_read(all),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.unread = false;
-                }
-                Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
-            }
+        let limit = turn.config().limits.head;
+        let head = match exchange.peek_head(&mut self.parser, &mut connection, limit) {
+            Continue(head) => head,
+            Break(reason) => return Outcome::Close(connection, reason),
         };
         let (is_head_method, keep_alive, format) = match head {
             // No complete request yet: the connection can wait for it without a worker.
@@ -225,6 +229,7 @@ impl HttpWorker {
     fn reconfigure(&mut self, config: &Arc<Config>) {
         self.config = Arc::clone(config);
         self.parser = new_parser(config);
+        self.proxies = ProxyFields::new(&config.proxy);
         self.cell.lock().reconfigure(config);
         self.refusals = self.refusal_source.refusals(config);
     }
@@ -234,8 +239,18 @@ impl HttpWorker {
     fn serve_request(&mut self, head: Head, turn: &mut TurnContext<'_>) -> ControlFlow<Outcome> {
         let info = RequestInfo::of(&head);
         turn.note_request(head.method.as_str(), head.uri.path());
-        if let Some(timeout) = head.client_timeout
-            && !turn.can_respond_within(timeout)
+        let forwarded = match &self.proxies {
+            Some(fields) => self.cell.lock().serve_for(fields, &head.headers, turn),
+            None => None,
+        };
+        let at_proxy = match forwarded {
+            Some(_) => wait_at_proxy(&head.headers, turn.arrival().0),
+            None => Duration::ZERO,
+        };
+        // A request that waited in a proxy has the server's deadline as well.
+        let timeout = head.client_timeout.or((!at_proxy.is_zero()).then_some(Duration::MAX));
+        if let Some(timeout) = timeout
+            && !turn.can_respond_within(timeout, at_proxy)
         {
             return self.refuse_deadline(info, head, turn);
         }
@@ -246,8 +261,8 @@ impl HttpWorker {
         let Some(connection) = exchange.connection.as_ref() else {
             return Break(Outcome::Gone);
         };
-        let peer = connection.peer.clone();
-        let mut request = new_request(head, &self.cell, &exchange, peer, turn);
+        let origin = RequestOrigin::new(connection, forwarded);
+        let mut request = new_request(head, &self.cell, &exchange, origin, turn);
         drop(exchange);
         let mut panicked = false;
         let began = self.config.http.server_timing.then(Instant::now);

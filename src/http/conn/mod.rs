@@ -30,10 +30,11 @@
 //! - Under overload, [`ProtocolWorker::refuse`] takes the place of `serve`. It sends a 503 and
 //!   moves the connection to Idle, Linger or its end; or back to Head, if no complete head has
 //!   arrived.
+//! - Before a request of a trusted proxy is queued, [`ProtocolWorker::identify`] names its client.
 //! - Only the pool uses the phase Held: the connection waits 100 ms for its refusal.
 //!
 //! The files from the bottom to the top: [`exchange`] and `buffer` (state), `request_body`, `park`,
-//! `send` and `close` (the ways off the worker), `read` and `respond` (one request), `driver` (the
+//! `send` and `close` (the ways off the worker), `identify`, `read` and `respond` (one request), `driver` (the
 //! protocol). A method that may leave the connection on the worker returns `ControlFlow<Outcome>`:
 //! `Break` is what the worker returns to the pool, `Continue` means that the turn goes on. A method
 //! after which the connection has always left returns the [`Outcome`].
@@ -41,6 +42,7 @@
 //! [`Outcome`]: crate::pool::Outcome
 //! [`Outcome::Park`]: crate::pool::Outcome::Park
 //! [`Outcome::Requeue`]: crate::pool::Outcome::Requeue
+//! [`ProtocolWorker::identify`]: crate::pool::ProtocolWorker::identify
 //! [`ProtocolWorker::serve`]: crate::pool::ProtocolWorker::serve
 //! [`ProtocolWorker::refuse`]: crate::pool::ProtocolWorker::refuse
 
@@ -50,6 +52,7 @@ mod buffer;
 mod close;
 mod driver;
 pub(super) mod exchange;
+mod identify;
 mod offline;
 mod park;
 mod problems;

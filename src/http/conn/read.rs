@@ -3,10 +3,10 @@
 use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::awaited_body::AwaitedBody;
 use super::exchange::{Exchange, ExchangeCell};
+use super::identify::RequestOrigin;
 use super::request_body::Discarded;
 use crate::close::CloseReason;
 use crate::http::codec::body::check_length;
@@ -14,7 +14,6 @@ use crate::http::codec::reject::Reject;
 use crate::http::codec::request::{Framing, Head, HeadParser};
 use crate::http::message::incoming::{Client, Incoming};
 use crate::http::message::{Body, BodyKind, Request};
-use crate::net::Addr;
 use crate::pool::{Outcome, TurnContext};
 
 impl Exchange {
@@ -138,13 +137,13 @@ impl Exchange {
     }
 }
 
-/// The request with this head, from this peer. Its body reads from the connection.
+/// The request with this head, from this client. Its body reads from the connection.
 #[inline]
 pub(super) fn new_request(
     head: Head,
     cell: &Arc<ExchangeCell>,
     exchange: &Exchange,
-    peer: Addr,
+    origin: RequestOrigin,
     turn: &TurnContext<'_>,
 ) -> Request {
     let body = match head.framing {
@@ -153,19 +152,17 @@ pub(super) fn new_request(
             Body(BodyKind::Incoming(Incoming::new(cell, exchange)))
         }
     };
-    // The requests behind the first one of a turn have not waited in the queue.
-    let (arrived, waited) = match turn.requests() {
-        0 => (turn.now.checked_sub(turn.waited).unwrap_or(turn.now), turn.waited),
-        _ => (Instant::now(), Duration::ZERO),
-    };
+    let (arrived, waited) = turn.arrival();
+    let RequestOrigin { peer, named, is_trusted_proxy, is_https } = origin;
     let client = Client {
         cell: Arc::clone(cell),
         number: exchange.number,
         peer,
+        named,
+        is_https,
         waited,
         arrived,
-        // No setting names proxies to trust yet.
-        is_trusted_proxy: false,
+        is_trusted_proxy,
         timeout: head.client_timeout,
     };
     Request::new(head.into_request(body), client)

@@ -17,6 +17,10 @@ pub(crate) struct Client {
     /// The number of the request's exchange.
     pub(crate) number: u64,
     pub(crate) peer: Addr,
+    /// The client, if a trusted proxy has named one.
+    pub(crate) named: Option<Addr>,
+    /// Whether the client used https, with this server or with a trusted proxy.
+    pub(crate) is_https: bool,
     /// How long the request waited in the queue.
     pub(crate) waited: Duration,
     /// When the request entered the queue.
@@ -30,6 +34,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn peer(&self) -> &Addr {
         &self.peer
+    }
+
+    /// The client's own address, as far as it is known.
+    pub(crate) fn addr(&self) -> &Addr {
+        self.named.as_ref().unwrap_or(&self.peer)
     }
 
     pub(crate) fn local(&self) -> Option<Addr> {

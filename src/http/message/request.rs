@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use super::body::Body;
 use super::body_error::BodyError;
+use super::proxy_wait::wait_at_proxy;
 use super::request_error::RequestError;
 use super::standalone::Standalone;
 use crate::http::message::incoming::Client;
@@ -59,8 +60,45 @@ impl Request {
         Self { inner, origin, params, prefix, route_name: None, discards_state: false }
     }
 
-    /// The client's address, from accept(2); `None` for a Unix socket, or a request that a test
-    /// made.
+    /// The client's address. It is that of the peer, unless a trusted proxy
+    /// ([`Config::proxy`](crate::Config::proxy)) has named another: in a field of the request
+    /// ([`Proxy::header`](crate::config::Proxy::header)), or else in a PROXY header of the
+    /// connection. `None` for a client on a Unix socket, and for a request that a test made without
+    /// a peer.
+    ///
+    /// The port is 0 if the proxy did not send it.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::{Request, Response};
+    ///
+    /// fn greet(req: &mut Request) -> Response {
+    ///     let client = req.client_addr().map(|addr| addr.ip().to_string());
+    ///     let client = client.as_deref().unwrap_or("a local client");
+    ///     Response::text(format!("Hello, {client}, over {}\n", req.scheme()))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn client_addr(&self) -> Option<SocketAddr> {
+        match &self.origin {
+            Origin::Client(client) => client.addr().as_socket(),
+            Origin::Standalone(standalone) => standalone.peer,
+        }
+    }
+
+    /// The scheme of the request's URL, `http` or `https`: what a trusted proxy says in
+    /// `X-Forwarded-Proto`, or in `proto=` of `Forwarded` (RFC 7239 §5.4) if that is the field in
+    /// which it names its clients; otherwise that of the connection to this server.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match &self.origin {
+            Origin::Client(client) if client.is_https => "https",
+            _ => "http",
+        }
+    }
+
+    /// The address at the other end of the connection, from accept(2): behind a proxy, that of the
+    /// proxy. `None` for a Unix socket, or a request that a test made.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match &self.origin {
@@ -95,13 +133,18 @@ impl Request {
     /// idle worker read without the queue, for a pipelined request behind another, and for a
     /// request that a test made.
     ///
-    /// The time that a request waited in a proxy (`X-Request-Start`) is not counted, because every
-    /// client can send that field. It only shortens the [`deadline`](Self::deadline).
+    /// The time that the request waited in a trusted proxy (`X-Request-Start`,
+    /// [`Config::proxy`](crate::Config::proxy)) is added. From any other peer that field only
+    /// shortens the [`deadline`](Self::deadline), because every client can send it.
     #[must_use]
     pub fn queue_wait(&self) -> Duration {
         match &self.origin {
             Origin::Client(client) => {
-                client.waited + self.wait_at_proxy(client.arrived, client.is_trusted_proxy)
+                let at_proxy = match client.is_trusted_proxy {
+                    true => wait_at_proxy(self.headers(), client.arrived),
+                    false => Duration::ZERO,
+                };
+                client.waited + at_proxy
             }
             Origin::Standalone(standalone) => standalone.queue_wait,
         }

@@ -1,21 +1,16 @@
 //! How much time a request has, whether its response is still wanted, and how busy the server is.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use http::HeaderName;
+use std::time::{Duration, Instant};
 
 use super::Request;
 use super::incoming::Client;
 use super::pressure::Pressure;
+use super::proxy_wait::proxied_at;
 use super::request::Origin;
 use crate::config::Overload;
-use crate::http::codec::request::request_age;
 use crate::pool::Cancel;
 use crate::pool::server_view::ServerView;
 use crate::sync::later;
-
-/// The field in which a proxy sends when it received the request.
-const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 
 impl Request {
     /// When the response should be ready. It is the earliest of:
@@ -58,7 +53,7 @@ impl Request {
         };
         let limit = server.map_or_else(|| Overload::default().deadline, ServerView::time_limit);
         let own = later(arrived, timeout.map_or(limit, |timeout| timeout.min(limit)));
-        let proxied = self.proxied_at().map(|at| later(at, limit));
+        let proxied = proxied_at(self.headers()).map(|at| later(at, limit));
         let drained = server.and_then(ServerView::drain_deadline);
         [proxied, drained].into_iter().flatten().fold(own, Instant::min)
     }
@@ -161,20 +156,6 @@ impl Request {
         };
         Pressure { load, overloaded, queue_wait: self.queue_wait(), remaining: self.remaining() }
     }
-
-    /// How long a trusted proxy had the request before it arrived; zero if the peer is not trusted,
-    /// as its client could claim any wait.
-    pub(super) fn wait_at_proxy(&self, arrived: Instant, is_trusted: bool) -> Duration {
-        let proxied = if is_trusted { self.proxied_at() } else { None };
-        proxied.map_or(Duration::ZERO, |at| arrived.saturating_duration_since(at))
-    }
-
-    /// When a proxy received the request, if it says so.
-    fn proxied_at(&self) -> Option<Instant> {
-        let value = self.headers().get(REQUEST_START)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        Instant::now().checked_sub(request_age(value.as_bytes(), now)?)
-    }
 }
 
 impl Client {
@@ -191,6 +172,8 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use super::*;
     use crate::http::Body;
 
@@ -209,20 +192,6 @@ mod tests {
         assert!(pressure.load == 0.0 && !pressure.overloaded && pressure.queue_wait.is_zero());
         assert!(pressure.remaining <= second);
         assert!(!request.cancelled().is_set());
-    }
-
-    #[test]
-    fn only_a_trusted_proxy_lengthens_the_wait() {
-        let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let mut request = request();
-        let value = format!("t={:.6}", (unix_now - Duration::from_secs(2)).as_secs_f64());
-        request.headers_mut().insert("X-Request-Start", value.try_into().unwrap());
-        let arrived = Instant::now();
-        assert_eq!(request.wait_at_proxy(arrived, false), Duration::ZERO);
-        let wait = request.wait_at_proxy(arrived, true);
-        assert!((1.9..=2.1).contains(&wait.as_secs_f64()), "{wait:?}");
-        // A clock that is ahead.
-        assert_eq!(request.wait_at_proxy(arrived - Duration::from_secs(9), true), Duration::ZERO);
     }
 
     #[test]

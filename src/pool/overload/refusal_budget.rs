@@ -75,7 +75,7 @@ impl RefusalBudget {
 
     /// What refusing may cost at `now`.
     pub(crate) fn allowance(&self, now: Instant) -> Allowance {
-        let debt = Duration::from_nanos(self.paid.load(Relaxed).saturating_sub(self.nanos(now)));
+        let debt = self.debt(now);
         if debt > BURST {
             // Half of the burst is paid off before accepting goes on. Otherwise accepting would
             // pause again after the next refusal.
@@ -85,6 +85,19 @@ impl RefusalBudget {
         } else {
             Allowance::Response
         }
+    }
+
+    /// How long to delay a refusal that gets a response in any case: up to `longest`, in proportion
+    /// to the debt past the half at which other refusals become cheaper. Clients that repeat their
+    /// requests at each refusal are so delayed just enough to keep within the budget.
+    pub(crate) fn delay(&self, now: Instant, longest: Duration) -> Duration {
+        let over = self.debt(now).saturating_sub(BURST / 2);
+        longest.mul_f64((over.as_secs_f64() / (BURST / 2).as_secs_f64()).min(1.0))
+    }
+
+    /// How long until all charges are paid.
+    fn debt(&self, now: Instant) -> Duration {
+        Duration::from_nanos(self.paid.load(Relaxed).saturating_sub(self.nanos(now)))
     }
 
     fn nanos(&self, now: Instant) -> u64 {
@@ -97,6 +110,18 @@ mod tests {
     use super::*;
 
     const COST: Duration = Duration::from_micros(40);
+
+    #[test]
+    fn a_refusal_is_delayed_by_the_debt_past_the_half() {
+        let now = Instant::now();
+        let longest = Duration::from_millis(100);
+        for (debt_ms, expected_ms) in [(0, 0), (5, 0), (6, 20), (10, 100), (20, 100)] {
+            let budget = RefusalBudget::new(1.0, 1, now);
+            budget.charge(now, Duration::from_millis(debt_ms));
+            let delay = budget.delay(now, longest).as_secs_f64() * 1e3;
+            assert!((delay - f64::from(expected_ms)).abs() < 0.01, "{debt_ms}: {delay}");
+        }
+    }
 
     #[test]
     fn over_a_second_refusing_takes_its_share() {

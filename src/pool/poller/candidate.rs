@@ -41,6 +41,8 @@ pub(crate) struct Candidate<B = Bucket> {
     /// Its client.
     pub(crate) bucket: B,
     pub(crate) urgent: bool,
+    /// Whether its peer is a trusted proxy.
+    pub(crate) from_proxy: bool,
     pub(crate) rank: Rank,
     /// When its phase began.
     pub(crate) since: Instant,

@@ -362,6 +362,7 @@ impl Poller {
                 token: Token { index, generation: slot.generation },
                 bucket: connection.bucket,
                 urgent: connection.urgent,
+                from_proxy: connection.from_proxy,
                 rank: Rank::of(connection),
                 since: connection.since,
             })

@@ -103,7 +103,7 @@ impl Watch {
         lock(&self.refusals).iter().rev().cloned().collect()
     }
 
-    /// A client has connected.
+    /// A client has connected, or has sent a request through a proxy.
     pub(crate) fn note_client(&self, bucket: Bucket, key: ClientKey) {
         let Some(client) = self.clients.get().and_then(|all| all.get(bucket.index())) else {
             return;
@@ -114,7 +114,7 @@ impl Watch {
             ClientKey::V6Prefix(octets) => (3, u64::from_be_bytes(octets)),
             ClientKey::Uid(uid) => (4, uid.into()),
         };
-        // Only the acceptor writes them. A reader may see two clients mixed for a moment.
+        // Two clients of one bucket may be mixed for a moment.
         client.address.store(address, Relaxed);
         client.kind.store(kind, Relaxed);
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod files;
 mod logs;
+mod proxied;
 mod restart;
 mod rolling;
 mod running;

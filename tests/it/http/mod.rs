@@ -8,6 +8,7 @@ mod decoding;
 mod gone;
 mod multipart;
 mod problems;
+mod proxied;
 mod random;
 mod read_ahead;
 mod reader;

@@ -1,6 +1,5 @@
 //! A line of the access log: a request and its response, in printable text.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -20,7 +19,7 @@ const MAX_CLIENT_TEXT: usize = 2048;
 /// The parts of a request that its line has, kept while the handler uses the request.
 #[derive(Debug)]
 pub(crate) struct RequestSummary {
-    peer: Option<SocketAddr>,
+    client: Option<SocketAddr>,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
@@ -39,7 +38,7 @@ impl RequestSummary {
         let traced = (format == AccessLogFormat::Json).then_some(request);
         let request_id = traced.and_then(Request::request_id);
         Self {
-            peer: request.peer_addr(),
+            client: request.client_addr(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: request.headers().get(HOST).cloned(),
@@ -80,8 +79,8 @@ impl RequestSummary {
         combined: bool,
     ) -> Vec<u8> {
         let mut line = Vec::with_capacity(160);
-        let peer = self.peer.map_or(Cow::Borrowed("-"), |peer| peer.ip().to_string().into());
-        let _ = write!(line, "{peer} - - [");
+        let client = self.client.map(|client| client.ip().to_string());
+        let _ = write!(line, "{} - - [", client.as_deref().unwrap_or("-"));
         let format =
             format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
         let _ = now.format_into(&mut line, format);
@@ -119,8 +118,8 @@ impl RequestSummary {
         );
         line.push_str(&now.format(format).unwrap_or_default());
         line.push('"');
-        let peer = self.peer.map(|peer| peer.ip().to_string());
-        member(&mut line, "client", peer.as_deref().map(str::as_bytes));
+        let client = self.client.map(|client| client.ip().to_string());
+        member(&mut line, "client", client.as_deref().map(str::as_bytes));
         member(&mut line, "method", Some(self.method.as_str().as_bytes()));
         member(&mut line, "target", Some(self.uri.to_string().as_bytes()));
         member(&mut line, "host", self.host.as_ref().map(HeaderValue::as_bytes));

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use millpond::config::TrustedPeer;
 use millpond::handlers::FieldRule;
 
 /// The form of a value that was expected, to follow the word "expected" in an error.
@@ -185,6 +186,16 @@ pub(crate) fn pairs<K: FromStr + Ord>(
         Some((key.trim().parse().ok()?, value.trim().to_owned()))
     };
     texts.iter().map(|text| pair(text).ok_or_else(|| expected.to_owned())).collect()
+}
+
+/// Proxies that are trusted: networks, addresses, `unix`.
+pub(crate) fn trusted_peers(texts: &[String]) -> Result<Vec<TrustedPeer>, Expected> {
+    let wrong = || {
+        "networks without bits behind their prefix, such as 10.0.0.0/8 or 2001:db8::/32, \
+         addresses, or unix"
+            .to_owned()
+    };
+    texts.iter().map(|text| text.trim().parse().map_err(|_| wrong())).collect()
 }
 
 /// A response field for some paths: `[PATTERN ]NAME: VALUE`. Without a pattern, for all paths.

@@ -69,9 +69,25 @@ fn the_first_address_from_the_right_that_is_not_trusted_is_the_client() {
 #[test]
 fn anything_that_is_no_address_ends_the_walk_at_the_last_address() {
     let no_addresses = [
-        "", "unknown", "_hidden", "unix:", "client.example", "10.0.0", "010.0.0.9", "10.0.0.9:",
-        "10.0.0.9:65536", "10.0.0.9:8x", "[10.0.0.9]", "[2001:db8:f::2", "[2001:db8:f::2]80",
-        "fe80::1%eth0", "10.0.0.9;", "\"10.0.0.9\"", "10.0.0.9 10.0.0.8", "for=10.0.0.9", "10.0.0.9/8",
+        "",
+        "unknown",
+        "_hidden",
+        "unix:",
+        "client.example",
+        "10.0.0",
+        "010.0.0.9",
+        "10.0.0.9:",
+        "10.0.0.9:65536",
+        "10.0.0.9:8x",
+        "[10.0.0.9]",
+        "[2001:db8:f::2",
+        "[2001:db8:f::2]80",
+        "fe80::1%eth0",
+        "10.0.0.9;",
+        "\"10.0.0.9\"",
+        "10.0.0.9 10.0.0.8",
+        "for=10.0.0.9",
+        "10.0.0.9/8",
     ];
     for text in no_addresses {
         let stop = |line: String| client("x-forwarded-for", &[line.as_bytes()]);
@@ -107,9 +123,20 @@ fn forwarded_is_read_by_rfc_7239() {
         ],
     );
     for text in [
-        "for=unknown", "for=_hidden", "for=\"_hidden:80\"", "", "for", "for=", "proto=https",
-        "for=7.7.7.7;for=10.0.0.9", "for=\"10.0.0.9", "for=\"10.0\\.0.9\"", "10.0.0.9",
-        "for=\"\"10.0.0.9\"\"", "for =10.0.0.9", "for=10.0.0.9;x",
+        "for=unknown",
+        "for=_hidden",
+        "for=\"_hidden:80\"",
+        "",
+        "for",
+        "for=",
+        "proto=https",
+        "for=7.7.7.7;for=10.0.0.9",
+        "for=\"10.0.0.9",
+        "for=\"10.0\\.0.9\"",
+        "10.0.0.9",
+        "for=\"\"10.0.0.9\"\"",
+        "for =10.0.0.9",
+        "for=10.0.0.9;x",
     ] {
         let stop = |line: String| client("forwarded", &[line.as_bytes()]);
         assert_eq!(stop(format!("for=6.6.6.6,{text}")), "-", "{text}");
@@ -119,10 +146,7 @@ fn forwarded_is_read_by_rfc_7239() {
 
 #[test]
 fn the_fields_of_a_peer_that_is_not_trusted_are_ignored() {
-    let headers = headers([
-        ("x-forwarded-for", &b"6.6.6.6"[..]),
-        ("x-forwarded-proto", b"https"),
-    ]);
+    let headers = headers([("x-forwarded-for", &b"6.6.6.6"[..]), ("x-forwarded-proto", b"https")]);
     let read = |peer: &Addr| fields("X-Forwarded-For").read(peer, &headers);
     assert_eq!(read(&Addr::Ip("192.0.2.1:5000".parse().unwrap())), None);
     let client = Some("6.6.6.6:0".parse().unwrap());

@@ -41,6 +41,13 @@ pub(crate) struct InService {
     slow: bool,
 }
 
+impl InService {
+    /// The client that it counts for.
+    pub(crate) fn bucket(self) -> Bucket {
+        self.bucket
+    }
+}
+
 /// Counters by client. All of them are relaxed: a race may let one worker more serve a client.
 #[derive(Debug)]
 pub(crate) struct WorkerShares {

@@ -60,6 +60,8 @@ pub(super) enum Repeat {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Script {
     pub(super) client: usize,
+    /// Whether it is a trusted proxy's connection, which carries the client's requests.
+    pub(super) proxied: bool,
     pub(super) start: u64,
     /// From this time on it sends no requests.
     pub(super) until: u64,
@@ -74,7 +76,7 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn once(client: usize, start: u64, handler: SimulatedHandler) -> Self {
         let (until, repeat) = (u64::MAX, Repeat::Once);
-        Self { client, start, until, repeat, depth: 1, handler, later: None }
+        Self { client, proxied: false, start, until, repeat, depth: 1, handler, later: None }
     }
 }
 
@@ -182,6 +184,11 @@ impl Clients {
 
     pub(super) fn bucket(&self, connection: usize) -> Bucket {
         self.buckets[self.connections[connection].script.client]
+    }
+
+    /// Whether it is a trusted proxy's connection.
+    pub(super) fn is_proxied(&self, connection: usize) -> bool {
+        self.connections[connection].script.proxied
     }
 
     /// The bucket of a client that sends no requests.

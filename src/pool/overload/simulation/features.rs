@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::Overload;
+use crate::pool::connection::HOLD;
 use crate::pool::overload::refusal_budget::{Allowance, BURST, RefusalBudget};
 
 /// What things cost in CPU time, in nanoseconds: rounded from measurements on the machines that the
@@ -18,6 +19,8 @@ pub(super) struct Costs {
     pub(super) wake: u64,
     /// A poll of the listeners or of epoll that returns at once.
     pub(super) look: u64,
+    /// To find out which client sends a request over a connection of a proxy.
+    pub(super) identify: u64,
     /// To serve a request, without the CPU time of its handler.
     pub(super) serve: u64,
 }
@@ -29,6 +32,7 @@ impl Costs {
         reset: 8_000,
         wake: 10_000,
         look: 2_000,
+        identify: 2_000,
         serve: 25_000,
     };
 
@@ -59,6 +63,9 @@ pub(super) struct Features {
     pub(super) client_time: bool,
     /// A worker leaves a pipeline after the number of requests in the settings; otherwise after 32.
     pub(super) leaves_pipelines: bool,
+    /// A request that comes through a trusted proxy counts for its client. Otherwise it counts for
+    /// the proxy.
+    pub(super) identifies: bool,
 }
 
 impl Features {
@@ -72,6 +79,7 @@ impl Features {
         fair_workers: true,
         client_time: true,
         leaves_pipelines: true,
+        identifies: true,
     };
 
     /// The features of version 0.1.0.
@@ -85,6 +93,7 @@ impl Features {
         fair_workers: false,
         client_time: false,
         leaves_pipelines: false,
+        identifies: false,
     };
 
     /// The share of the CPU that refusing may take: the present default, or that of version 0.1.0.
@@ -122,6 +131,14 @@ impl SimulatedBudget {
                 debt if debt > BURST => Allowance::Pause(debt - BURST / 2),
                 _ => Allowance::Response,
             },
+        }
+    }
+
+    /// How long the refusal of a proxy's connection is delayed.
+    pub(super) fn delay(&self, now: Instant) -> u64 {
+        match self {
+            Self::Today(budget) => budget.delay(now, HOLD).as_nanos() as u64,
+            Self::First(_) => 0,
         }
     }
 

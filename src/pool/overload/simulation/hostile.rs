@@ -39,11 +39,13 @@ struct Attack {
     depth: usize,
     /// The handler of its requests from a second after its start on.
     later: Option<SimulatedHandler>,
+    /// Whether all clients come through one proxy, which is trusted.
+    proxied: bool,
 }
 
 impl Attack {
     fn new(connections: usize, repeat: Repeat, handler: SimulatedHandler) -> Self {
-        Self { connections, repeat, handler, depth: 1, later: None }
+        Self { connections, repeat, handler, depth: 1, later: None, proxied: false }
     }
 
     /// Runs the attack from `attackers` addresses beside the well-behaved clients, whose requests
@@ -67,6 +69,7 @@ impl Attack {
             });
         }
         scripts.push(newcomer(ATTACK_END, handler));
+        scripts.iter_mut().for_each(|script| script.proxied = self.proxied);
         MachineSetup::new(1, WORKERS, features).run(
             &scripts,
             (ATTACK_START, ATTACK_END),
@@ -89,6 +92,19 @@ impl Attack {
             others.reasons,
             others.dropped_syns,
         );
+    }
+
+    /// The same attack, through a proxy.
+    fn through_a_proxy(self) -> Self {
+        Self { proxied: true, ..self }
+    }
+
+    /// Without knowing which client a proxy sends a request of, the attack does harm.
+    #[track_caller]
+    fn does_harm_if_the_proxy_counts_as_one_client(self, handler: SimulatedHandler) {
+        let features = Features { identifies: false, ..Features::TODAY };
+        let served = self.through_a_proxy().run(1, handler, features).of(0..BEHAVED).success();
+        assert!(served < SERVED_MIN, "{self:?}: {served:.3}");
     }
 
     /// With the features of version 0.1.0 the attack does harm.
@@ -181,6 +197,15 @@ fn two_and_three_floods_harm_no_other_client() {
 fn two_and_three_clients_that_pipeline_harm_no_other_client() {
     for attackers in [2, 3] {
         pipelines(10).harms_no_other_client(attackers, SimulatedHandler::sleeps(5));
+    }
+}
+
+#[test]
+fn no_attack_through_a_proxy_harms_its_other_clients() {
+    for (attack, millis) in [(flood(), 5), (paced(), 50), (slow(), 5)] {
+        let handler = SimulatedHandler::sleeps(millis);
+        attack.through_a_proxy().harms_no_other_client(1, handler);
+        attack.does_harm_if_the_proxy_counts_as_one_client(handler);
     }
 }
 

@@ -15,4 +15,5 @@ mod response;
 
 mod beside;
 mod crowds;
+mod proxied;
 mod requests;

@@ -180,6 +180,33 @@ fn refusals_are_sampled_and_the_busiest_clients_are_named() {
 }
 
 #[test]
+fn the_clients_behind_a_trusted_proxy_are_named() {
+    let mut config = Config::default();
+    config.proxy.trusted = vec!["127.0.0.1".parse().unwrap()];
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let server = start(builder().config(config).http(move |_: &mut Request| {
+        held.wait();
+        HandlerResponse::text("Hello")
+    }));
+    let mut client = connect(addr(&server));
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n";
+    until("the client is counted", || {
+        client.write_all(request).unwrap();
+        assert_eq!(read_response(&mut client).status, 200);
+        let status = get(&server, "/status.json");
+        status.text().contains("\"clients\":[{\"client\":\"192.0.2.9\",\"share\":1.0000}]")
+    });
+    gate.close();
+    client.write_all(request).unwrap();
+    until("it is served", || gate.waited() == 1);
+    let status = get(&server, "/status.json");
+    assert!(status.text().contains("\"client\":\"192.0.2.9:0\""), "{}", status.text());
+    gate.open();
+    assert_eq!(read_response(&mut client).status, 200);
+}
+
+#[test]
 fn the_metrics_are_those_of_the_handle_in_the_format_that_the_client_prefers() {
     let server = start(builder());
     let text = get(&server, "/metrics");

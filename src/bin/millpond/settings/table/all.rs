@@ -3,12 +3,13 @@
 use super::daemon::DAEMON_ROWS;
 use super::files::FILES_ROWS;
 use super::listen::{LISTEN_ROWS, SITE_ROWS};
+use super::proxy::PROXY_ROWS;
 use super::row::Row;
 use super::server::SERVER_ROWS;
 
 /// Every setting, in the order of `--help` and `--print-config`.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> + Clone {
-    [LISTEN_ROWS, FILES_ROWS, SERVER_ROWS, DAEMON_ROWS].into_iter().flatten()
+    [LISTEN_ROWS, FILES_ROWS, SERVER_ROWS, PROXY_ROWS, DAEMON_ROWS].into_iter().flatten()
 }
 
 /// The settings that a `[[site]]` can have.
@@ -76,6 +77,7 @@ mod tests {
             ("timeouts", include_str!("../../../../config/timeouts.rs")),
             ("overload", include_str!("../../../../config/overload.rs")),
             ("http", include_str!("../../../../config/http.rs")),
+            ("proxy", include_str!("../../../../config/proxy.rs")),
         ] {
             let mut docs = String::new();
             for line in source.lines().map(str::trim) {
@@ -100,7 +102,7 @@ mod tests {
     fn the_documented_defaults_of_the_library_are_the_defaults() {
         let defaults = documented_defaults();
         for row in rows().filter(|row| {
-            ["pool.", "limits.", "timeouts.", "overload.", "http."]
+            ["pool.", "limits.", "timeouts.", "overload.", "http.", "proxy."]
                 .iter()
                 .any(|table| row.key.starts_with(table))
         }) {
@@ -109,6 +111,10 @@ mod tests {
                 .find(|(key, _)| key == row.key)
                 .unwrap_or_else(|| panic!("{} has no documented default", row.key));
             if documented.starts_with("[`default_workers`]") {
+                continue;
+            }
+            if row.is_list {
+                assert!((row.get)(&Settings::default()).is_empty() && documented == "none");
                 continue;
             }
             let text = documented.replace(" to ", "-").replace(['`', ' ', ','], "");

@@ -10,6 +10,7 @@ mod all;
 mod daemon;
 mod files;
 mod listen;
+mod proxy;
 mod server;
 
 pub(crate) use all::{find, rows, site_rows, variable};

@@ -205,6 +205,20 @@ impl Machine {
         self.epoch + Duration::from_nanos(nanos)
     }
 
+    /// The client that a connection counts for.
+    pub(super) fn bucket(&self, connection: usize) -> Bucket {
+        match self.clients.is_proxied(connection) && !self.setup.features.identifies {
+            true => self.clients.absent_client(),
+            false => self.clients.bucket(connection),
+        }
+    }
+
+    /// The CPU time that it takes to find out the client of a request.
+    pub(super) fn cost_of_identifying(&self, connection: usize) -> u64 {
+        let identifies = self.setup.features.identifies && self.clients.is_proxied(connection);
+        if identifies { self.setup.costs.identify } else { 0 }
+    }
+
     /// Enqueues a connection, or returns the reason to refuse it.
     pub(super) fn push(
         &mut self,
@@ -212,7 +226,7 @@ impl Machine {
         arrived: u64,
         now: u64,
     ) -> Result<(), Refusal> {
-        let piece = SimulatedWork { connection, bucket: self.clients.bucket(connection) };
+        let piece = SimulatedWork { connection, bucket: self.bucket(connection) };
         self.queue.push_from(piece, self.at(arrived), self.at(now)).map_err(|(_, reason)| reason)
     }
 
@@ -224,22 +238,28 @@ impl Machine {
         began: u64,
         then: ThreadStep,
     ) {
-        let cheap = self.budget.resets(self.instant());
-        let held = cheap
-            && self.setup.features.together
-            && thread != self.acceptor()
-            && self.queue.controller.is_over_share(self.clients.bucket(connection));
+        // A proxy gets its response in any case, and is held no longer than necessary.
+        let proxied = self.setup.features.identifies && self.clients.is_proxied(connection);
+        let cheap = self.budget.resets(self.instant()) && !proxied;
+        let over_share = self.queue.controller.is_over_share(self.bucket(connection));
+        let held = cheap && self.setup.features.together && thread != self.acceptor() && over_share;
         let reset = cheap && !held;
+        let hold = match (held, proxied && over_share) {
+            (true, _) => HOLD.as_nanos() as u64,
+            (_, true) => self.budget.delay(self.instant()),
+            _ => 0,
+        };
         let cost = if reset { self.setup.costs.reset } else { self.setup.costs.refuse };
+        let cost = cost + self.cost_of_identifying(connection);
         self.threads[thread].refusing =
-            Some(Refusing { connection, reset, held, cost, reason, began, then });
+            Some(Refusing { connection, reset, hold, cost, reason, began, then });
         self.run_for(thread, cost, ThreadStep::Refused);
     }
 
     pub(super) fn refused(&mut self, thread: usize) {
         let Some(refusing) = self.threads[thread].refusing.take() else { return };
         self.budget.charge(self.instant(), refusing.cost, self.now - refusing.began);
-        let at = self.now + if refusing.held { HOLD.as_nanos() as u64 } else { 0 };
+        let at = self.now + refusing.hold;
         self.clients.refuse(refusing.connection, refusing.reset, refusing.reason, at);
         self.threads[thread].step = refusing.then;
         self.do_step(thread);

@@ -52,8 +52,9 @@ pub(super) enum ThreadStep {
 pub(super) struct Refusing {
     pub(super) connection: usize,
     pub(super) reset: bool,
-    /// The response is delayed, as the client is over its share and its connection is kept.
-    pub(super) held: bool,
+    /// For how long the response is delayed, as the client is over its share and its connection is
+    /// kept.
+    pub(super) hold: u64,
     pub(super) cost: u64,
     pub(super) reason: Refusal,
     /// When its batch began.

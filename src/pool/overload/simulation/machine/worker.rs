@@ -80,7 +80,7 @@ impl Machine {
             }
         }
         self.turns += 1;
-        let bucket = self.clients.bucket(first);
+        let bucket = self.bucket(first);
         if self.queue.controller.may_serve(bucket, Duration::ZERO, self.at(batch)) {
             self.serve(thread, first, batch, 0);
         } else {
@@ -92,7 +92,7 @@ impl Machine {
     }
 
     fn serve(&mut self, worker: usize, connection: usize, began: u64, waited: u64) {
-        let bucket = self.clients.bucket(connection);
+        let bucket = self.bucket(connection);
         let controller = &self.queue.controller;
         // Version 0.1.0 knew how many workers were busy, but not for which clients.
         let whose =
@@ -128,7 +128,9 @@ impl Machine {
         }
         input.pop_front();
         serving.request = Some(request);
-        let cost = self.setup.costs.serve + request.handler.burn;
+        let connection = serving.connection;
+        let cost =
+            self.setup.costs.serve + self.cost_of_identifying(connection) + request.handler.burn;
         self.run_for(worker, cost, ThreadStep::Burned);
     }
 
@@ -166,8 +168,10 @@ impl Machine {
 
     /// Ends a turn: the connection is parked, or has another turn, or is enqueued behind others.
     fn end_turn(&mut self, worker: usize) {
-        let Some(serving) = &mut self.threads[worker].serving else { return };
+        let Some(serving) = &self.threads[worker].serving else { return };
         let connection = serving.connection;
+        let bucket = self.bucket(connection);
+        let Some(serving) = &mut self.threads[worker].serving else { return };
         if serving.requests > 0 {
             let whole =
                 self.now - serving.began - serving.client_wait.min(self.now - serving.began);
@@ -175,7 +179,7 @@ impl Machine {
             serving.longest = serving.longest.max(Some(each));
             let controller = &self.queue.controller;
             controller.computed(Duration::from_nanos(serving.burned) / serving.requests);
-            controller.served(self.clients.bucket(connection), each, serving.requests);
+            controller.served(bucket, each, serving.requests);
         }
         (serving.requests, serving.burned, serving.client_wait) = (0, 0, 0);
         (serving.began, serving.waited) = (self.now, 0);
