@@ -37,9 +37,11 @@ pub mod databases {}
 #[doc = include_str!("../docs/files.md")]
 pub mod files {}
 
+#[doc = "[http.md]: crate::guide::http\n\n"]
 #[doc = include_str!("../docs/handlers.md")]
 pub mod handlers {}
 
+#[doc = "[overload.md]: crate::guide::overload\n\n"]
 #[doc = include_str!("../docs/http.md")]
 pub mod http {}
 

@@ -231,6 +231,10 @@ impl Shared {
     fn enqueue_refused(&self, connection: Box<Connection>, now: Instant) {
         match self.queue.push(Work::of(connection), now) {
             Ok(()) => self.wake_worker(),
+            // The connection of a proxy is not closed for the next request of one client.
+            Err((Work::Connection(connection), _)) if connection.from_proxy => {
+                self.postpone(connection, now);
+            }
             Err((Work::Connection(connection) | Work::Continuation(connection), _)) => {
                 self.close(connection, CloseReason::Overloaded);
             }
