@@ -126,9 +126,10 @@ impl Shared {
     /// fair share is then parked in [`Phase::Held`] before its refusal, which slows down a client
     /// that repeats its request at each refusal. Any other connection is reset.
     ///
-    /// A trusted proxy gets a response in any case, as it takes a reset for a failure of the server.
-    /// While a connection is held, the proxy may have none for the requests of other clients. So it
-    /// is held no longer than the budget needs, and only for a client over its share.
+    /// A trusted proxy gets a response in any case, as it takes a reset for a failure of the
+    /// server. While a connection is held, the proxy may have none for the requests of other
+    /// clients. So it is held no longer than the budget needs, and only for a client over its
+    /// share.
     pub(crate) fn refuse(
         self: &Arc<Self>,
         protocol: &mut dyn ProtocolWorker,

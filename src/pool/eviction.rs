@@ -64,8 +64,8 @@ impl<B> Candidate<B> {
 
 /// The first `count` of `candidates` to be closed, in this order: each time one of the client that
 /// has most connections left (at first `held`, in service or not); of several such clients, the one
-/// whose next connection is first by [`Candidate::order`]. The connections of trusted proxies, which
-/// are no single client's, come after all others.
+/// whose next connection is first by [`Candidate::order`]. The connections of trusted proxies,
+/// which are no single client's, come after all others.
 fn plan<B: Copy + Ord>(
     mut candidates: Vec<Candidate<B>>,
     count: usize,

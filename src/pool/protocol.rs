@@ -127,8 +127,8 @@ pub(crate) struct TurnContext<'a> {
     config: &'a Arc<Config>,
     /// The worker whose turn it is; `None` on other threads.
     pub(super) worker: Option<usize>,
-    /// The service that this turn is counted as, and its client; `None` on other threads, and on the
-    /// worker for urgent work.
+    /// The service that this turn is counted as, and its client; `None` on other threads, and on
+    /// the worker for urgent work.
     pub(super) in_service: Cell<Option<InService>>,
     /// How long the connection waited in the queue for this turn; zero if an idle worker found it
     /// ready.
@@ -220,8 +220,8 @@ impl<'a> TurnContext<'a> {
         }
     }
 
-    /// When the request at hand arrived, and how long it has waited in the queue since. The requests
-    /// behind the first one of a turn have not waited there.
+    /// When the request at hand arrived, and how long it has waited in the queue since. The
+    /// requests behind the first one of a turn have not waited there.
     pub(crate) fn arrival(&self) -> (Instant, Duration) {
         match self.requests {
             0 => (self.now.checked_sub(self.waited).unwrap_or(self.now), self.waited),

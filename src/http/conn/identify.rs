@@ -58,7 +58,7 @@ impl Exchange {
         connection.input = self.input.unload();
         let waits = match head {
             Continue(Ok(Some((_, head)))) => {
-                let forwarded = fields.read(nearest(&connection), &head.headers);
+                let forwarded = read(fields, &connection, &head.headers);
                 connection.forwarded = forwarded.and_then(|it| it.client).map(Addr::Ip);
                 parser.recycle(head.headers);
                 false
@@ -94,16 +94,18 @@ impl Exchange {
         turn: &TurnContext<'_>,
     ) -> Option<Forwarded> {
         let connection = self.connection.as_mut()?;
-        let forwarded = fields.read(nearest(connection), headers)?;
+        let forwarded = read(fields, connection, headers)?;
         turn.serve_for(connection, forwarded.client.map(Addr::Ip));
         Some(forwarded)
     }
 }
 
-/// The nearest hop whose word the fields may be: the client that a PROXY header has named, or the
-/// peer. If that client is not a trusted proxy itself, the fields are its own, and are ignored.
-fn nearest(connection: &Connection) -> &Addr {
-    connection.client.as_ref().unwrap_or(&connection.peer)
+/// What the fields say, if they are those of a trusted proxy: of the client that a PROXY header has
+/// named, or else of the peer. A client that is not a trusted proxy itself sends fields of its own,
+/// whichever proxy they come through.
+fn read(fields: &ProxyFields, connection: &Connection, headers: &HeaderMap) -> Option<Forwarded> {
+    let nearest = connection.client.as_ref().unwrap_or(&connection.peer);
+    fields.proxy().trusts(nearest).then(|| fields.read(headers))
 }
 
 /// Whether the connection itself is encrypted. Nothing else decides whether a request came by https

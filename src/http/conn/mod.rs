@@ -34,10 +34,10 @@
 //! - Only the pool uses the phase Held: the connection waits 100 ms for its refusal.
 //!
 //! The files from the bottom to the top: [`exchange`] and `buffer` (state), `request_body`, `park`,
-//! `send` and `close` (the ways off the worker), `identify`, `read` and `respond` (one request), `driver` (the
-//! protocol). A method that may leave the connection on the worker returns `ControlFlow<Outcome>`:
-//! `Break` is what the worker returns to the pool, `Continue` means that the turn goes on. A method
-//! after which the connection has always left returns the [`Outcome`].
+//! `send` and `close` (the ways off the worker), `identify`, `read` and `respond` (one request),
+//! `driver` (the protocol). A method that may leave the connection on the worker returns
+//! `ControlFlow<Outcome>`: `Break` is what the worker returns to the pool, `Continue` means that
+//! the turn goes on. A method after which the connection has always left returns the [`Outcome`].
 //!
 //! [`Outcome`]: crate::pool::Outcome
 //! [`Outcome::Park`]: crate::pool::Outcome::Park

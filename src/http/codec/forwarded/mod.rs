@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use http::{HeaderMap, HeaderName};
 
 use crate::config::{Proxy, TrustedPeer};
-use crate::net::Addr;
+pub(crate) use walk::Forwarded;
 use walk::{Grammar, is_https, walk};
 
 /// The field in which proxies name the scheme, unless they send `Forwarded`.
@@ -29,15 +29,6 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(crate) struct ProxyFields {
     proxy: Proxy,
     field: Option<(HeaderName, Grammar)>,
-}
-
-/// What a trusted proxy says about a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Forwarded {
-    /// The client. Its port is 0 if the field has none. `None`: it is the peer.
-    pub(crate) client: Option<SocketAddr>,
-    /// Whether the client used https, if the fields say so.
-    pub(crate) is_https: Option<bool>,
 }
 
 impl ProxyFields {
@@ -57,12 +48,14 @@ impl ProxyFields {
         Some(Self { proxy: proxy.clone(), field })
     }
 
-    /// What the fields say, if the peer is trusted; otherwise `None`.
-    pub(crate) fn read(&self, peer: &Addr, headers: &HeaderMap) -> Option<Forwarded> {
-        if !self.proxy.trusts(peer) {
-            return None;
-        }
-        let Some((name, grammar)) = &self.field else { return Some(Forwarded::default()) };
+    /// Which peers are trusted.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// What the fields of a trusted peer say.
+    pub(crate) fn read(&self, headers: &HeaderMap) -> Forwarded {
+        let Some((name, grammar)) = &self.field else { return Forwarded::default() };
         let lines = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
         let is_trusted = |addr: SocketAddr| {
             self.proxy.trusted.iter().any(|trusted: &TrustedPeer| trusted.is_address(addr.ip()))
@@ -74,7 +67,7 @@ impl ProxyFields {
             let last = line.and_then(|line| line.as_bytes().rsplit(|byte| *byte == b',').next());
             forwarded.is_https = last.and_then(is_https);
         }
-        Some(forwarded)
+        forwarded
     }
 }
 

@@ -2,9 +2,17 @@
 
 use std::net::SocketAddr;
 
-use super::Forwarded;
 use super::node::node;
 use crate::http::list::split;
+
+/// What a trusted proxy says about a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forwarded {
+    /// The client. Its port is 0 if the field has none. `None`: it is the peer.
+    pub(crate) client: Option<SocketAddr>,
+    /// Whether the client used https, if the fields say so.
+    pub(crate) is_https: Option<bool>,
+}
 
 /// What a member of the field looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
