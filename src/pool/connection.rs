@@ -2,6 +2,7 @@
 //! owner.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
@@ -62,7 +63,8 @@ pub(crate) struct Connection {
     /// The client's address, if a proxy has sent it in a PROXY header.
     pub(crate) client: Option<Addr>,
     /// The client of the last request, if a trusted proxy has named it in a field of the request.
-    pub(crate) forwarded: Option<Addr>,
+    /// In a box, as most connections have none.
+    pub(crate) forwarded: Option<Box<Addr>>,
     /// Whether the peer was a trusted proxy when it connected. Its connections carry requests of
     /// many clients: each request counts for its own client, and the connections for none.
     pub(crate) from_proxy: bool,
@@ -151,10 +153,20 @@ impl Connection {
         })
     }
 
+    /// Sets the client that a trusted proxy names in a field of the next request. Returns whether it
+    /// is another one than before.
+    pub(crate) fn set_forwarded(&mut self, client: Option<SocketAddr>) -> bool {
+        let before = self.forwarded.as_deref().and_then(Addr::as_socket);
+        if before != client {
+            self.forwarded = client.map(|client| Box::new(Addr::Ip(client)));
+        }
+        before != client
+    }
+
     /// The client's address, as far as it is known: that of the peer, unless a trusted proxy has
     /// named another.
     pub(crate) fn client_or_peer(&self) -> &Addr {
-        self.forwarded.as_ref().or(self.client.as_ref()).unwrap_or(&self.peer)
+        self.forwarded.as_deref().or(self.client.as_ref()).unwrap_or(&self.peer)
     }
 
     /// Whether it is in the middle of an exchange that was admitted before.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,6 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::error::Error;
-use crate::net::Addr;
 use crate::pool::client_waits::ClientWaits;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::output::Leased;
@@ -206,12 +206,11 @@ impl<'a> TurnContext<'a> {
 
     /// The request that was read is of this client, as a trusted proxy says: it counts for that
     /// client, and no longer for the one that was expected.
-    pub(crate) fn serve_for(&self, connection: &mut Connection, client: Option<Addr>) {
-        if connection.from_proxy && connection.forwarded == client {
+    pub(crate) fn serve_for(&self, connection: &mut Connection, client: Option<SocketAddr>) {
+        let was_from_proxy = std::mem::replace(&mut connection.from_proxy, true);
+        if !connection.set_forwarded(client) && was_from_proxy {
             return;
         }
-        connection.from_proxy = true;
-        connection.forwarded = client;
         self.shared.count_for_client(connection);
         let controller = &self.shared.queue.controller;
         if let Some(before) = self.in_service.take() {

@@ -59,7 +59,9 @@ impl Exchange {
         let waits = match head {
             Continue(Ok(Some((_, head)))) => {
                 let forwarded = read(fields, &connection, &head.headers);
-                connection.forwarded = forwarded.and_then(|it| it.client).map(Addr::Ip);
+                connection.set_forwarded(forwarded.and_then(|it| it.client));
+                // Without a proxy that is trusted, the connection is that of a single client.
+                connection.from_proxy = forwarded.is_some();
                 parser.recycle(head.headers);
                 false
             }
@@ -67,7 +69,7 @@ impl Exchange {
             // The worker finds the same fault, and responds to it.
             Continue(Err(_)) => {
                 connection.scanned = 0;
-                connection.forwarded = None;
+                connection.set_forwarded(None);
                 false
             }
             // So that every end of a connection is found in one place, the worker reads it again.
@@ -95,7 +97,7 @@ impl Exchange {
     ) -> Option<Forwarded> {
         let connection = self.connection.as_mut()?;
         let forwarded = read(fields, connection, headers)?;
-        turn.serve_for(connection, forwarded.client.map(Addr::Ip));
+        turn.serve_for(connection, forwarded.client);
         Some(forwarded)
     }
 }
