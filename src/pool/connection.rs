@@ -153,8 +153,8 @@ impl Connection {
         })
     }
 
-    /// Sets the client that a trusted proxy names in a field of the next request. Returns whether it
-    /// is another one than before.
+    /// Sets the client that a trusted proxy names in a field of the next request. Returns whether
+    /// it is another one than before.
     pub(crate) fn set_forwarded(&mut self, client: Option<SocketAddr>) -> bool {
         let before = self.forwarded.as_deref().and_then(Addr::as_socket);
         if before != client {
