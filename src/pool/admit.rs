@@ -77,9 +77,12 @@ impl Shared {
         now: Instant,
         protocol: &mut dyn ProtocolWorker,
     ) -> Option<Box<Connection>> {
-        let config = self.config.load();
         // While a request waits for its body, the client is the one that its head has named.
-        while connection.from_proxy && connection.awaited.is_none() {
+        if !connection.from_proxy || connection.awaited.is_some() {
+            return Some(connection);
+        }
+        let config = self.config.load();
+        loop {
             let mut turn = TurnContext::new(self, &config, now);
             let outcome = protocol.identify(connection, &mut turn);
             let is_ready = matches!(outcome, Outcome::Requeue(_));
@@ -87,10 +90,9 @@ impl Shared {
             connection = self.end_turn(outcome, now)?;
             if is_ready {
                 self.count_for_client(&mut connection);
-                break;
+                return Some(connection);
             }
         }
-        Some(connection)
     }
 
     /// Drops and counts a refused datagram.
