@@ -17,9 +17,12 @@ use crate::support::response::read;
 
 const TIME: Duration = Duration::from_millis(2_000);
 /// When what the others get begins to count: an overload has to be noticed first.
-const LEAD: Duration = Duration::from_millis(300);
+const LEAD: Duration = Duration::from_millis(500);
 const OTHERS: u8 = 9;
-const EVERY: Duration = Duration::from_millis(50);
+/// Nine clients with this pace ask for 0.45 times what the workers can do.
+const EVERY: Duration = Duration::from_millis(100);
+/// So long that refusing is cheap beside it, on a busy machine too.
+const HANDLER: Duration = Duration::from_millis(20);
 /// The share of the others' requests that have to be served.
 const SERVED: f64 = 0.98;
 /// A busy machine may take the CPU from the server. So an attack that seems to succeed is repeated:
@@ -31,16 +34,16 @@ fn get(client: Ipv4Addr) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: a\r\n{forged}, {client}\r\n\r\n").into_bytes()
 }
 
-/// Five times what four workers can do in handlers of 5 ms, all of one client.
+/// Five times what four workers can do, all of one client.
 fn flood() -> Fleet {
-    let mut fleet = attacks::paced(160, Duration::from_millis(40), 1);
+    let mut fleet = attacks::paced(160, Duration::from_millis(160), 1);
     fleet.sources = vec![Ipv4Addr::LOCALHOST];
     let request = get(Ipv4Addr::new(203, 0, 113, 66));
     (fleet.script.opening, fleet.script.next) = (request.clone(), request);
     fleet
 }
 
-/// Nine clients that send a request every 50 ms over kept connections of the proxy: the share that
+/// Nine clients that send a request every 100 ms over kept connections of the proxy: the share that
 /// is served, and how many there were.
 fn others(target: SocketAddr) -> (f64, usize) {
     let start = Instant::now();
@@ -88,7 +91,7 @@ fn attack(attacked: &Attacked) -> (f64, usize, Seen) {
 
 /// A server that trusts these peers.
 fn attacked(trusted: &[&str]) -> Attacked {
-    let asked = Asked { sleep: Duration::from_millis(5), ..Asked::default() };
+    let asked = Asked { sleep: HANDLER, ..Asked::default() };
     Attacked::new(asked, |config: &mut Config| {
         config.proxy.trusted = trusted.iter().map(|peer| peer.parse().unwrap()).collect();
     })
