@@ -398,7 +398,7 @@ impl Acceptor {
         connection.from_proxy = from_proxy;
         if is_over && evicted == Evicted::OverFairShare {
             // The client has more connections than each client that could lose one.
-            shared.counters.refuse(Refusal::OverFairShare);
+            shared.count_refusal(&connection.peer, Refusal::OverFairShare, now, String::new);
             connection.close(CloseReason::Overloaded);
             return false;
         }

@@ -57,7 +57,7 @@ impl Shared {
             Err((Work::Connection(connection), refusal)) => {
                 self.refuse(protocol, connection, refusal, now);
             }
-            Err((Work::Datagram(datagram), refusal)) => self.drop_datagram(datagram, refusal),
+            Err((Work::Datagram(datagram), refusal)) => self.drop_datagram(datagram, refusal, now),
             // Its request was admitted before, so that it is not refused now.
             Err((Work::Continuation(connection), _)) => self.postpone(connection, now),
         }
@@ -96,8 +96,13 @@ impl Shared {
     }
 
     /// Drops and counts a refused datagram.
-    pub(crate) fn drop_datagram(&self, datagram: Box<QueuedDatagram>, refusal: Refusal) {
-        self.counters.refuse(refusal);
+    pub(crate) fn drop_datagram(
+        &self,
+        datagram: Box<QueuedDatagram>,
+        refusal: Refusal,
+        now: Instant,
+    ) {
+        self.count_refusal(&datagram.peer, refusal, now, || "datagram".to_owned());
         self.datagrams.release(datagram.bytes.len());
         self.datagrams.recycle(datagram);
         self.datagrams.refuse(refusal);
@@ -160,11 +165,8 @@ impl Shared {
             self.refuse_with_response(protocol, connection, refusal, now);
             return;
         } else {
-            self.counters.refuse(refusal);
+            self.count_refusal(connection.client_or_peer(), refusal, now, String::new);
             self.counters.watch.count_requests(connection.bucket, 1);
-            if self.counters.watch.takes_refusal(now) {
-                self.watch_refusal(connection.client_or_peer(), refusal, String::new());
-            }
             connection.stream.reset_on_close();
             self.close(connection, CloseReason::Overloaded);
         }
@@ -198,6 +200,21 @@ impl Shared {
         }
         self.finish_refusal(&config, protocol, outcome, now);
         self.charge_refusing(time.elapsed());
+    }
+
+    /// Counts a refusal, and records it for the admin endpoint if it is one of the sample. `line`:
+    /// what was refused, as far as it was read.
+    pub(crate) fn count_refusal(
+        &self,
+        client: &Addr,
+        refusal: Refusal,
+        now: Instant,
+        line: impl FnOnce() -> String,
+    ) {
+        self.counters.refuse(refusal);
+        if self.counters.watch.takes_refusal(now) {
+            self.watch_refusal(client, refusal, line());
+        }
     }
 
     /// Records a refusal for the admin endpoint.

@@ -234,7 +234,7 @@ impl Monitor {
             }
             // Its request was admitted before, so that it is not refused now.
             Work::Continuation(connection) => shared.postpone(connection, now),
-            Work::Datagram(datagram) => shared.drop_datagram(datagram, refusal),
+            Work::Datagram(datagram) => shared.drop_datagram(datagram, refusal, now),
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::error::Error;
+use crate::net::Addr;
 use crate::pool::client_waits::ClientWaits;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::output::Leased;
@@ -228,10 +229,10 @@ impl<'a> TurnContext<'a> {
         }
     }
 
-    /// Counts a request that was refused in this turn.
-    pub(crate) fn count_refusal(&self, refusal: Refusal) {
+    /// Counts a request of this client that was refused in this turn. `line`: its method and path.
+    pub(crate) fn count_refusal(&self, client: &Addr, refusal: Refusal, line: [&str; 2]) {
         self.refused.set(true);
-        self.shared.counters.refuse(refusal);
+        self.shared.count_refusal(client, refusal, self.now, || refused_line(line));
     }
 
     /// The head of a request with this method and path was read, and it will be served.
@@ -247,7 +248,7 @@ impl<'a> TurnContext<'a> {
     /// The request that is refused in this turn has this method and path.
     pub(crate) fn note_refused_request(&mut self, method: &str, path: &str) {
         if let Some(line) = &mut self.refused_line {
-            *line = format!("{method} {path}").chars().take(72).collect();
+            *line = refused_line([method, path]);
         }
     }
 
@@ -346,6 +347,11 @@ impl<'a> TurnContext<'a> {
     pub(super) fn made_progress(&self) -> bool {
         self.requests > 0 || self.refused.get()
     }
+}
+
+/// The start of a request line, as the admin endpoint shows it.
+fn refused_line(line: [&str; 2]) -> String {
+    line.join(" ").chars().take(72).collect()
 }
 
 impl fmt::Debug for TurnContext<'_> {

@@ -140,7 +140,7 @@ impl Worker {
     ) {
         let shared = &self.shared;
         if let Verdict::Refuse(refusal) = verdict {
-            shared.drop_datagram(datagram, refusal);
+            shared.drop_datagram(datagram, refusal, now);
             return;
         }
         shared.counters.serving(self.index, &datagram.peer, now, waited);

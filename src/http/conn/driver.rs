@@ -303,8 +303,13 @@ impl HttpWorker {
         head: Head,
         turn: &mut TurnContext<'_>,
     ) -> ControlFlow<Outcome> {
-        self.cell.lock().begin(&head.framing, head.expects_continue);
-        turn.count_refusal(Refusal::Deadline);
+        let mut exchange = self.cell.lock();
+        exchange.begin(&head.framing, head.expects_continue);
+        if let Some(connection) = &exchange.connection {
+            let line = [head.method.as_str(), head.uri.path()];
+            turn.count_refusal(connection.client_or_peer(), Refusal::Deadline, line);
+        }
+        drop(exchange);
         let response = self.refusals.response(format_for(Some(&head.headers)));
         self.parser.recycle(head.headers);
         let format = ClientFormat { writer: &self.problems, headers: None };

@@ -153,7 +153,7 @@ impl Receiver {
             return false;
         }
         if let Err(refusal) = shared.datagrams.reserve(received.len, limit) {
-            shared.counters.refuse(refusal);
+            shared.count_refusal(&peer, refusal, now, || "datagram".to_owned());
             return false;
         }
         let bytes = &self.buf[..received.len];
@@ -161,7 +161,7 @@ impl Receiver {
         match shared.queue.push(Work::Datagram(datagram), now) {
             Ok(()) => true,
             Err((Work::Datagram(datagram), refusal)) => {
-                shared.drop_datagram(datagram, refusal);
+                shared.drop_datagram(datagram, refusal, now);
                 false
             }
             Err(_) => false,

@@ -180,6 +180,18 @@ fn refusals_are_sampled_and_the_busiest_clients_are_named() {
 }
 
 #[test]
+fn a_request_whose_client_no_longer_waits_is_among_the_refusals() {
+    let server = start(builder());
+    let late =
+        b"GET /late HTTP/1.1\r\nHost: a\r\nX-Request-Timeout: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(exchange(addr(&server), late).status, 503);
+    let status = get(&server, "/status.json");
+    for part in ["\"reason\":\"deadline\"", "\"line\":\"GET /late\""] {
+        assert!(status.text().contains(part), "{}", status.text());
+    }
+}
+
+#[test]
 fn the_clients_behind_a_trusted_proxy_are_named() {
     let mut config = Config::default();
     config.proxy.trusted = vec!["127.0.0.1".parse().unwrap()];
