@@ -86,7 +86,7 @@ pub use server::AdminCommand;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use server::metrics;
-pub use server::{Bind, Builder, DrainReport, Handle, Server, ServerState, Service};
+pub use server::{Bind, BindOptions, Builder, DrainReport, Handle, Server, ServerState, Service};
 
 // `cargo test` compiles and runs the examples of this page.
 #[cfg(doctest)]

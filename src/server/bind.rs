@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use super::bind_options::{BindOptions, split_tail};
 use super::service::Service;
 use crate::error::Error;
 use crate::net::{Datagram, Listener};
@@ -12,7 +13,7 @@ use crate::net::{Datagram, Listener};
 #[must_use]
 pub struct Bind {
     pub(super) target: BindTarget,
-    pub(super) urgent: bool,
+    pub(super) options: BindOptions,
     pub(super) service: Option<Service>,
 }
 
@@ -25,15 +26,15 @@ pub(super) enum BindTarget {
 
 impl Bind {
     /// Binds this endpoint: `tcp://[::]:8888`, `unix:/run/app.sock`, `udp://[::]:7`,
-    /// `unixpacket:@abstract`. A trailing `?priority=high` makes it [`urgent`](Self::urgent).
+    /// `unixpacket:@abstract`. The text may end with [options](BindOptions):
+    /// `?priority=high&proxy=require`.
     pub fn to(endpoint: impl Into<String>) -> Self {
-        let text = endpoint.into();
-        let (endpoint, urgent) = Self::split_priority(&text);
-        Self { urgent, ..Self::at(BindTarget::Endpoint(endpoint.to_owned())) }
+        Self::at(BindTarget::Endpoint(endpoint.into()))
     }
 
-    /// Splits `?priority=high` from the end of an endpoint. Returns the endpoint, and whether it
-    /// had that ending.
+    /// Splits the [options](BindOptions) from the end of an endpoint. Returns the endpoint, and
+    /// whether `priority=high` was among them. The endpoint is returned whole if it has no options,
+    /// or an unknown one, which [`BindOptions::split`] reports.
     ///
     /// # Examples
     /// ```
@@ -44,7 +45,10 @@ impl Bind {
     /// ```
     #[must_use]
     pub fn split_priority(endpoint: &str) -> (&str, bool) {
-        endpoint.strip_suffix("?priority=high").map_or((endpoint, false), |rest| (rest, true))
+        match (split_tail(endpoint), BindOptions::split(endpoint)) {
+            (Some((rest, _)), Ok((_, options))) => (rest, options.urgent),
+            _ => (endpoint, false),
+        }
     }
 
     /// Uses an existing listener.
@@ -72,13 +76,26 @@ impl Bind {
     }
 
     fn at(target: BindTarget) -> Self {
-        Self { target, urgent: false, service: None }
+        Self { target, options: BindOptions::default(), service: None }
     }
 
     /// Marks the endpoint as urgent, for health checks and operators. Workers serve its requests
     /// first, and the server refuses them only when the urgent queue is full.
     pub fn urgent(mut self) -> Self {
-        self.urgent = true;
+        self.options.urgent = true;
+        self
+    }
+
+    /// Requires a PROXY header at the beginning of each connection: see
+    /// [`BindOptions::proxy_header`].
+    pub fn proxy_header(mut self) -> Self {
+        self.options.proxy_header = true;
+        self
+    }
+
+    /// Sets these options, in addition to those of the endpoint's text.
+    pub fn with_options(mut self, options: BindOptions) -> Self {
+        self.options = options;
         self
     }
 

@@ -247,7 +247,8 @@ impl Builder {
         let mut bound = Vec::new();
         let mut sources = Vec::new();
         let mut sockets = Vec::new();
-        for Plan { target, urgent, part } in plans {
+        for Plan { target, options, part } in plans {
+            let urgent = options.urgent;
             let endpoint = target.endpoint().cloned();
             match part {
                 ServicePart::Connections(part) => {

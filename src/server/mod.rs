@@ -9,6 +9,7 @@ mod accept_queues;
 #[cfg(feature = "admin")]
 mod admin;
 mod bind;
+mod bind_options;
 mod bound;
 mod builder;
 mod descriptors;
@@ -28,6 +29,7 @@ pub use accept_queues::AcceptQueue;
 #[cfg(feature = "admin")]
 pub use admin::AdminCommand;
 pub use bind::Bind;
+pub use bind_options::BindOptions;
 pub use bound::Server;
 pub use builder::Builder;
 pub use handle::{Handle, Stopped};

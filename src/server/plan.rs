@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::bind::{Bind, BindTarget};
+use super::bind_options::BindOptions;
 use super::service::{ConnectionService, Service};
 use crate::error::{Error, ErrorKind};
 use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};
@@ -14,7 +15,7 @@ use crate::pool::datagram::socket::SocketKind;
 /// A parsed [`Bind`], with the part of the service that it uses.
 pub(super) struct Plan {
     pub(super) target: ParsedTarget,
-    pub(super) urgent: bool,
+    pub(super) options: BindOptions,
     pub(super) part: ServicePart,
 }
 
@@ -41,8 +42,13 @@ enum PartKind {
 
 impl Plan {
     pub(super) fn new(bind: Bind, main: Option<&Service>) -> Result<Self, Error> {
+        let mut options = bind.options;
         let target = match bind.target {
-            BindTarget::Endpoint(text) => ParsedTarget::Endpoint(text.parse()?),
+            BindTarget::Endpoint(text) => {
+                let (endpoint, of_text) = BindOptions::split(&text)?;
+                options = options.and(of_text);
+                ParsedTarget::Endpoint(endpoint.parse()?)
+            }
             BindTarget::Listener(listener) => ParsedTarget::Listener(listener),
             BindTarget::Datagram(socket) => ParsedTarget::Datagram(socket),
         };
@@ -64,7 +70,7 @@ impl Plan {
         if let ServicePart::Connections(service) = &part {
             service.check()?;
         }
-        Ok(Self { target, urgent: bind.urgent, part })
+        Ok(Self { target, options, part })
     }
 
     /// The transport and the port, if the target is this wildcard address.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use millpond::BindOptions;
 use millpond::net::{Endpoint, UnixName};
 
 use super::admin;
@@ -19,7 +20,7 @@ pub(super) fn allowed_paths(loaded: &Loaded) -> AllowedPaths {
     let configured = settings.reach.iter().map(|path| bytes::path(path));
     let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
     let endpoints = endpoints.cloned().chain(admin::endpoint(settings));
-    let sockets = endpoints.filter_map(|text| match text.parse() {
+    let sockets = endpoints.filter_map(|text| match BindOptions::split(&text).ok()?.0.parse() {
         Ok(Endpoint::Unix { name: UnixName::Path(path), .. }) => Some(parent_directory(&path)),
         _ => None,
     });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use log::{info, warn};
 use millpond::handlers::{Files, Hello};
 use millpond::http::Handler;
-use millpond::{Bind, Builder, Error, Server, Service};
+use millpond::{Bind, BindOptions, Builder, Error, Server, Service};
 
 use super::admin::{self, CommandTarget};
 use super::load::passed_name;
@@ -67,16 +67,13 @@ pub(super) fn plan(
 
 /// The sockets of an endpoint. `None`: every passed socket that was not taken yet.
 fn binds(endpoint: Option<&str>, passed: &mut PassedSockets) -> Result<Vec<Bind>, Failure> {
-    let (text, urgent) = Bind::split_priority(endpoint.unwrap_or_default());
-    let fds = match (endpoint, passed_name(text)) {
+    let (text, options) = BindOptions::split(endpoint.unwrap_or_default())?;
+    let fds = match (endpoint, passed_name(&text)) {
         (None, _) => passed.take_all(),
         (_, Some(name)) => passed.take(name)?,
         (Some(endpoint), None) => return Ok(vec![Bind::to(endpoint)]),
     };
-    let bind = |fd| {
-        let bind = Bind::passed(fd)?;
-        Ok(if urgent { bind.urgent() } else { bind })
-    };
+    let bind = |fd| Ok(Bind::passed(fd)?.with_options(options));
     fds.into_iter().map(bind).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use millpond::{Bind, Service};
+use millpond::{Bind, BindOptions, Service};
 
 use super::admin::{self, CommandTarget};
 use super::build::{check_access_log, plan};
@@ -24,8 +24,9 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     }
     // The sockets that a service manager would pass are not there to be checked.
     let binds = |endpoint: Option<&str>| {
-        let text = endpoint.filter(|text| passed_name(Bind::split_priority(text).0).is_none());
-        Ok(text.map(Bind::to).into_iter().collect())
+        let Some(text) = endpoint else { return Ok(Vec::new()) };
+        let is_passed = passed_name(&BindOptions::split(text)?.0).is_some();
+        Ok(if is_passed { Vec::new() } else { vec![Bind::to(text)] })
     };
     let (builder, _) = plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?;
     let builder = admin::configure(builder, &loaded.settings, &CommandTarget::default())?;

@@ -1,6 +1,6 @@
 //! The settings of the process: its flags, its environment, its file.
 
-use millpond::Bind;
+use millpond::BindOptions;
 use millpond::net::Endpoint;
 
 use crate::failure::{Failure, code, one_line};
@@ -35,11 +35,14 @@ pub(super) fn load(flags: &Flags) -> Result<Loaded, Failure> {
 
 /// Checks the syntax of an endpoint.
 fn check_endpoint(text: &str, origin: &Origin) -> Result<(), Failure> {
-    let (text, _) = Bind::split_priority(text);
-    if passed_name(text).is_some() {
-        return Ok(());
-    }
-    text.parse::<Endpoint>().map(drop).map_err(|error| {
+    let parse = || {
+        let (text, _) = BindOptions::split(text)?;
+        match passed_name(&text) {
+            Some(_) => Ok(()),
+            None => text.parse::<Endpoint>().map(drop),
+        }
+    };
+    parse().map_err(|error| {
         let (code, place) = match origin {
             Origin::File(..) | Origin::Variable(_) => (code::CONFIG, format!("{origin}: ")),
             Origin::Flag(_) | Origin::Default => (code::USAGE, String::new()),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use millpond::BindOptions;
 use millpond::handlers::{BasicAuth, Cors, FilesOptions};
 use millpond::net::Endpoint;
 
@@ -74,8 +75,12 @@ pub(crate) fn check_host(host: &str) -> Result<(), &'static str> {
 
 /// Whether two texts are spellings of the same endpoint.
 pub(crate) fn is_same_endpoint(one: &str, other: &str) -> bool {
-    match (one.parse::<Endpoint>(), other.parse::<Endpoint>()) {
-        (Ok(one), Ok(other)) => one == other,
+    let parse = |text| {
+        let (endpoint, options) = BindOptions::split(text).ok()?;
+        Some((endpoint.parse::<Endpoint>().ok()?, options))
+    };
+    match (parse(one), parse(other)) {
+        (Some(one), Some(other)) => one == other,
         _ => one == other,
     }
 }
@@ -100,5 +105,9 @@ mod tests {
     fn an_endpoint_is_the_same_in_every_spelling() {
         assert!(is_same_endpoint("[::]:80", "tcp://[::]:80"));
         assert!(!is_same_endpoint("[::]:80", "[::]:81"));
+        let (one, other) = ("?priority=high&proxy=require", "?proxy=require&priority=high");
+        assert!(is_same_endpoint(&format!("[::]:80{one}"), &format!("tcp://[::]:80{other}")));
+        // Such a server binds an endpoint twice, which is reported when it is bound.
+        assert!(!is_same_endpoint("[::]:80", "[::]:80?proxy=require"));
     }
 }
