@@ -39,6 +39,10 @@ pub enum CloseReason {
     /// The table of connections was full, and a connection of the client that had most of them was
     /// closed to make room for another.
     MadeRoom,
+    /// The endpoint requires a PROXY header, and the connection did not begin with one.
+    NoProxyHeader,
+    /// The endpoint requires a PROXY header, and the peer is not a trusted proxy.
+    UntrustedProxy,
     /// The bytes received were not a valid request; the response was a 4xx or 5xx.
     BadRequest,
     /// A limit on the size of a request was exceeded; the response was a 413, 414 or 431.
@@ -77,6 +81,8 @@ impl CloseReason {
         Self::BodyTimeout,
         Self::WriteTimeout,
         Self::MadeRoom,
+        Self::NoProxyHeader,
+        Self::UntrustedProxy,
         Self::BadRequest,
         Self::TooLarge,
         Self::Overloaded,
@@ -103,6 +109,8 @@ impl CloseReason {
             Self::BodyTimeout => "body_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::MadeRoom => "made_room",
+            Self::NoProxyHeader => "no_proxy_header",
+            Self::UntrustedProxy => "untrusted_proxy",
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
             Self::Overloaded => "overloaded",
@@ -130,6 +138,8 @@ impl CloseReason {
             Self::BodyTimeout => "the body of the request came too slowly",
             Self::WriteTimeout => "the client read the response too slowly",
             Self::MadeRoom => "the connection was closed to make room for another client's",
+            Self::NoProxyHeader => "the connection did not begin with a PROXY header",
+            Self::UntrustedProxy => "the peer is not a trusted proxy",
             Self::BadRequest => "the bytes received were not a valid request",
             Self::TooLarge => "the request exceeded a limit",
             Self::Overloaded => "the server was overloaded",

@@ -125,6 +125,13 @@ impl Stream {
         Ok(n)
     }
 
+    /// As [`try_read`](Self::try_read), and leaves the bytes to be read again: recv(2) with
+    /// `MSG_PEEK`.
+    pub(crate) fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        Ok(retry_on_intr(|| net::recv(&self.socket.fd, &mut *buf, flags))?.0)
+    }
+
     /// As [`try_read`](Self::try_read), into the spare capacity of a vector, which need not be
     /// zeroed first.
     pub(crate) fn try_read_behind(&self, buf: &mut Vec<u8>) -> io::Result<usize> {

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -21,7 +20,7 @@ use crate::pool::overload::refusal::Refusal;
 use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
-use crate::pool::source::{Source, client_key};
+use crate::pool::source::{Accepted, Source, client_key, count};
 use crate::pool::thread_time::ThreadTime;
 use crate::sync::timespec;
 
@@ -80,16 +79,13 @@ enum Accepting {
     UrgentThenAll(Duration),
 }
 
-/// The result of one accept(2).
-enum Accepted {
-    /// A connection.
-    One(Stream, Addr),
-    /// An error of one connection, or a signal: try again.
-    Again,
-    /// The backlog is empty.
-    Empty,
-    /// No descriptors or no memory: pause.
-    Exhausted(io::Error),
+/// What became of a connection that was accepted.
+enum Pushed {
+    /// It is in the work queue.
+    Queued,
+    Refused,
+    /// It waits for its PROXY header, or was closed for want of one.
+    Unread,
 }
 
 impl Acceptor {
@@ -302,12 +298,13 @@ impl Acceptor {
                 more = false;
                 break;
             }
-            match self.accept(index) {
+            match self.sources[index].accept(&shared.counters.accept) {
                 Accepted::One(stream, addr) => {
                     self.back_off = BACK_OFF.0;
                     match self.push(index, stream, addr, full) {
-                        true => pushed += 1,
-                        false => refused += 1,
+                        Pushed::Queued => pushed += 1,
+                        Pushed::Refused => refused += 1,
+                        Pushed::Unread => {}
                     }
                 }
                 Accepted::Again => {}
@@ -346,36 +343,10 @@ impl Acceptor {
         matches!(self.shared.refusal_allowance(Instant::now()), Allowance::Pause(_))
     }
 
-    fn accept(&self, index: usize) -> Accepted {
-        let error = match self.sources[index].listener.accept() {
-            Ok((stream, addr)) => return Accepted::One(stream, addr),
-            Err(error) => error,
-        };
-        let counters = &self.shared.counters.accept;
-        match Errno::from_io_error(&error) {
-            Some(Errno::AGAIN) => Accepted::Empty,
-            Some(Errno::INTR) => {
-                count(&counters.interrupted);
-                Accepted::Again
-            }
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                Accepted::Exhausted(error)
-            }
-            // accept(2) on Linux also reports pending network errors of the new connection, which
-            // concern that connection alone. An unknown error is treated likewise: ending the
-            // server would not help.
-            _ => {
-                count(&counters.skipped);
-                log::debug!("accept: {error}");
-                Accepted::Again
-            }
-        }
-    }
-
-    /// Pushes a new connection into the work queue, or refuses it. `true`: it is in the queue.
+    /// Pushes a new connection into the work queue, or refuses it.
     ///
     /// `full`: the table of connections was full before.
-    fn push(&mut self, index: usize, stream: Stream, peer: Addr, full: bool) -> bool {
+    fn push(&mut self, index: usize, stream: Stream, peer: Addr, full: bool) -> Pushed {
         let shared = Arc::clone(&self.shared);
         let now = Instant::now();
         let arrived = self.sources[index].arrivals.accepted(now);
@@ -396,21 +367,25 @@ impl Acceptor {
         let mut connection =
             Connection::new((stream, peer), source.protocol, urgent, bucket, permit, now);
         connection.from_proxy = from_proxy;
+        connection.awaits_proxy_header = source.proxy_header;
         if is_over && evicted == Evicted::OverFairShare {
             // The client has more connections than each client that could lose one.
             shared.count_refusal(&connection.peer, Refusal::OverFairShare, now, String::new);
             connection.close(CloseReason::Overloaded);
-            return false;
+            return Pushed::Refused;
         }
+        let Some(connection) = shared.read_proxy_header(connection, now) else {
+            return Pushed::Unread;
+        };
         let protocol = self.protocols.of(source.protocol);
-        shared.enqueue_or_refuse_since(Work::Connection(connection), arrived, now, protocol)
+        let work = Work::Connection(connection);
+        match shared.enqueue_or_refuse_since(work, arrived, now, protocol) {
+            true => Pushed::Queued,
+            false => Pushed::Refused,
+        }
     }
 }
 
 fn ready(fds: &[PollFd<'_>]) -> Vec<usize> {
     (0..fds.len()).filter(|index| !fds[*index].revents().is_empty()).collect()
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

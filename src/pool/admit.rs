@@ -18,7 +18,8 @@ use crate::pool::thread_time::ThreadTime;
 
 impl Shared {
     /// Puts work into the queue, or refuses it if the queue does not admit it. `true`: it is in the
-    /// queue. A connection of a trusted proxy whose request is not there yet waits in the poller.
+    /// queue. A connection whose client is not known yet, as its PROXY header or the request of a
+    /// trusted proxy is not complete, waits in the poller.
     pub(crate) fn enqueue_or_refuse(
         self: &Arc<Self>,
         work: Work,
@@ -38,7 +39,7 @@ impl Shared {
         protocol: &mut dyn ProtocolWorker,
     ) -> bool {
         let work = match work {
-            Work::Connection(connection) if connection.from_proxy => {
+            Work::Connection(connection) if connection.names_client_first() => {
                 match self.identify(connection, now, protocol) {
                     Some(connection) => Work::Connection(connection),
                     None => return false,
@@ -64,19 +65,20 @@ impl Shared {
         false
     }
 
-    /// Finds out which client sends the next request over a connection of a trusted proxy. The
-    /// connection counts for that client from now on. `None`: it waits for its request, or was
-    /// closed.
+    /// Finds out which client sends the next request over a connection of a trusted proxy: from its
+    /// PROXY header, and from the head. The connection counts for that client from now on. `None`:
+    /// it waits for its header or its request, or was closed.
     ///
     /// It is read here, before the queue, so that the queue judges the request by its client as if
     /// the client had connected itself. The worker finds the input read, so that this costs a
     /// second look at the head, and no system call more.
     pub(crate) fn identify(
         self: &Arc<Self>,
-        mut connection: Box<Connection>,
+        connection: Box<Connection>,
         now: Instant,
         protocol: &mut dyn ProtocolWorker,
     ) -> Option<Box<Connection>> {
+        let mut connection = self.read_proxy_header(connection, now)?;
         // While a request waits for its body, the client is the one that its head has named.
         if !connection.from_proxy || connection.awaited.is_some() {
             return Some(connection);
@@ -161,7 +163,7 @@ impl Shared {
                 self.refuse_with_response(protocol, connection, refusal, now);
                 return;
             }
-        } else if from_proxy {
+        } else if from_proxy || connection.client.is_some() {
             self.refuse_with_response(protocol, connection, refusal, now);
             return;
         } else {

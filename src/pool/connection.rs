@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     /// Whether the peer was a trusted proxy when it connected. Its connections carry requests of
     /// many clients: each request counts for its own client, and the connections for none.
     pub(crate) from_proxy: bool,
+    /// Whether a PROXY header has to come before anything else.
+    pub(crate) awaits_proxy_header: bool,
     /// Bytes that were read and belong to no complete request yet. An empty one owns no memory.
     pub(crate) input: Vec<u8>,
     /// The part of the memory for unfinished requests that the input uses.
@@ -128,6 +130,7 @@ impl Connection {
             client: None,
             forwarded: None,
             from_proxy: false,
+            awaits_proxy_header: false,
             input: Vec::new(),
             input_lease: None,
             scanned: 0,
@@ -167,6 +170,17 @@ impl Connection {
     /// named another.
     pub(crate) fn client_or_peer(&self) -> &Addr {
         self.forwarded.as_deref().or(self.client.as_ref()).unwrap_or(&self.peer)
+    }
+
+    /// Whether the client of the next request is to be found out before the queue judges it.
+    pub(crate) fn names_client_first(&self) -> bool {
+        self.from_proxy || self.awaits_proxy_header
+    }
+
+    /// Gives up the place in the table of connections that it had as one of its first client, and
+    /// counts there for its present client.
+    pub(crate) fn move_place(&mut self) {
+        self.permit.move_to(self.bucket);
     }
 
     /// Whether it is in the middle of an exchange that was admitted before.

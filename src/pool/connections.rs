@@ -143,6 +143,16 @@ pub(crate) struct Permit {
     pub(crate) reason: CloseReason,
 }
 
+impl Permit {
+    /// Counts the connection for another client from now on.
+    pub(crate) fn move_to(&mut self, bucket: Bucket) {
+        let held = &self.connections.held;
+        held[bucket.index()].fetch_add(1, Ordering::Relaxed);
+        held[self.bucket.index()].fetch_sub(1, Ordering::Relaxed);
+        self.bucket = bucket;
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let connections = &self.connections;
@@ -179,6 +189,24 @@ mod tests {
         assert_eq!(connections.closed()[CloseReason::IdleTimeout as usize], 1);
         drop(first);
         assert_eq!(connections.closed().iter().sum::<u64>(), connections.accepted());
+    }
+
+    #[test]
+    fn a_connection_that_moves_to_another_client_counts_once() {
+        let connections = Connections::new(2, Waker::new().unwrap());
+        let fairness = Fairness::new();
+        let (proxy, client) =
+            (fairness.bucket(ClientKey::Uid(1)), fairness.bucket(ClientKey::Uid(2)));
+        let mut permit = connections.enter(proxy);
+        permit.move_to(client);
+        let counts =
+            |connections: &Connections| (connections.held(proxy), connections.held(client));
+        assert_eq!(counts(&connections), if proxy == client { (1, 1) } else { (0, 1) });
+        permit.move_to(client);
+        assert_eq!(connections.held(client), 1);
+        drop(permit);
+        assert_eq!(counts(&connections), (0, 0));
+        assert_eq!((connections.accepted(), connections.live()), (1, 0));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //!   (memory).
 //! - `leader`: which thread polls, and which is woken. `poller`: where connections wait.
 //! - `queue` and `overload`: what is admitted, and in which order it is served.
+//! - `proxy_header`: the client's address, which a proxy sends at the beginning of a connection.
 //! - `connection`, `output`: a connection, and what it has yet to send. `connections` counts and
 //!   limits them, and `eviction` closes one to make room for another.
 //! - `client_waits`, `hash_limit`: how many workers may wait for clients, or hash passwords.
@@ -47,6 +48,7 @@ pub(crate) mod overload_log;
 mod park;
 pub(crate) mod poller;
 pub(crate) mod protocol;
+pub(crate) mod proxy_header;
 pub(crate) mod queue;
 #[cfg(any(millpond_bench, fuzzing))]
 pub(crate) mod queue_bench;

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::close::CloseReason;
 use crate::pool::connection::Phase;
 use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::idle_drain::IdleDrain;
@@ -128,6 +129,11 @@ impl Monitor {
                 // anything.
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
                 shared.wake_worker();
+                return;
+            }
+            if connection.awaits_proxy_header {
+                // The protocol knows nothing of the connection yet, and has nothing to send.
+                shared.close(connection, CloseReason::HeadTimeout);
                 return;
             }
             if connection.phase == Phase::Held {

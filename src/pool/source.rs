@@ -1,10 +1,15 @@
 //! [`Source`]: a listener as the acceptor sees it.
 
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use rustix::io::Errno;
 
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::arrivals::Arrivals;
 use crate::pool::overload::fairness::ClientKey;
+use crate::pool::stats::counters::AcceptCounters;
 
 /// A listener, and the protocol of its connections.
 #[derive(Debug)]
@@ -13,14 +18,54 @@ pub(crate) struct Source {
     pub(crate) protocol: u16,
     /// Whether its work is taken first and refused last.
     pub(crate) urgent: bool,
+    /// Whether each of its connections begins with a PROXY header.
+    pub(crate) proxy_header: bool,
     /// The earliest time at which an accepted connection can have arrived.
     pub(crate) arrivals: Arrivals,
+}
+
+/// The result of one accept(2).
+pub(crate) enum Accepted {
+    /// A connection.
+    One(Stream, Addr),
+    /// An error of one connection, or a signal: try again.
+    Again,
+    /// The backlog is empty.
+    Empty,
+    /// No descriptors or no memory: pause.
+    Exhausted(io::Error),
 }
 
 impl Source {
     pub(crate) fn new(listener: Listener, protocol: u16, urgent: bool, backlog: u32) -> Self {
         let arrivals = Arrivals::new(Instant::now(), backlog);
-        Self { listener, protocol, urgent, arrivals }
+        Self { listener, protocol, urgent, proxy_header: false, arrivals }
+    }
+
+    /// Accepts one connection: accept(2).
+    pub(crate) fn accept(&self, counters: &AcceptCounters) -> Accepted {
+        let error = match self.listener.accept() {
+            Ok((stream, addr)) => return Accepted::One(stream, addr),
+            Err(error) => error,
+        };
+        match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => Accepted::Empty,
+            Some(Errno::INTR) => {
+                count(&counters.interrupted);
+                Accepted::Again
+            }
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                Accepted::Exhausted(error)
+            }
+            // accept(2) on Linux also reports pending network errors of the new connection, which
+            // concern that connection alone. An unknown error is treated likewise: ending the
+            // server would not help.
+            _ => {
+                count(&counters.skipped);
+                log::debug!("accept: {error}");
+                Accepted::Again
+            }
+        }
     }
 
     pub(crate) fn set_backlog(&mut self, backlog: u32) {
@@ -40,4 +85,8 @@ pub(super) fn client_key(stream: &Stream, client: &Addr) -> ClientKey {
         Addr::Ip(addr) => ClientKey::from(addr.ip()),
         _ => stream.peer_uid().map_or(ClientKey::None, ClientKey::Uid),
     }
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }

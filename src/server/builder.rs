@@ -263,12 +263,14 @@ impl Builder {
                     for mut listener in
                         listeners.map_err(|error| explain_collision(error, endpoint, &bound))?
                     {
-                        if client_first && !defer.is_zero() {
+                        if (client_first || options.proxy_header) && !defer.is_zero() {
                             listener.defer_accept(defer);
                         }
                         bound.push((listener.local_addr().ok(), listener.endpoint_text()));
                         let backlog = self.config.pool.backlog;
-                        sources.push(Source::new(listener, protocol, urgent, backlog));
+                        let mut source = Source::new(listener, protocol, urgent, backlog);
+                        source.proxy_header = options.proxy_header;
+                        sources.push(source);
                     }
                 }
                 ServicePart::Datagrams(handler) => {
