@@ -9,7 +9,8 @@ use super::bind::Bind;
 use super::bound::Server;
 use super::descriptors::fit_descriptors;
 use super::plan::{
-    Plan, ServicePart, check_apart, explain_collision, service_number, share_versions,
+    Plan, ServicePart, check_apart, check_proxies, explain_collision, service_number,
+    share_versions,
 };
 use super::service::{ConnectionService, Service};
 use super::threads::Parts;
@@ -334,6 +335,7 @@ impl Builder {
         let plans = self.binds.drain(..).map(|bind| Plan::new(bind, service));
         let mut plans = plans.collect::<Result<Vec<_>, Error>>()?;
         share_versions(&mut plans);
+        check_proxies(&plans, &self.config.proxy)?;
         check_apart(&plans)?;
         Ok(plans)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::bind::{Bind, BindTarget};
 use super::bind_options::BindOptions;
 use super::service::{ConnectionService, Service};
+use crate::config::Proxy;
 use crate::error::{Error, ErrorKind};
 use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};
 use crate::pool::DatagramHandler;
@@ -57,6 +58,11 @@ impl Plan {
                 .with_hint("set one with Builder::http or Builder::service"));
         };
         let kind = target.kind()?;
+        if options.proxy_header && kind != PartKind::Streams {
+            let message = format!("{} cannot require a PROXY header", target.text());
+            return Err(Error::new(ErrorKind::Config, message)
+                .with_hint("streams begin with one: proxy=require is for tcp: and unix:"));
+        }
         let part = match kind {
             PartKind::Streams => {
                 service.connection_service(false).cloned().map(ServicePart::Connections)
@@ -191,6 +197,19 @@ pub(super) fn share_versions(plans: &mut [Plan]) {
             *family = Family::V6;
         }
     }
+}
+
+/// Finds an endpoint that requires a PROXY header although no peer may send one.
+pub(super) fn check_proxies(plans: &[Plan], proxy: &Proxy) -> Result<(), Error> {
+    let Some(plan) = plans.iter().find(|plan| plan.options.proxy_header) else { return Ok(()) };
+    if !proxy.trusted.is_empty() {
+        return Ok(());
+    }
+    let text = plan.target.text();
+    let message = format!("{text} requires a PROXY header, but no proxy is trusted");
+    Err(Error::new(ErrorKind::Config, message).with_hint(
+        "name the proxies that connect to it: proxy.trusted (--proxy-trusted) 10.0.0.0/8, or unix",
+    ))
 }
 
 /// Finds two endpoints of a server that cannot both be bound.

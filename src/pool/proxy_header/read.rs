@@ -57,7 +57,7 @@ impl Shared {
         config: &Arc<Config>,
         now: Instant,
     ) -> Result<bool, CloseReason> {
-        if !is_trusted(config, &connection.peer) {
+        if !config.proxy.trusts(&connection.peer) {
             return Err(CloseReason::UntrustedProxy);
         }
         while connection.unread {
@@ -120,19 +120,10 @@ fn read_part(connection: &mut Connection) -> Result<Option<ParsedHeader>, CloseR
     Ok(header)
 }
 
-/// Whether the peer of a connection may say who its client is.
-fn is_trusted(config: &Config, peer: &Addr) -> bool {
-    let _ = config;
-    match peer {
-        Addr::Ip(addr) => addr.ip().to_canonical().is_loopback(),
-        _ => true,
-    }
-}
-
 fn log_fault(reason: CloseReason, peer: &Addr, now: Instant) {
     match reason {
         CloseReason::UntrustedProxy => UNTRUSTED.warn(now, || {
-            format!("{peer}: closed: the endpoint is for proxies, and this peer is not trusted")
+            format!("{peer}: closed: the endpoint requires a PROXY header, and this peer is not in proxy.trusted")
         }),
         CloseReason::NoProxyHeader => NO_HEADER.warn(now, || {
             format!("{peer}: closed: the connection did not begin with a PROXY header")

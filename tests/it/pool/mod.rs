@@ -10,6 +10,7 @@ mod held;
 mod leader;
 mod numbers;
 mod panics;
+mod proxy_header;
 mod reconfigure;
 mod serving;
 mod workers;
