@@ -121,9 +121,15 @@ fn check_binds_nothing() {
 
 #[test]
 fn check_refuses_what_serve_would_refuse() {
-    let table: [(&[&str], i32, &str); 7] = [
+    let table: [(&[&str], i32, &str); 9] = [
         (&["-b", "udp://127.0.0.1:0"], 78, "datagrams"),
         (&["-b", "unixpacket:@millpond-check"], 78, "sequenced packets"),
+        (
+            &["-b", "[::]:80?proxy=maybe"],
+            2,
+            "unknown option \"proxy=maybe\" of the endpoint [::]:80",
+        ),
+        (&["-b", "[::]:80?proxy=require"], 78, "requires a PROXY header, but no proxy is trusted"),
         (&["-b", "icmp:127.0.0.1"], 78, "cannot be served"),
         (&["-b", "icmp:127.0.0.1", "--echo"], 78, "cannot be served"),
         (&["-b", "[::]:18", "-b", "127.0.0.1:18"], 78, "share an address"),

@@ -68,6 +68,57 @@ fn a_message_is_sent_and_its_response_is_printed() {
     prints(&run(&[&endpoint, "Hello", "--raw"]), 0, "Hello");
 }
 
+/// Before the message, and with the addresses of the connection.
+#[test]
+fn a_proxy_header_comes_first_if_it_is_asked_for() {
+    let dir = Dir::new();
+    let path = dir.path("s");
+    for version in ["v1", "v2"] {
+        for extra in [&["mill"][..], &["--probe"], &["mill", "--wait-for", "5s"]] {
+            let message: &[u8] = if extra[0] == "mill" { b"mill" } else { b"" };
+            let (endpoint, server) = echo_once();
+            let args =
+                [&[&endpoint, "--from", "127.0.0.1", "--send-proxy", version], extra].concat();
+            let output = run(&args);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let sent = server.join().unwrap();
+            let port: u16 = endpoint.rsplit(':').next().unwrap().parse().unwrap();
+            let start = match version {
+                "v1" => b"PROXY TCP4 127.0.0.1 127.0.0.1 ".to_vec(),
+                _ => b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01".to_vec(),
+            };
+            let end = match version {
+                "v1" => format!(" {port}\r\n").into_bytes(),
+                _ => port.to_be_bytes().to_vec(),
+            };
+            let shown = sent.escape_ascii();
+            assert!(sent.starts_with(&start), "{shown}");
+            assert!(sent.ends_with(&[&end[..], message].concat()), "{shown}");
+        }
+        // A Unix socket has no addresses that a header could name.
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            all
+        });
+        let endpoint = unix("unix", &path).to_string();
+        let output = run(&[&endpoint, "mill", "--send-proxy", version]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let expected: &[u8] = match version {
+            "v1" => b"PROXY UNKNOWN\r\nmill",
+            _ => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0mill",
+        };
+        assert_eq!(server.join().unwrap(), expected);
+        std::fs::remove_file(&path).unwrap();
+    }
+    let output = run(&["udp://127.0.0.1:9", "mill", "--send-proxy", "v1"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.starts_with("error: udp://127.0.0.1:9 cannot begin with a PROXY header"));
+}
+
 #[test]
 fn the_verbose_option_prints_both_addresses() {
     let (endpoint, _server) = echo_once();

@@ -43,6 +43,10 @@ pub(crate) struct ConnectArgs {
     /// The source address to bind: IP, IP:PORT, or for Unix sockets a path or @NAME
     #[arg(long, value_name = "ADDRESS")]
     pub(super) from: Option<String>,
+    /// Begin the connection with a PROXY header of version v1 or v2 that has the addresses of both
+    /// ends, as a proxy does, for endpoints with ?proxy=require
+    #[arg(long, value_name = "VERSION", value_enum, hide_possible_values = true)]
+    pub(super) send_proxy: Option<ProxyVersion>,
     /// Print the addresses of both ends on standard error
     #[arg(short = 'v', long)]
     pub(super) verbose: bool,
@@ -80,6 +84,15 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "N", default_value_t = 64, requires = "own_header",
         value_parser = ttl)]
     pub(super) ttl: u8,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProxyVersion {
+    /// As text
+    V1,
+    /// In binary
+    V2,
 }
 
 /// When a line end is sent as CRLF.

@@ -7,8 +7,7 @@ use millpond::net::{Addr, Endpoint, Family};
 
 use super::args::ConnectArgs;
 use super::output::note;
-use super::socket::ClientSocket;
-use super::{exchange, message, ping, probe, relay};
+use super::{exchange, message, ping, probe, proxy_header, relay};
 use crate::failure::{Failure, code};
 
 /// Runs the client until the conversation ends.
@@ -26,6 +25,7 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
         // A host with addresses of both versions is reached only by the version of the source.
         endpoint = endpoint.with_family(if ip.is_ipv4() { Family::V4 } else { Family::V6 })?;
     }
+    proxy_header::check(args, &endpoint)?;
     if matches!(endpoint, Endpoint::Icmp { .. }) && !args.probe {
         return ping::run(
             args,
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
     }
     let mut socket = match args.wait_for {
         Some(limit) => probe::wait_for(args, &endpoint, from.as_ref(), limit)?,
-        None => ClientSocket::open(&endpoint, from.as_ref(), args.timeout)?,
+        None => proxy_header::open(args, &endpoint, from.as_ref(), args.timeout)?,
     };
     if args.verbose {
         note(&format!("{}: {}", args.endpoint, socket.addresses()));

@@ -14,6 +14,7 @@ mod message;
 mod output;
 mod ping;
 mod probe;
+mod proxy_header;
 mod reader;
 mod relay;
 mod socket;

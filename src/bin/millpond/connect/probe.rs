@@ -11,6 +11,7 @@ use rustix::termios::tcgetwinsize;
 
 use super::args::ConnectArgs;
 use super::output::note;
+use super::proxy_header;
 use super::socket::ClientSocket;
 use crate::failure::{Failure, code, one_line};
 use crate::os::stdout::print;
@@ -109,7 +110,7 @@ fn attempt(
     timeout: Duration,
     probing: bool,
 ) -> Result<ClientSocket, Error> {
-    let mut socket = ClientSocket::open(endpoint, from, timeout)?;
+    let mut socket = proxy_header::open(args, endpoint, from, timeout)?;
     if probing && let ClientSocket::Datagram(_) = &socket {
         socket.set_timeout(timeout.min(REFUSAL_TIMEOUT));
         let refused = |error| {

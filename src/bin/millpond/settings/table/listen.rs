@@ -17,7 +17,9 @@ pub(super) static LISTEN_ROWS: &[Row] = &[
                   service manager passes, fd:NAME or fd:N (N counts from 0). Port 0 is any free \
                   port. With --echo, udp://HOST:PORT, unixgram:PATH and unixpacket:PATH are \
                   possible, too: see docs/sockets.md. Work of an endpoint that ends with \
-                  ?priority=high is served first and refused last. Without an endpoint, the server \
+                  ?priority=high is served first and refused last. With ?proxy=require each \
+                  connection begins with a PROXY header, in which a proxy of proxy.trusted names \
+                  the client. Several options are joined by &. Without an endpoint, the server \
                   uses every passed socket, or else tcp://[::]:8888: port 8888 of every address, \
                   IPv4 and IPv6.",
         get: |s| s.bind.clone(),
