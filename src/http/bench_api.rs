@@ -13,6 +13,7 @@ use crate::http::codec::multipart::{
 };
 use crate::http::codec::request::{Framing, HeadParser};
 use crate::http::codec::response::{HeadLine, Payload, encode_head, transfer};
+use crate::pool::proxy_header::parse::parse;
 
 pub use crate::pool::queue_bench::WorkQueue;
 
@@ -84,6 +85,23 @@ pub fn fuzz_head(input: &[u8]) {
     if let Ok(Some((used, head))) = whole {
         assert!(input[..used].ends_with(b"\r\n\r\n"), "{used}");
         assert!(head.headers.len() <= 8 + 1, "{head:?}");
+    }
+}
+
+/// Parses the PROXY header at the beginning of `input`, and again of a part of it.
+///
+/// # Panics
+/// If the part leads to a result that the whole contradicts.
+pub fn fuzz_proxy_header(input: &[u8]) {
+    let Some((&cut, input)) = input.split_first() else { return };
+    let whole = parse(input);
+    match parse(&input[..usize::from(cut).min(input.len())]) {
+        Ok(None) => {}
+        early => assert_eq!(early, whole),
+    }
+    if let Ok(Some(header)) = whole {
+        assert_eq!(parse(&input[..header.length]), whole);
+        assert_eq!(parse(&input[..header.length - 1]), Ok(None));
     }
 }
 
