@@ -62,6 +62,7 @@ pub mod overload {}
 #[cfg(feature = "metrics")]
 pub mod observability {}
 
+#[doc = "[http.md]: crate::guide::http\n"]
 #[doc = "[overload.md]: crate::guide::overload\n\n"]
 #[doc = include_str!("../docs/sockets.md")]
 pub mod sockets {}

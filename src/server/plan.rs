@@ -208,7 +208,7 @@ pub(super) fn check_proxies(plans: &[Plan], proxy: &Proxy) -> Result<(), Error> 
     let text = plan.target.text();
     let message = format!("{text} requires a PROXY header, but no proxy is trusted");
     Err(Error::new(ErrorKind::Config, message).with_hint(
-        "name the proxies that connect to it: proxy.trusted (--proxy-trusted) 10.0.0.0/8, or unix",
+        "name the proxies that connect to it: proxy.trusted (--trusted-proxy 10.0.0.0/8, or unix)",
     ))
 }
 

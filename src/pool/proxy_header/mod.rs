@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The header comes before everything else: before admission, so that the queue and the fair shares
-//! count the client and not its proxy, and before the protocol, which never sees it. So a refusal is
-//! a response to a request, as on any other connection.
+//! count the client and not its proxy, and before the protocol, which never sees it. So a refusal
+//! is a response to a request, as on any other connection.
 
 pub(crate) mod parse;
 mod read;

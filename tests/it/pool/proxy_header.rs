@@ -106,8 +106,8 @@ fn a_header_names_the_client_and_the_bytes_behind_it_are_the_request() {
     }
 }
 
-/// With and without `TCP_DEFER_ACCEPT`, which keeps a connection in the kernel until its first bytes
-/// have come.
+/// With and without `TCP_DEFER_ACCEPT`, which keeps a connection in the kernel until its first
+/// bytes have come.
 #[test]
 fn a_header_arrives_in_any_pieces() {
     for defer in [Config::default().timeouts.defer_accept, Duration::ZERO] {
@@ -400,11 +400,26 @@ fn a_server_that_could_not_serve_its_proxies_does_not_start() {
 }
 
 #[test]
-fn the_peer_of_a_request_stays_the_proxy() {
-    let peer = |req: &mut Request| Response::text(format!("{:?}", req.peer_addr()));
-    let server = start(config(), Service::http(peer));
-    let mut proxy = connect(addr(&server));
-    let own = proxy.local_addr().unwrap();
-    proxy.write_all(&v1("192.0.2.7", GET_CLOSE)).unwrap();
-    assert_eq!(read_last_response(&mut proxy).text(), format!("{:?}", Some(own)));
+fn a_field_names_another_client_only_if_the_one_in_the_header_is_a_trusted_proxy() {
+    let who = |req: &mut Request| {
+        Response::text(format!("{:?} {:?}", req.client_addr(), req.peer_addr()))
+    };
+    let mut config = config();
+    config.proxy.trusted.push("10.0.0.0/8".parse().unwrap());
+    let server = start(config, Service::http(who));
+    let field = b"X-Forwarded-For: 198.51.100.9\r\n\r\n";
+    let request = [&GET_CLOSE[..GET_CLOSE.len() - 2], field].concat();
+    let local = b"PROXY UNKNOWN\r\n".to_vec();
+    for (header, client) in [
+        (v1("192.0.2.7", b""), CLIENT),
+        (v1("10.1.1.1", b""), "198.51.100.9:0"),
+        (local, "198.51.100.9:0"),
+    ] {
+        let mut proxy = connect(addr(&server));
+        let own = proxy.local_addr().unwrap();
+        proxy.write_all(&[&header[..], &request].concat()).unwrap();
+        let client: SocketAddr = client.parse().unwrap();
+        let expected = format!("{:?} {:?}", Some(client), Some(own));
+        assert_eq!(read_last_response(&mut proxy).text(), expected);
+    }
 }
