@@ -4,6 +4,7 @@ mod admin;
 mod files;
 mod logs;
 mod proxied;
+mod proxy_header;
 mod restart;
 mod rolling;
 mod running;
