@@ -181,8 +181,10 @@ impl Session {
         let mut command = self.adapted(command);
         let mut shown = Vec::new();
         let words: Vec<_> = command.split_whitespace().map(ToOwned::to_owned).collect();
-        for bind in words.windows(2).filter(|pair| pair[0] == "-b").map(|pair| &pair[1]) {
-            shown.push(bind.clone());
+        for pair in words.windows(2).filter(|pair| pair[0] == "-b") {
+            // Options of an endpoint follow a `?`, which the shell has to be kept from.
+            let bind = pair[1].trim_matches('\'').split('?').next().unwrap();
+            shown.push(bind.to_owned());
             let (scheme, rest) = bind.split_once(':').unwrap();
             if let ("tcp" | "udp", Some((host, _))) = (scheme, rest.rsplit_once(':')) {
                 command = command.replace(bind, &format!("{scheme}:{host}:0"));
