@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::net::Addr;
-use crate::pool::connection::{Connection, Phase};
+use crate::pool::connection::Connection;
 use crate::pool::protocol::TurnContext;
 use crate::pool::proxy_header::parse::{ParsedHeader, parse};
 use crate::pool::shared::Shared;
@@ -37,9 +37,12 @@ impl Shared {
             let config = self.config.load();
             match self.try_proxy_header(&mut connection, &config, now) {
                 Ok(true) => connection.awaits_proxy_header = false,
-                // The phase began when the connection was accepted: neither a byte now and then
-                // nor the end of the header stretches the timeout for the head.
-                Ok(false) => connection = self.park(connection, Phase::Head, now)?,
+                // The phase is that of a new connection: neither a byte now and then nor the end of
+                // the header stretches its timeout.
+                Ok(false) => {
+                    let phase = connection.phase;
+                    connection = self.park(connection, phase, now)?;
+                }
                 Err(reason) => {
                     log_fault(reason, &connection.peer, now);
                     self.close(connection, reason);
@@ -76,6 +79,7 @@ impl Shared {
             false => Err(CloseReason::Overloaded),
         }
     }
+
     /// The connection is one of this client, as the header says, and counts for it from now on.
     /// If the client is a trusted proxy, too, its requests may name other clients.
     fn set_client(&self, connection: &mut Connection, client: Addr, config: &Config) {
