@@ -62,12 +62,15 @@ impl Server {
         Self { parts, handle }
     }
 
-    /// Adds the admin endpoint.
+    /// Adds the admin endpoint and the agent's.
     #[cfg(feature = "admin")]
     pub(super) fn with_admin(mut self, admin: Option<BoundAdmin>) -> Self {
         if let Some(admin) = admin {
-            self.handle.set_admin(admin.endpoint_text(), admin.waker());
-            self.parts.shared.watch().turn_on();
+            let endpoints = admin.endpoints();
+            if endpoints.admin.is_some() {
+                self.parts.shared.watch().turn_on();
+            }
+            self.handle.set_admin(endpoints);
             let thread = AdminThread::new(admin, self.handle.clone());
             self.parts.admin = Some(AdminJob(Box::new(|| thread.run())));
         }

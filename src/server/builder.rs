@@ -234,6 +234,64 @@ impl Builder {
         self
     }
 
+    /// Adds an agent endpoint, by which HAProxy (`agent-check`) learns whether and how much to send
+    /// to this server: `tcp://127.0.0.1:9902`. The admin thread serves it. Each connection gets one
+    /// line, whatever it sends, and is closed:
+    ///
+    /// | Line | When |
+    /// |---|---|
+    /// | `down #starting` | the workers are not ready yet |
+    /// | `up ready 80%` | it serves; the weight is that of its [capacity](crate::Stats::capacity) |
+    /// | `down #workers stuck` | nothing makes progress: the test of `/live` fails |
+    /// | `up drain` | a stop was announced or has begun, until the server has stopped |
+    ///
+    /// The endpoint is a Unix socket or a loopback address, unless
+    /// [`agent_public`](Self::agent_public) is set. `docs/behind-a-balancer.md` has configurations.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::Server;
+    /// use millpond::http::Request;
+    /// use std::io::Read;
+    ///
+    /// let server = Server::builder()
+    ///     .bind("tcp://127.0.0.1:0")
+    ///     .agent("tcp://127.0.0.1:0")
+    ///     .http(|_: &mut Request| "Hello, world!")
+    ///     .build()?;
+    /// let handle = server.spawn()?;
+    /// let endpoint = handle.agent_endpoint().unwrap();
+    /// let mut agent = std::net::TcpStream::connect(endpoint.trim_start_matches("tcp://"))?;
+    /// let mut line = String::new();
+    /// agent.read_to_string(&mut line)?;
+    /// assert_eq!(line, "up ready 100%\n");
+    /// # handle.stop_now();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "admin")]
+    pub fn agent(mut self, endpoint: impl Into<String>) -> Self {
+        self.admin.agent.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Allows the agent's endpoint to be any address, for a balancer on another machine. Default:
+    /// `false`.
+    #[cfg(feature = "admin")]
+    pub fn agent_public(mut self, public: bool) -> Self {
+        self.admin.agent.is_public = public;
+        self
+    }
+
+    /// Sets the capacity, in requests per second, for which the agent reports a weight of 100 %: at
+    /// least 1, and the same for all instances, so that their weights compare them. Without it, the
+    /// weight compares this server with itself: 100 % is its highest capacity so far, which counts
+    /// for half after ten minutes.
+    #[cfg(feature = "admin")]
+    pub fn agent_reference(mut self, capacity: f64) -> Self {
+        self.admin.agent.reference = Some(capacity);
+        self
+    }
+
     /// Checks everything, and binds the endpoints. The server does not run yet: see
     /// [`Server::run`] and [`Server::spawn`].
     ///

@@ -9,15 +9,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::accept_queues::{AcceptQueue, Listening};
+#[cfg(feature = "admin")]
+use super::admin_endpoints::AdminEndpoints;
 use super::descriptors::fit_descriptors;
 use super::report::DrainReport;
 use super::state::ServerState;
-use super::threads::{Parts, ServerThread, spawn_thread};
+use super::threads::{Parts, ServerThread, join_ended, spawn_thread};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::net::Addr;
 use crate::pool::{Shared, Stats, WorkerState};
-use crate::sync::{Waker as ThreadWaker, lock};
+use crate::sync::lock;
 
 /// How long a stop waits for the threads to end. Only a thread in a handler needs longer.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -34,8 +36,8 @@ struct Inner {
     threads: Mutex<Vec<ServerThread>>,
     /// Whether the threads have been started.
     has_started: AtomicBool,
-    /// The endpoint of the admin thread as text, and what ends the thread.
-    admin: OnceLock<(String, Arc<ThreadWaker>)>,
+    #[cfg(feature = "admin")]
+    admin: OnceLock<AdminEndpoints>,
     /// Connections and datagrams that a drain was waiting for when [`Handle::stop_now`] interrupted
     /// it.
     interrupted: AtomicU64,
@@ -63,6 +65,7 @@ impl Handle {
             listening,
             threads: Mutex::default(),
             has_started: AtomicBool::new(false),
+            #[cfg(feature = "admin")]
             admin: OnceLock::new(),
             interrupted: AtomicU64::new(0),
             stopping: Mutex::default(),
@@ -99,11 +102,11 @@ impl Handle {
         &self.0.shared
     }
 
-    /// Registers the admin endpoint, and what ends its thread.
+    /// Registers the endpoints of the admin thread, and what ends it.
     #[cfg(feature = "admin")]
-    pub(super) fn set_admin(&self, endpoint: String, waker: Arc<ThreadWaker>) {
+    pub(super) fn set_admin(&self, endpoints: AdminEndpoints) {
         // A server has one.
-        let _ = self.0.admin.set((endpoint, waker));
+        let _ = self.0.admin.set(endpoints);
     }
 
     /// The addresses that the server is bound to, with the actual ports.
@@ -123,7 +126,15 @@ impl Handle {
     #[cfg(feature = "admin")]
     #[must_use]
     pub fn admin_endpoint(&self) -> Option<&str> {
-        self.0.admin.get().map(|(endpoint, _)| endpoint.as_str())
+        self.0.admin.get()?.admin.as_deref()
+    }
+
+    /// The agent's endpoint, as text with the actual port, if the server has one: see
+    /// [`Builder::agent`](crate::Builder::agent).
+    #[cfg(feature = "admin")]
+    #[must_use]
+    pub fn agent_endpoint(&self) -> Option<&str> {
+        self.0.admin.get()?.agent.as_deref()
     }
 
     /// Replaces the configuration of the running server. Open connections stay open. Each turn of a
@@ -278,8 +289,9 @@ impl Handle {
         inner.shared.wait_until_idle(began.checked_add(deadline), || !inner.is_accepting());
         let cut_off = inner.shared.unfinished().max(inner.interrupted.load(Ordering::SeqCst));
         inner.shared.stop();
-        if let Some((_, admin)) = inner.admin.get() {
-            admin.wake();
+        #[cfg(feature = "admin")]
+        if let Some(admin) = inner.admin.get() {
+            admin.waker.wake();
         }
         inner.join(Instant::now() + JOIN_TIMEOUT);
         let after = self.stats();
@@ -426,20 +438,7 @@ impl Inner {
     fn join(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *lock(&self.threads));
         self.shared.wait_for_threads(deadline, || threads.iter().all(ServerThread::has_ended));
-        let (ended, running): (Vec<_>, Vec<_>) =
-            threads.into_iter().partition(ServerThread::has_ended);
-        for thread in ended {
-            let name = thread.name().to_owned();
-            if thread.thread.join().is_err() {
-                log::error!("thread {name} panicked");
-            }
-        }
-        if !running.is_empty() {
-            log::warn!(
-                "{} threads are still in a handler, or make a worker's state, and keep running",
-                running.len()
-            );
-        }
+        join_ended(threads);
     }
 }
 

@@ -8,6 +8,10 @@
 mod accept_queues;
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(feature = "admin")]
+mod admin_endpoints;
+#[cfg(feature = "admin")]
+mod agent;
 mod bind;
 mod bind_options;
 mod bound;
@@ -20,6 +24,8 @@ pub mod metrics;
 #[cfg(test)]
 mod panics;
 mod plan;
+#[cfg(feature = "admin")]
+mod private_endpoint;
 mod report;
 mod service;
 mod state;

@@ -159,7 +159,7 @@ fn raise_nice(by: u8) {
 
 /// A thread of the server, and whether it has ended.
 pub(super) struct ServerThread {
-    pub(super) thread: JoinHandle<()>,
+    thread: JoinHandle<()>,
     ended: Arc<AtomicBool>,
 }
 
@@ -210,6 +210,23 @@ impl Drop for ThreadEnd {
         }
         self.ended.store(true, Ordering::SeqCst);
         self.shared.notify_waiters();
+    }
+}
+
+/// Joins the threads that have ended, and logs how many have not.
+pub(super) fn join_ended(threads: Vec<ServerThread>) {
+    let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(ServerThread::has_ended);
+    for thread in ended {
+        let name = thread.name().to_owned();
+        if thread.thread.join().is_err() {
+            log::error!("thread {name} panicked");
+        }
+    }
+    if !running.is_empty() {
+        log::warn!(
+            "{} threads are still in a handler, or make a worker's state, and keep running",
+            running.len()
+        );
     }
 }
 

@@ -72,6 +72,11 @@ impl AdminConnection {
         }
     }
 
+    /// Sets what is sent, without a request: the connection reads none.
+    pub(super) fn send_only(&mut self, output: Vec<u8>) {
+        self.output = Some((output, 0));
+    }
+
     /// When it is closed, whatever it does.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline

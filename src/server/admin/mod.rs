@@ -1,13 +1,15 @@
 //! The admin endpoint: health, status and commands of a server, on a thread and a socket of its
-//! own.
+//! own. The thread serves the agent's endpoint as well: see [`agent`](super::agent).
 //!
 //! The thread never touches the work queue and takes no lock that a worker holds while a handler
 //! runs. So it responds when every worker is stuck and the queue is full. It has bounds of its
-//! own: see [`connection`] and [`thread`].
+//! own: see [`connection`] and
+//! [`bounded_listener`].
 //!
 //! ```text
-//! options    what the builder was told: endpoint, token, commands ─► a bound listener
-//! thread     poll(2) over the listener and at most 8 connections
+//! options    what the builder was told: endpoint, token, commands ─► bound listeners
+//! thread     poll(2) over the listeners and their connections
+//!   bounded_listener   at most 8 connections, accepted at a limited rate
 //!   connection   one exchange: read a head, respond, close
 //!   access       which requests may be served: Host, Origin, token
 //!   routes       paths ─► responses
@@ -17,6 +19,7 @@
 
 mod access;
 mod autostatus;
+mod bounded_listener;
 mod clients;
 mod connection;
 mod drawing;

@@ -2,17 +2,26 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use log::LevelFilter;
 
 use crate::error::{Error, ErrorKind};
-use crate::net::{Endpoint, Host, Listener, Transport, UnixKind};
+use crate::net::{Endpoint, Listener};
+use crate::server::admin_endpoints::AdminEndpoints;
+use crate::server::agent::AgentOptions;
+use crate::server::private_endpoint::PrivateEndpoint;
 use crate::sync::Waker;
 
 /// The backlog of the endpoint. It has eight connections at once.
 const BACKLOG: u32 = 64;
+
+/// The endpoint in words of its errors.
+const RULES: PrivateEndpoint = PrivateEndpoint {
+    name: "admin endpoint",
+    hint: "use tcp://127.0.0.1:9901 or unix:PATH; --admin-public (Builder::admin_public) allows \
+           any address, and everyone who reaches it can read the status",
+};
 
 /// The bytes that a token may have. A shorter one could be guessed.
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
@@ -43,6 +52,7 @@ pub(in crate::server) struct AdminOptions {
     /// The token that commands need over TCP. `None`: there are no commands over TCP.
     pub(in crate::server) token: Option<String>,
     pub(in crate::server) run: Option<CommandRunner>,
+    pub(in crate::server) agent: AgentOptions,
 }
 
 impl AdminOptions {
@@ -51,38 +61,28 @@ impl AdminOptions {
         if let Some(token) = &self.token {
             check_token(token)?;
         }
+        self.agent.check()?;
         let Some(text) = &self.endpoint else { return Ok(None) };
-        let endpoint: Endpoint = text.parse()?;
-        match &endpoint {
-            Endpoint::Unix { kind: UnixKind::Stream, .. } => {}
-            Endpoint::Inet { transport: Transport::Tcp, host, .. } => {
-                if !self.is_public && !is_loopback(host) {
-                    let what = format!("the admin endpoint {endpoint} is not a loopback address");
-                    return Err(Error::new(ErrorKind::Config, what).with_hint(
-                        "use tcp://127.0.0.1:9901 or unix:PATH; --admin-public \
-                         (Builder::admin_public) allows any address, and everyone who reaches it \
-                         can read the status",
-                    ));
-                }
-            }
-            _ => {
-                let what = format!("invalid admin endpoint {endpoint}: expected tcp: or unix:");
-                return Err(Error::new(ErrorKind::Config, what));
-            }
-        }
-        Ok(Some(endpoint))
+        RULES.parse(text, self.is_public).map(Some)
     }
 
-    /// Binds the endpoint, if there is one.
+    /// Binds the endpoints, if there is one.
     pub(in crate::server) fn bind(self) -> Result<Option<BoundAdmin>, Error> {
-        let Some(endpoint) = self.check()? else { return Ok(None) };
-        let is_unix = matches!(endpoint, Endpoint::Unix { .. });
-        let listener = Listener::bind(&endpoint, BACKLOG)?;
+        let (admin, agent) = (self.check()?, self.agent.check()?);
+        if admin.is_none() && agent.is_none() {
+            return Ok(None);
+        }
+        let is_unix = matches!(admin, Some(Endpoint::Unix { .. }));
+        let bind = |endpoint: Option<Endpoint>| {
+            endpoint.map(|endpoint| Listener::bind(&endpoint, BACKLOG)).transpose()
+        };
+        let admin = bind(admin)?.map(|listener| (listener, is_unix));
+        let agent = bind(agent)?;
         let waker = Waker::new().map_err(|error| {
             Error::new(ErrorKind::System, "cannot make the descriptor of the admin endpoint")
                 .with_source(error)
         })?;
-        Ok(Some(BoundAdmin { listener, is_unix, options: self, waker: Arc::new(waker) }))
+        Ok(Some(BoundAdmin { admin, agent, options: self, waker: Arc::new(waker) }))
     }
 }
 
@@ -92,30 +92,30 @@ impl fmt::Debug for AdminOptions {
         f.debug_struct("AdminOptions")
             .field("endpoint", &self.endpoint)
             .field("is_public", &self.is_public)
+            .field("agent", &self.agent)
             .finish_non_exhaustive()
     }
 }
 
-/// The admin endpoint, bound.
+/// The admin endpoint and the agent's, bound. There is at least one of them.
 #[derive(Debug)]
 pub(in crate::server) struct BoundAdmin {
-    pub(super) listener: Listener,
-    /// Whether only users of this machine reach it, by the mode of a file.
-    pub(super) is_unix: bool,
+    /// The admin endpoint, and whether only users of this machine reach it, by the mode of a file.
+    pub(super) admin: Option<(Listener, bool)>,
+    pub(super) agent: Option<Listener>,
     pub(super) options: AdminOptions,
     /// Ends the thread, once the server has stopped.
     pub(super) waker: Arc<Waker>,
 }
 
 impl BoundAdmin {
-    /// The endpoint as text, with the actual port.
-    pub(in crate::server) fn endpoint_text(&self) -> String {
-        self.listener.endpoint_text()
-    }
-
-    /// What wakes the thread.
-    pub(in crate::server) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
+    /// The endpoints as text, with the actual ports, and what wakes the thread.
+    pub(in crate::server) fn endpoints(&self) -> AdminEndpoints {
+        AdminEndpoints {
+            admin: self.admin.as_ref().map(|(listener, _)| listener.endpoint_text()),
+            agent: self.agent.as_ref().map(Listener::endpoint_text),
+            waker: Arc::clone(&self.waker),
+        }
     }
 }
 
@@ -136,17 +136,4 @@ fn check_token(token: &str) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Config, what)
         .with_source(reason)
         .with_hint("make one: head -c 24 /dev/urandom | base64"))
-}
-
-/// Whether only programs on this machine can reach the host.
-fn is_loopback(host: &Host) -> bool {
-    match host {
-        Host::Ip(ip) => is_loopback_ip(*ip),
-        Host::Zoned(..) => false,
-        Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
-    }
-}
-
-fn is_loopback_ip(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
 }

@@ -148,7 +148,7 @@ impl Routes {
             self.clients.advance(self.handle.shared().watch().client_requests());
         }
         self.history.watch(now, || reading(&self.handle));
-        let is_live = self.observe(now).is_ok();
+        let is_live = self.is_live(now);
         let samples = self.history.samples(unix_seconds()).collect();
         Report::new(&self.handle, is_live, samples, &self.clients)
     }
@@ -179,6 +179,11 @@ impl Routes {
             }
         }
         AdminResponse::text(StatusCode::ACCEPTED, "accepted")
+    }
+
+    /// Whether the server makes progress: the test of `/live`.
+    pub(super) fn is_live(&mut self, now: Instant) -> bool {
+        self.observe(now).is_ok()
     }
 
     fn observe(&mut self, now: Instant) -> Result<(), String> {

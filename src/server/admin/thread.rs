@@ -1,148 +1,101 @@
-//! [`AdminThread`]: one thread for the admin endpoint.
+//! [`AdminThread`]: one thread for the admin endpoint and the agent.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::connection::{AdminConnection, Pause, parser};
+use super::bounded_listener::{BoundedListener, Purpose, Responder};
+use super::connection::{Parsed, parser};
 use super::options::BoundAdmin;
 use super::routes::Routes;
 use crate::http::codec::HeadParser;
-use crate::net::Listener;
 use crate::pool::guard::persist;
+use crate::server::agent::AgentReporter;
 use crate::server::handle::Handle;
 use crate::sync::{Waker, timespec};
 
-/// Connections at once. A further one replaces one that only waits.
-const CONNECTIONS: usize = 8;
-/// One connection is accepted in this time, on average: a flood costs a few per cent of one core.
-const ACCEPT_GAP: Duration = Duration::from_millis(4);
-/// Connections that may be accepted at once.
-const ACCEPT_BURST: u32 = 64;
-/// How long accepting pauses when the process has no descriptor left.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-
 /// The admin thread.
 pub(in crate::server) struct AdminThread {
-    listener: Listener,
+    /// The admin endpoint, the agent's, or both.
+    listeners: Vec<BoundedListener>,
     /// Wakes the thread once the server has stopped.
     waker: Arc<Waker>,
-    connections: Vec<AdminConnection>,
     parser: HeadParser,
+    responses: Responses,
+}
+
+/// What the thread responds on each of its endpoints.
+struct Responses {
     routes: Routes,
-    /// When the rate of accepted connections would be the average again.
-    accepted_until: Instant,
+    agent: AgentReporter,
 }
 
 impl AdminThread {
     pub(in crate::server) fn new(bound: BoundAdmin, handle: Handle) -> Self {
-        let BoundAdmin { listener, is_unix, options, waker } = bound;
+        let BoundAdmin { admin, agent, options, waker } = bound;
+        let is_unix = admin.as_ref().is_some_and(|(_, is_unix)| *is_unix);
+        let admin = admin.map(|(listener, _)| BoundedListener::new(listener, Purpose::Admin));
+        let agent = agent.map(|listener| BoundedListener::new(listener, Purpose::Agent));
         Self {
-            listener,
+            listeners: admin.into_iter().chain(agent).collect(),
             waker,
-            connections: Vec::with_capacity(CONNECTIONS),
             parser: parser(),
-            routes: Routes::new(handle, options, is_unix),
-            accepted_until: Instant::now(),
+            responses: Responses {
+                agent: AgentReporter::new(options.agent.reference),
+                routes: Routes::new(handle, options, is_unix),
+            },
         }
     }
 
     /// Serves until the server has stopped.
     pub(in crate::server) fn run(mut self) {
-        let handle = self.routes.handle().clone();
-        persist(handle.shared(), &mut self, |it| it.connections.clear(), Self::serve);
+        let handle = self.responses.routes.handle().clone();
+        let close_all = |it: &mut Self| it.listeners.iter_mut().for_each(|it| it.close_all());
+        persist(handle.shared(), &mut self, close_all, Self::serve);
     }
 
     fn serve(&mut self) {
-        while !self.routes.handle().shared().is_stopped() {
-            let (accepts, ready) = self.wait();
-            // From the last to the first, so that removing one moves none that is still to come.
-            for index in (0..ready.len()).rev().filter(|index| ready[*index]) {
-                if proceed(&mut self.connections[index], &mut self.parser, &mut self.routes) {
-                    self.connections.swap_remove(index);
-                }
-            }
-            if accepts {
-                self.accept();
+        while !self.responses.routes.handle().shared().is_stopped() {
+            let (watched, ready) = self.wait();
+            let mut ready = ready.into_iter();
+            for listener in &mut self.listeners {
+                listener.serve(watched, &mut ready, &mut self.parser, &mut self.responses);
             }
         }
     }
 
     /// Waits for a connection, for progress of one, for a deadline or for the waker. Returns
-    /// whether there are connections to accept, and which connections may proceed.
-    fn wait(&mut self) -> (bool, Vec<bool>) {
+    /// which descriptors of the listeners are ready, and when these were asked for.
+    fn wait(&mut self) -> (Instant, Vec<bool>) {
         let now = Instant::now();
-        self.connections.retain(|connection| now < connection.deadline());
-        self.routes.advance(now);
-        let pause = self.accepted_until.saturating_duration_since(now);
-        let pause = pause.saturating_sub(ACCEPT_GAP * ACCEPT_BURST);
+        self.listeners.iter_mut().for_each(|listener| listener.close_overdue(now));
+        self.responses.routes.advance(now);
         let mut fds = vec![PollFd::new(&self.waker, PollFlags::IN)];
-        for connection in &self.connections {
-            fds.push(PollFd::from_borrowed_fd(connection.as_fd(), connection.events()));
-        }
-        if pause.is_zero() {
-            fds.push(PollFd::new(&self.listener, PollFlags::IN));
-        }
-        let deadlines = self.connections.iter().map(AdminConnection::deadline);
-        let due = deadlines.chain(self.routes.due()).min();
-        let due = due.map(|due| due.saturating_duration_since(now));
-        let timeout = due.into_iter().chain((!pause.is_zero()).then_some(pause)).min();
+        self.listeners.iter().for_each(|listener| listener.watch(now, &mut fds));
+        let due = self.responses.routes.due().map(|due| due.saturating_duration_since(now));
+        let timeout = self.listeners.iter().filter_map(|it| it.due(now)).chain(due).min();
         match poll(&mut fds, timeout.map(timespec).as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => log::error!("admin: poll failed: {}", io::Error::from(errno)),
         }
-        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let count = self.connections.len();
-        let ready = fds[1..=count].iter().map(is_ready).collect();
-        (fds.get(1 + count).is_some_and(is_ready), ready)
-    }
-
-    fn accept(&mut self) {
-        for _ in 0..CONNECTIONS {
-            let now = Instant::now();
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    self.accepted_until = self.accepted_until.max(now) + ACCEPT_GAP;
-                    let mut connection = AdminConnection::new(stream, now);
-                    // The request has often arrived with the connection.
-                    if !proceed(&mut connection, &mut self.parser, &mut self.routes) {
-                        self.keep(connection);
-                    }
-                }
-                Err(error) => {
-                    let errno = Errno::from_io_error(&error);
-                    let is_exhausted = |errno| {
-                        matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
-                    };
-                    if errno.is_some_and(is_exhausted) {
-                        let burst = ACCEPT_GAP * ACCEPT_BURST;
-                        self.accepted_until = now + burst + EXHAUSTED_PAUSE;
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Keeps a connection. If there are too many, it replaces the one that has waited longest,
-    /// first among those that have sent nothing.
-    fn keep(&mut self, connection: AdminConnection) {
-        if self.connections.len() == CONNECTIONS {
-            let waiting = self.connections.iter().enumerate();
-            let oldest = waiting.min_by_key(|(_, it)| (!it.is_silent(), it.deadline()));
-            if let Some((index, _)) = oldest {
-                self.connections.swap_remove(index);
-            }
-        }
-        self.connections.push(connection);
+        (now, fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect())
     }
 }
 
-/// Returns whether the connection is over.
-fn proceed(connection: &mut AdminConnection, parser: &mut HeadParser, routes: &mut Routes) -> bool {
-    connection.proceed(parser, &mut |parsed| routes.respond(parsed)) == Pause::Done
+impl Responder for Responses {
+    fn respond(&mut self, parsed: Parsed) -> Vec<u8> {
+        self.routes.respond(parsed)
+    }
+
+    fn agent_line(&mut self) -> Vec<u8> {
+        let now = Instant::now();
+        let is_live = self.routes.is_live(now);
+        let handle = self.routes.handle();
+        let stats = handle.stats();
+        let line = self.agent.line(handle.state(), is_live, (stats.capacity, stats.served), now);
+        line.into_bytes()
+    }
 }

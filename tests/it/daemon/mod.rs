@@ -1,6 +1,7 @@
 //! The `millpond` binary as a process.
 
 mod admin;
+mod agent;
 mod files;
 mod logs;
 mod proxied;

@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod admin;
+mod agent;
 mod connections;
 mod deadlines;
 mod drain;

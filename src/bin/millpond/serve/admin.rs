@@ -1,4 +1,5 @@
-//! The admin endpoint of the daemon: where it is, its token, and what its commands do.
+//! The admin endpoint of the daemon: where it is, its token, and what its commands do. The agent's
+//! endpoint.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,12 +24,13 @@ pub(super) fn endpoint(settings: &Settings) -> Option<String> {
     settings.admin.resolved(std::env::var("RUNTIME_DIRECTORY").ok().as_deref())
 }
 
-/// Adds the admin endpoint to the server, if there is one.
+/// Adds the admin endpoint and the agent's to the server, if there are any.
 pub(super) fn configure(
     builder: Builder,
     settings: &Settings,
     target: &CommandTarget,
 ) -> Result<Builder, Failure> {
+    let builder = with_agent(builder, settings);
     let Some(endpoint) = endpoint(settings) else { return Ok(builder) };
     let target = Arc::clone(target);
     let mut builder = builder
@@ -39,6 +41,15 @@ pub(super) fn configure(
         builder = builder.admin_token(read_token(path)?);
     }
     Ok(builder)
+}
+
+fn with_agent(builder: Builder, settings: &Settings) -> Builder {
+    let Some(endpoint) = &settings.agent.endpoint else { return builder };
+    let builder = builder.agent(endpoint).agent_public(settings.agent.public);
+    match settings.agent.reference {
+        Some(reference) => builder.agent_reference(reference.into()),
+        None => builder,
+    }
 }
 
 /// Requests what a command asks for. The main thread does it.

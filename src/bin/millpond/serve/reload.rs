@@ -122,5 +122,5 @@ fn name(endpoint: Option<&str>) -> &str {
 fn takes_effect(row: &Row) -> bool {
     let fixed = ["bind", "echo", "log.color", "user", "confine", "reach"];
     let is_fixed = |table| row.key.starts_with(table);
-    !fixed.contains(&row.key) && !["pool.", "admin."].into_iter().any(is_fixed)
+    !fixed.contains(&row.key) && !["pool.", "admin.", "agent."].into_iter().any(is_fixed)
 }

@@ -84,6 +84,9 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     if let Some(endpoint) = handle.admin_endpoint() {
         info!("admin endpoint at {}", url(endpoint).as_deref().unwrap_or(endpoint));
     }
+    if let Some(endpoint) = handle.agent_endpoint() {
+        info!("agent endpoint at {endpoint}");
+    }
     if !loaded.settings.echo
         && let Some(url) = endpoints.iter().find_map(|endpoint| url(endpoint))
     {

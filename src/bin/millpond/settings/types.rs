@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
     pub(crate) access_log: AccessLogSettings,
     pub(crate) admin: AdminSettings,
+    pub(crate) agent: AgentSettings,
     /// The user that the process becomes once every endpoint is bound.
     pub(crate) user: Option<String>,
     /// Whether the process is confined to the files that it serves.
@@ -45,6 +46,17 @@ pub(crate) struct AdminSettings {
     pub(crate) public: bool,
     /// The file of the token that commands need over TCP.
     pub(crate) token_file: Option<PathBuf>,
+}
+
+/// The agent's endpoint, for HAProxy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct AgentSettings {
+    /// `None`: there is none.
+    pub(crate) endpoint: Option<String>,
+    /// Whether it may be an address that other machines can reach.
+    pub(crate) public: bool,
+    /// The requests per second for which the weight is 100 %.
+    pub(crate) reference: Option<u32>,
 }
 
 /// The admin endpoint at its usual place: see [`AdminSettings::endpoint`].
@@ -154,6 +166,7 @@ impl Default for Settings {
                 buffer: 8192,
             },
             admin: AdminSettings::default(),
+            agent: AgentSettings::default(),
             user: None,
             confine: true,
             reach: Vec::new(),

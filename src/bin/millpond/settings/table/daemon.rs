@@ -89,6 +89,36 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
     optional!(
         |text| Ok(text.to_owned()),
         Clone::clone,
+        agent.endpoint,
+        "agent.endpoint",
+        "agent",
+        "ENDPOINT",
+        "The endpoint for HAProxy's agent-check: state and weight in one line",
+        "tcp://HOST:PORT or unix:PATH. See docs/behind-a-balancer.md."
+    ),
+    switch!(
+        "true",
+        agent.public,
+        "agent.public",
+        "agent-public",
+        "",
+        "Allow an agent endpoint that other machines can reach",
+        "Everyone who reaches it can read the state and the weight."
+    ),
+    optional!(
+        value::number,
+        value::text,
+        agent.reference,
+        "agent.reference",
+        "agent-reference",
+        "N",
+        "The requests per second for which the agent reports 100 %",
+        "The same for all instances, so that their weights compare them. None: the highest \
+         capacity of this instance so far."
+    ),
+    optional!(
+        |text| Ok(text.to_owned()),
+        Clone::clone,
         user,
         "user",
         "user",
