@@ -4,6 +4,7 @@
 
 mod support;
 
+mod balancer;
 mod daemon;
 mod docs;
 mod files;
