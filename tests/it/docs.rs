@@ -26,6 +26,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "docs/admin.md",
     "docs/architecture.md",
+    "docs/behind-a-balancer.md",
     "docs/configuration.md",
     "docs/contributing.md",
     "docs/databases.md",

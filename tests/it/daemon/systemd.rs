@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Daemon, bare, command, get};
+use crate::support::daemon::{Daemon, bare, command, get, ran};
 use crate::support::response::Response;
 use crate::support::{PATIENCE, read_last_response};
 
@@ -168,16 +168,54 @@ fn stop_timeout(unit: &str) -> u64 {
     line.unwrap().parse().unwrap()
 }
 
+/// The unit of one instance of several.
+const TEMPLATE: &str = include_str!("../../../docs/systemd/millpond@.service");
+
+/// The variables that the unit sets for an instance.
+fn variables(unit: &str, instance: &str) -> Vec<(String, String)> {
+    let lines = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
+    let pairs = lines.map(|line| line.split_once('=').unwrap());
+    pairs.map(|(name, value)| (name.to_owned(), value.replace("%i", instance))).collect()
+}
+
 #[test]
 fn the_units_wait_for_longer_than_a_stop_takes() {
     let timeouts = millpond::Config::default().timeouts;
     let stop = (timeouts.lame_duck + timeouts.drain).as_secs();
-    for unit in [
-        include_str!("../../../docs/systemd/millpond.service"),
-        include_str!("../../../docs/systemd/direct/millpond-direct.service"),
+    let lame_duck = variables(TEMPLATE, "8001");
+    let lame_duck = lame_duck.iter().find(|(name, _)| name == "MILLPOND_TIMEOUTS_LAME_DUCK");
+    let lame_duck: u64 = lame_duck.unwrap().1.trim_end_matches('s').parse().unwrap();
+    for (unit, stop) in [
+        (include_str!("../../../docs/systemd/millpond.service"), stop),
+        (include_str!("../../../docs/systemd/direct/millpond-direct.service"), stop),
+        (TEMPLATE, stop + lame_duck),
     ] {
         assert!(stop_timeout(unit) > stop, "{unit}");
     }
+}
+
+#[test]
+fn the_variables_of_an_instance_are_valid_settings() {
+    let mut check = command(&["check", "--print-config"]);
+    check.envs(variables(TEMPLATE, "8001"));
+    let checked = ran(check);
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    for (table, line) in [
+        ("[admin]", "endpoint = \"tcp://127.0.0.1:18001\""),
+        ("[agent]", "endpoint = \"tcp://127.0.0.1:28001\""),
+        ("[timeouts]", "lame_duck = \"3s\""),
+    ] {
+        let (_, rest) = checked.stdout.split_once(table).unwrap();
+        let rest = rest.split("\n[").next().unwrap();
+        assert!(rest.contains(line), "{table} {line}: {rest}");
+    }
+}
+
+#[test]
+fn the_template_is_confined_as_the_single_service_is() {
+    let confinement = |unit: &'static str| unit.split_once("# The confinement").unwrap().1;
+    let of = |unit| confinement(unit).split_once("[Install]").unwrap().0;
+    assert_eq!(of(TEMPLATE), of(include_str!("../../../docs/systemd/millpond.service")));
 }
 
 #[test]
