@@ -4,8 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::pool::cancel::{Cancel, CancelReason, CancelSlot, CancelSource, Watched};
 use crate::pool::shared::Shared;
+use crate::pool::stats::counters::STATUS_CLASSES;
+use crate::pool::stats::load_meter::LoadTotals;
 
 /// How long before the end of a drain its requests are cancelled: a tenth of the drain's time, and
 /// at most this.
@@ -31,6 +35,18 @@ impl ServerView {
 
     pub(crate) fn is_overloaded(&self) -> bool {
         self.0.queue.controller.is_overloaded()
+    }
+
+    /// What the server does at present.
+    pub(crate) fn load_report(&self) -> LoadReport {
+        let shared = &self.0;
+        let rates = shared.load_meter.rates(Instant::now(), || shared.load_totals());
+        LoadReport {
+            cpu_utilization: rates.cpu / num_cpus::get() as f64,
+            application_utilization: rates.busy / shared.pool.workers as f64,
+            served: rates.served,
+            errors: rates.errors,
+        }
     }
 
     /// When a drain ends what is still in progress; `None` if the server does not drain.
@@ -65,6 +81,19 @@ impl ServerView {
     }
 }
 
+/// What the server does, over the last second or more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadReport {
+    /// The CPU time of the process, as a fraction of that of all cores.
+    pub(crate) cpu_utilization: f64,
+    /// The time that workers spent serving, as a fraction of that of all workers.
+    pub(crate) application_utilization: f64,
+    /// Requests served in a second.
+    pub(crate) served: f64,
+    /// Responses in a second with a status of 5xx.
+    pub(crate) errors: f64,
+}
+
 impl fmt::Debug for ServerView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -72,6 +101,16 @@ impl fmt::Debug for ServerView {
 }
 
 impl Shared {
+    fn load_totals(&self) -> LoadTotals {
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        LoadTotals {
+            served: self.counters.served(),
+            errors: self.counters.responses()[STATUS_CLASSES - 1],
+            busy: self.counters.durations().1.sum(),
+            cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
+        }
+    }
+
     /// When the requests that are still served are cancelled; `None` if the server does not drain.
     fn draining_at(&self) -> Option<Instant> {
         let deadline = self.drain_deadline()?;

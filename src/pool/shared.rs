@@ -28,6 +28,7 @@ use crate::pool::source::client_key;
 use crate::pool::stats::counters::Counters;
 #[cfg(feature = "admin")]
 use crate::pool::stats::histogram::HistogramSnapshot;
+use crate::pool::stats::load_meter::LoadMeter;
 #[cfg(feature = "admin")]
 use crate::pool::stats::watch::Watch;
 use crate::pool::stats::worker_state::WorkerState;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     pub(super) hash_limit: Arc<HashLimit>,
     /// Readable once the server drains, for threads outside of the pool.
     pub(super) stopping: Waker,
+    /// The rates of the server, for load reports.
+    pub(super) load_meter: LoadMeter,
     /// The CPU time that refusals may take.
     budget: RefusalBudget,
     /// [`RUNNING`], [`LAME_DUCK`], [`DRAINING`] or [`STOPPED`]; it only rises. A thread that falls
@@ -110,6 +113,7 @@ impl Shared {
             cancellations: Cancellations::new(epoch),
             hash_limit: Arc::new(HashLimit::new(pool.workers)),
             stopping: Waker::new()?,
+            load_meter: LoadMeter::new(epoch),
             budget: RefusalBudget::new(config.overload.refuse_budget, cores, epoch),
             stage: AtomicU8::new(RUNNING),
             draining_since: OnceLock::new(),

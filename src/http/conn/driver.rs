@@ -24,7 +24,7 @@ use super::read::new_request;
 use super::refusal::{RefusalSource, Refusals};
 use super::request_info::{RequestInfo, accept_of_malformed};
 use super::respond::PendingResponse;
-use super::server_timing;
+use super::{load_report, server_timing};
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::error::Error;
@@ -261,6 +261,8 @@ impl HttpWorker {
         let Some(connection) = exchange.connection.as_ref() else {
             return Break(Outcome::Gone);
         };
+        let reports_load = load_report::is_trusted(&self.config, &connection.peer)
+            && load_report::is_asked_for(&head.headers);
         let origin = RequestOrigin::new(connection, forwarded);
         let mut request = new_request(head, &self.cell, &exchange, origin, turn);
         drop(exchange);
@@ -275,6 +277,9 @@ impl HttpWorker {
         };
         if let Some(began) = began {
             server_timing::add(&mut response, request.queue_wait(), began.elapsed());
+        }
+        if reports_load && let Some(server) = self.cell.server() {
+            load_report::add(&mut response, server);
         }
         let body_taken = has_body && !matches!(request.body().0, BodyKind::Incoming(_));
         let format = ClientFormat { writer: &self.problems, headers: Some(request.headers()) };

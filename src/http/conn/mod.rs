@@ -53,6 +53,7 @@ mod close;
 mod driver;
 pub(super) mod exchange;
 mod identify;
+mod load_report;
 mod offline;
 mod park;
 mod problems;

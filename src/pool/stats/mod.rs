@@ -3,6 +3,7 @@
 pub(crate) mod counters;
 pub(crate) mod durations;
 pub(crate) mod histogram;
+pub(crate) mod load_meter;
 pub(crate) mod own_counter;
 pub(crate) mod reloads;
 mod request_text;

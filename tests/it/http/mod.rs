@@ -6,6 +6,7 @@ mod common;
 mod deadline;
 mod decoding;
 mod gone;
+mod load_report;
 mod multipart;
 mod problems;
 mod proxied;

@@ -26,6 +26,7 @@ const POOL_FLOORS: &[&[&str]] = &[
         "datagram/handler",
         "oldest_entry",
         "stats/histogram",
+        "stats/load_meter",
         "stats/own_counter",
         "stats/request_text",
     ],
