@@ -4,6 +4,7 @@
 mod cluster;
 mod haproxy;
 mod load;
+mod manifests;
 mod nginx;
 mod restarts;
 mod shares;
