@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::support::PATIENCE;
 use crate::support::response::read;
+use crate::support::{PATIENCE, socket_at};
 
 /// What became of a request.
 #[derive(Clone, Debug)]
@@ -31,6 +31,11 @@ pub(super) struct Load {
 impl Load {
     /// Starts `rate` requests a second. No more than `clients` can be in progress.
     pub(super) fn start(addr: SocketAddr, rate: f64, clients: usize) -> Self {
+        Self::start_from([127, 0, 0, 1], addr, rate, clients)
+    }
+
+    /// The same from this address.
+    pub(super) fn start_from(source: [u8; 4], addr: SocketAddr, rate: f64, clients: usize) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let began = Instant::now();
         let client = |index: usize| {
@@ -43,7 +48,7 @@ impl Load {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    let (status, body) = match request(addr) {
+                    let (status, body) = match request(source, addr) {
                         Ok((status, body)) => (Ok(status), body),
                         Err(error) => (Err(error), String::new()),
                     };
@@ -77,9 +82,11 @@ impl Load {
     }
 }
 
-fn request(addr: SocketAddr) -> Result<(u16, String), String> {
+fn request(source: [u8; 4], addr: SocketAddr) -> Result<(u16, String), String> {
     let text = |error: std::io::Error| error.to_string();
-    let mut stream = TcpStream::connect(addr).map_err(text)?;
+    let socket = socket_at(source);
+    rustix::net::connect(&socket, &addr).map_err(|errno| text(errno.into()))?;
+    let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).map_err(text)?;
     let request = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
     stream.write_all(request).map_err(text)?;

@@ -30,7 +30,7 @@ fn the_arguments_of_the_manifest_are_valid_and_the_pod_has_time_to_stop() {
 #[test]
 fn the_command_of_the_image_is_valid_and_ends_before_docker_kills_it() {
     let (_, command) = DOCKERFILE.split_once("\nCMD [").unwrap();
-    let (command, _) = command.split_once(']').unwrap();
+    let (command, _) = command.split_once("]\n").unwrap();
     let dir = root(&[("index.html", "flour")]);
     let args = command.split(", ").map(|arg| arg.trim_matches('"'));
     let args = args.map(|arg| match arg {

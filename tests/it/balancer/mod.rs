@@ -1,6 +1,7 @@
 //! Several instances behind a real HAProxy or nginx, with the configurations of
 //! docs/behind-a-balancer.md.
 
+mod clients;
 mod cluster;
 mod haproxy;
 mod load;
