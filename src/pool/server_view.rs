@@ -4,12 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::pool::cancel::{Cancel, CancelReason, CancelSlot, CancelSource, Watched};
 use crate::pool::shared::Shared;
 use crate::pool::stats::counters::STATUS_CLASSES;
-use crate::pool::stats::load_meter::LoadTotals;
+use crate::pool::stats::load_meter::{LoadTotals, process_time};
 
 /// How long before the end of a drain its requests are cancelled: a tenth of the drain's time, and
 /// at most this.
@@ -102,12 +100,11 @@ impl fmt::Debug for ServerView {
 
 impl Shared {
     fn load_totals(&self) -> LoadTotals {
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
         LoadTotals {
             served: self.counters.served(),
             errors: self.counters.responses()[STATUS_CLASSES - 1],
             busy: self.counters.durations().1.sum(),
-            cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
+            cpu: process_time(),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::pool::source::client_key;
 use crate::pool::stats::counters::Counters;
 #[cfg(feature = "admin")]
 use crate::pool::stats::histogram::HistogramSnapshot;
-use crate::pool::stats::load_meter::LoadMeter;
+use crate::pool::stats::load_meter::{LoadMeter, LoadTotals};
 #[cfg(feature = "admin")]
 use crate::pool::stats::watch::Watch;
 use crate::pool::stats::worker_state::WorkerState;
@@ -113,7 +113,7 @@ impl Shared {
             cancellations: Cancellations::new(epoch),
             hash_limit: Arc::new(HashLimit::new(pool.workers)),
             stopping: Waker::new()?,
-            load_meter: LoadMeter::new(epoch),
+            load_meter: LoadMeter::new(epoch, LoadTotals::at_start()),
             budget: RefusalBudget::new(config.overload.refuse_budget, cores, epoch),
             stage: AtomicU8::new(RUNNING),
             draining_since: OnceLock::new(),

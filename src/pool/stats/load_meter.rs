@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::sync::lock;
 
 /// The shortest time over which rates are measured.
@@ -19,6 +21,19 @@ pub(crate) struct LoadTotals {
     pub(crate) busy: Duration,
     /// The CPU time of the process.
     pub(crate) cpu: Duration,
+}
+
+impl LoadTotals {
+    /// Those of a process that has served nothing yet.
+    pub(crate) fn at_start() -> Self {
+        Self { cpu: process_time(), ..Self::default() }
+    }
+}
+
+/// The CPU time of the process since its start.
+pub(crate) fn process_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// What the server does in a second.
@@ -46,10 +61,9 @@ struct LoadMeasured {
 }
 
 impl LoadMeter {
-    /// `epoch`: when the totals were zero.
-    pub(crate) fn new(epoch: Instant) -> Self {
-        let (totals, rates) = (LoadTotals::default(), LoadRates::default());
-        Self(Mutex::new(LoadMeasured { at: epoch, totals, rates }))
+    /// `totals`: those at the moment `at`.
+    pub(crate) fn new(at: Instant, totals: LoadTotals) -> Self {
+        Self(Mutex::new(LoadMeasured { at, totals, rates: LoadRates::default() }))
     }
 
     /// The rates since the measurement before the last one. `totals` is called once a second.
@@ -82,12 +96,13 @@ mod tests {
     #[test]
     fn rates_are_measured_once_a_second_over_the_time_that_has_passed() {
         let start = Instant::now();
-        let meter = LoadMeter::new(start);
+        let before = LoadTotals { cpu: Duration::from_secs(7), ..LoadTotals::default() };
+        let meter = LoadMeter::new(start, before);
         let totals = |served: u64, busy: u64| LoadTotals {
             served,
             errors: served / 10,
             busy: Duration::from_secs(busy),
-            cpu: Duration::from_millis(served),
+            cpu: Duration::from_secs(7) + Duration::from_millis(served),
         };
         let at = |millis| start + Duration::from_millis(millis);
         assert_eq!(meter.rates(at(999), || panic!("too soon")), LoadRates::default());

@@ -78,9 +78,12 @@ fn a_client_that_floods_behind_haproxy_takes_nothing_from_nine_others() {
     let flood = Load::start_from([127, 0, 2, 1], haproxy.front, 200.0, 100);
     until("the instance refuses", || server.stats().refused_total() > 50);
     // Each asks for half of a tenth of the capacity.
-    let clients = 2..=10;
-    let others: Vec<Load> =
-        clients.map(|last| Load::start_from([127, 0, 2, last], haproxy.front, 2.5, 10)).collect();
+    let other = |last: u8| {
+        // So that they do not come all at once.
+        thread::sleep(Duration::from_millis(400 / 9));
+        Load::start_from([127, 0, 2, last], haproxy.front, 2.5, 10)
+    };
+    let others: Vec<Load> = (2..=10).map(other).collect();
     let (first, time) = (Duration::from_secs(1), Duration::from_secs(6));
     until("it was measured", || others[0].elapsed() > first + time * ATTEMPTS);
     let flooding = flood.stop();
