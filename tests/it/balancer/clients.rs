@@ -69,6 +69,24 @@ fn the_address_of_a_client_arrives_in_x_forwarded_for() {
 }
 
 #[test]
+fn the_address_of_a_client_arrives_in_a_proxy_header() {
+    for option in ["send-proxy", "send-proxy-v2"] {
+        let (_server, addresses) = start("?proxy=require", 2, Duration::ZERO);
+        let with_option =
+            |config: String| replaced(&config, "maxconn 24", &format!("maxconn 24 {option}"));
+        let Some(haproxy) = Haproxy::start(&[addresses], with_option) else { return };
+        for source in [[127, 0, 1, 7], [127, 0, 1, 8]] {
+            let [a, b, c, d] = source;
+            let expected = format!("{a}.{b}.{c}.{d} by {PROXY}");
+            assert_eq!(seen_from(source, haproxy.front, ""), expected, "{option}");
+            // A field of the client names nobody, as its peer is not trusted.
+            let spoofed = "X-Forwarded-For: 192.0.2.1\r\n";
+            assert_eq!(seen_from(source, haproxy.front, spoofed), expected, "{option}");
+        }
+    }
+}
+
+#[test]
 fn a_client_that_floods_behind_haproxy_takes_nothing_from_nine_others() {
     // 50 requests a second.
     let (server, addresses) = start("", 4, Duration::from_millis(80));
