@@ -53,7 +53,8 @@ impl AdminThread {
     /// Serves until the server has stopped.
     pub(in crate::server) fn run(mut self) {
         let handle = self.responses.routes.handle().clone();
-        let close_all = |it: &mut Self| it.listeners.iter_mut().for_each(|it| it.close_all());
+        let close_all =
+            |it: &mut Self| it.listeners.iter_mut().for_each(BoundedListener::close_all);
         persist(handle.shared(), &mut self, close_all, Self::serve);
     }
 
