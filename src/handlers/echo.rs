@@ -52,12 +52,12 @@ impl ProtocolWorker for EchoWorker {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         let mut counted = false;
         for _ in 0..READS_PER_TURN {
-            match connection.output.send(&connection.stream, u64::MAX) {
+            match connection.output.send(&mut connection.wire, u64::MAX) {
                 Ok(Sent::All) => {}
                 Ok(_) => return Outcome::Park(connection, Phase::Write),
                 Err(_) => return Outcome::Close(connection, CloseReason::ClientGone),
             }
-            match connection.stream.try_read(&mut self.buffer) {
+            match connection.wire.try_read(&mut self.buffer) {
                 Ok(0) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
                     // Counted once a turn, and only in a turn that reads something: the client's

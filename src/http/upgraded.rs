@@ -68,7 +68,7 @@ impl Read for Upgraded {
         }
         let deadline = self.read_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            match self.connection.stream.try_read(buf) {
+            match self.connection.wire.try_read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
@@ -76,7 +76,7 @@ impl Read for Upgraded {
                 let stopping = "the server is stopping";
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, stopping));
             }
-            let stream = &self.connection.stream;
+            let stream = self.connection.wire.stream();
             if !stream.wait_or(Interest::Read, deadline, &self.stop)? {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -88,11 +88,11 @@ impl Write for Upgraded {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let deadline = self.write_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            match self.connection.stream.try_write(buf) {
+            match self.connection.wire.try_write(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            if !self.connection.stream.wait(Interest::Write, deadline)? {
+            if !self.connection.wire.stream().wait(Interest::Write, deadline)? {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

@@ -169,7 +169,7 @@ impl Shared {
         } else {
             self.count_refusal(connection.client_or_peer(), refusal, now, String::new);
             self.counters.watch.count_requests(connection.bucket, 1);
-            connection.stream.reset_on_close();
+            connection.wire.reset_on_close();
             self.close(connection, CloseReason::Overloaded);
         }
         self.charge_refusing(time.elapsed());

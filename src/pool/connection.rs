@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::config::Timeouts;
-use crate::net::{Addr, Stream};
+use crate::net::Addr;
 use crate::pool::connections::Permit;
 use crate::pool::output::Output;
 use crate::pool::output_memory::Lease;
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::poller::token::Token;
+use crate::pool::wire::Wire;
 use crate::sync::later;
 
 /// What a connection waits for while it is parked. Each phase has its deadline.
@@ -57,7 +58,7 @@ impl Phase {
 /// the socket, counts its [`CloseReason`] and frees its place in the table of connections.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) stream: Stream,
+    pub(crate) wire: Wire,
     /// The peer's address, as accept(2) gave it.
     pub(crate) peer: Addr,
     /// The client's address, if a proxy has sent it in a PROXY header.
@@ -117,7 +118,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(
-        (stream, peer): (Stream, Addr),
+        (wire, peer): (Wire, Addr),
         protocol: u16,
         urgent: bool,
         bucket: Bucket,
@@ -125,7 +126,7 @@ impl Connection {
         now: Instant,
     ) -> Box<Self> {
         Box::new(Self {
-            stream,
+            wire,
             peer,
             client: None,
             forwarded: None,
@@ -250,6 +251,7 @@ mod tests {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     use super::*;
+    use crate::net::Stream;
     use crate::pool::connections::Connections;
     use crate::pool::output::Segment;
     use crate::pool::overload::fairness::{ClientKey, Fairness};
@@ -263,7 +265,7 @@ mod tests {
         let bucket = Fairness::new().bucket(ClientKey::None);
         let permit = Connections::new(1, Waker::new().unwrap()).enter(bucket);
         let peer = Addr::Ip("127.0.0.1:1".parse().unwrap());
-        Connection::new((Stream::from(one), peer), 0, false, bucket, permit, now)
+        Connection::new((Stream::from(one).into(), peer), 0, false, bucket, permit, now)
     }
 
     #[test]

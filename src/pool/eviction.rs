@@ -195,7 +195,7 @@ impl Eviction {
             }
             let Some(connection) = shared.poller.take_waiting(&candidate) else { continue };
             let waits_for_request = matches!(candidate.rank, Rank::Idle | Rank::Silent);
-            if waits_for_request && connection.stream.has_input() {
+            if waits_for_request && connection.wire.has_input() {
                 // A request has just come that no worker has seen.
                 let protocol = protocols.of(connection.protocol);
                 if shared.enqueue_or_refuse(Work::of(connection), now, protocol) {

@@ -66,12 +66,12 @@ impl IdleDrain {
         };
         let mut idle = Vec::new();
         shared.poller.sweep(wanted, |connection| idle.push(connection));
-        for connection in idle {
-            if connection.stream.has_input() {
+        for mut connection in idle {
+            if connection.wire.has_input() {
                 let protocol = protocols.of(connection.protocol);
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
                 shared.wake_worker();
-            } else if connection.stream.shutdown_write().is_ok() {
+            } else if connection.wire.shutdown_write().is_ok() {
                 self.half_closed.push_back((now, connection));
             } else {
                 // The client has closed the connection already.
@@ -84,13 +84,13 @@ impl IdleDrain {
     fn close_half_closed(&mut self, shared: &Shared, now: Instant, time: Duration) {
         let is_due = |since: Instant| now.saturating_duration_since(since) >= time;
         while self.half_closed.front().is_some_and(|(since, _)| is_due(*since))
-            && let Some((_, connection)) = self.half_closed.pop_front()
+            && let Some((_, mut connection)) = self.half_closed.pop_front()
         {
             // Unread input would turn the close into a reset.
             let mut scratch = [0; 4096];
             let mut discarded = 0;
             while discarded < DISCARDED
-                && let Ok(count @ 1..) = connection.stream.try_read(&mut scratch)
+                && let Ok(count @ 1..) = connection.wire.try_discard(&mut scratch)
             {
                 discarded += count;
             }

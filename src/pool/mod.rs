@@ -60,6 +60,7 @@ pub(crate) mod stats;
 pub(crate) mod thread_time;
 pub(crate) mod upgrades;
 mod wake;
+pub(crate) mod wire;
 pub(crate) mod worker;
 
 pub use cancel::{Cancel, CancelReason};
@@ -74,3 +75,4 @@ pub use stats::durations::Durations;
 pub use stats::reloads::ReloadStats;
 pub use stats::snapshot::Stats;
 pub use stats::worker_state::{WorkerActivity, WorkerState};
+pub(crate) use wire::Wire;

@@ -14,6 +14,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use crate::config::Timeouts;
 use crate::net::Stream;
 use crate::pool::output_memory::{Lease, PendingPool};
+use crate::pool::wire::Wire;
 use crate::sync::{later, timespec};
 
 /// The most segments in memory that one call sends.
@@ -214,9 +215,11 @@ impl Output {
     /// # Errors
     /// Those of sendmsg(2) and sendfile(2), except `WouldBlock`; `UnexpectedEof` if a file has
     /// become shorter than was announced.
-    pub(crate) fn send(&mut self, stream: &Stream, budget: u64) -> io::Result<Sent> {
+    pub(crate) fn send(&mut self, wire: &mut Wire, budget: u64) -> io::Result<Sent> {
         let mut left = budget;
-        let sent = self.send_within(stream, &mut left)?;
+        let sent = match wire {
+            Wire::Plain(stream) => self.send_within(stream, &mut left)?,
+        };
         match sent {
             Sent::All => *self = Self::default(),
             Sent::Blocked | Sent::Turn => self.note_taken(budget - left),
@@ -322,7 +325,7 @@ mod tests {
             None,
         )
         .unwrap();
-        let (stream, mut peer) = (Stream::from(one), File::from(other));
+        let (mut wire, mut peer) = (Wire::from(Stream::from(one)), File::from(other));
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[b'f'; 500_000]).unwrap();
         let file = Arc::new(file);
@@ -340,11 +343,11 @@ mod tests {
         }
         let mut received = Vec::new();
         let mut piece = vec![0; 30_000];
-        while output.send(&stream, 100_000).unwrap() != Sent::All {
+        while output.send(&mut wire, 100_000).unwrap() != Sent::All {
             let count = peer.read(&mut piece).unwrap();
             received.extend_from_slice(&piece[..count]);
         }
-        drop(stream);
+        drop(wire);
         peer.read_to_end(&mut received).unwrap();
         assert!(received == expected);
         let file = Segment::File { file, offset: 500_000, length: 1 };
@@ -352,7 +355,7 @@ mod tests {
         let (one, _peer) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None)
                 .unwrap();
-        let error = output.send(&Stream::from(one), 1).unwrap_err();
+        let error = output.send(&mut Stream::from(one).into(), 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 

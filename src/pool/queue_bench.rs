@@ -33,7 +33,8 @@ impl WorkQueue {
         let permit = Connections::new(1, Waker::new().expect("an eventfd")).enter(bucket);
         let (end, _) = UnixStream::pair().expect("a socket pair");
         let stream = Stream::from(OwnedFd::from(end));
-        let connection = Connection::new((stream, Addr::Unnamed), 0, false, bucket, permit, now);
+        let end = (stream.into(), Addr::Unnamed);
+        let connection = Connection::new(end, 0, false, bucket, permit, now);
         Self { queue: Queue::new(capacity, controller), connection: Some(connection) }
     }
 

@@ -167,7 +167,7 @@ impl Shared {
 
     /// Counts a connection of a trusted proxy for the client of its next request.
     pub(crate) fn count_for_client(&self, connection: &mut Connection) {
-        let key = client_key(&connection.stream, connection.client_or_peer());
+        let key = client_key(connection.wire.stream(), connection.client_or_peer());
         connection.bucket = self.queue.controller.bucket(key);
         self.counters.watch.note_client(connection.bucket, key);
     }

@@ -128,7 +128,7 @@ impl Worker {
         waited >= WORTH_CHECKING
             && !connection.is_continuing()
             && self.shared.config.load().overload.drop_gone
-            && connection.stream.is_gone()
+            && connection.wire.is_gone()
     }
 
     fn take_datagram(

@@ -51,10 +51,10 @@ impl Protocol for Faulty {
 }
 
 impl ProtocolWorker for FaultyWorker {
-    fn serve(&mut self, connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
+    fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         let mut piece = [0; 16];
         loop {
-            match connection.stream.try_read(&mut piece) {
+            match connection.wire.try_read(&mut piece) {
                 Ok(0) => return Outcome::Close(connection, CloseReason::ClientClosed),
                 Ok(count) => {
                     turn.count_request();
@@ -63,7 +63,7 @@ impl ProtocolWorker for FaultyWorker {
                         std::thread::sleep(Duration::from_millis(5));
                     }
                     fault(&self.0.serve);
-                    let _ = connection.stream.try_write(&piece[..count]);
+                    let _ = connection.wire.try_write(&piece[..count]);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Outcome::Park(connection, Phase::Idle);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::net::Stream;
+use crate::pool::Wire;
 
 /// The most bytes of one read.
 const READ_SIZE: usize = 16 * 1024;
@@ -85,17 +85,15 @@ impl ReadBuffer {
     }
 
     /// Reads what has arrived, without waiting, up to `limit` unused bytes in all. Returns how many
-    /// bytes were read, and whether that was a short read: the socket had no more.
+    /// bytes were read, and whether nothing more has arrived.
     ///
     /// # Errors
-    /// Those of [`Stream::try_read`].
-    pub(crate) fn fill(&mut self, stream: &Stream, limit: usize) -> io::Result<(usize, bool)> {
+    /// Those of [`Wire::try_read_behind`].
+    pub(crate) fn fill(&mut self, wire: &mut Wire, limit: usize) -> io::Result<(usize, bool)> {
         if self.bytes.len() == self.bytes.capacity() {
             self.make_room(limit);
         }
-        let room = self.bytes.capacity() - self.bytes.len();
-        let count = stream.try_read_behind(&mut self.bytes)?;
-        Ok((count, count < room))
+        wire.try_read_behind(&mut self.bytes)
     }
 
     fn make_room(&mut self, limit: usize) {

@@ -110,7 +110,7 @@ impl Connection {
         self.input = Vec::new();
         self.input_lease = None;
         self.last_input = Instant::now();
-        if self.stream.shutdown_write().is_err() {
+        if self.wire.shutdown_write().is_err() {
             return Outcome::Close(self, reason);
         }
         self.enter(Phase::Linger, turn.now);
@@ -126,7 +126,7 @@ impl Connection {
         let mut scratch = [0; 16 * 1024];
         let mut read = 0;
         loop {
-            match self.stream.try_read(&mut scratch) {
+            match self.wire.try_discard(&mut scratch) {
                 Ok(count) if count > 0 => {
                     read += count as u64;
                     self.last_input = turn.now;

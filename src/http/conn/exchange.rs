@@ -116,7 +116,7 @@ struct LockedSocket<'a>(MutexGuard<'a, Exchange>);
 impl AsFd for LockedSocket<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let connection = self.0.connection.as_ref();
-        connection.expect("it was there when the lock was taken").stream.as_fd()
+        connection.expect("it was there when the lock was taken").wire.as_fd()
     }
 }
 
@@ -273,7 +273,7 @@ impl Exchange {
             Interest::Read => (timeouts.body, &mut self.reading, CloseReason::BodyTimeout),
             Interest::Write => (timeouts.write, &mut self.writing, CloseReason::WriteTimeout),
         };
-        match waits.wait((&connection.stream, interest), timeout, timeouts, pace)? {
+        match waits.wait((connection.wire.stream(), interest), timeout, timeouts, pace)? {
             Waited::Ready => Ok(()),
             Waited::TooSlow => Err(self.fail(too_slow)),
             Waited::NoRoom => Err(self.fail(CloseReason::Overloaded)),

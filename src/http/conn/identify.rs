@@ -32,7 +32,7 @@ impl Exchange {
             if !connection.unread || !matches!(head, Ok(None)) {
                 return Continue(head);
             }
-            match self.input.fill(&connection.stream, limit) {
+            match self.input.fill(&mut connection.wire, limit) {
                 Ok((0, _)) => return Break(CloseReason::ClientClosed),
                 Ok((_, all)) => connection.note_read(all),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -65,7 +65,7 @@ impl Exchange {
         }
         if connection.output.is_empty() {
             // One attempt: waiting for the client would need the memory that is missing.
-            let _ = connection.stream.try_write(NO_MEMORY);
+            let _ = connection.wire.try_write(NO_MEMORY);
         }
         Break(Outcome::Close(connection, CloseReason::Overloaded))
     }

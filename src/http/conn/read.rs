@@ -68,7 +68,7 @@ impl Exchange {
             }
             // One byte more than a head and a short body: it shows that a chunked body is too long
             // to wait for.
-            match self.input.fill(&connection.stream, limits.head + limits.read_ahead + 1) {
+            match self.input.fill(&mut connection.wire, limits.head + limits.read_ahead + 1) {
                 // The handler finds the end when it reads the body.
                 Ok((0, _)) if within_body => client_sends = false,
                 Ok((0, _)) => {

@@ -190,8 +190,8 @@ impl Refusals {
         };
         let bytes = if is_head_method { &bytes[..head_len] } else { bytes };
         let sent = match keep_alive {
-            true => connection.stream.try_write(bytes),
-            false => connection.stream.try_write_last(bytes),
+            true => connection.wire.try_write(bytes),
+            false => connection.wire.try_write_last(bytes),
         };
         match sent {
             Ok(sent) if sent == bytes.len() => {}

@@ -85,7 +85,7 @@ impl Exchange {
             let Some(connection) = self.connection.as_mut() else {
                 return Err(io::ErrorKind::BrokenPipe.into());
             };
-            match self.input.fill(&connection.stream, limit) {
+            match self.input.fill(&mut connection.wire, limit) {
                 Ok((0, _)) => return Err(self.fail(CloseReason::ClientGone)),
                 Ok((_, all)) => {
                     connection.note_read(all);

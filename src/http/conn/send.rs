@@ -47,8 +47,8 @@ impl Exchange {
             // stream.
             let last = connection.closing.is_some() && self.output.len() <= COPIED_BODY_MAX;
             let written = match last {
-                true => connection.stream.try_write_last(&self.output),
-                false => connection.stream.try_write(&self.output),
+                true => connection.wire.try_write_last(&self.output),
+                false => connection.wire.try_write(&self.output),
             };
             let sent = match written {
                 Ok(sent) => sent,
@@ -79,7 +79,7 @@ impl Exchange {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let mut sent = 0;
         loop {
-            let Some(connection) = self.connection.as_ref() else {
+            let Some(connection) = self.connection.as_mut() else {
                 return Err(io::ErrorKind::BrokenPipe.into());
             };
             if sent == self.output.len() {
@@ -87,7 +87,7 @@ impl Exchange {
                 return Ok(());
             }
             self.flushed = true;
-            match connection.stream.try_write(&self.output[sent..]) {
+            match connection.wire.try_write(&self.output[sent..]) {
                 Ok(count) => {
                     sent += count;
                     self.writing.bytes += count as u64;
@@ -102,10 +102,10 @@ impl Exchange {
 
     /// Sends what the socket accepts of the encoded output, without waiting. Returns the rest.
     pub(crate) fn take_unsent(&mut self) -> io::Result<Vec<u8>> {
-        let Some(connection) = self.connection.as_ref() else {
+        let Some(connection) = self.connection.as_mut() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        let sent = match connection.stream.try_write(&self.output) {
+        let sent = match connection.wire.try_write(&self.output) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => return Err(self.fail(CloseReason::ClientGone)),
@@ -164,7 +164,7 @@ impl Connection {
         loop {
             let began = Instant::now();
             let before = self.output.left();
-            let sent = self.output.send(&self.stream, piece);
+            let sent = self.output.send(&mut self.wire, piece);
             turn.add_sending(began.elapsed());
             pace.bytes += before - self.output.left();
             match sent {
@@ -183,7 +183,7 @@ impl Connection {
                 Leased::Full(_) => return SendProgress::Failed(CloseReason::WriteTimeout),
                 // The response is too long to be queued: the worker itself waits for the client.
                 Leased::TooMuch => {
-                    let what = (&self.stream, Interest::Write);
+                    let what = (self.wire.stream(), Interest::Write);
                     let before = pace.waited;
                     let waits = turn.client_waits();
                     let waited = waits.wait(what, timeouts.write, timeouts, &mut pace);

@@ -42,11 +42,11 @@ impl Client {
     }
 
     pub(crate) fn local(&self) -> Option<Addr> {
-        self.with_connection(|connection| connection.stream.local_addr().ok()).flatten()
+        self.with_connection(|connection| connection.wire.stream().local_addr().ok()).flatten()
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.with_connection(|connection| !connection.stream.is_gone()).unwrap_or(false)
+        self.with_connection(|connection| !connection.wire.is_gone()).unwrap_or(false)
     }
 
     /// Calls `f` with the connection, while the exchange lasts.

@@ -48,12 +48,12 @@ impl ProtocolWorker for SeqpacketWorker {
     fn serve(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         self.record.resize(turn.config().limits.datagram, 0);
         for _ in 0..RECORDS_PER_TURN {
-            match connection.output.send(&connection.stream, u64::MAX) {
+            match connection.output.send(&mut connection.wire, u64::MAX) {
                 Ok(Sent::All) => {}
                 Ok(_) => return Outcome::Park(connection, Phase::Write),
                 Err(error) => return self.close_unsent(connection, turn, &error),
             }
-            let received = match connection.stream.try_recv_record(&mut self.record) {
+            let received = match connection.wire.try_recv_record(&mut self.record) {
                 Ok(received) if received.len == 0 => {
                     return Outcome::Close(connection, CloseReason::ClientClosed);
                 }

@@ -206,7 +206,7 @@ impl Poller {
         let data = epoll::EventData::new_u64(token.to_bits());
         // The slot is locked before epoll knows the socket: an event that comes at once waits for
         // the lock, and finds the connection parked.
-        if let Err(errno) = epoll::add(&self.epoll, &connection.stream, data, flags) {
+        if let Err(errno) = epoll::add(&self.epoll, &connection.wire, data, flags) {
             drop(slot);
             self.slots.release(index);
             return Parked::Failed(connection, errno.into());
@@ -225,7 +225,7 @@ impl Poller {
         let wanted = connection.phase == Phase::Write;
         if wanted != connection.watches_write {
             let data = epoll::EventData::new_u64(token.to_bits());
-            epoll::modify(&self.epoll, &connection.stream, data, interest(wanted))?;
+            epoll::modify(&self.epoll, &connection.wire, data, interest(wanted))?;
             connection.watches_write = wanted;
         }
         Ok(())
@@ -262,7 +262,7 @@ impl Poller {
         let data = epoll::EventData::new_u64(token.to_bits());
         let flags = interest(connection.watches_write);
         let mut slot = self.slots.lock(token.index);
-        if let Err(errno) = epoll::modify(&self.epoll, &connection.stream, data, flags) {
+        if let Err(errno) = epoll::modify(&self.epoll, &connection.wire, data, flags) {
             return Err((connection, errno.into()));
         }
         slot.tenant = Tenant::Parked(connection);
@@ -294,7 +294,7 @@ impl Poller {
     pub(crate) fn release(&self, connection: &mut Connection) {
         if connection.token.is_some() {
             // The socket is registered, so that this cannot fail.
-            let _ = epoll::delete(&self.epoll, &connection.stream);
+            let _ = epoll::delete(&self.epoll, &connection.wire);
         }
         self.forget(connection.token.take());
     }

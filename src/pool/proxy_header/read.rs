@@ -100,7 +100,7 @@ impl Shared {
 /// Returns the header once it is complete.
 fn read_part(connection: &mut Connection) -> Result<Option<ParsedHeader>, CloseReason> {
     let mut peeked = [0; PEEKED];
-    let count = match connection.stream.try_peek(&mut peeked) {
+    let count = match connection.wire.stream().try_peek(&mut peeked) {
         Ok(0) if connection.input.is_empty() => return Err(CloseReason::ClientClosed),
         Ok(0) => return Err(CloseReason::ClientGone),
         Ok(count) => count,
@@ -116,7 +116,7 @@ fn read_part(connection: &mut Connection) -> Result<Option<ParsedHeader>, CloseR
     let length = header.map_or(connection.input.len(), |header| header.length);
     // A header that began earlier was incomplete until now, so that it ends in what came now.
     let wanted = length - before;
-    match connection.stream.try_read(&mut peeked[..wanted]) {
+    match connection.wire.stream().try_read(&mut peeked[..wanted]) {
         Ok(read) if read == wanted => {}
         _ => return Err(CloseReason::SocketError),
     }

@@ -29,6 +29,7 @@ const POOL_FLOORS: &[&[&str]] = &[
         "stats/load_meter",
         "stats/own_counter",
         "stats/request_text",
+        "wire",
     ],
     &["stats/durations", "stats/reloads", "stats/worker_state", "thread_time"],
     // Decisions, which know no socket, and who leads.
