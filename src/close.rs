@@ -61,6 +61,10 @@ pub enum CloseReason {
     HandlerFailed,
     /// The connection was passed to an upgrade handler, which has ended.
     Upgraded,
+    /// The TLS handshake failed, or what followed it was not valid.
+    TlsFailed,
+    /// The TLS handshake took longer than its timeout.
+    HandshakeTimeout,
     /// A system call on the socket failed in a way that no other reason names.
     SocketError,
     /// The protocol ended the connection by itself.
@@ -92,9 +96,42 @@ impl CloseReason {
         Self::HandlerPanicked,
         Self::HandlerFailed,
         Self::Upgraded,
+        Self::TlsFailed,
+        Self::HandshakeTimeout,
         Self::SocketError,
         Self::ProtocolClosed,
     ];
+
+    /// Whether all that the server has sent is whole, so that the end of the connection means the
+    /// end of the response.
+    pub(crate) const fn is_orderly(self) -> bool {
+        match self {
+            Self::ClientGone
+            | Self::ClientGoneInQueue
+            | Self::BodyTimeout
+            | Self::WriteTimeout
+            | Self::DrainTimeout
+            | Self::HandlerPanicked
+            | Self::HandlerFailed
+            | Self::TlsFailed
+            | Self::HandshakeTimeout
+            | Self::NoProxyHeader
+            | Self::UntrustedProxy
+            | Self::SocketError => false,
+            Self::ClientClosed
+            | Self::Finished
+            | Self::IdleTimeout
+            | Self::HeadTimeout
+            | Self::MadeRoom
+            | Self::BadRequest
+            | Self::TooLarge
+            | Self::Overloaded
+            | Self::Draining
+            | Self::ConnectionLimit
+            | Self::Upgraded
+            | Self::ProtocolClosed => true,
+        }
+    }
 
     /// The name of the counter, in `snake_case`.
     #[must_use]
@@ -120,6 +157,8 @@ impl CloseReason {
             Self::HandlerPanicked => "handler_panicked",
             Self::HandlerFailed => "handler_failed",
             Self::Upgraded => "upgraded",
+            Self::TlsFailed => "tls_failed",
+            Self::HandshakeTimeout => "handshake_timeout",
             Self::SocketError => "socket_error",
             Self::ProtocolClosed => "protocol_closed",
         }
@@ -149,6 +188,8 @@ impl CloseReason {
             Self::HandlerPanicked => "the handler panicked",
             Self::HandlerFailed => "the handler's response could not be sent as declared",
             Self::Upgraded => "the upgraded connection ended",
+            Self::TlsFailed => "the TLS handshake failed, or a record was not valid",
+            Self::HandshakeTimeout => "the TLS handshake took longer than its timeout",
             Self::SocketError => "a system call on the socket failed",
             Self::ProtocolClosed => "the protocol ended the connection",
         }

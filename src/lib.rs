@@ -74,6 +74,8 @@ pub mod pool;
 pub mod server;
 mod sync;
 pub mod test;
+#[cfg(feature = "tls")]
+mod tls;
 
 /// The crate `bytes`. [`http::Body`] is made of its `Bytes`, memory that several responses share.
 pub use ::bytes;
@@ -87,6 +89,9 @@ pub use server::AdminCommand;
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use server::metrics;
 pub use server::{Bind, BindOptions, Builder, DrainReport, Handle, Server, ServerState, Service};
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use tls::{Tls, TlsInfo, TlsSettings};
 
 // `cargo test` compiles and runs the examples of this page.
 #[cfg(doctest)]

@@ -34,7 +34,10 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
 }
 
 fn check_pool(pool: &Pool) -> Result<(), Error> {
-    let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades } = pool;
+    let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades, handshakes } =
+        pool;
+    let handshakes = handshakes.unwrap_or(0) as u64;
+    at_most("pool.handshakes", handshakes, 10_000, "each takes a worker")?;
     at_most("pool.workers", *workers as u64, 10_000, "each worker is a thread")?;
     at_most("pool.backlog", u64::from(*backlog), 1 << 24, "the kernel queues no more")?;
     let queue = queue.unwrap_or(0) as u64;
@@ -98,6 +101,7 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
 
 fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
     let Timeouts {
+        handshake,
         head,
         idle,
         body,
@@ -114,6 +118,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
         rate_grace,
     } = timeouts;
     for (name, value) in [
+        ("timeouts.handshake", *handshake),
         ("timeouts.head", *head),
         ("timeouts.idle", *idle),
         ("timeouts.body", *body),
@@ -224,7 +229,16 @@ mod tests {
     /// Every setting that is a time, a size or a number.
     fn slots(config: &mut Config) -> Vec<(&'static str, Slot<'_>)> {
         let Config { pool, limits, timeouts, overload, http: _, proxy: _ } = config;
-        let Pool { workers, backlog, queue, tick, worker_nice, receive_buffer, upgrades } = pool;
+        let Pool {
+            workers,
+            backlog,
+            queue,
+            tick,
+            worker_nice,
+            receive_buffer,
+            upgrades,
+            handshakes,
+        } = pool;
         let Limits {
             connections,
             head,
@@ -251,6 +265,7 @@ mod tests {
             ("pool.worker_nice", Slot::U8(worker_nice)),
             ("pool.receive_buffer", Slot::OptionalSize(receive_buffer)),
             ("pool.upgrades", Slot::Size(upgrades)),
+            ("pool.handshakes", Slot::OptionalSize(handshakes)),
             ("limits.connections", Slot::Size(connections)),
             ("limits.head", Slot::Size(head)),
             ("limits.target", Slot::Size(target)),
@@ -269,6 +284,7 @@ mod tests {
             ("limits.pipeline", Slot::Size(pipeline)),
         ];
         let Timeouts {
+            handshake,
             head,
             idle,
             body,
@@ -297,6 +313,7 @@ mod tests {
             report,
         } = overload;
         slots.extend([
+            ("timeouts.handshake", Slot::Time(handshake)),
             ("timeouts.head", Slot::Time(head)),
             ("timeouts.idle", Slot::Time(idle)),
             ("timeouts.body", Slot::Time(body)),

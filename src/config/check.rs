@@ -74,6 +74,7 @@ fn check_limits(limits: &Limits, pool: &Pool) -> Result<(), Error> {
 }
 
 fn check_timeouts(timeouts: &Timeouts) -> Result<(), Error> {
+    positive("timeouts.handshake", timeouts.handshake)?;
     positive("timeouts.head", timeouts.head)?;
     positive("timeouts.idle", timeouts.idle)?;
     positive("timeouts.body", timeouts.body)?;

@@ -28,6 +28,9 @@ pub struct Pool {
     pub receive_buffer: Option<usize>,
     /// Upgraded connections at once, each of which has a thread. Default: 64.
     pub upgrades: usize,
+    /// TLS handshakes at once. Each takes a worker and a core for a fraction of a millisecond, so
+    /// that more would only keep requests waiting. Default: `None`, as many as cores.
+    pub handshakes: Option<usize>,
 }
 
 /// The default number of workers: eight per core.
@@ -54,6 +57,7 @@ impl Default for Pool {
             worker_nice: 5,
             receive_buffer: None,
             upgrades: 64,
+            handshakes: None,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Timeouts {
+    /// Timeout for the TLS handshake, from accept. Default: 10 s.
+    pub handshake: Duration,
     /// Timeout for the whole head of a request, from its first byte; for the first request of a
     /// connection, from accept. Default: 10 s.
     pub head: Duration,
@@ -53,6 +55,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             body: Duration::from_secs(30),

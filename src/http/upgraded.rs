@@ -58,6 +58,12 @@ impl Upgraded {
     }
 }
 
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        self.connection.wire.end();
+    }
+}
+
 impl Read for Upgraded {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if !self.ahead.is_empty() {
@@ -99,6 +105,12 @@ impl Write for Upgraded {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let deadline = self.write_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        while !self.connection.wire.flush()? {
+            if !self.connection.wire.stream().wait(Interest::Write, deadline)? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
         Ok(())
     }
 }

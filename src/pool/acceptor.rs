@@ -365,7 +365,7 @@ impl Acceptor {
         let permit = shared.connections.enter(bucket);
         let source = &self.sources[index];
         let mut connection =
-            Connection::new((stream.into(), peer), source.protocol, urgent, bucket, permit, now);
+            Connection::new((source.wire(stream), peer), source.protocol, urgent, bucket, permit, now);
         connection.from_proxy = from_proxy;
         connection.awaits_proxy_header = source.proxy_header;
         if is_over && evicted == Evicted::OverFairShare {

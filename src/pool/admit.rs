@@ -146,6 +146,13 @@ impl Shared {
         refusal: Refusal,
         now: Instant,
     ) {
+        if connection.wire.is_shaking() {
+            // No response can be read before the end of the handshake.
+            let time = ThreadTime::start();
+            self.reset(connection, refusal, now);
+            self.charge_refusing(time.elapsed());
+            return;
+        }
         let is_within_budget = || self.refusal_allowance(now) == Allowance::Response;
         if connection.urgent || is_within_budget() {
             self.refuse_with_response(protocol, connection, refusal, now);
@@ -167,12 +174,17 @@ impl Shared {
             self.refuse_with_response(protocol, connection, refusal, now);
             return;
         } else {
-            self.count_refusal(connection.client_or_peer(), refusal, now, String::new);
-            self.counters.watch.count_requests(connection.bucket, 1);
-            connection.wire.reset_on_close();
-            self.close(connection, CloseReason::Overloaded);
+            self.reset(connection, refusal, now);
         }
         self.charge_refusing(time.elapsed());
+    }
+
+    /// Refuses a connection by a reset.
+    fn reset(&self, connection: Box<Connection>, refusal: Refusal, now: Instant) {
+        self.count_refusal(connection.client_or_peer(), refusal, now, String::new);
+        self.counters.watch.count_requests(connection.bucket, 1);
+        connection.wire.reset_on_close();
+        self.close(connection, CloseReason::Overloaded);
     }
 
     /// As [`refuse`](Self::refuse), with a response in any case.

@@ -19,6 +19,8 @@ use crate::sync::later;
 /// What a connection waits for while it is parked. Each phase has its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// The next message of the TLS handshake, from accept on.
+    Handshake,
     /// The rest of a request's head, or the first bytes of a new connection.
     Head,
     /// The rest of a short body, before the handler is called.
@@ -42,6 +44,7 @@ pub(crate) const HOLD: Duration = Duration::from_millis(100);
 impl Phase {
     pub(crate) fn timeout(self, timeouts: &Timeouts) -> Duration {
         match self {
+            Self::Handshake => timeouts.handshake,
             Self::Head => timeouts.head,
             Self::Idle => timeouts.idle,
             Self::Body => timeouts.body,
@@ -50,6 +53,14 @@ impl Phase {
             Self::Held => HOLD,
         }
     }
+}
+
+/// What becomes of a request that came without TLS to a port that expects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cleartext {
+    Reject,
+    /// To the same place, with TLS.
+    Redirect,
 }
 
 /// A connected socket.
@@ -105,6 +116,8 @@ pub(crate) struct Connection {
     pub(crate) protocol: u16,
     /// Whether it came through an urgent listener.
     pub(crate) urgent: bool,
+    /// Whether it came without TLS to a port that expects it, and what becomes of that.
+    pub(crate) cleartext: Option<Cleartext>,
     /// Whether epoll watches for room to write.
     pub(crate) watches_write: bool,
     /// Whether there may be input that epoll will not report again.
@@ -125,6 +138,7 @@ impl Connection {
         permit: Permit,
         now: Instant,
     ) -> Box<Self> {
+        let phase = if wire.is_shaking() { Phase::Handshake } else { Phase::Head };
         Box::new(Self {
             wire,
             peer,
@@ -138,7 +152,7 @@ impl Connection {
             awaited: None,
             output: Output::default(),
             unfinished: None,
-            phase: Phase::Head,
+            phase,
             since: now,
             progressed: false,
             output_left: 0,
@@ -149,6 +163,7 @@ impl Connection {
             bucket,
             protocol,
             urgent,
+            cleartext: None,
             watches_write: false,
             unread: true,
             peer_ended: false,
@@ -184,9 +199,33 @@ impl Connection {
         self.permit.move_to(self.bucket);
     }
 
-    /// Whether it is in the middle of an exchange that was admitted before.
+    /// Whether it is in the middle of an exchange, or of a handshake, that was admitted before.
     pub(crate) fn is_continuing(&self) -> bool {
-        !self.output.is_empty() || self.unfinished.is_some() || self.closing.is_some()
+        self.has_unsent()
+            || self.unfinished.is_some()
+            || self.closing.is_some()
+            || (self.wire.is_shaking() && !self.wire.awaits_hello())
+    }
+
+    /// Whether there is output that the socket has not taken.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.output.is_empty() || self.wire.unsent() > 0
+    }
+
+    /// How many bytes of output the socket has not taken.
+    fn unsent(&self) -> u64 {
+        self.output.left() + self.wire.unsent() as u64
+    }
+
+    /// The connection without TLS, whose first bytes are not TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn without_tls(self: Box<Self>) -> Box<Self> {
+        let connection = *self;
+        let wire = match connection.wire {
+            Wire::Tls(session) => Wire::Plain(session.into_stream()),
+            plain @ Wire::Plain(_) => plain,
+        };
+        Box::new(Self { wire, ..connection })
     }
 
     /// Notes that an exchange was completed. The next phase begins again, also if it is the same:
@@ -199,7 +238,7 @@ impl Connection {
     /// cannot stretch a deadline by sending byte after byte. In [`Phase::Write`] the time is
     /// counted from the last piece that the client read.
     pub(crate) fn enter(&mut self, phase: Phase, now: Instant) {
-        let left = if phase == Phase::Write { self.output.left() } else { 0 };
+        let left = if phase == Phase::Write { self.unsent() } else { 0 };
         // Reset in any phase: progress counts for the next phase only.
         let progressed = std::mem::take(&mut self.progressed) || left != self.output_left;
         if self.phase != phase || progressed {
@@ -207,6 +246,13 @@ impl Connection {
             self.since = now;
         }
         self.output_left = left;
+    }
+
+    /// Notes that the reader of the output is overdue. `true`: there is output, so that a worker
+    /// can find out whether the reader has read anything. (The kernel reports room only once a
+    /// third of its buffer is free.)
+    pub(crate) fn note_overdue(&mut self, now: Instant) -> bool {
+        self.output.note_overdue(now) && self.has_unsent()
     }
 
     /// Notes an event that epoll reported.
@@ -236,6 +282,14 @@ impl Connection {
 
     /// Closes the connection, and counts the reason.
     pub(crate) fn close(mut self: Box<Self>, reason: CloseReason) {
+        let reason = match reason {
+            CloseReason::ClientGone if self.wire.has_failed() => CloseReason::TlsFailed,
+            _ => reason,
+        };
+        // After an error, the client must not take the end for the end of a whole response.
+        if reason.is_orderly() {
+            self.wire.end();
+        }
         log::debug!("{}: closed: {reason}", self.peer);
         self.permit.reason = reason;
     }

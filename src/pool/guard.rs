@@ -124,6 +124,16 @@ impl ProtocolWorker for GuardedWorker {
         self.call(connection, turn, |worker, connection, turn| worker.serve(connection, turn))
     }
 
+    fn serve_cleartext(
+        &mut self,
+        connection: Box<Connection>,
+        turn: &mut TurnContext<'_>,
+    ) -> Outcome {
+        self.call(connection, turn, |worker, connection, turn| {
+            worker.serve_cleartext(connection, turn)
+        })
+    }
+
     fn refuse(
         &mut self,
         connection: Box<Connection>,

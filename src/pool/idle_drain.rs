@@ -62,6 +62,7 @@ impl IdleDrain {
         let wanted = |connection: &Connection| match connection.phase {
             Phase::Idle => now.saturating_duration_since(connection.since.max(since)) >= quiet,
             Phase::Head => newcomers_too && connection.input.is_empty(),
+            Phase::Handshake => newcomers_too && connection.wire.is_silent(),
             Phase::Body | Phase::Discard | Phase::Write | Phase::Linger | Phase::Held => false,
         };
         let mut idle = Vec::new();

@@ -34,6 +34,8 @@ pub(crate) mod connections;
 pub(crate) mod datagram;
 pub(crate) mod eviction;
 pub(crate) mod guard;
+#[cfg(feature = "tls")]
+mod handshake;
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
 pub(crate) mod hash_limit;
 mod idle_drain;

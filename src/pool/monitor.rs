@@ -124,7 +124,7 @@ impl Monitor {
         let protocols = &mut self.protocols;
         shared.poller.expire(now, |mut connection| {
             let protocol = protocols.of(connection.protocol);
-            if connection.phase == Phase::Write && connection.output.note_overdue(now) {
+            if connection.phase == Phase::Write && connection.note_overdue(now) {
                 // A worker tries to send more, and so finds out whether the client has read
                 // anything.
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use rustix::event::{PollFd, PollFlags, poll};
+#[cfg(feature = "tls")]
+use rustix::io::pread;
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
@@ -16,6 +18,8 @@ use crate::net::Stream;
 use crate::pool::output_memory::{Lease, PendingPool};
 use crate::pool::wire::Wire;
 use crate::sync::{later, timespec};
+#[cfg(feature = "tls")]
+use crate::tls::session::{SEAL_SIZE, Session, with_buffer};
 
 /// The most segments in memory that one call sends.
 const PIECES: usize = 16;
@@ -120,9 +124,10 @@ impl Output {
         }
     }
 
-    /// Accounts for the memory of the rest, within the limits for one and for all connections.
-    pub(crate) fn lease(&mut self, each: usize, pool: &Arc<PendingPool>) -> Leased {
-        let memory: usize = self
+    /// Accounts for the memory of the rest, and of `unsent` bytes below, within the limits for one
+    /// and for all connections.
+    pub(crate) fn lease(&mut self, unsent: usize, each: usize, pool: &Arc<PendingPool>) -> Leased {
+        let queued: usize = self
             .segments
             .iter()
             .map(|segment| match segment {
@@ -130,6 +135,7 @@ impl Output {
                 Segment::File { .. } => 0,
             })
             .sum();
+        let memory = queued + unsent;
         if memory == 0 {
             self.lease = None;
             return Leased::Yes;
@@ -184,14 +190,12 @@ impl Output {
         self.due(timeouts).is_some_and(|due| due <= now)
     }
 
-    /// Notes that the reader is overdue. `true`: there is output, so that a worker can find out
-    /// whether the reader has read anything. (The kernel reports room only once a third of its
-    /// buffer is free.)
+    /// Notes that the reader is overdue. `false`: the connection has not waited for it.
     pub(crate) fn note_overdue(&mut self, now: Instant) -> bool {
         if let Some(reading) = &mut self.reading {
             reading.noted_overdue = Some(now);
         }
-        self.reading.is_some() && !self.is_empty()
+        self.reading.is_some()
     }
 
     /// Notes that the reader has read `taken` bytes. The first call, after the first send that left
@@ -219,6 +223,8 @@ impl Output {
         let mut left = budget;
         let sent = match wire {
             Wire::Plain(stream) => self.send_within(stream, &mut left)?,
+            #[cfg(feature = "tls")]
+            Wire::Tls(session) => self.seal_within(session, &mut left)?,
         };
         match sent {
             Sent::All => *self = Self::default(),
@@ -261,6 +267,86 @@ impl Output {
             }
         }
         Ok(Sent::All)
+    }
+
+    /// As [`send_within`](Self::send_within), through TLS. Files are read piece by piece into the
+    /// buffer of this thread, as the kernel cannot encrypt them.
+    #[cfg(feature = "tls")]
+    fn seal_within(&mut self, session: &mut Session, left: &mut u64) -> io::Result<Sent> {
+        let (budget, before) = (*left, session.unsent());
+        let mut sealed = 0;
+        let sent = loop {
+            if !session.flush()? {
+                break Sent::Blocked;
+            }
+            if self.segments.is_empty() {
+                break Sent::All;
+            }
+            if sealed >= budget {
+                break Sent::Turn;
+            }
+            let most = (budget - sealed).min(SEAL_SIZE as u64) as usize;
+            let count = with_buffer(|buffer| self.seal_piece(session, most, buffer))?;
+            self.consume(count);
+            sealed += count as u64;
+        };
+        // What is encrypted and has not left was not taken by the reader.
+        let taken = (sealed + before as u64).saturating_sub(session.unsent() as u64);
+        *left = budget.saturating_sub(taken);
+        Ok(sent)
+    }
+
+    /// Encrypts at most `most` bytes of the first segments, in as few records as possible. Returns
+    /// how many bytes.
+    #[cfg(feature = "tls")]
+    fn seal_piece(
+        &self,
+        session: &mut Session,
+        most: usize,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); PIECES + 1];
+        let (mut count, mut left) = (0, most);
+        for segment in self.segments.iter().take(PIECES) {
+            let Segment::Bytes(bytes) = segment else { break };
+            pieces[count] = IoSlice::new(&bytes[..bytes.len().min(left)]);
+            left -= pieces[count].len();
+            count += 1;
+        }
+        if left > 0
+            && let Some(Segment::File { file, offset, length }) = self.segments.get(count)
+        {
+            let room = (*length).min(left.min(buffer.len()) as u64) as usize;
+            let read = retry_on_intr(|| pread(file, &mut buffer[..room], *offset))?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            pieces[count] = IoSlice::new(&buffer[..read]);
+            count += 1;
+        }
+        session.try_write(&pieces[..count])
+    }
+
+    /// Removes `count` bytes from the front.
+    #[cfg(feature = "tls")]
+    fn consume(&mut self, count: usize) {
+        let mut left = count as u64;
+        while left > 0
+            && let Some(segment) = self.segments.front_mut()
+        {
+            let taken = left.min(segment.len());
+            match segment {
+                Segment::Bytes(bytes) => bytes.advance(taken as usize),
+                Segment::File { offset, length, .. } => {
+                    *offset += taken;
+                    *length -= taken;
+                }
+            }
+            left -= taken;
+            if segment.is_empty() {
+                self.segments.pop_front();
+            }
+        }
     }
 
     /// Sends the segments in memory up to the next file, in one call. Before a file they wait in
@@ -368,11 +454,11 @@ mod tests {
             output
         };
         let (mut first, mut second) = (output(60), output(60));
-        assert_eq!(first.lease(59, &pool), Leased::TooMuch);
-        assert_eq!(first.lease(60, &pool), Leased::Yes);
-        assert_eq!(second.lease(60, &pool), Leased::Full(60));
+        assert_eq!(first.lease(0, 59, &pool), Leased::TooMuch);
+        assert_eq!(first.lease(0, 60, &pool), Leased::Yes);
+        assert_eq!(second.lease(0, 60, &pool), Leased::Full(60));
         drop(first);
-        assert_eq!(second.lease(60, &pool), Leased::Yes);
+        assert_eq!(second.lease(0, 60, &pool), Leased::Yes);
         drop(second);
         assert_eq!(pool.used(), 0);
     }

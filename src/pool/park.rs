@@ -18,6 +18,12 @@ impl Shared {
         now: Instant,
     ) -> Option<Box<Connection>> {
         let config = self.config.load();
+        let phase = match phase {
+            // What was read, such as a request for another key, may need a response of TLS itself.
+            Phase::Handshake => phase,
+            _ if connection.wire.unsent() > 0 => Phase::Write,
+            _ => phase,
+        };
         if phase == Phase::Write && connection.output.is_overdue(&config.timeouts, now) {
             self.close(connection, CloseReason::WriteTimeout);
             return None;

@@ -74,6 +74,17 @@ pub(crate) trait ProtocolWorker: Send {
         Outcome::Requeue(connection)
     }
 
+    /// As [`serve`](Self::serve), for a connection without TLS to a port that expects it. Default:
+    /// closes the connection.
+    fn serve_cleartext(
+        &mut self,
+        connection: Box<Connection>,
+        turn: &mut TurnContext<'_>,
+    ) -> Outcome {
+        let _ = turn;
+        Outcome::Close(connection, CloseReason::TlsFailed)
+    }
+
     /// Refuses the connection's next request because of overload. Must not block. Default: closes
     /// the connection.
     fn refuse(
@@ -93,6 +104,7 @@ pub(crate) trait ProtocolWorker: Send {
         let _ = turn;
         match connection.phase {
             Phase::Write => CloseReason::WriteTimeout,
+            Phase::Handshake => CloseReason::HandshakeTimeout,
             _ => CloseReason::IdleTimeout,
         }
     }
@@ -296,9 +308,10 @@ impl<'a> TurnContext<'a> {
     /// up, the slowest readers are closed for it.
     pub(crate) fn lease_output(&self, connection: &mut Connection) -> Leased {
         let each = self.config.limits.pending;
-        match connection.output.lease(each, &self.shared.pending) {
+        let unsent = connection.wire.unsent();
+        match connection.output.lease(unsent, each, &self.shared.pending) {
             Leased::Full(bytes) if self.shared.free_output(bytes, Instant::now()) => {
-                connection.output.lease(each, &self.shared.pending)
+                connection.output.lease(unsent, each, &self.shared.pending)
             }
             leased => leased,
         }

@@ -33,6 +33,8 @@ use crate::pool::stats::load_meter::{LoadMeter, LoadTotals};
 use crate::pool::stats::watch::Watch;
 use crate::pool::stats::worker_state::WorkerState;
 use crate::pool::upgrades::{Job, Upgrades};
+#[cfg(feature = "tls")]
+use crate::sync::LogThrottle;
 use crate::sync::{Waker, later, lock};
 
 /// The server accepts and serves.
@@ -71,6 +73,9 @@ pub(crate) struct Shared {
     pub(super) upgrades: Upgrades,
     /// The requests whose handlers want to know when they are cancelled.
     pub(super) cancellations: Cancellations,
+    /// Limits the log lines about handshakes that failed.
+    #[cfg(feature = "tls")]
+    pub(super) handshake_log: LogThrottle,
     /// Permits for hashing passwords.
     pub(super) hash_limit: Arc<HashLimit>,
     /// Readable once the server drains, for threads outside of the pool.
@@ -111,6 +116,8 @@ impl Shared {
             client_waits: ClientWaits::new(pool.workers, limits.waiting_workers),
             upgrades: Upgrades::new(pool.upgrades),
             cancellations: Cancellations::new(epoch),
+            #[cfg(feature = "tls")]
+            handshake_log: LogThrottle::every(Duration::from_secs(60)),
             hash_limit: Arc::new(HashLimit::new(pool.workers)),
             stopping: Waker::new()?,
             load_meter: LoadMeter::new(epoch, LoadTotals::at_start()),

@@ -10,6 +10,9 @@ use crate::net::{Addr, Listener, Stream};
 use crate::pool::arrivals::Arrivals;
 use crate::pool::overload::fairness::ClientKey;
 use crate::pool::stats::counters::AcceptCounters;
+use crate::pool::wire::Wire;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// A listener, and the protocol of its connections.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Source {
     pub(crate) proxy_header: bool,
     /// The earliest time at which an accepted connection can have arrived.
     pub(crate) arrivals: Arrivals,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 /// The result of one accept(2).
@@ -39,7 +44,15 @@ pub(crate) enum Accepted {
 impl Source {
     pub(crate) fn new(listener: Listener, protocol: u16, urgent: bool, backlog: u32) -> Self {
         let arrivals = Arrivals::new(Instant::now(), backlog);
-        Self { listener, protocol, urgent, proxy_header: false, arrivals }
+        Self {
+            listener,
+            protocol,
+            urgent,
+            proxy_header: false,
+            arrivals,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// Accepts one connection: accept(2).
@@ -66,6 +79,22 @@ impl Source {
                 Accepted::Again
             }
         }
+    }
+
+    /// Sets the certificates, if its connections have TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// What carries a connection of this listener.
+    pub(crate) fn wire(&self, stream: Stream) -> Wire {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return Wire::tls(stream, tls.clone());
+        }
+        Wire::from(stream)
     }
 
     pub(crate) fn set_backlog(&mut self, backlog: u32) {

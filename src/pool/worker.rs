@@ -231,8 +231,20 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         shared.counters.serving(self.index, connection.client_or_peer(), now, waited);
         let mut in_service = self.begin_service(connection.bucket, now);
+        #[cfg(feature = "tls")]
+        let (connection, now, waited) = if connection.wire.is_shaking() {
+            let connection = shared.shake_hands(connection, now);
+            (connection, Instant::now(), Duration::ZERO)
+        } else {
+            (Some(connection), now, waited)
+        };
+        #[cfg(not(feature = "tls"))]
+        let connection = Some(connection);
         let times = (now, waited);
-        let (end, each) = self.serve_turns(&shared, connection, times, &mut in_service);
+        let (end, each) = match connection {
+            Some(connection) => self.serve_turns(&shared, connection, times, &mut in_service),
+            None => (now, None),
+        };
         if let Some(in_service) = in_service {
             shared.queue.controller.end_service(in_service, end, each);
         }
@@ -260,7 +272,10 @@ impl Worker {
             let protocol = self.protocols.of(number);
             // One system call more at each end, which is cheap beside a slow handler.
             let computing = shared.leader.handlers_are_slow().then(ThreadTime::start);
-            let mut outcome = protocol.serve(connection, &mut turn);
+            let mut outcome = match connection.cleartext {
+                None => protocol.serve(connection, &mut turn),
+                Some(_) => protocol.serve_cleartext(connection, &mut turn),
+            };
             let (requests, sending) = (turn.requests, turn.sending.get());
             let (client_wait, progress) = (turn.client_wait.get(), turn.made_progress());
             *in_service = turn.in_service.get();

@@ -6,6 +6,8 @@ use super::bind_options::{BindOptions, split_tail};
 use super::service::Service;
 use crate::error::Error;
 use crate::net::{Datagram, Listener};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// An endpoint to listen at, and optionally its service. It is made from an endpoint as text, a
 /// [`Listener`], or a [`Datagram`] socket.
@@ -15,6 +17,18 @@ pub struct Bind {
     pub(super) target: BindTarget,
     pub(super) options: BindOptions,
     pub(super) service: Option<Service>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: BindTls,
+}
+
+/// Whether an endpoint has TLS.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+pub(super) enum BindTls {
+    Off,
+    /// With the certificates of the server.
+    Default,
+    With(Tls),
 }
 
 #[derive(Debug)]
@@ -27,9 +41,16 @@ pub(super) enum BindTarget {
 impl Bind {
     /// Binds this endpoint: `tcp://[::]:8888`, `unix:/run/app.sock`, `udp://[::]:7`,
     /// `unixpacket:@abstract`. The text may end with [options](BindOptions):
-    /// `?priority=high&proxy=require`.
+    /// `?priority=high&proxy=require`. `tls://[::]:8443` is TCP with TLS, and the certificates of
+    /// [`Builder::tls`](crate::Builder::tls) (feature `tls`).
     pub fn to(endpoint: impl Into<String>) -> Self {
-        Self::at(BindTarget::Endpoint(endpoint.into()))
+        let text = endpoint.into();
+        #[cfg(feature = "tls")]
+        if let Some(rest) = text.strip_prefix("tls://") {
+            let target = BindTarget::Endpoint(format!("tcp://{rest}"));
+            return Self { tls: BindTls::Default, ..Self::at(target) };
+        }
+        Self::at(BindTarget::Endpoint(text))
     }
 
     /// Splits the [options](BindOptions) from the end of an endpoint. Returns the endpoint, and
@@ -76,7 +97,13 @@ impl Bind {
     }
 
     fn at(target: BindTarget) -> Self {
-        Self { target, options: BindOptions::default(), service: None }
+        Self {
+            target,
+            options: BindOptions::default(),
+            service: None,
+            #[cfg(feature = "tls")]
+            tls: BindTls::Off,
+        }
     }
 
     /// Marks the endpoint as urgent, for health checks and operators. Workers serve its requests
@@ -96,6 +123,30 @@ impl Bind {
     /// Sets these options, in addition to those of the endpoint's text.
     pub fn with_options(mut self, options: BindOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Has the connections of this endpoint encrypted, with these certificates.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use millpond::handlers::Hello;
+    /// use millpond::{Bind, Server, Tls, TlsSettings};
+    ///
+    /// let mut settings = TlsSettings::default();
+    /// settings.certificate = "/etc/app/fullchain.pem".into();
+    /// settings.key = "/etc/app/privkey.pem".into();
+    /// let tls = Tls::new(&settings)?;
+    /// let server = Server::builder()
+    ///     .bind(Bind::to("tcp://[::]:8443").tls(&tls))
+    ///     .http(Hello)
+    ///     .build()?;
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        self.tls = BindTls::With(tls.clone());
         self
     }
 

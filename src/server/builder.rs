@@ -6,8 +6,12 @@ use std::sync::Arc;
 #[cfg(feature = "admin")]
 use super::admin::{AdminCommand, AdminOptions};
 use super::bind::Bind;
+#[cfg(feature = "tls")]
+use super::bind::BindTls;
 use super::bound::Server;
 use super::descriptors::fit_descriptors;
+#[cfg(feature = "tls")]
+use super::plan::tls_text;
 use super::plan::{
     Plan, ServicePart, check_apart, check_proxies, explain_collision, service_number,
     share_versions,
@@ -22,6 +26,8 @@ use crate::http::{
 use crate::pool::Shared;
 use crate::pool::datagram::socket::DatagramSocket;
 use crate::pool::source::Source;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// The endpoint of a server without any [`Bind`]. Programs on other machines cannot reach it.
 const DEFAULT_BIND: &str = "tcp://127.0.0.1:8888";
@@ -50,6 +56,9 @@ pub struct Builder {
     /// The service of every endpoint that has none of its own.
     service: Option<Service>,
     problems: ProblemWriter,
+    /// The certificates of endpoints that have none of their own.
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
     #[cfg(feature = "admin")]
     admin: AdminOptions,
 }
@@ -167,6 +176,14 @@ impl Builder {
         write: impl Fn(&Problem, ProblemFormat) -> Response + Send + Sync + 'static,
     ) -> Self {
         self.problems = ProblemWriter::new(write);
+        self
+    }
+
+    /// Sets the certificates of endpoints `tls://` that have none of their own.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -306,7 +323,10 @@ impl Builder {
         let mut bound = Vec::new();
         let mut sources = Vec::new();
         let mut sockets = Vec::new();
-        for Plan { target, options, part } in plans {
+        for plan in plans {
+            #[cfg(feature = "tls")]
+            let tls = plan.tls;
+            let Plan { target, options, part, .. } = plan;
             let urgent = options.urgent;
             let endpoint = target.endpoint().cloned();
             match part {
@@ -325,10 +345,15 @@ impl Builder {
                         if (client_first || options.proxy_header) && !defer.is_zero() {
                             listener.defer_accept(defer);
                         }
-                        bound.push((listener.local_addr().ok(), listener.endpoint_text()));
+                        let text = listener.endpoint_text();
+                        #[cfg(feature = "tls")]
+                        let text = if tls.is_some() { tls_text(&text) } else { text };
+                        bound.push((listener.local_addr().ok(), text));
                         let backlog = self.config.pool.backlog;
                         let mut source = Source::new(listener, protocol, urgent, backlog);
                         source.proxy_header = options.proxy_header;
+                        #[cfg(feature = "tls")]
+                        let source = source.with_tls(tls.clone());
                         sources.push(source);
                     }
                 }
@@ -390,6 +415,12 @@ impl Builder {
             self.binds.push(Bind::to(DEFAULT_BIND));
         }
         let service = self.service.as_ref();
+        #[cfg(feature = "tls")]
+        let plans = self.binds.drain(..).map(|mut bind| {
+            let tls = std::mem::replace(&mut bind.tls, BindTls::Off);
+            Plan::new(bind, service)?.with_tls(tls, self.tls.as_ref())
+        });
+        #[cfg(not(feature = "tls"))]
         let plans = self.binds.drain(..).map(|bind| Plan::new(bind, service));
         let mut plans = plans.collect::<Result<Vec<_>, Error>>()?;
         share_versions(&mut plans);

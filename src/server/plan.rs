@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use super::bind::BindTls;
 use super::bind::{Bind, BindTarget};
 use super::bind_options::BindOptions;
 use super::service::{ConnectionService, Service};
@@ -12,12 +14,17 @@ use crate::error::{Error, ErrorKind};
 use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transport, UnixKind};
 use crate::pool::DatagramHandler;
 use crate::pool::datagram::socket::SocketKind;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// A parsed [`Bind`], with the part of the service that it uses.
 pub(super) struct Plan {
     pub(super) target: ParsedTarget,
     pub(super) options: BindOptions,
     pub(super) part: ServicePart,
+    /// The certificates of an endpoint with TLS.
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
 }
 
 /// The target of a [`Bind`], with its endpoint parsed.
@@ -76,7 +83,36 @@ impl Plan {
         if let ServicePart::Connections(service) = &part {
             service.check()?;
         }
-        Ok(Self { target, options, part })
+        Ok(Self {
+            target,
+            options,
+            part,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
+    }
+
+    /// Sets the certificates, if the endpoint has TLS. `main`: those of the server.
+    #[cfg(feature = "tls")]
+    pub(super) fn with_tls(mut self, tls: BindTls, main: Option<&Tls>) -> Result<Self, Error> {
+        let text = || self.target.text();
+        self.tls = match (tls, main) {
+            (BindTls::Off, _) => return Ok(self),
+            (BindTls::With(tls), _) => Some(tls),
+            (BindTls::Default, Some(tls)) => Some(tls.clone()),
+            (BindTls::Default, None) => {
+                let message = format!("no certificate for {}", tls_text(&text()));
+                return Err(Error::new(ErrorKind::Config, message)
+                    .with_hint("set one with Builder::tls or Bind::tls"));
+            }
+        };
+        if self.target.kind()? != PartKind::Streams {
+            let message = format!("{} cannot have TLS", text());
+            return Err(
+                Error::new(ErrorKind::Config, message).with_hint("TLS goes over tcp: and unix:")
+            );
+        }
+        Ok(self)
     }
 
     /// The transport and the port, if the target is this wildcard address.
@@ -257,10 +293,16 @@ pub(super) fn explain_collision(
     };
     let wanted: Vec<_> = addrs.iter().filter_map(endpoint_of).collect();
     let own = bound.iter().map(|(_, text)| text).find(|text| {
-        let first = text.parse::<Endpoint>();
+        let first = text.replacen("tls://", "tcp://", 1).parse::<Endpoint>();
         first.is_ok_and(|first| wanted.iter().any(|second| first.collides(second)))
     });
     own.map_or(error, |own| collision(&endpoint, own))
+}
+
+/// The text of an endpoint with TLS: `tls://[::]:8443`.
+#[cfg(feature = "tls")]
+pub(super) fn tls_text(endpoint: &str) -> String {
+    endpoint.replacen("tcp://", "tls://", 1)
 }
 
 /// The number of a protocol or a socket in the queue's entries.

@@ -68,6 +68,14 @@ impl LogThrottle {
             log::warn!("{line}");
         }
     }
+
+    /// Logs a piece of information, unless one was logged within the period.
+    #[cfg(feature = "tls")]
+    pub(crate) fn info(&self, now: Instant, text: impl FnOnce() -> String) {
+        if let Some(line) = self.line(now, text) {
+            log::info!("{line}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,3 +15,4 @@ mod net;
 mod overload;
 mod pool;
 mod tidy;
+mod tls;

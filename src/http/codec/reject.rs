@@ -25,6 +25,8 @@ pub(crate) enum Reject {
     TargetForm,
     Userinfo,
     SchemeMisdirected,
+    SchemeInsecure,
+    Cleartext,
     TargetTooLong,
     VersionSyntax,
     VersionUnknown,
@@ -67,7 +69,7 @@ impl Reject {
         match self {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::SchemeMisdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::SchemeMisdirected | Self::SchemeInsecure => StatusCode::MISDIRECTED_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -97,6 +99,12 @@ impl Reject {
             Self::Userinfo => "the target contains user information (RFC 9110 §4.2.4)",
             Self::SchemeMisdirected => {
                 "the target has the scheme https, the connection is not encrypted (RFC 9110 §7.4)"
+            }
+            Self::SchemeInsecure => {
+                "the target has the scheme http, the connection is encrypted (RFC 9110 §7.4)"
+            }
+            Self::Cleartext => {
+                "this port expects TLS, and the request came without: use https (RFC 9110 §4.2.2)"
             }
             Self::TargetTooLong => "the target is too long (RFC 9110 §15.5.15)",
             Self::VersionSyntax => {

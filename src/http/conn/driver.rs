@@ -15,6 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::{HOST, LOCATION};
+use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 
 use super::exchange::ExchangeCell;
@@ -35,6 +37,7 @@ use crate::http::codec::request::{Framing, Head, HeadParser};
 use crate::http::codec::response::{Payload, Transfer, encode_head};
 use crate::http::handler::Handler;
 use crate::http::message::{BodyKind, Request, Response, wait_at_proxy};
+use crate::pool::connection::Cleartext;
 use crate::pool::{Connection, Outcome, Phase, Protocol, ProtocolWorker, Refusal, TurnContext};
 use crate::sync::{LogThrottle, unix_seconds};
 
@@ -121,6 +124,23 @@ impl ProtocolWorker for HttpWorker {
         }
     }
 
+    fn serve_cleartext(
+        &mut self,
+        connection: Box<Connection>,
+        turn: &mut TurnContext<'_>,
+    ) -> Outcome {
+        if connection.phase == Phase::Linger || connection.is_continuing() {
+            return self.serve(connection, turn);
+        }
+        match connection.cleartext {
+            Some(Cleartext::Redirect) => self.serve(connection, turn),
+            _ => {
+                self.cell.attach(connection, turn);
+                self.reject(Reject::Cleartext, turn)
+            }
+        }
+    }
+
     fn refuse(
         &mut self,
         mut connection: Box<Connection>,
@@ -131,6 +151,7 @@ impl ProtocolWorker for HttpWorker {
         if connection.is_continuing() {
             return Outcome::Close(connection, CloseReason::Overloaded);
         }
+        self.parser.set_secure(connection.wire.is_tls());
         let mut exchange = self.cell.lock();
         connection.input_lease = None;
         exchange.input.load(std::mem::take(&mut connection.input));
@@ -183,6 +204,7 @@ impl ProtocolWorker for HttpWorker {
                     CloseReason::BodyTimeout
                 }
             }
+            Phase::Handshake => CloseReason::HandshakeTimeout,
             Phase::Idle => CloseReason::IdleTimeout,
             Phase::Discard => CloseReason::BodyTimeout,
             Phase::Write => CloseReason::WriteTimeout,
@@ -204,9 +226,10 @@ impl HttpWorker {
             return Break(connection.linger(turn));
         }
         let continued = connection.is_continuing();
-        if !connection.output.is_empty() {
+        if connection.has_unsent() {
             connection = connection.finish_output(turn)?;
         }
+        self.parser.set_secure(connection.wire.is_tls());
         self.cell.attach(connection, turn);
         loop {
             // The statement ends the lock: the handler takes it again when it reads the body.
@@ -263,12 +286,17 @@ impl HttpWorker {
         };
         let reports_load = load_report::is_trusted(&self.config, &connection.peer)
             && load_report::is_asked_for(&head.headers);
+        let is_cleartext = connection.cleartext.is_some();
         let origin = RequestOrigin::new(connection, forwarded);
         let mut request = new_request(head, &self.cell, &exchange, origin, turn);
         drop(exchange);
         let mut panicked = false;
         let began = self.config.http.server_timing.then(Instant::now);
-        let mut response = match self.call_handler(&mut request, expects_continue) {
+        let response = match is_cleartext {
+            true => Ok(redirect_to_https(&request)),
+            false => self.call_handler(&mut request, expects_continue),
+        };
+        let mut response = match response {
             Ok(response) => response,
             Err(_) => {
                 panicked = true;
@@ -288,6 +316,9 @@ impl HttpWorker {
             && !incoming.belongs_to(&self.cell, number)
         {
             *pending.body_mut() = BodyKind::Empty;
+        }
+        if is_cleartext {
+            pending.close_because(CloseReason::Finished);
         }
         if panicked {
             pending.close_because(CloseReason::HandlerPanicked);
@@ -399,4 +430,20 @@ impl HttpWorker {
 /// A parser with the limits of this configuration.
 pub(super) fn new_parser(config: &Config) -> HeadParser {
     HeadParser::new(&config.limits).with_timeout_field(&config.overload.timeout_field)
+}
+
+/// The response to a request that came without TLS to a port that expects it: the same target, with
+/// TLS. The client keeps its method (RFC 9110 §15.4.9).
+fn redirect_to_https(request: &Request) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    match host {
+        Some(host) if !host.is_empty() => {
+            let location = format!("https://{host}{target}");
+            Response::new(())
+                .with_status(StatusCode::PERMANENT_REDIRECT)
+                .with_header(LOCATION, location)
+        }
+        _ => Reject::Cleartext.into(),
+    }
 }

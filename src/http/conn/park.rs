@@ -63,7 +63,7 @@ impl Exchange {
         if turn.lease_input(&mut connection) {
             return Continue(connection);
         }
-        if connection.output.is_empty() {
+        if !connection.has_unsent() {
             // One attempt: waiting for the client would need the memory that is missing.
             let _ = connection.wire.try_write(NO_MEMORY);
         }

@@ -155,6 +155,8 @@ pub(super) fn new_request(
     let (arrived, waited) = turn.arrival();
     let RequestOrigin { peer, named, is_trusted_proxy, is_https } = origin;
     let client = Client {
+        #[cfg(feature = "tls")]
+        tls: exchange.connection.as_ref().and_then(|it| it.wire.tls_info().cloned()),
         cell: Arc::clone(cell),
         number: exchange.number,
         peer,

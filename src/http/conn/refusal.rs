@@ -194,7 +194,7 @@ impl Refusals {
             false => connection.wire.try_write_last(bytes),
         };
         match sent {
-            Ok(sent) if sent == bytes.len() => {}
+            Ok(sent) if sent == bytes.len() && connection.wire.unsent() == 0 => {}
             // The socket does not accept even so few bytes. Waiting for room would cost more than
             // the refusal saves.
             _ => return Outcome::Close(connection, CloseReason::Overloaded),

@@ -40,7 +40,7 @@ impl Exchange {
     pub(super) fn send_responses(&mut self, turn: &TurnContext<'_>) -> ControlFlow<Outcome> {
         let Some(connection) = self.connection.as_mut() else { return Break(Outcome::Gone) };
         if connection.output.is_empty() {
-            if self.output.is_empty() {
+            if self.output.is_empty() && connection.wire.unsent() == 0 {
                 return Continue(());
             }
             // A short response that ends the connection shares its packet with the end of the
@@ -56,11 +56,13 @@ impl Exchange {
                 Err(_) => return Break(self.close_at_once()),
             };
             let rest = &self.output[sent..];
-            if rest.is_empty() {
+            if rest.is_empty() && connection.wire.unsent() == 0 {
                 self.output.clear();
                 return Continue(());
             }
-            connection.output.push(Segment::Bytes(Bytes::copy_from_slice(rest)));
+            if !rest.is_empty() {
+                connection.output.push(Segment::Bytes(Bytes::copy_from_slice(rest)));
+            }
             self.output.clear();
         }
         match connection.send_queued(turn, FIRST_BYTES) {
@@ -82,11 +84,12 @@ impl Exchange {
             let Some(connection) = self.connection.as_mut() else {
                 return Err(io::ErrorKind::BrokenPipe.into());
             };
-            if sent == self.output.len() {
+            if sent == self.output.len() && connection.wire.unsent() == 0 {
                 self.output.clear();
                 return Ok(());
             }
             self.flushed = true;
+            // With nothing left to write, it sends what is left below.
             match connection.wire.try_write(&self.output[sent..]) {
                 Ok(count) => {
                     sent += count;

@@ -10,6 +10,8 @@ use http::HeaderMap;
 use crate::http::conn::exchange::{Exchange, ExchangeCell};
 use crate::net::Addr;
 use crate::pool::Connection;
+#[cfg(feature = "tls")]
+use crate::tls::TlsInfo;
 
 /// The client that sent a request.
 pub(crate) struct Client {
@@ -21,6 +23,9 @@ pub(crate) struct Client {
     pub(crate) named: Option<Addr>,
     /// Whether the client used https, with this server or with a trusted proxy.
     pub(crate) is_https: bool,
+    /// What was negotiated, if the connection has TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<TlsInfo>>,
     /// How long the request waited in the queue.
     pub(crate) waited: Duration,
     /// When the request entered the queue.

@@ -16,6 +16,8 @@ use super::request_error::RequestError;
 use super::standalone::Standalone;
 use crate::http::message::incoming::Client;
 use crate::http::router::params::Params;
+#[cfg(feature = "tls")]
+use crate::tls::TlsInfo;
 
 /// A request: an [`http::Request`] whose body is read from the connection, with the client that
 /// sent it.
@@ -113,6 +115,28 @@ impl Request {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.origin {
             Origin::Client(client) => client.local()?.as_socket(),
+            Origin::Standalone(_) => None,
+        }
+    }
+
+    /// What the client and the server have negotiated, if the connection has TLS. `None` for a
+    /// request that a test made.
+    ///
+    /// # Examples
+    /// ```
+    /// use millpond::http::Request;
+    ///
+    /// fn greet(req: &mut Request) -> String {
+    ///     let certificates = req.tls().map_or(0, |tls| tls.client_certificates().len());
+    ///     format!("{certificates} certificates\n")
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        match &self.origin {
+            Origin::Client(client) => client.tls.as_deref(),
             Origin::Standalone(_) => None,
         }
     }

@@ -26,6 +26,8 @@ impl Rank {
     pub(crate) fn of(connection: &Connection) -> Self {
         match connection.phase {
             Phase::Idle => Self::Idle,
+            Phase::Handshake if connection.wire.is_silent() => Self::Silent,
+            Phase::Handshake => Self::HalfHead,
             Phase::Head if connection.input.is_empty() && connection.requests == 0 => Self::Silent,
             Phase::Head => Self::HalfHead,
             Phase::Linger | Phase::Held => Self::Closing,

@@ -173,7 +173,7 @@ impl Poller {
         connection.enter(phase, now);
         let deadline = self.deadlines.millis(connection.deadline(timeouts));
         let Some(token) = connection.token else {
-            connection.watches_write = phase == Phase::Write;
+            connection.watches_write = waits_for_room(&connection);
             return self.register(connection, deadline);
         };
         if let Err(error) = self.watch_write(&mut connection, token) {
@@ -222,7 +222,7 @@ impl Poller {
     /// would report room each time its peer reads. Changing the interest makes epoll report what is
     /// ready again.
     fn watch_write(&self, connection: &mut Connection, token: Token) -> io::Result<()> {
-        let wanted = connection.phase == Phase::Write;
+        let wanted = waits_for_room(connection);
         if wanted != connection.watches_write {
             let data = epoll::EventData::new_u64(token.to_bits());
             epoll::modify(&self.epoll, &connection.wire, data, interest(wanted))?;
@@ -240,14 +240,15 @@ impl Poller {
         timeouts: &Timeouts,
         now: Instant,
     ) -> Result<bool, (Box<Connection>, io::Error)> {
-        let sends = !connection.output.is_empty();
+        let sends = connection.has_unsent();
         if sends {
             // The connection does not wait for the client: it has the whole timeout again.
             connection.note_progress();
             connection.enter(Phase::Write, now);
         }
-        let reportable = sends || connection.unread;
-        debug_assert!(reportable, "it waits for something that epoll cannot report");
+        let hidden = connection.wire.hides_input();
+        let reportable = sends || (connection.unread && !hidden);
+        debug_assert!(reportable || hidden, "it waits for something that epoll cannot report");
         // Any socket has room sooner or later, so that this one is reported in any case.
         connection.watches_write = sends || !reportable;
         let deadline = self.deadlines.millis(connection.deadline(timeouts));
@@ -389,6 +390,11 @@ impl Poller {
         let parked = |index| matches!(self.slots.lock(index).tenant, Tenant::Parked(_));
         (0..self.slots.used()).filter(|index| parked(*index)).count()
     }
+}
+
+/// Whether a connection that is parked waits for room to write. A handshake may wait for it, too.
+fn waits_for_room(connection: &Connection) -> bool {
+    connection.phase == Phase::Write || connection.wire.unsent() > 0
 }
 
 fn interest(write: bool) -> epoll::EventFlags {

@@ -7,6 +7,7 @@ mod gate;
 pub(crate) mod program;
 pub(crate) mod response;
 mod server;
+pub(crate) mod tls;
 mod wait;
 
 pub(crate) use client::{

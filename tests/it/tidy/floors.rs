@@ -10,6 +10,7 @@ use super::{LIBRARY, library};
 const FLOORS: &[&[&str]] = &[
     &["close", "error", "sync"],
     &["net"],
+    &["tls"],
     &["config"],
     &["pool"],
     &["http"],
@@ -56,7 +57,7 @@ const POOL_FLOORS: &[&[&str]] = &[
     &["server_view"],
     &["protocol"],
     &["proxy_header"],
-    &["admit", "datagram", "guard"],
+    &["admit", "datagram", "guard", "handshake"],
     &["eviction", "idle_drain"],
     // The threads.
     &["monitor", "worker"],

@@ -34,6 +34,8 @@ const SPARE_FIELDS_MAX: usize = 128;
 pub(crate) struct HeadParser {
     head_max: usize,
     target_max: usize,
+    /// The scheme of the connection, which an absolute target must have.
+    secure: bool,
     fields_max: usize,
     timeout_field: Box<[u8]>,
     empty_line: Finder<'static>,
@@ -49,6 +51,7 @@ impl HeadParser {
         Self {
             head_max: limits.head,
             target_max: limits.target,
+            secure: false,
             fields_max: limits.fields,
             timeout_field: Box::default(),
             empty_line: Finder::new(b"\r\n\r\n"),
@@ -62,6 +65,12 @@ impl HeadParser {
     pub(crate) fn with_timeout_field(mut self, name: &str) -> Self {
         self.timeout_field = name.as_bytes().into();
         self
+    }
+
+    /// Sets whether the heads come from connections that are encrypted.
+    #[inline]
+    pub(crate) fn set_secure(&mut self, secure: bool) {
+        self.secure = secure;
     }
 
     /// Parses the head at the start of `input`. Returns its length and the head, or `None` while
@@ -91,7 +100,8 @@ impl HeadParser {
                 }
             }
         }
-        let Some(end) = scan::scan(input, scanned, self.head_max, self.target_max)? else {
+        let Some(end) = scan::scan(input, scanned, self.head_max, (self.target_max, self.secure))?
+        else {
             return Ok(None);
         };
         let head = match build_error {
@@ -111,7 +121,7 @@ impl HeadParser {
     }
 
     fn build(&mut self, input: &[u8]) -> Result<Head, Reject> {
-        let line = request_line::read(input, self.target_max)?;
+        let line = request_line::read(input, (self.target_max, self.secure))?;
         let block = self.copy(input);
         let mut headers = self.spare.take().unwrap_or_else(|| HeaderMap::with_capacity(16));
         let (fields_max, timeout_field) = (self.fields_max, &self.timeout_field);

@@ -35,8 +35,12 @@ pub(super) enum TargetForm {
     Asterisk,
 }
 
-/// Reads the request line at the start of `input`, which contains all of it.
-pub(super) fn read(input: &[u8], target_max: usize) -> Result<RequestLine, Reject> {
+/// Reads the request line at the start of `input`, which contains all of it. `secure`: whether it
+/// came through an encrypted connection.
+pub(super) fn read(
+    input: &[u8],
+    (target_max, secure): (usize, bool),
+) -> Result<RequestLine, Reject> {
     let start = if input.starts_with(b"\r\n") { 2 } else { 0 };
     let (method, target_start) = read_method(input, start)?;
     let rest = &input[target_start..];
@@ -48,13 +52,13 @@ pub(super) fn read(input: &[u8], target_max: usize) -> Result<RequestLine, Rejec
     let (version, version_length) = read_version(&rest[length..])?;
     let end = target.end + version_length;
     check_path(&input[target.clone()])?;
-    let form = form_of(&input[target.clone()], &method, target_start)?;
+    let form = form_of(&input[target.clone()], &method, target_start, secure)?;
     Ok(RequestLine { method, target, form, version, end })
 }
 
 /// Checks a request line whose last byte has just arrived.
-pub(super) fn check(input: &[u8], target_max: usize) -> Result<(), Reject> {
-    let line = read(input, target_max)?;
+pub(super) fn check(input: &[u8], limits: (usize, bool)) -> Result<(), Reject> {
+    let line = read(input, limits)?;
     to_uri(Bytes::copy_from_slice(&input[line.target])).map(drop)
 }
 
@@ -122,7 +126,12 @@ fn check_path(target: &[u8]) -> Result<(), Reject> {
     Ok(())
 }
 
-fn form_of(target: &[u8], method: &Method, start: usize) -> Result<TargetForm, Reject> {
+fn form_of(
+    target: &[u8],
+    method: &Method,
+    start: usize,
+    secure: bool,
+) -> Result<TargetForm, Reject> {
     if method == Method::CONNECT {
         // The port is mandatory (RFC 9110 §9.3.6).
         return match split_authority(target) {
@@ -145,9 +154,14 @@ fn form_of(target: &[u8], method: &Method, start: usize) -> Result<TargetForm, R
                 Some((host, _)) if !host.is_empty() => {}
                 _ => return Err(Reject::TargetForm),
             }
-            // RFC 9110 §7.4: an https URI must not be served over a connection without TLS.
-            if target[..5].eq_ignore_ascii_case(b"https") {
-                return Err(Reject::SchemeMisdirected);
+            // RFC 9110 §7.4: an https URI must not be served over a connection without TLS, and an
+            // http URI names another server.
+            let is_https = target[..5].eq_ignore_ascii_case(b"https");
+            if is_https != secure {
+                return Err(match is_https {
+                    true => Reject::SchemeMisdirected,
+                    false => Reject::SchemeInsecure,
+                });
             }
             Ok(TargetForm::Absolute(start + authority.start..start + authority.end))
         }

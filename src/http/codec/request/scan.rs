@@ -117,7 +117,7 @@ pub(crate) fn scan(
     input: &[u8],
     mark: &mut usize,
     head_max: usize,
-    target_max: usize,
+    (target_max, secure): (usize, bool),
 ) -> Result<Option<usize>, Reject> {
     let mut at = *mark >> 4;
     let mut state = ScanState::ALL[*mark & 15];
@@ -135,7 +135,7 @@ pub(crate) fn scan(
             }
             ScanState::Target if at > target_end => return Err(Reject::TargetTooLong),
             ScanState::FieldStart if before == ScanState::LineCr => {
-                request_line::check(&input[..at], target_max)?;
+                request_line::check(&input[..at], (target_max, secure))?;
             }
             ScanState::Done => return Ok(Some(at)),
             _ => {}

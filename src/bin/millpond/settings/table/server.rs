@@ -73,6 +73,16 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "Upgraded connections (such as WebSocket) at once",
         "Each has a thread."
     ),
+    optional!(
+        value::number,
+        value::text,
+        config.pool.handshakes,
+        "pool.handshakes",
+        "max-handshakes",
+        "N",
+        "TLS handshakes at once",
+        "None: as many as cores."
+    ),
     // Limits.
     in_short_help(number!(
         config.limits.connections,
@@ -209,6 +219,14 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         ""
     ),
     // Timeouts.
+    time!(
+        config.timeouts.handshake,
+        "timeouts.handshake",
+        "handshake-timeout",
+        "TIME",
+        "Timeout for the TLS handshake",
+        ""
+    ),
     time!(
         config.timeouts.head,
         "timeouts.head",

@@ -1,0 +1,3 @@
+//! HTTP over TLS.
+
+mod serving;
