@@ -364,8 +364,8 @@ impl Acceptor {
         }
         let permit = shared.connections.enter(bucket);
         let source = &self.sources[index];
-        let mut connection =
-            Connection::new((source.wire(stream), peer), source.protocol, urgent, bucket, permit, now);
+        let ends = (source.wire(stream), peer);
+        let mut connection = Connection::new(ends, source.protocol, urgent, bucket, permit, now);
         connection.from_proxy = from_proxy;
         connection.awaits_proxy_header = source.proxy_header;
         if is_over && evicted == Evicted::OverFairShare {

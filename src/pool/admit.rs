@@ -13,6 +13,7 @@ use crate::pool::overload::refusal_budget::Allowance;
 use crate::pool::protocol::{Outcome, ProtocolWorker, TurnContext};
 use crate::pool::queue::{QueueItem, Work};
 use crate::pool::shared::Shared;
+use crate::pool::stats::handshakes::HandshakeCounters;
 use crate::pool::stats::watch::RefusedRequest;
 use crate::pool::thread_time::ThreadTime;
 
@@ -149,6 +150,7 @@ impl Shared {
         if connection.wire.is_shaking() {
             // No response can be read before the end of the handshake.
             let time = ThreadTime::start();
+            HandshakeCounters::count(&self.counters.handshakes.refused);
             self.reset(connection, refusal, now);
             self.charge_refusing(time.elapsed());
             return;

@@ -56,6 +56,7 @@ impl Phase {
 }
 
 /// What becomes of a request that came without TLS to a port that expects it.
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "no port expects TLS"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cleartext {
     Reject,
@@ -205,6 +206,11 @@ impl Connection {
             || self.unfinished.is_some()
             || self.closing.is_some()
             || (self.wire.is_shaking() && !self.wire.awaits_hello())
+    }
+
+    /// Whether the next step is the expensive one of a handshake, which waits in a lane of its own.
+    pub(crate) fn begins_handshake(&self) -> bool {
+        !self.urgent && self.wire.awaits_hello()
     }
 
     /// Whether there is output that the socket has not taken.

@@ -6,35 +6,59 @@ use std::time::Instant;
 use crate::close::CloseReason;
 use crate::pool::connection::{Cleartext, Connection, Phase};
 use crate::pool::shared::Shared;
+use crate::pool::stats::handshakes::HandshakeCounters;
 use crate::pool::wire::Wire;
 use crate::tls::session::Handshake;
 
 impl Shared {
     /// Takes a step of a connection's handshake. Returns the connection once requests may follow.
     /// `None`: it is parked until its client goes on, or closed.
+    ///
+    /// The time is counted as that of handshakes only. What the handlers' estimates learned from it
+    /// would be wrong: the next request on the connection takes no handshake.
     pub(super) fn shake_hands(
         self: &Arc<Self>,
         mut connection: Box<Connection>,
         now: Instant,
     ) -> Option<Box<Connection>> {
+        let counters = &self.counters.handshakes;
+        let mut began = now;
         loop {
+            let awaited_hello = connection.wire.awaits_hello();
             let Wire::Tls(session) = &mut connection.wire else { return Some(connection) };
-            match session.shake() {
+            let step = session.shake();
+            let ended = Instant::now();
+            let lasted = ended.saturating_duration_since(began);
+            began = ended;
+            counters.add_time(lasted);
+            if awaited_hello && !session.awaits_hello() {
+                self.queue.controller.shook_hands(lasted);
+            }
+            match step {
                 Handshake::Pending => {
+                    // It has read until nothing was left.
                     connection.unread = false;
-                    connection = self.park(connection, Phase::Handshake, now)?;
+                    connection = self.park(connection, Phase::Handshake, ended)?;
                 }
                 Handshake::Done => {
-                    connection.enter(Phase::Head, Instant::now());
+                    let resumed = session.info().is_some_and(|info| info.is_resumed());
+                    HandshakeCounters::count(match resumed {
+                        true => &counters.resumed,
+                        false => &counters.full,
+                    });
+                    connection.enter(Phase::Head, ended);
                     return Some(connection);
                 }
                 Handshake::Cleartext(input) => {
-                    let redirects = session.redirects();
+                    HandshakeCounters::count(&counters.cleartext);
+                    let cleartext = match session.redirects() {
+                        true => Cleartext::Redirect,
+                        false => Cleartext::Reject,
+                    };
                     let mut connection = connection.without_tls();
                     connection.input = input;
-                    connection.cleartext =
-                        Some(if redirects { Cleartext::Redirect } else { Cleartext::Reject });
-                    connection.enter(Phase::Head, Instant::now());
+                    connection.cleartext = Some(cleartext);
+                    connection.enter(Phase::Head, ended);
                     return Some(connection);
                 }
                 Handshake::Closed => {
@@ -46,7 +70,8 @@ impl Shared {
                     return None;
                 }
                 Handshake::Failed(why) => {
-                    self.note_failed_handshake(&connection, &why);
+                    HandshakeCounters::count(&counters.failed);
+                    self.note_failed_handshake(&connection, ended, &why);
                     self.close(connection, CloseReason::TlsFailed);
                     return None;
                 }
@@ -55,9 +80,8 @@ impl Shared {
     }
 
     #[cold]
-    fn note_failed_handshake(&self, connection: &Connection, why: &str) {
-        self.handshake_log.info(Instant::now(), || {
-            format!("{}: the TLS handshake failed: {why}", connection.peer)
-        });
+    fn note_failed_handshake(&self, connection: &Connection, now: Instant, why: &str) {
+        self.handshake_log
+            .info(now, || format!("{}: the TLS handshake failed: {why}", connection.peer));
     }
 }

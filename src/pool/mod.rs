@@ -32,10 +32,12 @@ pub(crate) mod client_waits;
 pub(crate) mod connection;
 pub(crate) mod connections;
 pub(crate) mod datagram;
+mod deferred;
 pub(crate) mod eviction;
 pub(crate) mod guard;
 #[cfg(feature = "tls")]
 mod handshake;
+mod handshake_lane;
 #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files have passwords"))]
 pub(crate) mod hash_limit;
 mod idle_drain;
@@ -45,6 +47,8 @@ pub(crate) mod monitor;
 pub(crate) mod oldest_entry;
 pub(crate) mod output;
 pub(crate) mod output_memory;
+#[cfg(feature = "tls")]
+mod output_tls;
 pub(crate) mod overload;
 pub(crate) mod overload_log;
 mod park;
@@ -63,6 +67,7 @@ pub(crate) mod thread_time;
 pub(crate) mod upgrades;
 mod wake;
 pub(crate) mod wire;
+mod work;
 pub(crate) mod worker;
 
 pub use cancel::{Cancel, CancelReason};
@@ -74,6 +79,7 @@ pub use overload::refusal::Refusal;
 pub(crate) use protocol::{Outcome, Protocol, ProtocolWorker, TurnContext};
 pub(crate) use shared::{OPENS_FILES, Shared};
 pub use stats::durations::Durations;
+pub use stats::handshakes::HandshakeStats;
 pub use stats::reloads::ReloadStats;
 pub use stats::snapshot::Stats;
 pub use stats::worker_state::{WorkerActivity, WorkerState};

@@ -114,7 +114,7 @@ impl Monitor {
 
     /// Whether the workers need no monitor: a leader polls, and the queue is empty.
     fn is_steady(&self) -> bool {
-        self.shared.leader.is_led() && !self.shared.queue.has_any()
+        self.shared.leader.is_led() && self.shared.queue.is_idle()
     }
 
     /// Closes the connections whose deadline has passed.
@@ -190,7 +190,7 @@ impl Monitor {
         // While the server drains, idle connections are closed without an event. A drain that
         // begins later ends the poll.
         let waits =
-            self.polls_in_vain >= POLLS_IN_VAIN && !shared.queue.has_any() && !shared.is_draining();
+            self.polls_in_vain >= POLLS_IN_VAIN && shared.queue.is_idle() && !shared.is_draining();
         let timeout = if waits { self.until_due(now) } else { Some(Duration::ZERO) };
         let mut found = Vec::new();
         // Urgent connections have a queue of their own, and epoll cannot tell them apart: so the
@@ -222,7 +222,7 @@ impl Monitor {
         }
     }
 
-    /// Refuses deferred work that can no longer be done in time.
+    /// Refuses deferred work and handshakes that can no longer be done in time.
     fn shed_deferred(&mut self, now: Instant) {
         while let Some(queued) = self.shared.queue.take_overdue(now) {
             self.refuse_queued(queued, Refusal::Deadline, now);

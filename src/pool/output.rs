@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use rustix::event::{PollFd, PollFlags, poll};
-#[cfg(feature = "tls")]
-use rustix::io::pread;
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
@@ -18,11 +16,9 @@ use crate::net::Stream;
 use crate::pool::output_memory::{Lease, PendingPool};
 use crate::pool::wire::Wire;
 use crate::sync::{later, timespec};
-#[cfg(feature = "tls")]
-use crate::tls::session::{SEAL_SIZE, Session, with_buffer};
 
 /// The most segments in memory that one call sends.
-const PIECES: usize = 16;
+pub(super) const PIECES: usize = 16;
 
 /// A piece of a response whose bytes are known: in memory, or in a file (sent by sendfile(2)).
 #[derive(Clone, Debug)]
@@ -102,7 +98,7 @@ pub(crate) enum Leased {
 /// The bytes that a connection has yet to send. An empty output owns no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    segments: VecDeque<Segment>,
+    pub(super) segments: VecDeque<Segment>,
     /// The connection's part of the memory that all share for slow readers.
     lease: Option<Lease>,
     reading: Option<Reading>,
@@ -267,86 +263,6 @@ impl Output {
             }
         }
         Ok(Sent::All)
-    }
-
-    /// As [`send_within`](Self::send_within), through TLS. Files are read piece by piece into the
-    /// buffer of this thread, as the kernel cannot encrypt them.
-    #[cfg(feature = "tls")]
-    fn seal_within(&mut self, session: &mut Session, left: &mut u64) -> io::Result<Sent> {
-        let (budget, before) = (*left, session.unsent());
-        let mut sealed = 0;
-        let sent = loop {
-            if !session.flush()? {
-                break Sent::Blocked;
-            }
-            if self.segments.is_empty() {
-                break Sent::All;
-            }
-            if sealed >= budget {
-                break Sent::Turn;
-            }
-            let most = (budget - sealed).min(SEAL_SIZE as u64) as usize;
-            let count = with_buffer(|buffer| self.seal_piece(session, most, buffer))?;
-            self.consume(count);
-            sealed += count as u64;
-        };
-        // What is encrypted and has not left was not taken by the reader.
-        let taken = (sealed + before as u64).saturating_sub(session.unsent() as u64);
-        *left = budget.saturating_sub(taken);
-        Ok(sent)
-    }
-
-    /// Encrypts at most `most` bytes of the first segments, in as few records as possible. Returns
-    /// how many bytes.
-    #[cfg(feature = "tls")]
-    fn seal_piece(
-        &self,
-        session: &mut Session,
-        most: usize,
-        buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        let mut pieces = [IoSlice::new(&[]); PIECES + 1];
-        let (mut count, mut left) = (0, most);
-        for segment in self.segments.iter().take(PIECES) {
-            let Segment::Bytes(bytes) = segment else { break };
-            pieces[count] = IoSlice::new(&bytes[..bytes.len().min(left)]);
-            left -= pieces[count].len();
-            count += 1;
-        }
-        if left > 0
-            && let Some(Segment::File { file, offset, length }) = self.segments.get(count)
-        {
-            let room = (*length).min(left.min(buffer.len()) as u64) as usize;
-            let read = retry_on_intr(|| pread(file, &mut buffer[..room], *offset))?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            pieces[count] = IoSlice::new(&buffer[..read]);
-            count += 1;
-        }
-        session.try_write(&pieces[..count])
-    }
-
-    /// Removes `count` bytes from the front.
-    #[cfg(feature = "tls")]
-    fn consume(&mut self, count: usize) {
-        let mut left = count as u64;
-        while left > 0
-            && let Some(segment) = self.segments.front_mut()
-        {
-            let taken = left.min(segment.len());
-            match segment {
-                Segment::Bytes(bytes) => bytes.advance(taken as usize),
-                Segment::File { offset, length, .. } => {
-                    *offset += taken;
-                    *length -= taken;
-                }
-            }
-            left -= taken;
-            if segment.is_empty() {
-                self.segments.pop_front();
-            }
-        }
     }
 
     /// Sends the segments in memory up to the next file, in one call. Before a file they wait in

@@ -1,87 +1,16 @@
 //! [`Queue`]: the bounded work queue between the threads that enqueue work and the workers.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::pool::connection::Connection;
-use crate::pool::datagram::queued::QueuedDatagram;
+use crate::pool::deferred::Deferred;
+use crate::pool::handshake_lane::{HandshakeLane, TRICKLE};
 use crate::pool::oldest_entry::OldestEntry;
-use crate::pool::overload::controller::{Controller, Verdict};
-use crate::pool::overload::fairness::Bucket;
+use crate::pool::overload::controller::{Controller, HandshakesAhead, Verdict};
 use crate::pool::overload::refusal::Refusal;
-use crate::sync::lock;
-
-/// Work, and when it entered the queue.
-#[derive(Debug)]
-pub(crate) struct QueuedWork<W = Work> {
-    pub(crate) work: W,
-    pub(crate) entered: Instant,
-    bucket: Bucket,
-}
-
-/// What the queue has to know of a piece of work. A trait, as the work of the simulation is no
-/// connection.
-pub(crate) trait QueueItem {
-    /// The client that it is for.
-    fn bucket(&self) -> Bucket;
-
-    /// Whether workers take it before all other work. Default: no.
-    fn is_urgent(&self) -> bool {
-        false
-    }
-
-    /// Whether it was admitted before: then it is neither refused nor deferred. Default: no.
-    fn is_admitted(&self) -> bool {
-        false
-    }
-}
-
-/// What a worker can do.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// Serve a connection: a new one, or one that became ready.
-    Connection(Box<Connection>),
-    /// Continue with a connection whose request was admitted before.
-    Continuation(Box<Connection>),
-    /// Handle a datagram.
-    Datagram(Box<QueuedDatagram>),
-}
-
-impl Work {
-    /// The work for a connection that is ready: the rest of a request that was admitted, or a new
-    /// request.
-    pub(crate) fn of(connection: Box<Connection>) -> Self {
-        if connection.is_continuing() {
-            Self::Continuation(connection)
-        } else {
-            Self::Connection(connection)
-        }
-    }
-}
-
-impl QueueItem for Work {
-    fn bucket(&self) -> Bucket {
-        match self {
-            Self::Connection(connection) | Self::Continuation(connection) => connection.bucket,
-            Self::Datagram(datagram) => datagram.bucket,
-        }
-    }
-
-    fn is_urgent(&self) -> bool {
-        match self {
-            Self::Connection(connection) | Self::Continuation(connection) => connection.urgent,
-            Self::Datagram(datagram) => datagram.urgent,
-        }
-    }
-
-    fn is_admitted(&self) -> bool {
-        matches!(self, Self::Continuation(_))
-    }
-}
+pub(crate) use crate::pool::work::{QueueItem, QueuedWork, Work};
 
 /// Two bounded channels, one of them for urgent work, and the [`Controller`] that keeps the wait
 /// short.
@@ -90,6 +19,7 @@ pub(crate) struct Queue<W = Work> {
     normal: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     urgent: (Sender<QueuedWork<W>>, Receiver<QueuedWork<W>>),
     deferred: Deferred<W>,
+    handshakes: HandshakeLane<QueuedWork<W>>,
     /// How much of the work in the channels was admitted before. It is the rest of an exchange,
     /// which takes a worker next to no time, so the predicted wait leaves it out. It is raised
     /// before the work enters and lowered after the work is taken, so it never falls below zero; a
@@ -100,73 +30,23 @@ pub(crate) struct Queue<W = Work> {
     pub(crate) controller: Controller,
 }
 
-/// Work of clients that have their part of the workers already. It waits here, bounded, until a
-/// worker of that client is done or no other client waits. A worker that ends a service looks here
-/// first, so that no worker has to be woken for deferred work.
-#[derive(Debug)]
-struct Deferred<W> {
-    items: Mutex<VecDeque<QueuedWork<W>>>,
-    /// How many there are, to be read without the lock: usually there are none. It is written under
-    /// the lock, so a reader sees at worst a state that has just changed.
-    count: AtomicUsize,
-    capacity: usize,
-}
-
-impl<W: QueueItem> Deferred<W> {
-    fn new(capacity: usize) -> Self {
-        Self { items: Mutex::default(), count: AtomicUsize::new(0), capacity }
-    }
-
-    /// How many there are.
-    fn len(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
-    }
-
-    /// # Errors
-    /// The work, if there is no room.
-    fn push(&self, queued: QueuedWork<W>) -> Result<(), QueuedWork<W>> {
-        let mut items = lock(&self.items);
-        if items.len() >= self.capacity {
-            return Err(queued);
-        }
-        items.push_back(queued);
-        self.count.store(items.len(), Ordering::SeqCst);
-        Ok(())
-    }
-
-    /// Takes the first one that is `wanted`.
-    fn take(&self, wanted: impl Fn(&QueuedWork<W>) -> bool) -> Option<QueuedWork<W>> {
-        if self.len() == 0 {
-            return None;
-        }
-        let mut items = lock(&self.items);
-        let index = items.iter().position(wanted)?;
-        let queued = items.remove(index);
-        self.count.store(items.len(), Ordering::SeqCst);
-        queued
-    }
-
-    /// How long the oldest of them has waited; zero if there is none.
-    fn oldest(&self, now: Instant) -> Duration {
-        if self.len() == 0 {
-            return Duration::ZERO;
-        }
-        let ages = |queued: &QueuedWork<W>| now.saturating_duration_since(queued.entered);
-        lock(&self.items).iter().map(ages).max().unwrap_or_default()
-    }
-
-    fn any(&self, wanted: impl Fn(&QueuedWork<W>) -> bool) -> bool {
-        self.len() > 0 && lock(&self.items).iter().any(wanted)
-    }
-}
-
 impl<W: QueueItem> Queue<W> {
     pub(crate) fn new(capacity: usize, controller: Controller) -> Self {
         let deferred = Deferred::new((4 * controller.workers()).clamp(16, capacity.max(16)));
         let (normal, urgent) = (bounded(capacity), bounded(capacity));
         let epoch = Instant::now();
         let oldest = std::array::from_fn(|_| OldestEntry::new(epoch));
-        Self { normal, urgent, deferred, continuing: AtomicUsize::new(0), oldest, controller }
+        let handshakes = HandshakeLane::new(capacity, num_cpus::get(), epoch);
+        let continuing = AtomicUsize::new(0);
+        Self { normal, urgent, deferred, handshakes, continuing, oldest, controller }
+    }
+
+    /// Sets how many workers shake hands at once. `None`: as many as there are cores.
+    pub(crate) fn with_handshakes(mut self, most: Option<usize>) -> Self {
+        if let (Some(most), Some(capacity)) = (most, self.normal.0.capacity()) {
+            self.handshakes = HandshakeLane::new(capacity, most, Instant::now());
+        }
+        self
     }
 
     /// Enqueues work if it is admitted. Never waits.
@@ -188,6 +68,9 @@ impl<W: QueueItem> Queue<W> {
         arrived: Instant,
         now: Instant,
     ) -> Result<(), (W, Refusal)> {
+        if work.is_handshake() {
+            return self.push_handshake(work, arrived, now);
+        }
         let (bucket, urgent) = (work.bucket(), work.is_urgent());
         let (sender, _) = if urgent { &self.urgent } else { &self.normal };
         let admitted = work.is_admitted();
@@ -222,6 +105,67 @@ impl<W: QueueItem> Queue<W> {
         }
     }
 
+    /// Enqueues a handshake if it is admitted.
+    fn push_handshake(&self, work: W, entered: Instant, now: Instant) -> Result<(), (W, Refusal)> {
+        let bucket = work.bucket();
+        let lane = &self.handshakes;
+        let ahead = HandshakesAhead {
+            waiting: lane.len(),
+            at_once: lane.most(),
+            trickle: TRICKLE,
+            requests: self.normal.0.len(),
+        };
+        if let Verdict::Refuse(refusal) =
+            self.controller.admit_handshake(now, entered, ahead, bucket)
+        {
+            return Err((work, refusal));
+        }
+        // It is a part of the client's work in the queue, and no load of the handlers.
+        self.controller.count_continued(bucket);
+        lane.push(QueuedWork { work, entered, bucket }, entered).map_err(|queued| {
+            self.controller.count_removed(bucket);
+            (queued.work, Refusal::QueueFull)
+        })
+    }
+
+    /// Whether the next handshake goes before the requests that wait: in the order of their
+    /// arrival, unless there is too much of either.
+    fn handshake_comes_first(&self, now: Instant) -> bool {
+        let lane = &self.handshakes;
+        if lane.is_starved(now, self.controller.handshake_estimate()) {
+            return true;
+        }
+        !self.controller.has_too_many_handshakes(lane.len(), lane.most())
+            && lane.oldest(now) >= self.oldest_of(false, now)
+    }
+
+    /// A permit to shake hands for a worker that has found a new client by itself. `None`: others
+    /// wait, or as many workers as may already shake hands.
+    pub(crate) fn begin_handshake(&self, now: Instant) -> Option<HandshakePermit<'_, W>> {
+        let begins = self.handshakes.len() == 0 && self.handshakes.try_begin(now);
+        begins.then(|| HandshakePermit(self))
+    }
+
+    /// The permit that came with work that was taken, if it is a handshake.
+    pub(crate) fn permit_of(&self, queued: &QueuedWork<W>) -> Option<HandshakePermit<'_, W>> {
+        queued.work.is_handshake().then(|| HandshakePermit(self))
+    }
+
+    /// How many handshakes wait for a worker.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.handshakes.len()
+    }
+
+    /// Whether no work waits at all, whether or not a worker may take it.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.has_any() && self.handshakes.len() == 0
+    }
+
+    /// Whether there is work that any worker may take, apart from deferred work.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.is_empty() || self.handshakes.is_open()
+    }
+
     /// Takes the next work, with the reason to refuse it if its client may have no more workers.
     /// Never waits.
     ///
@@ -240,6 +184,12 @@ impl<W: QueueItem> Queue<W> {
         if let Some(queued) = self.deferred.take(comes_first) {
             return Some((queued, None));
         }
+        if self.handshakes.is_open()
+            && self.handshake_comes_first(now())
+            && let Some(queued) = self.handshakes.take(now())
+        {
+            return Some((queued, None));
+        }
         for _ in 0..self.normal.1.len() {
             let Some(queued) = self.take_from(false) else { break };
             if comes_first(&queued) {
@@ -252,13 +202,19 @@ impl<W: QueueItem> Queue<W> {
                 return Some((queued, refusal));
             }
         }
+        if self.handshakes.is_open()
+            && let Some(queued) = self.handshakes.take(now())
+        {
+            return Some((queued, None));
+        }
         // There is no other work, so an idle worker would help no client.
         self.deferred.take(may).map(|queued| (queued, None))
     }
 
     /// Takes any work that is left, also deferred work: the server has stopped.
     pub(crate) fn take_remaining(&self) -> Option<QueuedWork<W>> {
-        let not_urgent = || self.take_from(false).or_else(|| self.deferred.take(|_| true));
+        let deferred = || self.deferred.take(|_| true).or_else(|| self.handshakes.remove(|_| true));
+        let not_urgent = || self.take_from(false).or_else(deferred);
         self.take_from(true).or_else(not_urgent)
     }
 
@@ -298,14 +254,17 @@ impl<W: QueueItem> Queue<W> {
         !queued.work.is_admitted() && self.controller.must_defer(queued.bucket)
     }
 
-    /// Takes deferred work that can no longer be done in time.
+    /// Takes deferred work, or a handshake, that can no longer be done in time.
     pub(crate) fn take_overdue(&self, now: Instant) -> Option<QueuedWork<W>> {
-        self.deferred.take(|queued| self.is_overdue(queued, now))
+        let waited = |entered| now.saturating_duration_since(entered);
+        self.deferred.take(|queued| self.is_overdue(queued, now)).or_else(|| {
+            self.handshakes.remove(|at| self.controller.is_handshake_overdue(waited(at)))
+        })
     }
 
     /// Whether there is work that a worker may take now.
     pub(crate) fn has_work(&self, now: Instant) -> bool {
-        !self.is_empty() || self.deferred.any(|queued| self.may_be_served(queued, now))
+        self.has_ready() || self.deferred.any(|queued| self.may_be_served(queued, now))
     }
 
     /// Decides whether work that was taken is still worth serving, and counts it as taken.
@@ -313,6 +272,10 @@ impl<W: QueueItem> Queue<W> {
         if queued.work.is_admitted() {
             self.controller.count_removed(queued.bucket);
             return Verdict::Keep;
+        }
+        if queued.work.is_handshake() {
+            self.controller.count_removed(queued.bucket);
+            return self.controller.check_handshake(now.saturating_duration_since(queued.entered));
         }
         self.controller.check_wait(now, queued.entered, queued.bucket)
     }
@@ -373,11 +336,15 @@ impl<W: QueueItem> Queue<W> {
 
     /// How long the oldest work has waited, about (see [`OldestEntry`]); zero if none waits.
     pub(crate) fn oldest(&self, now: Instant) -> Duration {
-        let of_channel = |urgent: bool| match self.len_of(urgent) {
+        let in_channels = self.oldest_of(true, now).max(self.oldest_of(false, now));
+        in_channels.max(self.deferred.oldest(now)).max(self.handshakes.oldest(now))
+    }
+
+    fn oldest_of(&self, urgent: bool, now: Instant) -> Duration {
+        match self.len_of(urgent) {
             0 => Duration::ZERO,
             _ => self.oldest[usize::from(urgent)].age(now),
-        };
-        of_channel(true).max(of_channel(false)).max(self.deferred.oldest(now))
+        }
     }
 
     /// Whether any work waits, deferred work included.
@@ -400,5 +367,15 @@ impl<W: QueueItem> Queue<W> {
     /// Then work that comes next had better wait in the kernel.
     pub(crate) fn is_full_of_cheap_work(&self) -> bool {
         self.room() == 0 && self.controller.serving_is_cheap()
+    }
+}
+
+/// A worker's permit to shake hands; released by `Drop`.
+#[derive(Debug)]
+pub(crate) struct HandshakePermit<'a, W>(&'a Queue<W>);
+
+impl<W> Drop for HandshakePermit<'_, W> {
+    fn drop(&mut self) {
+        self.0.handshakes.finish();
     }
 }

@@ -105,7 +105,7 @@ impl Shared {
         let controller = controller.with_cores(cores);
         Ok(Arc::new(Self {
             connections: Connections::new(limits.connections, Waker::new()?),
-            queue: Queue::new(capacity, controller),
+            queue: Queue::new(capacity, controller).with_handshakes(pool.handshakes),
             poller: Poller::new(most_connections(limits.connections), epoch)?,
             leader: Leader::new(pool.workers),
             counters: Counters::new(pool.workers + usize::from(urgent), epoch),

@@ -100,6 +100,8 @@ impl Worker {
     /// Serves queued work, or refuses it if it has waited too long.
     fn take(&mut self, queued: QueuedWork, refusal: Option<Refusal>) {
         let now = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let _permit = shared.queue.permit_of(&queued);
         let verdict = self.shared.queue.check_wait(&queued, now);
         let verdict = refusal.map_or(verdict, Verdict::Refuse);
         let waited = now.saturating_duration_since(queued.entered);
@@ -176,7 +178,7 @@ impl Worker {
         // Work may have been enqueued between the last look at the queue and taking the lead. A
         // thread that enqueues from now on sees a leader, and wakes the poller. So the queue is
         // looked at again after the lead was taken, never before.
-        if !shared.queue.is_empty() || shared.is_stopped() {
+        if shared.queue.has_ready() || shared.is_stopped() {
             return;
         }
         let mut first = None;
@@ -215,10 +217,16 @@ impl Worker {
             shared.counters.turn(self.index);
             let protocol = self.protocols.of(connection.protocol);
             let Some(connection) = shared.identify(connection, now, protocol) else { return };
-            if shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now) {
+            let begins_handshake = connection.begins_handshake();
+            let permit = if begins_handshake { shared.queue.begin_handshake(now) } else { None };
+            let may_begin = !begins_handshake || permit.is_some();
+            if may_begin
+                && shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now)
+            {
                 self.serve(connection, now, Duration::ZERO);
             } else {
-                // The client has its share of the workers: the queue defers the request.
+                // As many workers as may already shake hands, or the client has its share of the
+                // workers: the queue defers the request.
                 let protocol = self.protocols.of(connection.protocol);
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
             }
@@ -233,6 +241,8 @@ impl Worker {
         let mut in_service = self.begin_service(connection.bucket, now);
         #[cfg(feature = "tls")]
         let (connection, now, waited) = if connection.wire.is_shaking() {
+            // A handshake takes long enough for another worker to lead meanwhile.
+            shared.leader.share_work(shared.queue.controller.handshake_estimate());
             let connection = shared.shake_hands(connection, now);
             (connection, Instant::now(), Duration::ZERO)
         } else {

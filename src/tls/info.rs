@@ -1,5 +1,6 @@
 //! [`TlsInfo`]: what the two sides of a TLS connection have negotiated.
 
+use rustls::crypto::SupportedKxGroup;
 use rustls::{HandshakeKind, ServerConnection};
 
 /// What the two sides of a TLS connection have negotiated. The same for all requests of a
@@ -30,7 +31,7 @@ impl TlsInfo {
     pub(super) fn of(connection: &ServerConnection) -> Self {
         let chain = connection.peer_certificates().unwrap_or_default();
         let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
-        let group = connection.negotiated_key_exchange_group().map(|group| group.name());
+        let group = connection.negotiated_key_exchange_group().map(SupportedKxGroup::name);
         Self {
             version: match connection.protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",

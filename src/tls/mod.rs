@@ -1,6 +1,7 @@
 //! TLS (RFC 8446): certificates, and the TLS of one connection. The floor between sockets and the
 //! pool.
 
+pub(crate) mod buffer;
 mod info;
 pub(crate) mod session;
 

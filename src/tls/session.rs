@@ -5,7 +5,6 @@
 //! No call waits. What the socket does not take at once stays with the session, and its owner has
 //! to call [`flush`](Session::flush) again when there is room.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
@@ -13,14 +12,12 @@ use std::sync::Arc;
 use rustls::{HandshakeKind, ServerConnection};
 
 use super::Tls;
+use super::buffer::{SEAL_SIZE, with_buffer};
 use super::info::TlsInfo;
 use crate::net::Stream;
 
 /// The most ciphertext of one read: a record and a little more.
 const READ_SIZE: usize = 18 * 1024;
-
-/// The most plaintext that is encrypted before the socket has taken the ciphertext: four records.
-pub(crate) const SEAL_SIZE: usize = 64 * 1024;
 
 /// The most ciphertext that is queued in rustls, with the overhead of the records.
 const QUEUE_LIMIT: usize = SEAL_SIZE + 8 * 1024;
@@ -29,23 +26,8 @@ const QUEUE_LIMIT: usize = SEAL_SIZE + 8 * 1024;
 /// certificates has 10,000.
 const HANDSHAKE_MAX: usize = 64 * 1024;
 
-/// Content types of TLS records (RFC 8446 §5.1), from `change_cipher_spec` to `application_data`.
-/// No text begins with one of them.
+/// Content types of TLS records (RFC 8446 §5.1). No text begins with one of them.
 const RECORD_TYPES: std::ops::RangeInclusive<u8> = 0x14..=0x17;
-
-thread_local! {
-    /// The buffer of this thread for ciphertext that was read, and for pieces of files. It has no
-    /// memory on a thread that serves no TLS.
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Calls `f` with the buffer of this thread.
-pub(crate) fn with_buffer<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.resize(SEAL_SIZE, 0);
-        f(buffer)
-    })
-}
 
 /// The TLS of one connection, and its socket.
 pub(crate) struct Session {
@@ -137,8 +119,7 @@ impl Session {
         self.info.is_none()
     }
 
-    /// Whether the server has yet to do the expensive part of the handshake: to sign, and to agree
-    /// on a key. Until then, the handshake may be refused.
+    /// Whether the server has yet to do the expensive part of the handshake, and may refuse it.
     pub(crate) fn awaits_hello(&self) -> bool {
         let SessionState::Open(connection) = &self.state else { return true };
         match connection.handshake_kind() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::net::Addr;
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::stats::durations::{Durations, OwnDurations};
+use crate::pool::stats::handshakes::HandshakeCounters;
 use crate::pool::stats::histogram::Histogram;
 use crate::pool::stats::own_counter::OwnCounter;
 use crate::pool::stats::reloads::ReloadStats;
@@ -31,6 +32,7 @@ pub(crate) struct Counters {
     pub(crate) service: Histogram,
     refused: [AtomicU64; Refusal::COUNT],
     panics: AtomicU64,
+    pub(crate) handshakes: HandshakeCounters,
     pub(crate) reloads: Mutex<ReloadStats>,
     pub(crate) accept: AcceptCounters,
     /// What is recorded only for an admin endpoint.
@@ -79,6 +81,7 @@ impl Counters {
             service: Histogram::default(),
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
             panics: AtomicU64::new(0),
+            handshakes: HandshakeCounters::default(),
             watch: Watch::new(epoch),
             reloads: Mutex::default(),
             accept: AcceptCounters::default(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod durations;
+pub(crate) mod handshakes;
 pub(crate) mod histogram;
 pub(crate) mod load_meter;
 pub(crate) mod own_counter;

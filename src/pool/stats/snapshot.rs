@@ -10,6 +10,7 @@ use crate::pool::overload::refusal::Refusal;
 use crate::pool::shared::Shared;
 use crate::pool::stats::counters::STATUS_CLASSES;
 use crate::pool::stats::durations::Durations;
+use crate::pool::stats::handshakes::HandshakeStats;
 use crate::pool::stats::reloads::ReloadStats;
 use crate::sync::lock;
 
@@ -53,6 +54,8 @@ pub struct Stats {
     refused: [u64; Refusal::COUNT],
     /// Panics of handlers, and of the callbacks of requests that were cancelled.
     pub panics: u64,
+    /// What became of TLS handshakes.
+    pub handshakes: HandshakeStats,
     /// What became of datagrams. Those that a handler was called for are part of `served` as well,
     /// and those that were refused are part of [`refused`](Self::refused).
     pub datagrams: DatagramStats,
@@ -117,7 +120,7 @@ impl Stats {
             connection_limit: shared.connections.limit(),
             closed: shared.connections.closed(),
             parked: shared.poller.count(),
-            queued: shared.queue.len(),
+            queued: shared.queue.len() + shared.queue.handshakes(),
             queue_oldest: shared.queue.oldest(Instant::now()),
             queue_capacity: shared.config.load().pool.queue_capacity(),
             workers,
@@ -126,6 +129,7 @@ impl Stats {
             responses: counters.responses(),
             refused: counters.refused(),
             panics: counters.panics() + shared.cancellations.panics(),
+            handshakes: counters.handshakes.stats(shared.connections.closed()),
             datagrams: shared.datagrams.stats(),
             overloaded: controller.is_overloaded(),
             load: controller.offered_load(),

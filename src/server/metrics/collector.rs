@@ -9,7 +9,7 @@ use prometheus_client::registry::Unit;
 
 use super::families::Families;
 use super::process::{cpu_seconds, descriptor_limit, open_files};
-use crate::pool::Stats;
+use crate::pool::{HandshakeStats, Stats};
 use crate::server::handle::Handle;
 
 /// The metrics of a server, for the registry of a program that has metrics of its own.
@@ -70,6 +70,7 @@ impl Collector for ServerCollector {
         let stats = self.handle.stats();
         families.server(&stats)?;
         families.connections(&stats)?;
+        families.handshakes(&stats.handshakes)?;
         families.listeners(&self.handle)?;
         families.requests(&stats)?;
         families.queue(&stats)?;
@@ -148,6 +149,29 @@ impl Families<'_> {
         self.counter(
             &("millpond_accept_failed", None, "Connections that failed before they were accepted"),
             stats.accept_skipped,
+        )
+    }
+
+    fn handshakes(&mut self, stats: &HandshakeStats) -> fmt::Result {
+        self.counters(
+            &("millpond_tls_handshakes", None, "TLS handshakes by their result"),
+            "result",
+            vec![
+                ("full", stats.full),
+                ("resumed", stats.resumed),
+                ("failed", stats.failed),
+                ("timed_out", stats.timed_out),
+                ("refused", stats.refused),
+                ("cleartext", stats.cleartext),
+            ],
+        )?;
+        self.counter(
+            &(
+                "millpond_tls_handshake_time",
+                Some(Unit::Seconds),
+                "The time that workers spent on TLS handshakes",
+            ),
+            stats.time.as_secs_f64(),
         )
     }
 

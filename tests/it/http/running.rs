@@ -12,6 +12,7 @@ use millpond::http::{HeaderName, Request, Response, header};
 use super::table::{Accept, CASES, Case, Expected};
 use crate::support::daemon::Daemon;
 use crate::support::response::Response as Received;
+use crate::support::tls::{TlsClient, start_https_with};
 use crate::support::{addr, connect, read_last_head, read_responses, start_http_with};
 
 /// What follows each request of the table on the same connection. A `close` is in it so that a
@@ -36,15 +37,79 @@ fn mirror(request: &mut Request) -> Response {
     response
 }
 
-/// Sends a request and the second one, ends the sending side, and reads responses until the end.
-fn responses(addr: SocketAddr, bytes: &[u8], second: &[u8]) -> Vec<Received> {
-    let mut stream = connect(addr);
-    // A server that has seen enough may stop reading, and still says why.
-    let _ = stream.write_all(&[bytes, second].concat());
-    let _ = stream.shutdown(Shutdown::Write);
-    let mut responses = read_responses(&mut stream);
-    responses.retain(|response| response.status != 100);
-    responses
+/// How a client reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Plain,
+    Tls,
+}
+
+impl Way {
+    /// Sends a request and the second one, ends the sending side, and reads responses until the
+    /// end.
+    fn responses(self, addr: SocketAddr, bytes: &[u8], second: &[u8]) -> Vec<Received> {
+        let bytes = [bytes, second].concat();
+        // A server that has seen enough may stop reading, and still says why.
+        let mut responses = match self {
+            Self::Plain => {
+                let mut stream = connect(addr);
+                let _ = stream.write_all(&bytes);
+                let _ = stream.shutdown(Shutdown::Write);
+                read_responses(&mut stream)
+            }
+            Self::Tls => {
+                let mut stream = TlsClient::connect(addr);
+                let _ = stream.write_all(&bytes);
+                stream.end();
+                read_responses(&mut stream)
+            }
+        };
+        responses.retain(|response| response.status != 100);
+        responses
+    }
+
+    /// The status of the response to a HEAD request.
+    fn status_of_head(self, addr: SocketAddr, bytes: &[u8]) -> u16 {
+        match self {
+            Self::Plain => {
+                let mut stream = connect(addr);
+                stream.write_all(bytes).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+                read_last_head(&mut stream).status
+            }
+            Self::Tls => {
+                let mut stream = TlsClient::connect(addr);
+                stream.write_all(bytes).unwrap();
+                stream.end();
+                read_last_head(&mut stream).status
+            }
+        }
+    }
+
+    /// With TLS, the schemes of absolute targets change places: the table is about plain
+    /// connections.
+    fn of_scheme(self, bytes: &[u8]) -> Vec<u8> {
+        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+        let Some(line) = std::str::from_utf8(&bytes[..end]).ok().filter(|_| self == Self::Tls)
+        else {
+            return bytes.to_vec();
+        };
+        let line = match line.to_ascii_lowercase().contains(" https://") {
+            true => line.replacen("s://", "://", 1).replacen("S://", "://", 1),
+            false => line.replacen(" http://", " https://", 1).replacen(" HTTP://", " HTTPS://", 1),
+        };
+        [line.as_bytes(), &bytes[end..]].concat()
+    }
+
+    fn target(self, accept: &Accept) -> String {
+        match self {
+            Self::Plain => accept.target.to_owned(),
+            Self::Tls if accept.target.starts_with("http://") => {
+                accept.target.replacen("http", "https", 1)
+            }
+            Self::Tls => accept.target.to_owned(),
+        }
+    }
 }
 
 /// Runs every case that `wanted` is true of, several at a time.
@@ -67,7 +132,7 @@ fn is_refused(case: &Case) -> bool {
     matches!(case.expected, Expected::Refuse(_))
 }
 
-fn check_accepted(accept: &Accept, responses: &[Received], case: &str) {
+fn check_accepted(accept: &Accept, target: &str, responses: &[Received], case: &str) {
     let [response, rest @ ..] = responses else { panic!("{case}: no response") };
     assert_eq!(response.status, 200, "{case}");
     if accept.method == "HEAD" {
@@ -76,7 +141,7 @@ fn check_accepted(accept: &Accept, responses: &[Received], case: &str) {
     let saw = |name: &str| response.field_bytes(&format!("saw-{name}"));
     assert_eq!(saw("method"), Some(accept.method.as_bytes()), "{case}");
     if !accept.target.is_empty() {
-        assert_eq!(saw("target"), Some(accept.target.as_bytes()), "{case}");
+        assert_eq!(saw("target"), Some(target.as_bytes()), "{case}");
     }
     assert_eq!(saw("host"), accept.host.map(str::as_bytes), "{case}");
     if let Some((name, value)) = accept.field {
@@ -105,32 +170,44 @@ fn check_refused(responses: &[Received], case: &str) -> u16 {
 
 #[test]
 fn every_request_of_the_table_has_its_outcome_on_a_running_server() {
+    check_table(Way::Plain);
+}
+
+#[test]
+fn every_request_of_the_table_has_its_outcome_over_tls() {
+    check_table(Way::Tls);
+}
+
+fn check_table(way: Way) {
     let seconds = Arc::new(AtomicUsize::new(0));
     let mut config = Config::default();
     config.pool.workers = 4;
-    let server = start_http_with(config, {
+    let handler = {
         let seconds = Arc::clone(&seconds);
         move |request: &mut Request| {
             let is_second = request.headers().get(header::HOST).is_some_and(|h| h == "second");
             seconds.fetch_add(usize::from(is_second), Ordering::SeqCst);
             mirror(request)
         }
-    });
+    };
+    let server = match way {
+        Way::Plain => start_http_with(config, handler),
+        Way::Tls => start_https_with(config, handler),
+    };
     let addr = addr(&server);
     let kept = run(
         |case| matches!(&case.expected, Expected::Accept(accept) if ends_in_http(accept)),
         |case| {
             let Expected::Accept(accept) = &case.expected else { return };
             let name = format!("{} ({})", case.name, case.rfc);
+            let bytes = way.of_scheme(&case.raw.bytes());
             if accept.method == "HEAD" {
-                let mut stream = connect(addr);
-                stream.write_all(&case.raw.bytes()).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
-                assert_eq!(read_last_head(&mut stream).status, 200, "{name}");
+                assert_eq!(way.status_of_head(addr, &bytes), 200, "{name}");
                 seconds.fetch_add(1, Ordering::SeqCst);
                 return;
             }
-            check_accepted(accept, &responses(addr, &case.raw.bytes(), SECOND), &name);
+            let responses = way.responses(addr, &bytes, SECOND);
+            check_accepted(accept, &way.target(accept), &responses, &name);
             seconds.fetch_add(usize::from(!accept.keep_alive), Ordering::SeqCst);
         },
     );
@@ -139,7 +216,8 @@ fn every_request_of_the_table_has_its_outcome_on_a_running_server() {
     let refused = run(is_refused, |case| {
         let Expected::Refuse(status) = case.expected else { return };
         let name = format!("{} ({})", case.name, case.rfc);
-        let received = check_refused(&responses(addr, &case.raw.bytes(), SECOND), &name);
+        let bytes = way.of_scheme(&case.raw.bytes());
+        let received = check_refused(&way.responses(addr, &bytes, SECOND), &name);
         assert_eq!(received, status, "{name}");
     });
     assert_eq!(seconds.load(Ordering::SeqCst), 0, "a request after a refused one was served");
@@ -158,7 +236,7 @@ fn serve_refuses_what_the_table_refuses() {
     run(is_refused, |case| {
         let Expected::Refuse(status) = case.expected else { return };
         let name = format!("{} ({})", case.name, case.rfc);
-        let responses = responses(addr, &case.raw.bytes(), SECOND);
+        let responses = Way::Plain.responses(addr, &case.raw.bytes(), SECOND);
         assert_eq!(check_refused(&responses, &name), status, "{name}");
     });
 }

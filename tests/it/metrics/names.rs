@@ -11,7 +11,7 @@ const LABELS: &[(&str, usize)] = &[
     ("listener", 1),
     ("outcome", 6),
     ("reason", 40),
-    ("result", 2),
+    ("result", 6),
     ("state", 2),
     ("version", 1),
 ];

@@ -1,4 +1,5 @@
-//! A server with TLS, and clients of it. The certificate is made anew for each run of the tests.
+//! A server with TLS, and clients of it. Each run of the tests makes a
+//! certificate.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,3 +1,5 @@
 //! HTTP over TLS.
 
+mod handshakes;
+mod records;
 mod serving;

@@ -19,16 +19,19 @@
 //!   estimates   the waits and the capacity that follow from them
 //!     learn        the end of an interval: load, wait limit, flood
 //!       decide       admit, check_wait, may_serve …
+//!       handshakes   the same for TLS handshakes
 //!       count        what the other threads report
 //! ```
 
 mod count;
 mod decide;
 mod estimates;
+mod handshakes;
 mod learn;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use decide::Verdict;
+pub(crate) use handshakes::HandshakesAhead;
 pub(crate) use state::Controller;

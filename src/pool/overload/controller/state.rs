@@ -18,6 +18,8 @@ pub(crate) struct Controller {
     pub(super) service: ServiceEstimate,
     /// The CPU time of a service.
     pub(super) computing: ServiceEstimate,
+    /// The wall time of the expensive part of a TLS handshake.
+    pub(super) handshake: ServiceEstimate,
     pub(super) interval: Interval,
     pub(super) learned: Learned,
 }
@@ -86,6 +88,7 @@ impl Controller {
             fairness: Fairness::new(),
             service: ServiceEstimate::default(),
             computing: ServiceEstimate::default(),
+            handshake: ServiceEstimate::default(),
             interval: Interval::default(),
             learned,
         }
