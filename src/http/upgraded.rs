@@ -34,6 +34,12 @@ impl Upgraded {
         Self { connection, ahead, stop, read_timeout: None, write_timeout: Some(write_timeout) }
     }
 
+    /// Sends the rest of the response that began the new protocol.
+    pub(crate) fn send_first(&mut self, unsent: &[u8]) -> io::Result<()> {
+        self.write_all(unsent)?;
+        self.flush()
+    }
+
     /// The peer's address, from accept(2).
     #[must_use]
     pub fn peer(&self) -> &Addr {
@@ -96,7 +102,12 @@ impl Write for Upgraded {
         loop {
             match self.connection.wire.try_write(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
+                Err(error) => return Err(error),
+                Ok(count) => {
+                    // The caller may wait for a reply next, and nothing else would send the rest.
+                    self.flush()?;
+                    return Ok(count);
+                }
             }
             if !self.connection.wire.stream().wait(Interest::Write, deadline)? {
                 return Err(io::ErrorKind::TimedOut.into());

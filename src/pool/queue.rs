@@ -379,3 +379,6 @@ impl<W> Drop for HandshakePermit<'_, W> {
         self.0.handshakes.finish();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! Leaving HTTP for another protocol: 101, or the response that refuses it (RFC 9110 §7.8,
 //! §15.2.2).
 
-use std::io::Write;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use http::StatusCode;
@@ -77,7 +76,7 @@ impl PendingResponse<'_> {
         turn.upgrade(permit, connection, move |connection, stop| {
             let mut upgraded = Upgraded::new(connection, ahead, stop, write_timeout);
             // If the socket has no room for the head, the new thread waits, and no worker.
-            if unsent.is_empty() || upgraded.write_all(&unsent).is_ok() {
+            if upgraded.send_first(&unsent).is_ok() {
                 handler(upgraded);
             }
         });

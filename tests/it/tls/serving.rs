@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use millpond::handlers::{Files, FilesOptions};
-use millpond::http::{Body, Request, Response, header};
+use millpond::http::{Body, HeaderValue, Request, Response, Upgraded, header};
 use millpond::{Bind, CloseReason, Config, Server, Service, Tls};
 
 use crate::support::tls::{TlsClient, start_https_with, start_tls_with, tls_settings};
@@ -208,6 +208,30 @@ fn a_request_without_tls_gets_a_plain_400_or_is_redirected() {
     let _ = client.read_to_end(&mut received);
     assert!(received.is_empty());
     until("closed", || server.stats().closed_for(CloseReason::TlsFailed) == 1);
+}
+
+#[test]
+fn an_upgraded_connection_reads_and_writes_through_tls() {
+    let server = start_https_with(one_worker(), |_: &mut Request| {
+        Response::upgrade(HeaderValue::from_static("test"), |mut stream: Upgraded| {
+            let mut text = Vec::new();
+            stream.read_to_end(&mut text).unwrap();
+            text.reverse();
+            stream.write_all(&text).unwrap();
+            stream.flush().unwrap();
+        })
+    });
+    let mut client = TlsClient::connect(addr(&server));
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n";
+    // The first bytes of the new protocol are in the record of the head.
+    client.write_all(format!("{head}0123").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut client).status, 101);
+    let long = vec![b'x'; 300_000];
+    client.write_all(&long).unwrap();
+    client.end();
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert!(received == [&long[..], b"3210"].concat());
 }
 
 #[test]
