@@ -243,7 +243,10 @@ impl Worker {
         let (connection, now, waited) = if connection.wire.is_shaking() {
             // A handshake takes long enough for another worker to lead meanwhile.
             shared.leader.share_work(shared.queue.controller.handshake_estimate());
-            let connection = shared.shake_hands(connection, now);
+            let connection = shared.shake_hands(connection, now).and_then(|connection| {
+                let protocol = self.protocols.of(connection.protocol);
+                shared.identify(connection, Instant::now(), protocol)
+            });
             (connection, Instant::now(), Duration::ZERO)
         } else {
             (Some(connection), now, waited)

@@ -114,6 +114,7 @@ impl ProtocolWorker for HttpWorker {
 
     fn identify(&mut self, mut connection: Box<Connection>, turn: &mut TurnContext<'_>) -> Outcome {
         self.apply_config(turn);
+        self.parser.set_secure(connection.wire.is_tls());
         match &self.proxies {
             Some(fields) => self.cell.lock().identify(fields, &mut self.parser, connection, turn),
             None => {

@@ -112,8 +112,8 @@ fn read(fields: &ProxyFields, connection: &Connection, headers: &HeaderMap) -> O
 
 /// Whether the connection itself is encrypted. Nothing else decides whether a request came by https
 /// if no trusted proxy says so.
-fn is_encrypted(_: &Connection) -> bool {
-    false
+fn is_encrypted(connection: &Connection) -> bool {
+    connection.wire.is_tls()
 }
 
 /// Who sent a request, and how.

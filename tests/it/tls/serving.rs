@@ -22,7 +22,8 @@ fn one_worker() -> Config {
 
 fn describe(request: &mut Request) -> String {
     let tls = request.tls().expect("the connection has TLS");
-    format!("{} {:?} {}", tls.version(), tls.server_name(), tls.is_resumed())
+    let (name, resumed) = (tls.server_name(), tls.is_resumed());
+    format!("{} {} {name:?} {resumed}", request.scheme(), tls.version())
 }
 
 #[test]
@@ -35,7 +36,7 @@ fn requests_are_served_over_both_versions_and_know_what_was_negotiated() {
         for (client, version) in [(&mut new, "TLSv1.3"), (&mut old, "TLSv1.2")] {
             client.write_all(GET).unwrap();
             let response = read_response(client);
-            assert_eq!(response.text(), format!("{version} Some(\"localhost\") false"));
+            assert_eq!(response.text(), format!("https {version} Some(\"localhost\") false"));
         }
     }
     // The end is announced: without that, the client would report a cut.
