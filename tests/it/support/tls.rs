@@ -97,16 +97,20 @@ pub(crate) struct TlsClient {
 impl TlsClient {
     /// Connects, and shakes hands with the newest version.
     pub(crate) fn connect(addr: SocketAddr) -> Self {
-        Self::with(addr, client_side(rustls::ALL_VERSIONS))
+        Self::over(connect(addr))
+    }
+
+    /// Shakes hands over a connection.
+    pub(crate) fn over(socket: TcpStream) -> Self {
+        Self::with(socket, client_side(rustls::ALL_VERSIONS))
     }
 
     /// Connects, and shakes hands with TLS 1.2.
     pub(crate) fn connect_tls12(addr: SocketAddr) -> Self {
-        Self::with(addr, client_side(&[&TLS12]))
+        Self::with(connect(addr), client_side(&[&TLS12]))
     }
 
-    fn with(addr: SocketAddr, mut tls: ClientConnection) -> Self {
-        let mut socket = connect(addr);
+    fn with(mut socket: TcpStream, mut tls: ClientConnection) -> Self {
         while tls.is_handshaking() {
             tls.complete_io(&mut socket).unwrap();
         }

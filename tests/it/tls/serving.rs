@@ -267,6 +267,23 @@ fn a_handshake_has_a_deadline_and_garbage_ends_it() {
 }
 
 #[test]
+fn a_proxy_header_comes_before_the_handshake() {
+    let mut config = one_worker();
+    config.proxy.trusted = vec!["127.0.0.1".parse().unwrap()];
+    let tls = Tls::new(&tls_settings()).unwrap();
+    let bind = Bind::to("tls://127.0.0.1:0?proxy=require").tls(&tls);
+    let server = Server::builder().config(config).bind(bind).http(|request: &mut Request| {
+        format!("{} {:?}", request.scheme(), request.client_addr().map(|addr| addr.ip()))
+    });
+    let server = server.build().unwrap().start().unwrap();
+    let mut socket = connect(addr(&server));
+    socket.write_all(b"PROXY TCP4 192.0.2.7 127.0.0.1 5 6\r\n").unwrap();
+    let mut client = TlsClient::over(socket);
+    client.write_all(GET).unwrap();
+    assert_eq!(read_response(&mut client).text(), "https Some(192.0.2.7)");
+}
+
+#[test]
 fn an_endpoint_with_tls_needs_a_certificate() {
     let hello = |_: &mut Request| "ok";
     let without = Server::builder().bind("tls://127.0.0.1:0").http(hello).build().unwrap_err();
