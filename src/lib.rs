@@ -91,7 +91,10 @@ pub use server::metrics;
 pub use server::{Bind, BindOptions, Builder, DrainReport, Handle, Server, ServerState, Service};
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-pub use tls::{Tls, TlsInfo, TlsSettings};
+pub use tls::{
+    CertificateFiles, CertificateInfo, ClientAuth, Tls, TlsInfo, TlsReplacement, TlsSettings,
+    TlsVersion,
+};
 
 // `cargo test` compiles and runs the examples of this page.
 #[cfg(doctest)]

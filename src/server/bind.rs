@@ -133,9 +133,7 @@ impl Bind {
     /// use millpond::handlers::Hello;
     /// use millpond::{Bind, Server, Tls, TlsSettings};
     ///
-    /// let mut settings = TlsSettings::default();
-    /// settings.certificate = "/etc/app/fullchain.pem".into();
-    /// settings.key = "/etc/app/privkey.pem".into();
+    /// let settings = TlsSettings::with_certificate("/etc/app/chain.pem", "/etc/app/key.pem");
     /// let tls = Tls::new(&settings)?;
     /// let server = Server::builder()
     ///     .bind(Bind::to("tcp://[::]:8443").tls(&tls))

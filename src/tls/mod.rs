@@ -1,96 +1,146 @@
-//! TLS (RFC 8446): certificates, and the TLS of one connection. The floor between sockets and the
-//! pool.
+//! TLS (RFC 8446): the certificates of a server, and the TLS of one connection. The floor between
+//! sockets and the pool.
+//!
+//! ```text
+//! TlsSettings ──► load: files, keys, names ──► resolver: which certificate for which name
+//!                                        └───► server_config ──► session: one connection
+//! ```
 
 pub(crate) mod buffer;
+mod certificate_info;
+mod der;
+mod hybrid;
 mod info;
+mod load;
+mod provider;
+mod resolver;
+mod server_config;
 pub(crate) mod session;
+mod settings;
+#[cfg(test)]
+pub(crate) mod test_certificates;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::crypto::CryptoProvider;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+pub use certificate_info::CertificateInfo;
 pub use info::TlsInfo;
+use server_config::TlsConfig;
+pub use settings::{CertificateFiles, ClientAuth, TlsSettings, TlsVersion};
 
-/// Where the certificates of a server are.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct TlsSettings {
-    /// The file with the certificate chain, in PEM.
-    pub certificate: PathBuf,
-    /// The file with the private key, in PEM.
-    pub key: PathBuf,
-    /// Whether a request without TLS is redirected to `https`. Default: no, the response is a 400.
-    pub redirect: bool,
-}
-
-/// The certificates of a server. A clone is the same set.
+/// The certificates of a server, which can be replaced while it runs. A clone is the same set.
+///
+/// # Examples
+/// ```no_run
+/// use millpond::{Tls, TlsSettings};
+///
+/// let settings = TlsSettings::with_certificate("/etc/app/chain.pem", "/etc/app/key.pem");
+/// let tls = Tls::new(&settings)?;
+/// for certificate in tls.certificates() {
+///     let days = certificate.days_left(std::time::SystemTime::now());
+///     println!("{}: {days} days", certificate.name());
+/// }
+/// // Later, when the files have been renewed:
+/// tls.replace(&settings)?;
+/// # Ok::<(), millpond::Error>(())
+/// ```
 #[derive(Clone)]
-pub struct Tls(Arc<TlsState>);
-
-struct TlsState {
-    config: ArcSwap<ServerConfig>,
-    redirect: AtomicBool,
-}
+pub struct Tls(Arc<ArcSwap<TlsConfig>>);
 
 impl Tls {
-    /// Loads the certificates.
+    /// Loads the certificates and their keys.
+    ///
+    /// A certificate that has expired, or is not valid yet, is not an error: see
+    /// [`certificates`](Self::certificates).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if a file cannot be read, or its content cannot be used.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file cannot be read or has no
+    /// certificate or key, if a key is encrypted, or does not belong to its certificate.
+    /// [`ErrorKind::Permission`](crate::ErrorKind::Permission) if the system denies a file.
     pub fn new(settings: &TlsSettings) -> Result<Self, Error> {
-        let config = ArcSwap::new(load(settings)?);
-        let redirect = AtomicBool::new(settings.redirect);
-        Ok(Self(Arc::new(TlsState { config, redirect })))
+        Ok(Self(Arc::new(ArcSwap::from_pointee(TlsConfig::load(settings, None)?))))
     }
 
-    /// Replaces the certificates. Open connections keep theirs.
+    /// Replaces the certificates for new connections, all or none. Open connections stay as they
+    /// are, and sessions can be resumed as before, unless the policy for client certificates has
+    /// changed.
     ///
     /// # Errors
-    /// As [`new`](Self::new). After an error the certificates are the same as before.
+    /// As [`new`](Self::new). After an error nothing has changed.
     pub fn replace(&self, settings: &TlsSettings) -> Result<(), Error> {
-        self.0.config.store(load(settings)?);
-        self.0.redirect.store(settings.redirect, Ordering::Relaxed);
-        Ok(())
+        self.prepare(settings).map(TlsReplacement::apply)
+    }
+
+    /// Loads new certificates, which [`TlsReplacement::apply`] puts in use.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn prepare(&self, settings: &TlsSettings) -> Result<TlsReplacement, Error> {
+        let config = TlsConfig::load(settings, Some(&self.0.load()))?;
+        Ok(TlsReplacement { tls: self.clone(), config })
+    }
+
+    /// What the certificates say, in the order of the settings.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateInfo> {
+        self.0.load().certificates.clone()
+    }
+
+    /// Whether there is a certificate for a name: `example.org`, or `*.example.org`. For other
+    /// names, clients get the first certificate, which they do not accept.
+    #[must_use]
+    pub fn has_certificate_for(&self, name: &str) -> bool {
+        self.0.load().resolver.has(name)
+    }
+
+    /// The cryptography of the server, for a client of rustls in the same program.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn crypto_provider() -> Arc<CryptoProvider> {
+        provider::provider()
     }
 
     /// The configuration for a new connection.
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        self.0.config.load_full()
+        Arc::clone(&self.0.load().server)
     }
 
     /// Whether a request without TLS is redirected to `https`.
     pub(crate) fn redirects(&self) -> bool {
-        self.0.redirect.load(Ordering::Relaxed)
+        self.0.load().redirect
     }
-}
-
-fn load(settings: &TlsSettings) -> Result<Arc<ServerConfig>, Error> {
-    let invalid = |path: &PathBuf, error: &dyn fmt::Display| {
-        Error::new(ErrorKind::Config, format!("{}: {error}", path.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(&settings.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| invalid(&settings.certificate, &error))?;
-    let key = PrivateKeyDer::from_pem_file(&settings.key)
-        .map_err(|error| invalid(&settings.key, &error))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    let mut config = config.map_err(|error| invalid(&settings.certificate, &error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
+        f.debug_tuple("Tls").field(&self.0.load().resolver).finish()
+    }
+}
+
+/// New certificates that are loaded and not in use yet, so that a program can check everything
+/// else before it changes anything.
+#[must_use]
+pub struct TlsReplacement {
+    tls: Tls,
+    config: TlsConfig,
+}
+
+impl TlsReplacement {
+    /// Puts the certificates in use.
+    pub fn apply(self) {
+        self.tls.0.store(Arc::new(self.config));
+    }
+}
+
+impl fmt::Debug for TlsReplacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TlsReplacement").field(&self.config.resolver).finish()
     }
 }

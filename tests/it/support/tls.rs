@@ -48,10 +48,7 @@ pub(crate) fn certificate() -> &'static TestCertificate {
 
 /// The settings of the certificate.
 pub(crate) fn tls_settings() -> TlsSettings {
-    let mut settings = TlsSettings::default();
-    settings.certificate = certificate().chain();
-    settings.key = certificate().key();
-    settings
+    TlsSettings::with_certificate(certificate().chain(), certificate().key())
 }
 
 /// Starts a server of HTTP over TLS on a free port.
