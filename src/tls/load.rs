@@ -113,7 +113,8 @@ fn sections(bytes: &[u8], what: &str, path: &Path) -> Result<Vec<(SectionKind, V
         }
         let reason = match error {
             pem::Error::MissingSectionEnd { end_marker } => {
-                format!("its end is missing: {}", String::from_utf8_lossy(&end_marker).trim())
+                let name = String::from_utf8_lossy(&end_marker);
+                format!("the line -----END {}----- is missing", name.trim().trim_matches('-'))
             }
             pem::Error::IllegalSectionStart { .. } => "a malformed line -----BEGIN".to_owned(),
             pem::Error::Base64Decode(_) => "malformed base64".to_owned(),
@@ -180,7 +181,7 @@ mod tests {
             ("", key.as_str(), "invalid certificate c.pem: no certificate in it"),
             ("text", key, "invalid certificate c.pem: no certificate in it"),
             (key, cert, "invalid certificate c.pem: it has a key and no certificate"),
-            (cut, key, "invalid certificate c.pem: its end is missing: END CERTIFICATE"),
+            (cut, key, "invalid certificate c.pem: the line -----END CERTIFICATE----- is missing"),
             (&in_base64, key, "invalid certificate c.pem: malformed base64"),
             (not_der, key, "invalid certificate c.pem: not a certificate in DER"),
             (cert, "", "invalid key k.pem: no private key in it"),

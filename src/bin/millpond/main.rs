@@ -10,6 +10,7 @@ mod os;
 mod serve;
 mod settings;
 mod sites;
+mod validity;
 
 use std::process::ExitCode;
 

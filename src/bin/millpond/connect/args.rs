@@ -1,6 +1,7 @@
 //! The command line of `millpond connect`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -10,7 +11,7 @@ use crate::settings::value;
 /// Connect to a server, send, print what it sends back
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConnectArgs {
-    /// The server: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, unixgram:PATH,
+    /// The server: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, unixgram:PATH,
     /// unixpacket:PATH, icmp:HOST (ping), ip4:PROTOCOL:HOST (raw packets)
     #[arg(value_name = "ENDPOINT")]
     pub(super) endpoint: String,
@@ -47,7 +48,8 @@ pub(crate) struct ConnectArgs {
     /// ends, as a proxy does, for endpoints with ?proxy=require
     #[arg(long, value_name = "VERSION", value_enum, hide_possible_values = true)]
     pub(super) send_proxy: Option<ProxyVersion>,
-    /// Print the addresses of both ends on standard error
+    /// Print the addresses of both ends on standard error; for tls://, also what was negotiated,
+    /// and the certificates
     #[arg(short = 'v', long)]
     pub(super) verbose: bool,
 
@@ -64,12 +66,29 @@ pub(crate) struct ConnectArgs {
     #[arg(long)]
     pub(super) send_only: bool,
 
-    /// Only connect; if that fails, print the reason and exit with 1
+    /// Only connect; if that fails, print the reason and exit with 1. For tls://, also print when
+    /// the certificate expires
     #[arg(long, conflicts_with_all = ["message", "recv_only", "send_only"])]
     pub(super) probe: bool,
     /// Retry until the connection succeeds, for TIME at most
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) wait_for: Option<Duration>,
+
+    /// tls: the file of the authorities to trust, in PEM, instead of those of this machine
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(super) ca: Option<PathBuf>,
+    /// tls: accept every certificate
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// tls: the name to ask for (SNI), which the certificate must have; otherwise HOST
+    #[arg(long, value_name = "NAME")]
+    pub(super) sni: Option<String>,
+    /// tls: the protocols to offer (ALPN), separated by commas: http/1.1
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(super) alpn: Vec<String>,
+    /// tls: let --probe fail if the certificate expires in fewer than N days
+    #[arg(long, value_name = "N", requires = "probe")]
+    pub(super) min_days: Option<u32>,
 
     /// icmp: the number of echo requests; 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = count)]
@@ -93,6 +112,20 @@ pub(super) enum ProxyVersion {
     V1,
     /// In binary
     V2,
+}
+
+impl ConnectArgs {
+    /// A flag for TLS that was given.
+    pub(super) fn tls_flag(&self) -> Option<&'static str> {
+        let given = [
+            ("--ca", self.ca.is_some()),
+            ("--insecure", self.insecure),
+            ("--sni", self.sni.is_some()),
+            ("--alpn", !self.alpn.is_empty()),
+            ("--min-days", self.min_days.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
 }
 
 /// When a line end is sent as CRLF.

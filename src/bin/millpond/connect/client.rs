@@ -7,13 +7,16 @@ use millpond::net::{Addr, Endpoint, Family};
 
 use super::args::ConnectArgs;
 use super::output::note;
-use super::{exchange, message, ping, probe, proxy_header, relay};
+use super::socket::{ClientSocket, Target};
+use super::tls::{TlsTarget, split_scheme};
+use super::{exchange, message, ping, probe, proxy_header, relay, tls};
 use crate::failure::{Failure, code};
 
 /// Runs the client until the conversation ends.
 pub(crate) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
     let message = message::bytes(args)?;
-    let mut endpoint: Endpoint = args.endpoint.parse()?;
+    let (text, has_tls) = split_scheme(&args.endpoint);
+    let mut endpoint: Endpoint = text.parse()?;
     let family = match (args.four, args.six) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
@@ -34,15 +37,30 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
             message.as_deref(),
         );
     }
+    let tls = match args.tls_flag() {
+        _ if has_tls => Some(TlsTarget::new(args, &endpoint)?),
+        Some(flag) => {
+            return Err(Failure::new(code::USAGE, format!("{flag} is for tls://HOST:PORT only"))
+                .with_hint("an endpoint with TLS begins with tls://"));
+        }
+        None => None,
+    };
+    let target = Target { endpoint: &endpoint, from: from.as_ref(), tls: tls.as_ref() };
     if args.probe {
-        return probe::run(args, &endpoint, from.as_ref());
+        return probe::run(args, target);
     }
     let mut socket = match args.wait_for {
-        Some(limit) => probe::wait_for(args, &endpoint, from.as_ref(), limit)?,
-        None => proxy_header::open(args, &endpoint, from.as_ref(), args.timeout)?,
+        Some(limit) => probe::wait_for(args, target, limit)?,
+        None => proxy_header::open(args, target, args.timeout)?,
     };
     if args.verbose {
         note(&format!("{}: {}", args.endpoint, socket.addresses()));
+    }
+    if let ClientSocket::Tls(client) = &socket {
+        let all = tls::lines(client, args.insecure);
+        // That nothing was verified is said without -v, too.
+        let from = if args.verbose { 0 } else { all.len() - usize::from(args.insecure) };
+        all[from..].iter().for_each(|line| note(line));
     }
     match message {
         Some(message) => exchange::run(args, &endpoint, &mut socket, &message)?,

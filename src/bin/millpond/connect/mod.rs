@@ -18,6 +18,7 @@ mod proxy_header;
 mod reader;
 mod relay;
 mod socket;
+mod tls;
 
 pub(crate) use args::ConnectArgs;
 pub(crate) use client::run;

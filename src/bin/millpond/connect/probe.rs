@@ -5,14 +5,15 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use millpond::net::{Addr, Endpoint, describe};
+use millpond::net::{Endpoint, describe};
 use millpond::{Error, ErrorKind};
 use rustix::termios::tcgetwinsize;
 
 use super::args::ConnectArgs;
 use super::output::note;
 use super::proxy_header;
-use super::socket::ClientSocket;
+use super::socket::{ClientSocket, Target};
+use super::tls::{self, TlsClient};
 use crate::failure::{Failure, code, one_line};
 use crate::os::stdout::print;
 
@@ -23,14 +24,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Connects. The exit code is 0, or else 1 after the reason of the system was printed.
-pub(super) fn run(
-    args: &ConnectArgs,
-    endpoint: &Endpoint,
-    from: Option<&Addr>,
-) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &ConnectArgs, target: Target<'_>) -> Result<ExitCode, Failure> {
+    let endpoint = target.endpoint;
     let result = match args.wait_for {
-        Some(limit) => retry(args, endpoint, from, limit, true),
-        None => attempt(args, endpoint, from, args.timeout, true),
+        Some(limit) => retry(args, target, limit, true),
+        None => attempt(args, target, args.timeout, true),
     };
     // A denied raw socket says nothing about the other side.
     let raw = matches!(endpoint, Endpoint::Raw { .. } | Endpoint::Icmp { .. });
@@ -40,7 +38,10 @@ pub(super) fn run(
             if args.verbose {
                 note(&format!("{endpoint}: {}", socket.addresses()));
             }
-            Ok(ExitCode::SUCCESS)
+            match &socket {
+                ClientSocket::Tls(client) => certificate(args, client),
+                _ => Ok(ExitCode::SUCCESS),
+            }
         }
         Err(error) => match error.io() {
             Some(reason) if !matches!(error.kind(), ErrorKind::Endpoint | ErrorKind::Lookup) => {
@@ -55,14 +56,26 @@ pub(super) fn run(
     }
 }
 
+/// Prints when the certificate of a server expires. Fails if that is too soon.
+fn certificate(args: &ConnectArgs, client: &TlsClient) -> Result<ExitCode, Failure> {
+    if args.verbose {
+        tls::lines(client, args.insecure).iter().for_each(|line| note(line));
+    }
+    if let Some(line) = tls::certificate_line(client) {
+        print(format!("{line}\n").as_bytes())?;
+    }
+    let least = i64::from(args.min_days.unwrap_or(0));
+    let enough = tls::days_left(client).is_some_and(|days| days >= least);
+    Ok(if enough { ExitCode::SUCCESS } else { ExitCode::from(code::RUNTIME) })
+}
+
 /// Connects, with retries for `limit`.
 pub(super) fn wait_for(
     args: &ConnectArgs,
-    endpoint: &Endpoint,
-    from: Option<&Addr>,
+    target: Target<'_>,
     limit: Duration,
 ) -> Result<ClientSocket, Failure> {
-    retry(args, endpoint, from, limit, false).map_err(|error| {
+    retry(args, target, limit, false).map_err(|error| {
         let tried = format!("retried for {limit:?}");
         let hint = match error.hint() {
             None => tried,
@@ -74,11 +87,11 @@ pub(super) fn wait_for(
 
 fn retry(
     args: &ConnectArgs,
-    endpoint: &Endpoint,
-    from: Option<&Addr>,
+    target: Target<'_>,
     limit: Duration,
     probing: bool,
 ) -> Result<ClientSocket, Error> {
+    let endpoint = target.endpoint;
     let start = Instant::now();
     let left = || limit.saturating_sub(start.elapsed());
     let mut progress = ProgressLine { shown: false, terminal: io::stderr().is_terminal() };
@@ -87,7 +100,7 @@ fn retry(
     loop {
         // The first attempt is made however short the time is.
         let timeout = args.timeout.min(left().max(PAUSES.0));
-        let error = match attempt(args, endpoint, from, timeout, probing) {
+        let error = match attempt(args, target, timeout, probing) {
             // A denied permission stays denied.
             Err(error) if error.kind() != ErrorKind::Permission => error,
             result => return result,
@@ -105,12 +118,12 @@ fn retry(
 /// datagram may be a refusal.
 fn attempt(
     args: &ConnectArgs,
-    endpoint: &Endpoint,
-    from: Option<&Addr>,
+    target: Target<'_>,
     timeout: Duration,
     probing: bool,
 ) -> Result<ClientSocket, Error> {
-    let mut socket = proxy_header::open(args, endpoint, from, timeout)?;
+    let mut socket = proxy_header::open(args, target, timeout)?;
+    let endpoint = target.endpoint;
     if probing && let ClientSocket::Datagram(_) = &socket {
         socket.set_timeout(timeout.min(REFUSAL_TIMEOUT));
         let refused = |error| {

@@ -8,7 +8,8 @@ use millpond::{Error, ErrorKind};
 use proxy_header::{ProxiedAddress, ProxyHeader};
 
 use super::args::{ConnectArgs, ProxyVersion};
-use super::socket::ClientSocket;
+use super::socket::{ClientSocket, Target};
+use super::tls::TlsClient;
 use crate::failure::{Failure, code};
 
 /// Bytes of the longest header that the client sends: 107 in version 1.
@@ -34,11 +35,11 @@ pub(super) fn check(args: &ConnectArgs, endpoint: &Endpoint) -> Result<(), Failu
 /// Those of connecting, and [`ErrorKind::Connect`] if the header cannot be sent.
 pub(super) fn open(
     args: &ConnectArgs,
-    endpoint: &Endpoint,
-    from: Option<&Addr>,
+    target: Target<'_>,
     timeout: Duration,
 ) -> Result<ClientSocket, Error> {
-    let socket = ClientSocket::open(endpoint, from, timeout)?;
+    let endpoint = target.endpoint;
+    let socket = ClientSocket::open(target, timeout)?;
     if let (Some(version), ClientSocket::Stream(stream)) = (args.send_proxy, &socket) {
         let send = || {
             let header = encode(version, &stream.local_addr()?, &stream.peer_addr()?)?;
@@ -49,7 +50,13 @@ pub(super) fn open(
             Error::new(ErrorKind::Connect, what).with_source(error)
         })?;
     }
-    Ok(socket)
+    // TLS begins after the header.
+    Ok(match (socket, target.tls) {
+        (ClientSocket::Stream(stream), Some(tls)) => {
+            ClientSocket::Tls(Box::new(TlsClient::over(stream, endpoint, timeout, tls)?))
+        }
+        (socket, _) => socket,
+    })
 }
 
 /// The header of a connection between these addresses. For Unix sockets it names none: `UNKNOWN` in

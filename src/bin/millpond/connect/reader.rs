@@ -22,6 +22,9 @@ pub(super) enum Waited {
 
 /// Waits until the socket can be received from, or standard output is closed.
 pub(super) fn wait(socket: &ClientSocket, timeout: Duration) -> io::Result<Waited> {
+    if socket.has_input() {
+        return Ok(Waited::Ready);
+    }
     let stdout = io::stdout();
     let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN), watch(&stdout)];
     if !poll_until(&mut fds, Some(Instant::now() + timeout))? {

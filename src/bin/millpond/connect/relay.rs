@@ -89,7 +89,7 @@ struct Ready {
 
 impl Relay<'_> {
     fn run(mut self) -> Result<(), Failure> {
-        while self.input || self.output || !self.pending.is_empty() {
+        while self.input || self.output || self.is_sending() {
             let Some(ready) = self.wait()? else { return self.timed_out() };
             if ready.stdout_closed || (ready.receive && self.receive()? == Reader::Closed) {
                 return Ok(());
@@ -107,6 +107,11 @@ impl Relay<'_> {
         Ok(())
     }
 
+    /// Whether bytes wait to be sent.
+    fn is_sending(&self) -> bool {
+        !self.pending.is_empty() || self.socket.has_output()
+    }
+
     /// The time after which the relay ends if nothing happens.
     fn timeout(&self) -> Option<Duration> {
         match self.args.idle {
@@ -121,9 +126,13 @@ impl Relay<'_> {
 
     /// Waits until a call does not block: receive, send, read. `None`: the timeout passed.
     fn wait(&self) -> Result<Option<Ready>, Failure> {
+        if self.output && self.socket.has_input() {
+            let (send, read, stdout_closed) = (false, false, false);
+            return Ok(Some(Ready { receive: true, send, read, stdout_closed }));
+        }
         let deadline = self.timeout().map(|timeout| Instant::now() + timeout);
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        let sending = !self.pending.is_empty();
+        let sending = self.is_sending();
         let mut socket = PollFlags::empty();
         socket.set(PollFlags::IN, self.output);
         socket.set(PollFlags::OUT, sending);
@@ -179,7 +188,11 @@ impl Relay<'_> {
     }
 
     fn send(&mut self) -> Result<(), Failure> {
-        match self.socket.send(&self.piece[self.pending.clone()]) {
+        let sent = match self.pending.is_empty() {
+            true => self.socket.flush().map(|()| 0),
+            false => self.socket.send(&self.piece[self.pending.clone()]),
+        };
+        match sent {
             Ok(sent) => self.pending.start += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(socket_failure("cannot send to", self.endpoint, error)),

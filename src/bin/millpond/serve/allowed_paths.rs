@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use millpond::BindOptions;
 use millpond::net::{Endpoint, UnixName};
 
-use super::admin;
+use super::{admin, tls};
 use crate::access_log::writer;
 use crate::os::paths::parent_directory;
 use crate::os::sandbox::AllowedPaths;
@@ -17,6 +17,12 @@ pub(super) fn allowed_paths(loaded: &Loaded) -> AllowedPaths {
     let sites = || std::iter::once(&settings.site).chain(&settings.sites);
     // A reload reads these files again.
     let reloaded = sites().filter_map(|site| site.users.as_deref()).chain(loaded.file.as_deref());
+    let certificates = tls::files(settings);
+    let certificates = certificates.iter().flat_map(|path| {
+        // Tools for renewal keep a symbolic link to the present file in another directory.
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        [reload_path(path), reload_path(&real)]
+    });
     let configured = settings.reach.iter().map(|path| bytes::path(path));
     let endpoints = settings.bind.iter().chain(settings.sites.iter().flat_map(|site| &site.bind));
     let endpoints = endpoints.cloned().chain(admin::endpoint(settings));
@@ -26,7 +32,11 @@ pub(super) fn allowed_paths(loaded: &Loaded) -> AllowedPaths {
     });
     let logs = writer::paths_to_reopen(&settings.access_log);
     AllowedPaths {
-        read: roots(settings).chain(reloaded.map(reload_path)).chain(configured).collect(),
+        read: roots(settings)
+            .chain(reloaded.map(reload_path))
+            .chain(certificates)
+            .chain(configured)
+            .collect(),
         write: logs.into_iter().chain(sockets).collect(),
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use log::{info, warn};
 use millpond::handlers::{Files, Hello};
 use millpond::http::Handler;
-use millpond::{Bind, BindOptions, Builder, Error, Server, Service};
+use millpond::{Bind, BindOptions, Builder, Error, Server, Service, Tls};
 
 use super::admin::{self, CommandTarget};
 use super::load::passed_name;
+use super::tls::{is_tls, without_tls};
 use crate::access_log::writer::{self, AccessLog, Recorder};
 use crate::failure::Failure;
 use crate::os::socket_activation::PassedSockets;
@@ -23,10 +24,11 @@ pub(super) fn build(
     access: Option<&AccessLog>,
     passed: &mut PassedSockets,
     commands: &CommandTarget,
+    tls: Option<&Tls>,
 ) -> Result<(Server, ListenerSwaps), Failure> {
     let listeners = listener_sites(loaded, passed.len() > 0)?;
-    let binds = |endpoint: Option<&str>| binds(endpoint, passed);
-    let (builder, mut swaps) = plan(loaded, &listeners, access, binds)?;
+    let binds = |endpoint: Option<&str>| binds(endpoint, passed, tls);
+    let (builder, mut swaps) = plan(loaded, &listeners, (access, tls), binds)?;
     let builder = admin::configure(builder, &loaded.settings, commands)?;
     let unused = passed.take_all().len();
     if unused > 0 {
@@ -43,11 +45,14 @@ pub(super) fn build(
 pub(super) fn plan(
     loaded: &Loaded,
     listeners: &[ListenerSites],
-    access: Option<&AccessLog>,
+    (access, tls): (Option<&AccessLog>, Option<&Tls>),
     mut binds: impl FnMut(Option<&str>) -> Result<Vec<Bind>, Failure>,
 ) -> Result<(Builder, ListenerSwaps), Failure> {
     let settings = &loaded.settings;
     let mut builder = Server::builder().config(settings.config.clone());
+    if let Some(tls) = tls {
+        builder = builder.tls(tls.clone());
+    }
     let mut swaps = Vec::new();
     // The listener without an endpoint comes last: it takes the sockets that no other one names.
     let (named, rest): (Vec<_>, Vec<_>) = listeners
@@ -66,14 +71,26 @@ pub(super) fn plan(
 }
 
 /// The sockets of an endpoint. `None`: every passed socket that was not taken yet.
-fn binds(endpoint: Option<&str>, passed: &mut PassedSockets) -> Result<Vec<Bind>, Failure> {
+fn binds(
+    endpoint: Option<&str>,
+    passed: &mut PassedSockets,
+    tls: Option<&Tls>,
+) -> Result<Vec<Bind>, Failure> {
     let (text, options) = BindOptions::split(endpoint.unwrap_or_default())?;
+    let tls = tls.filter(|_| is_tls(&text));
+    let text = without_tls(&text);
     let fds = match (endpoint, passed_name(&text)) {
         (None, _) => passed.take_all(),
         (_, Some(name)) => passed.take(name)?,
         (Some(endpoint), None) => return Ok(vec![Bind::to(endpoint)]),
     };
-    let bind = |fd| Ok(Bind::passed(fd)?.with_options(options));
+    let bind = |fd| {
+        let bind = Bind::passed(fd)?.with_options(options);
+        Ok(match tls {
+            Some(tls) => bind.tls(tls),
+            None => bind,
+        })
+    };
     fds.into_iter().map(bind).collect()
 }
 

@@ -1,13 +1,14 @@
 //! `millpond check`: everything that can be checked without binding an endpoint.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use millpond::{Bind, BindOptions, Service};
 
 use super::admin::{self, CommandTarget};
 use super::build::{check_access_log, plan};
 use super::load::{load, passed_name};
-use super::reopen;
+use super::{reopen, tls};
 use crate::failure::Failure;
 use crate::os::stdout;
 use crate::os::user::User;
@@ -25,10 +26,17 @@ pub(crate) fn check(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     // The sockets that a service manager would pass are not there to be checked.
     let binds = |endpoint: Option<&str>| {
         let Some(text) = endpoint else { return Ok(Vec::new()) };
-        let is_passed = passed_name(&BindOptions::split(text)?.0).is_some();
+        let is_passed = passed_name(&tls::without_tls(&BindOptions::split(text)?.0)).is_some();
         Ok(if is_passed { Vec::new() } else { vec![Bind::to(text)] })
     };
-    let (builder, _) = plan(&loaded, &listener_sites(&loaded, false)?, None, binds)?;
+    let tls = tls::load(&loaded.settings)?;
+    let listeners = listener_sites(&loaded, false)?;
+    if let Some(tls) = &tls {
+        tls::check_validity(tls, SystemTime::now())?;
+        loaded.warnings.extend(tls::expiry_warnings(tls, SystemTime::now()));
+    }
+    loaded.warnings.extend(tls::warnings(&loaded, tls.as_ref(), &listeners));
+    let (builder, _) = plan(&loaded, &listeners, (None, tls.as_ref()), binds)?;
     let builder = admin::configure(builder, &loaded.settings, &CommandTarget::default())?;
     builder.service(Service::echo()).check()?;
     let text = if print {

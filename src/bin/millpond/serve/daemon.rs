@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::{error, info, warn};
-use millpond::{Handle, ServerState};
+use millpond::{Handle, ServerState, Tls};
 
-use super::status;
 use super::watchdog::{PeriodicTimer, WatchdogCheck};
+use super::{status, tls};
 use crate::access_log::writer::AccessLog;
 use crate::failure::code;
 use crate::os::logging;
@@ -19,6 +19,9 @@ use crate::sites::swap::ListenerSwaps;
 
 /// How often the service manager gets the status.
 const STATUS_PERIOD: Duration = Duration::from_secs(10);
+
+/// How often certificates that expire soon are logged.
+const EXPIRY_PERIOD: Duration = Duration::from_secs(24 * 3600);
 
 /// How long the end of the process waits for the access log to be written.
 const ACCESS_LOG_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,6 +40,8 @@ pub(super) struct Daemon {
     pub(super) loaded: Loaded,
     /// The handlers that a reload can replace. Empty for a server without HTTP (echo).
     pub(super) swaps: ListenerSwaps,
+    /// The certificates, which a reload can replace. `None` for a server without TLS.
+    pub(super) tls: Option<Tls>,
     pub(super) access_log: Option<AccessLog>,
     /// Whether Landlock restricts the process.
     pub(super) confined: bool,
@@ -67,12 +72,14 @@ impl Daemon {
     fn run_until(&mut self, end: Option<Instant>, signals: &SignalReceiver) {
         let mut watchdog = self.notifier.watchdog_interval().map(PeriodicTimer::new);
         let mut status = self.notifier.is_enabled().then(|| PeriodicTimer::new(STATUS_PERIOD));
+        let mut expiry = self.tls.is_some().then(|| PeriodicTimer::new(EXPIRY_PERIOD));
         let mut check = WatchdogCheck::default();
         let mut last_status = String::new();
         loop {
             let now = Instant::now();
-            // Without a service manager there is no timer, so that an idle server makes no calls.
-            let timers = [&watchdog, &status].into_iter().flatten();
+            // Without a service manager and TLS there is no timer, so that an idle server makes no
+            // calls.
+            let timers = [&watchdog, &status, &expiry].into_iter().flatten();
             let left = end.map(|end| end.saturating_duration_since(now));
             match signals.wait(timers.map(|timer| timer.left(now)).chain(left).min()) {
                 Some(Event::Stop) => return,
@@ -91,6 +98,9 @@ impl Daemon {
             if watchdog.as_mut().is_some_and(|timer| timer.is_due(now)) {
                 self.notify_watchdog(&mut check);
             }
+            if expiry.as_mut().is_some_and(|timer| timer.is_due(now)) {
+                self.log_expiry();
+            }
             if status.as_mut().is_some_and(|timer| timer.is_due(now)) {
                 let line = self.status();
                 if line != last_status {
@@ -98,6 +108,14 @@ impl Daemon {
                     last_status = line;
                 }
             }
+        }
+    }
+
+    /// Logs which certificates have expired, or will soon.
+    pub(super) fn log_expiry(&self) {
+        if let Some(tls) = &self.tls {
+            let lines = tls::expiry_warnings(tls, SystemTime::now());
+            lines.iter().for_each(|line| warn!("{line}"));
         }
     }
 

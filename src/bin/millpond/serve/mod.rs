@@ -16,6 +16,7 @@ mod reload;
 mod reopen;
 mod start;
 mod status;
+mod tls;
 mod watchdog;
 
 pub(crate) use check::check;

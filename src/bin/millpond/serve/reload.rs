@@ -5,6 +5,7 @@ use log::{error, info, warn};
 use super::build::{access_log, handlers, recorder};
 use super::daemon::Daemon;
 use super::load::load;
+use super::tls;
 use crate::access_log::writer::AccessLog;
 use crate::failure::Failure;
 use crate::os::logging;
@@ -54,8 +55,13 @@ impl Daemon {
             log.start()?;
         }
         let handlers = self.new_handlers(&loaded, kept.or(opened.as_ref()))?;
+        let certificates = tls::prepare(self.tls.as_ref(), &loaded.settings)?;
         self.handle.reconfigure(loaded.settings.config.clone())?;
         // Nothing fails from here on.
+        if let Some(certificates) = certificates {
+            certificates.apply();
+            self.log_expiry();
+        }
         for ((_, swap), handler) in self.swaps.iter().zip(handlers) {
             swap.replace(handler);
         }

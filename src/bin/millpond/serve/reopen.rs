@@ -1,12 +1,13 @@
 //! Warnings of files that the server could not reopen with the rights that it runs with. They are
 //! logged at the start, and `millpond check` prints them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::fs::{Access as May, access};
 use rustix::process::geteuid;
 
+use super::tls;
 use crate::access_log::writer;
 use crate::failure::{Failure, code};
 use crate::os::user::User;
@@ -18,6 +19,8 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
     let sites = || std::iter::once(&settings.site).chain(&settings.sites);
     let files =
         loaded.file.as_deref().into_iter().chain(sites().filter_map(|s| s.users.as_deref()));
+    let certificates = tls::files(settings);
+    let files = files.chain(certificates.iter().map(PathBuf::as_path));
     let files = files.map(|path| (path, May::READ_OK));
     let roots = sites().filter_map(|site| site.root.as_deref()).map(|path| (path, May::EXEC_OK));
     let log = match settings.access_log.format {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::SystemTime;
 
 use log::{info, warn};
 use millpond::Handle;
@@ -14,7 +15,7 @@ use super::allowed_paths::{allowed_paths, describe, roots};
 use super::build::{access_log, build, check_access_log};
 use super::daemon::Daemon;
 use super::load::load;
-use super::reopen;
+use super::{reopen, tls};
 use crate::access_log::writer::open_as_root;
 use crate::failure::{Failure, code};
 use crate::os::notify::Notifier;
@@ -25,6 +26,7 @@ use crate::os::user::User;
 use crate::os::{logging, stdout};
 use crate::settings::{self, Flags, Settings, Site};
 use crate::sites::file_broker;
+use crate::sites::routing::listener_sites;
 
 /// Serves until a signal ends the server.
 pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
@@ -48,11 +50,19 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
 
     let commands = CommandTarget::default();
     let mut passed = PassedSockets::from_env()?;
-    let (server, swaps) = build(&loaded, access.as_ref(), &mut passed, &commands)?;
+    // Keys are often readable by root only.
+    let tls = tls::load(settings)?;
+    let all = listener_sites(&loaded, passed.len() > 0)?;
+    let (server, swaps) = build(&loaded, access.as_ref(), &mut passed, &commands, tls.as_ref())?;
     if let Some(file) = &loaded.file {
         info!("settings from {}", file.display());
     }
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
+    tls::warnings(&loaded, tls.as_ref(), &all).iter().for_each(|warning| warn!("{warning}"));
+    if let Some(tls) = &tls {
+        tls::describe(tls).iter().for_each(|line| info!("{line}"));
+        tls::expiry_warnings(tls, SystemTime::now()).iter().for_each(|line| warn!("{line}"));
+    }
     if let Some(user) = user {
         user.assume()?;
         reopen::warnings(&loaded).iter().for_each(|warning| warn!("{warning}"));
@@ -103,6 +113,7 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
         started,
         loaded,
         swaps,
+        tls,
         access_log: access,
         confined,
         reload_failed: false,
@@ -136,11 +147,16 @@ fn missing_indexes(settings: &Settings) -> Vec<String> {
 
 /// The URL at which a browser on this machine finds an endpoint.
 fn url(endpoint: &str) -> Option<String> {
-    let address = endpoint.split_once("://").filter(|(scheme, _)| scheme.starts_with("tcp"))?.1;
+    let (scheme, address) = endpoint.split_once("://")?;
+    let scheme = match scheme {
+        "tls" => "https",
+        tcp if tcp.starts_with("tcp") => "http",
+        _ => return None,
+    };
     let address: SocketAddr = address.parse().ok()?;
     Some(match address.ip().is_unspecified() {
-        true => format!("http://localhost:{}/", address.port()),
-        false => format!("http://{address}/"),
+        true => format!("{scheme}://localhost:{}/", address.port()),
+        false => format!("{scheme}://{address}/"),
     })
 }
 

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 const BYTE_0: u32 = 0x10_ff00;
 
 /// Keys whose values are paths, which may have any bytes.
-const PATHS: [&str; 4] = ["root", "access_log.file", "files.auth", "reach"];
+const PATHS: [&str; 7] =
+    ["root", "access_log.file", "files.auth", "reach", "tls.cert", "tls.key", "tls.client_ca"];
 
 /// Bytes as text.
 pub(crate) fn text(value: &OsStr) -> String {

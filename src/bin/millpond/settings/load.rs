@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::origin::{Origin, Origins};
-use super::site::{Site, check_host};
+use super::site::{Site, SiteCertificate, check_host};
 use super::table::{self, Row, rows};
 use super::types::{LEVELS, Settings};
 use super::{bytes, file};
@@ -59,6 +59,7 @@ impl Loaded {
             loaded.warnings.push(format!("{key} has no effect without a root"));
         }
         loaded.check_hosts()?;
+        loaded.check_keys()?;
         Ok(loaded)
     }
 
@@ -109,7 +110,13 @@ impl Loaded {
     /// Adds a `[[site]]`, which inherits the settings of files at the top, whatever their origin.
     fn add_site(&mut self, path: &Path, parsed: file::SiteEntries) -> Result<(), Failure> {
         let top = &self.settings.site;
-        let site = Site { hosts: Vec::new(), bind: Vec::new(), root: None, ..top.clone() };
+        let site = Site {
+            hosts: Vec::new(),
+            bind: Vec::new(),
+            root: None,
+            tls: SiteCertificate::default(),
+            ..top.clone()
+        };
         let origins = self.origins.iter().filter(|(key, _)| key.starts_with("files."));
         let mut origins: Origins = origins.map(|(key, origin)| (*key, origin.clone())).collect();
         // A row sets a field of whole settings; only the site of these is kept.
@@ -134,6 +141,25 @@ impl Loaded {
                 return Err(Failure::new(code::CONFIG, message)
                     .with_hint("a site accepts names such as example.org and *.example.org"));
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that no key is without a certificate.
+    fn check_keys(&self) -> Result<(), Failure> {
+        let sites = std::iter::once((None, &self.settings.site));
+        let sites = sites.chain(self.settings.sites.iter().enumerate().map(|(i, s)| (Some(i), s)));
+        for (index, site) in sites {
+            if site.tls.key.is_none() || site.tls.cert.is_some() {
+                continue;
+            }
+            let origin = match index {
+                None => self.origin("tls.key"),
+                Some(index) => self.site_origin(index, "tls.key"),
+            };
+            let message = format!("{origin}: tls.key without tls.cert");
+            return Err(Failure::new(code::CONFIG, message)
+                .with_hint("tls.cert is the file of the certificate chain (--tls-cert)"));
         }
         Ok(())
     }

@@ -22,6 +22,16 @@ pub(crate) struct Site {
     pub(crate) realm: String,
     /// The file of user names and password hashes. `None`: every client may read.
     pub(crate) users: Option<PathBuf>,
+    /// The certificate of its names, at endpoints `tls://`.
+    pub(crate) tls: SiteCertificate,
+}
+
+/// The files of a certificate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SiteCertificate {
+    pub(crate) cert: Option<PathBuf>,
+    /// `None`: the key is in the file of the certificate.
+    pub(crate) key: Option<PathBuf>,
 }
 
 impl Default for Site {
@@ -36,6 +46,7 @@ impl Default for Site {
             cors,
             realm: "millpond".to_owned(),
             users: None,
+            tls: SiteCertificate::default(),
         }
     }
 }
@@ -75,6 +86,9 @@ pub(crate) fn check_host(host: &str) -> Result<(), &'static str> {
 
 /// Whether two texts are spellings of the same endpoint.
 pub(crate) fn is_same_endpoint(one: &str, other: &str) -> bool {
+    if let (Some(one), Some(other)) = (one.strip_prefix("tls://"), other.strip_prefix("tls://")) {
+        return is_same_endpoint(one, other);
+    }
     let parse = |text| {
         let (endpoint, options) = BindOptions::split(text).ok()?;
         Some((endpoint.parse::<Endpoint>().ok()?, options))
@@ -109,5 +123,7 @@ mod tests {
         assert!(is_same_endpoint(&format!("[::]:80{one}"), &format!("tcp://[::]:80{other}")));
         // Such a server binds an endpoint twice, which is reported when it is bound.
         assert!(!is_same_endpoint("[::]:80", "[::]:80?proxy=require"));
+        assert!(is_same_endpoint("tls://:443", "tls://[::]:443"));
+        assert!(!is_same_endpoint("tls://[::]:443", "tcp://[::]:443"));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use log::LevelFilter;
-use millpond::Config;
+use millpond::{ClientAuth, Config, TlsVersion};
 
 use super::site::Site;
 use crate::failure::{Failure, code};
@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) sites: Vec<Site>,
     /// Whether the server echoes bytes instead of speaking HTTP.
     pub(crate) echo: bool,
+    /// TLS, for endpoints `tls://`. The certificates are those of the sites.
+    pub(crate) tls: TlsRules,
     pub(crate) log: LogSettings,
     pub(crate) access_log: AccessLogSettings,
     pub(crate) admin: AdminSettings,
@@ -35,6 +37,18 @@ pub(crate) struct Settings {
     pub(crate) confine: bool,
     /// Further paths that a confined process can read, so that a reload can move a root there.
     pub(crate) reach: Vec<String>,
+}
+
+/// What all endpoints with TLS have in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct TlsRules {
+    /// The oldest version that is accepted.
+    pub(crate) min: TlsVersion,
+    pub(crate) client_auth: ClientAuth,
+    /// The file with the certificates that those of clients are verified by.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Whether a request without TLS is redirected to `https`.
+    pub(crate) redirect: bool,
 }
 
 /// The admin endpoint.
@@ -141,6 +155,12 @@ pub(super) const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::Trace),
 ];
 
+pub(super) const TLS_VERSIONS: [(&str, TlsVersion); 2] =
+    [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+pub(super) const CLIENT_AUTH: [(&str, ClientAuth); 3] =
+    [("off", ClientAuth::Off), ("ask", ClientAuth::Ask), ("require", ClientAuth::Require)];
+
 pub(super) const COLORS: [(&str, Color); 3] =
     [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
 
@@ -159,6 +179,7 @@ impl Default for Settings {
             site: Site::default(),
             sites: Vec::new(),
             echo: false,
+            tls: TlsRules::default(),
             log: LogSettings { level: LevelFilter::Info, color: Color::Auto },
             access_log: AccessLogSettings {
                 format: AccessLogFormat::Off,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use millpond::TlsInfo;
 use millpond::http::header::HOST;
 use millpond::http::{Handler, Request, Response, StatusCode};
 
@@ -10,7 +11,8 @@ use millpond::http::{Handler, Request, Response, StatusCode};
 ///
 /// The longest match wins: `a.example.org`, then `*.example.org`, then `*.org`, then the default
 /// site. Without a default site, the response to a name that no site has is 421 (RFC 9110
-/// §15.5.20), so that a misdirected client does not get the pages of another site.
+/// §15.5.20), so that a misdirected client does not get the pages of another site. So it is if the
+/// client has asked for the certificate of one site and requests another.
 #[derive(Default)]
 pub(crate) struct Hosts {
     exact: HashMap<String, Arc<dyn Handler>>,
@@ -37,18 +39,33 @@ impl Hosts {
         self.wildcards.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
     }
 
+    /// The site of a request. `None`: the client is misdirected.
     fn find(&self, request: &Request) -> Option<&Arc<dyn Handler>> {
         // The server has checked that there is at most one well-formed field. The host of a target
         // in absolute-form has replaced its value.
         let host = request.headers().get(HOST).and_then(|value| value.to_str().ok());
         let name = host.map(|host| name(host).to_ascii_lowercase()).unwrap_or_default();
+        let site = self.named(&name).or(self.default.as_ref())?;
+        let server_name = request.tls().and_then(TlsInfo::server_name);
+        self.agrees(server_name, site).then_some(site)
+    }
+
+    /// The site that has this name, in lower case.
+    fn named(&self, name: &str) -> Option<&Arc<dyn Handler>> {
         let wildcard = || {
             self.wildcards
                 .iter()
                 .find(|(suffix, _)| name.len() > suffix.len() && name.ends_with(suffix.as_str()))
                 .map(|(_, site)| site)
         };
-        self.exact.get(&name).or_else(wildcard).or(self.default.as_ref())
+        self.exact.get(name).or_else(wildcard)
+    }
+
+    /// Whether the name of the TLS handshake (SNI) leads to this site. A name that no site has does
+    /// not lead to another one: a proxy may use a name of its own.
+    fn agrees(&self, server_name: Option<&str>, site: &Arc<dyn Handler>) -> bool {
+        let other = server_name.and_then(|name| self.named(&name.to_ascii_lowercase()));
+        other.is_none_or(|other| Arc::ptr_eq(other, site))
     }
 }
 
@@ -133,6 +150,22 @@ mod tests {
             assert_eq!(get(&hosts, Some(host)), site, "{host}");
         }
         assert_eq!(get(&hosts, None), "rest");
+    }
+
+    #[test]
+    fn the_name_of_the_handshake_leads_to_the_same_site() {
+        let hosts = hosts(&[("a", &["a.test", "*.a.test"]), ("b", &["b.test"]), ("rest", &[])]);
+        let site = |name| hosts.named(name).or(hosts.default.as_ref()).unwrap();
+        for (server_name, host, agrees) in [
+            (None, "a.test", true),
+            (Some("a.test"), "a.test", true),
+            (Some("X.a.test"), "a.test", true),
+            (Some("b.test"), "a.test", false),
+            (Some("b.test"), "c.test", false),
+            (Some("proxy.test"), "a.test", true),
+        ] {
+            assert_eq!(hosts.agrees(server_name, site(host)), agrees, "{server_name:?} {host}");
+        }
     }
 
     #[test]

@@ -6,15 +6,18 @@ use super::listen::{LISTEN_ROWS, SITE_ROWS};
 use super::proxy::PROXY_ROWS;
 use super::row::Row;
 use super::server::SERVER_ROWS;
+use super::tls::{CERTIFICATE_ROWS, TLS_ROWS};
 
 /// Every setting, in the order of `--help` and `--print-config`.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> + Clone {
-    [LISTEN_ROWS, FILES_ROWS, SERVER_ROWS, PROXY_ROWS, DAEMON_ROWS].into_iter().flatten()
+    [LISTEN_ROWS, CERTIFICATE_ROWS, TLS_ROWS, FILES_ROWS, SERVER_ROWS, PROXY_ROWS, DAEMON_ROWS]
+        .into_iter()
+        .flatten()
 }
 
 /// The settings that a `[[site]]` can have.
 pub(crate) fn site_rows() -> impl Iterator<Item = &'static Row> + Clone {
-    [SITE_ROWS, FILES_ROWS].into_iter().flatten()
+    [SITE_ROWS, CERTIFICATE_ROWS, FILES_ROWS].into_iter().flatten()
 }
 
 /// The row with this key.

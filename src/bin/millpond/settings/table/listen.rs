@@ -13,7 +13,7 @@ pub(super) static LISTEN_ROWS: &[Row] = &[
         is_list: true,
         in_short_help: true,
         help: "An endpoint to listen on; repeatable",
-        details: "An endpoint is tcp://HOST:PORT, unix:PATH, unix:@NAME, or, for a socket that the \
+        details: "An endpoint is tcp://HOST:PORT, tls://HOST:PORT (HTTPS), unix:PATH, unix:@NAME, or, for a socket that the \
                   service manager passes, fd:NAME or fd:N (N counts from 0). Port 0 is any free \
                   port. With --echo, udp://HOST:PORT, unixgram:PATH and unixpacket:PATH are \
                   possible, too: see docs/sockets.md. Work of an endpoint that ends with \

@@ -12,6 +12,7 @@ mod files;
 mod listen;
 mod proxy;
 mod server;
+mod tls;
 
 pub(crate) use all::{find, rows, site_rows, variable};
 pub(crate) use row::Row;
