@@ -8,6 +8,7 @@
 //! | [`http`] | What does it accept and send, by which section of which RFC? |
 //! | [`files`] | How are files served? |
 //! | [`sockets`] | Which endpoints are there, besides TCP? |
+//! | [`tls`] | How is HTTPS served, and how are certificates renewed? |
 //! | [`observability`] | What does a server count, and when is an alert due? |
 //! | [`testing`] | How are handlers tested? |
 //! | [`admin`] | How does an operator see and steer a running server? |
@@ -57,13 +58,15 @@ pub mod http {}
 pub mod overload {}
 
 #[doc = "[overload.md]: crate::guide::overload\n"]
+#[doc = "[tls.md]: crate::guide::tls\n"]
 #[doc = "[architecture.md]: crate::config::Limits\n\n"]
 #[doc = include_str!("../docs/observability.md")]
 #[cfg(feature = "metrics")]
 pub mod observability {}
 
 #[doc = "[http.md]: crate::guide::http\n"]
-#[doc = "[overload.md]: crate::guide::overload\n\n"]
+#[doc = "[overload.md]: crate::guide::overload\n"]
+#[doc = "[tls.md]: crate::guide::tls\n\n"]
 #[doc = include_str!("../docs/sockets.md")]
 pub mod sockets {}
 
@@ -72,3 +75,7 @@ pub mod testing {}
 
 #[doc = include_str!("../docs/admin.md")]
 pub mod admin {}
+
+#[doc = "[overload.md]: crate::guide::overload\n\n"]
+#[doc = include_str!("../docs/tls.md")]
+pub mod tls {}

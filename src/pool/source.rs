@@ -88,6 +88,12 @@ impl Source {
         self
     }
 
+    /// The certificates, if its connections have TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn certificates(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// What carries a connection of this listener.
     pub(crate) fn wire(&self, stream: Stream) -> Wire {
         #[cfg(feature = "tls")]

@@ -1,11 +1,19 @@
-//! [`AcceptQueue`]: the kernel's queue of each listener of a server.
+//! [`AcceptQueue`]: the kernel's queue of each listener of a server. Also the certificates.
 
-use crate::net::Listener;
 use crate::net::sock_diag::{DiagId, accept_queues};
+use crate::pool::source::Source;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
-/// The listeners of a server, as the kernel identifies them.
+/// What is reported about the listeners of a server.
 #[derive(Debug)]
-pub(super) struct Listening(Vec<(String, DiagId)>);
+pub(super) struct Listening {
+    /// The listeners as the kernel identifies them.
+    ids: Vec<(String, DiagId)>,
+    /// Their certificates, each set once.
+    #[cfg(feature = "tls")]
+    pub(super) tls: Vec<Tls>,
+}
 
 /// The queue of a listener's connections that the kernel has completed and the server has not
 /// accepted yet: see [`Handle::accept_queues`](crate::Handle::accept_queues).
@@ -37,16 +45,30 @@ pub struct AcceptQueue {
 }
 
 impl Listening {
-    pub(super) fn new<'a>(listeners: impl Iterator<Item = &'a Listener>) -> Self {
-        let id = |listener: &Listener| Some((listener.endpoint_text(), listener.diag_id().ok()?));
-        Self(listeners.filter_map(id).collect())
+    pub(super) fn new(sources: &[Source]) -> Self {
+        let id = |source: &Source| {
+            Some((source.listener.endpoint_text(), source.listener.diag_id().ok()?))
+        };
+        Self {
+            ids: sources.iter().filter_map(id).collect(),
+            #[cfg(feature = "tls")]
+            tls: sources.iter().filter_map(Source::certificates).fold(
+                Vec::new(),
+                |mut found, tls| {
+                    if !found.iter().any(|other: &Tls| other.is_same_as(tls)) {
+                        found.push(tls.clone());
+                    }
+                    found
+                },
+            ),
+        }
     }
 
     pub(super) fn queues(&self) -> Vec<AcceptQueue> {
-        if self.0.is_empty() {
+        if self.ids.is_empty() {
             return Vec::new();
         }
-        let ids: Vec<_> = self.0.iter().map(|(_, id)| *id).collect();
+        let ids: Vec<_> = self.ids.iter().map(|(_, id)| *id).collect();
         let found = accept_queues(&ids).unwrap_or_else(|error| {
             log::debug!("the kernel does not report accept queues: {error}");
             Vec::new()
@@ -56,6 +78,6 @@ impl Listening {
             let endpoint = endpoint.clone();
             Some(AcceptQueue { endpoint, length: queue.length, limit: queue.limit })
         };
-        self.0.iter().filter_map(queue).collect()
+        self.ids.iter().filter_map(queue).collect()
     }
 }

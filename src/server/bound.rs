@@ -57,7 +57,7 @@ impl Server {
         super::metrics::prepare();
         let (addrs, endpoints): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
         let addrs = addrs.into_iter().flatten().collect();
-        let listening = Listening::new(parts.sources.iter().map(|source| &source.listener));
+        let listening = Listening::new(&parts.sources);
         let handle = Handle::new(Arc::clone(&parts.shared), addrs, endpoints, listening);
         Self { parts, handle }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::accept_queues::{AcceptQueue, Listening};
+use super::accept_queues::Listening;
 #[cfg(feature = "admin")]
 use super::admin_endpoints::AdminEndpoints;
 use super::descriptors::fit_descriptors;
@@ -189,14 +189,8 @@ impl Handle {
         Stats::of(&self.0.shared)
     }
 
-    /// The kernel's queue of each listener: the connections that wait to be accepted, and their
-    /// limit. Empty if the system does not report them, as under a sandbox without `AF_NETLINK`,
-    /// and once the server has closed its listeners.
-    ///
-    /// It costs a few system calls.
-    #[must_use]
-    pub fn accept_queues(&self) -> Vec<AcceptQueue> {
-        self.0.listening.queues()
+    pub(super) fn listening(&self) -> &Listening {
+        &self.0.listening
     }
 
     /// What each worker is doing at this moment, and for how long.

@@ -18,6 +18,7 @@ mod bound;
 mod builder;
 mod descriptors;
 mod handle;
+mod listeners;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub mod metrics;

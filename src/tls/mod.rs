@@ -107,6 +107,11 @@ impl Tls {
         provider::provider()
     }
 
+    /// Whether both are the same set, replaced together.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The configuration for a new connection.
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.load().server)

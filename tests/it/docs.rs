@@ -40,6 +40,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/sockets.md",
     "docs/systemd/README.md",
     "docs/testing.md",
+    "docs/tls.md",
 ];
 
 /// A fenced block of a document.

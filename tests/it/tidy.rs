@@ -114,6 +114,7 @@ fn no_test_starts_a_server_or_a_daemon_without_its_guard() {
         "support/program.rs",
         "net/client.rs",
         "net/connect.rs",
+        "tls/client.rs",
     ];
     let mut guarded = 0;
     for (name, text) in files("tests/it", &["rs"]) {

@@ -86,6 +86,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "NOTIFY_SOCKET, WATCHDOG_USEC",
         "The socket for notifications to the service manager, and the time of its watchdog.",
     ),
+    (
+        "SSL_CERT_FILE, SSL_CERT_DIR",
+        "The authorities that `connect tls://` trusts, in place of those of the system.",
+    ),
     ("NO_COLOR", "If it is set, the log has no colours, unless --color is always."),
 ];
 

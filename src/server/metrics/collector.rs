@@ -11,6 +11,8 @@ use super::families::Families;
 use super::process::{cpu_seconds, descriptor_limit, open_files};
 use crate::pool::{HandshakeStats, Stats};
 use crate::server::handle::Handle;
+#[cfg(feature = "tls")]
+use crate::tls::CertificateInfo;
 
 /// The metrics of a server, for the registry of a program that has metrics of its own.
 ///
@@ -72,6 +74,8 @@ impl Collector for ServerCollector {
         families.connections(&stats)?;
         families.handshakes(&stats.handshakes)?;
         families.listeners(&self.handle)?;
+        #[cfg(feature = "tls")]
+        families.certificates(&self.handle)?;
         families.requests(&stats)?;
         families.queue(&stats)?;
         families.overload(&stats)?;
@@ -172,6 +176,31 @@ impl Families<'_> {
                 "The time that workers spent on TLS handshakes",
             ),
             stats.time.as_secs_f64(),
+        )
+    }
+
+    /// Left out for a server without TLS.
+    #[cfg(feature = "tls")]
+    fn certificates(&mut self, handle: &Handle) -> fmt::Result {
+        /// The most certificates that are reported.
+        const MOST: usize = 64;
+        let mut ends: Vec<_> = handle.certificates();
+        // One series for each name: the certificate that expires first.
+        ends.sort_by(|one, other| {
+            (one.name(), one.not_after()).cmp(&(other.name(), other.not_after()))
+        });
+        ends.dedup_by(|next, kept| next.name() == kept.name());
+        // Of too many, those that expire first.
+        ends.sort_by_key(CertificateInfo::not_after);
+        ends.truncate(MOST);
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let help = "When the certificate expires, since 1970, by its first name";
+        self.gauges(
+            &("millpond_tls_certificate_expiry_timestamp", Some(Unit::Seconds), help),
+            "certificate",
+            ends.iter().map(|info| (info.name(), unix_seconds(info.not_after()))).collect(),
         )
     }
 

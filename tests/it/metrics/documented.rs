@@ -5,12 +5,14 @@ use std::path::Path;
 
 use super::exposition::{expositions, plain};
 
-/// What a system may not report: a sandbox without `AF_NETLINK` or /proc, or a kernel before 6.2.
+/// What a server without TLS does not report, and what a system may not: a sandbox without
+/// `AF_NETLINK` or /proc, or a kernel before 6.2.
 const OPTIONAL: &[&str] = &[
     "millpond_accept_queue_length",
     "millpond_accept_queue_limit",
     "millpond_kernel_listen_drops",
     "millpond_kernel_listen_overflows",
+    "millpond_tls_certificate_expiry_timestamp_seconds",
     "process_max_fds",
     "process_open_fds",
     "process_resident_memory_bytes",

@@ -6,6 +6,7 @@ use super::exposition::{expositions, plain};
 
 /// Labels, each with the values that it may have; empty for those that a server's endpoints fix.
 const LABELS: &[(&str, usize)] = &[
+    ("certificate", 64),
     ("class", 5),
     ("le", 15),
     ("listener", 1),

@@ -1,5 +1,9 @@
 //! HTTP over TLS.
 
+mod certificates;
+mod client;
 mod handshakes;
+mod made;
+mod metric;
 mod records;
 mod serving;

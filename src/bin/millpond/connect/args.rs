@@ -11,8 +11,8 @@ use crate::settings::value;
 /// Connect to a server, send, print what it sends back
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConnectArgs {
-    /// The server: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, unixgram:PATH,
-    /// unixpacket:PATH, icmp:HOST (ping), ip4:PROTOCOL:HOST (raw packets)
+    /// The server: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME,
+    /// unixgram:PATH, unixpacket:PATH, icmp:HOST (ping), ip4:PROTOCOL:HOST (raw packets)
     #[arg(value_name = "ENDPOINT")]
     pub(super) endpoint: String,
     /// The bytes to send, after which the response is printed. Without MESSAGE, standard input is

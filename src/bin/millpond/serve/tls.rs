@@ -119,7 +119,7 @@ pub(super) fn check_validity(tls: &Tls, now: SystemTime) -> Result<(), Failure> 
     let Some(info) = certificates.iter().find(is_invalid) else { return Ok(()) };
     let what = format!("the certificate for {} {}", info.name(), validity(info, now));
     Err(Failure::new(code::CONFIG, what)
-        .with_hint("renew it, or correct the clock; a server starts with it all the same"))
+        .with_hint("renew it, or correct the clock; `serve` only warns of it"))
 }
 
 /// Warnings of settings without effect, and of names that have no certificate.

@@ -192,7 +192,7 @@ impl Drop for TlsClient {
 fn explain(endpoint: &Endpoint, error: &rustls::Error) -> Error {
     let hint = match error {
         rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 Some("--ca names the file of an authority to trust; --insecure verifies nothing")
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
