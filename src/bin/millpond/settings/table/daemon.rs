@@ -31,7 +31,7 @@ pub(super) static DAEMON_ROWS: &[Row] = &[
             "access_log.format",
             "access-log",
             "FORMAT",
-            "Log a line for each request: off, clf, combined, json",
+            "Log each request: off, clf, combined, json",
             "With --access-log-file, the default is combined."
         ))
     },

@@ -14,7 +14,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
                 "pool.workers",
                 "threads",
                 "N",
-                "Worker threads; each serves one request at a time",
+                "Threads that serve one request at a time",
                 "Handlers block, so that one worker a core would leave cores idle. By default, \
                  there are 8 a core."
             ),

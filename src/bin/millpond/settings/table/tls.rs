@@ -18,7 +18,7 @@ pub(super) static CERTIFICATE_ROWS: &[Row] = &[
          it; clients that ask for a name without a certificate get the one at the top, or else \
          that of the first site. SIGHUP reads the file again."
     )),
-    optional!(
+    in_short_help(optional!(
         path,
         path_text,
         site.tls.key,
@@ -28,7 +28,7 @@ pub(super) static CERTIFICATE_ROWS: &[Row] = &[
         "The private key of the certificate, in PEM",
         "It is not encrypted, and only root or the server's user should be able to read it. None: \
          the key is in the file of the certificate."
-    ),
+    )),
 ];
 
 /// What all certificates have in common.
