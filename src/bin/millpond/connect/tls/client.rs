@@ -204,6 +204,10 @@ fn explain(endpoint: &Endpoint, error: &rustls::Error) -> Error {
             | CertificateError::NotValidYetContext { .. } => {
                 Some("the certificate has to be renewed, or a clock is wrong")
             }
+            // The reason has no variant of its own: a certificate that signs others serves itself.
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                Some("the certificate is that of an authority: mkcert, say, makes one for a server")
+            }
             _ => None,
         },
         rustls::Error::InvalidMessage(_) => Some("the server does not speak TLS there"),
