@@ -1,5 +1,7 @@
 //! SIGHUP: new settings replace the old ones, as a whole or not at all.
 
+use std::path::PathBuf;
+
 use log::{error, info, warn};
 
 use super::build::{access_log, handlers, recorder};
@@ -33,7 +35,12 @@ impl Daemon {
             }
             Err(failure) => {
                 self.reload_failed = true;
-                let confined = (self.confined && failure.is_denied()).then_some(CONFINED_HINT);
+                // Landlock allows the keys of the start: there the mode of the file is the reason.
+                let is_named =
+                    |path: &PathBuf| failure.message().contains(&*path.to_string_lossy());
+                let is_allowed = tls::files(&self.started).iter().any(is_named);
+                let is_confined = self.confined && failure.is_denied() && !is_allowed;
+                let confined = is_confined.then_some(CONFINED_HINT);
                 let hint = confined
                     .or(failure.hint())
                     .map(|hint| format!(" ({hint})"))
