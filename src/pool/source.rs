@@ -94,6 +94,16 @@ impl Source {
         self.tls.as_ref()
     }
 
+    /// The endpoint with the actual port: `tls://[::]:8443`.
+    pub(crate) fn endpoint_text(&self) -> String {
+        let text = self.listener.endpoint_text();
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return text.replacen("tcp://", "tls://", 1);
+        }
+        text
+    }
+
     /// What carries a connection of this listener.
     pub(crate) fn wire(&self, stream: Stream) -> Wire {
         #[cfg(feature = "tls")]

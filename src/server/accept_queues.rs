@@ -46,9 +46,7 @@ pub struct AcceptQueue {
 
 impl Listening {
     pub(super) fn new(sources: &[Source]) -> Self {
-        let id = |source: &Source| {
-            Some((source.listener.endpoint_text(), source.listener.diag_id().ok()?))
-        };
+        let id = |source: &Source| Some((source.endpoint_text(), source.listener.diag_id().ok()?));
         Self {
             ids: sources.iter().filter_map(id).collect(),
             #[cfg(feature = "tls")]

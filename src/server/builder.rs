@@ -10,8 +10,6 @@ use super::bind::Bind;
 use super::bind::BindTls;
 use super::bound::Server;
 use super::descriptors::fit_descriptors;
-#[cfg(feature = "tls")]
-use super::plan::tls_text;
 use super::plan::{
     Plan, ServicePart, check_apart, check_proxies, explain_collision, service_number,
     share_versions,
@@ -345,15 +343,13 @@ impl Builder {
                         if (client_first || options.proxy_header) && !defer.is_zero() {
                             listener.defer_accept(defer);
                         }
-                        let text = listener.endpoint_text();
-                        #[cfg(feature = "tls")]
-                        let text = if tls.is_some() { tls_text(&text) } else { text };
-                        bound.push((listener.local_addr().ok(), text));
+                        let addr = listener.local_addr().ok();
                         let backlog = self.config.pool.backlog;
                         let mut source = Source::new(listener, protocol, urgent, backlog);
                         source.proxy_header = options.proxy_header;
                         #[cfg(feature = "tls")]
                         let source = source.with_tls(tls.clone());
+                        bound.push((addr, source.endpoint_text()));
                         sources.push(source);
                     }
                 }

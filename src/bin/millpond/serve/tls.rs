@@ -95,11 +95,8 @@ pub(super) fn prepare(
 }
 
 /// A line for each certificate, for the log.
-pub(super) fn describe(tls: &Tls) -> Vec<String> {
-    let line = |info: &CertificateInfo| {
-        format!("the certificate for {} {}", info.name(), validity(info, SystemTime::now()))
-    };
-    tls.certificates().iter().map(line).collect()
+pub(super) fn describe(tls: &Tls, now: SystemTime) -> Vec<String> {
+    tls.certificates().iter().map(|info| line(info, now)).collect()
 }
 
 /// A line for each certificate that is not valid, or that expires soon.
@@ -108,8 +105,11 @@ pub(super) fn expiry_warnings(tls: &Tls, now: SystemTime) -> Vec<String> {
         |info: &&CertificateInfo| info.days_left(now) < WARNING_DAYS || info.not_before() > now;
     let certificates = tls.certificates();
     let soon = certificates.iter().filter(soon);
-    soon.map(|info| format!("the certificate for {} {}", info.name(), validity(info, now)))
-        .collect()
+    soon.map(|info| line(info, now)).collect()
+}
+
+fn line(info: &CertificateInfo, now: SystemTime) -> String {
+    format!("the certificate for {} {}", info.name(), validity(info, now))
 }
 
 /// The failure for the first certificate that is not valid now, for `millpond check`.
@@ -117,7 +117,7 @@ pub(super) fn check_validity(tls: &Tls, now: SystemTime) -> Result<(), Failure> 
     let is_invalid = |info: &&CertificateInfo| info.days_left(now) < 0 || info.not_before() > now;
     let certificates = tls.certificates();
     let Some(info) = certificates.iter().find(is_invalid) else { return Ok(()) };
-    let what = format!("the certificate for {} {}", info.name(), validity(info, now));
+    let what = line(info, now);
     Err(Failure::new(code::CONFIG, what)
         .with_hint("renew it, or correct the clock; `serve` only warns of it"))
 }
