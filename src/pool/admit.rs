@@ -80,9 +80,13 @@ impl Shared {
         protocol: &mut dyn ProtocolWorker,
     ) -> Option<Box<Connection>> {
         let mut connection = self.read_proxy_header(connection, now)?;
-        // While a request waits for its body, the client is the one that its head has named. Before
-        // the end of a handshake there is no request.
-        if !connection.from_proxy || connection.awaited.is_some() || connection.wire.is_shaking() {
+        // In the middle of an exchange, and while a request waits for its body, the client is the one
+        // that the head has named. Before the end of a handshake there is no request.
+        if !connection.from_proxy
+            || connection.is_continuing()
+            || connection.awaited.is_some()
+            || connection.wire.is_shaking()
+        {
             return Some(connection);
         }
         let config = self.config.load();

@@ -297,3 +297,28 @@ fn a_refused_request_of_a_proxy_keeps_its_connection() {
         assert_eq!(read_response(client).status, 200);
     }
 }
+
+/// The connection then has room to write, and no next request.
+#[test]
+fn a_response_that_a_proxy_reads_slowly_arrives_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sock");
+    let mut config = Config::default();
+    config.proxy.trusted = vec!["unix".parse().unwrap()];
+    config.limits.pending = 4 << 20;
+    let server = Server::builder()
+        .config(config)
+        .bind(&*format!("unix:{}", path.display()))
+        .http(|_: &mut Request| Response::new(vec![b'x'; 2 << 20]))
+        .build()
+        .unwrap()
+        .start()
+        .unwrap();
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for _ in 0..2 {
+        stream.write_all(request("X-Forwarded-For: 192.0.2.1\r\n").as_bytes()).unwrap();
+        until("the response fills the socket", || server.stats().parked == 1);
+        assert_eq!(read_response(&mut stream).body.len(), 2 << 20);
+    }
+}
