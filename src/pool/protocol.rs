@@ -185,9 +185,11 @@ impl<'a> TurnContext<'a> {
     }
 
     /// Whether any work waits, including work that was deferred because its clients have their
-    /// share of the workers. A request that was not admitted must not overtake it.
+    /// share of the workers, and handshakes that are due. A request that was not admitted must not
+    /// overtake it.
     pub(crate) fn anything_waits(&self) -> bool {
-        self.shared.queue.has_any()
+        let queue = &self.shared.queue;
+        queue.has_any() || queue.has_starved_handshake(self.now)
     }
 
     /// Whether the server drains or is about to, so that each response closes its connection.

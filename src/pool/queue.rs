@@ -139,6 +139,13 @@ impl<W: QueueItem> Queue<W> {
             && lane.oldest(now) >= self.oldest_of(false, now)
     }
 
+    /// Whether a handshake waits that is due before any request: a worker must not serve one
+    /// connection for as long as that has requests.
+    pub(crate) fn has_starved_handshake(&self, now: Instant) -> bool {
+        let lane = &self.handshakes;
+        lane.is_open() && lane.is_starved(now, self.controller.handshake_estimate())
+    }
+
     /// A permit to shake hands for a worker that has found a new client by itself. `None`: others
     /// wait, or as many workers as may already shake hands.
     pub(crate) fn begin_handshake(&self, now: Instant) -> Option<HandshakePermit<'_, W>> {

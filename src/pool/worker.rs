@@ -16,7 +16,7 @@ use crate::pool::overload::fairness::{Bucket, InService};
 use crate::pool::overload::refusal::Refusal;
 use crate::pool::poller::{BATCH, Ready};
 use crate::pool::protocol::TurnContext;
-use crate::pool::queue::{QueuedWork, Work};
+use crate::pool::queue::{HandshakePermit, QueuedWork, Work};
 use crate::pool::shared::Shared;
 use crate::pool::thread_time::ThreadTime;
 
@@ -101,7 +101,7 @@ impl Worker {
     fn take(&mut self, queued: QueuedWork, refusal: Option<Refusal>) {
         let now = Instant::now();
         let shared = Arc::clone(&self.shared);
-        let _permit = shared.queue.permit_of(&queued);
+        let permit = shared.queue.permit_of(&queued);
         let verdict = self.shared.queue.check_wait(&queued, now);
         let verdict = refusal.map_or(verdict, Verdict::Refuse);
         let waited = now.saturating_duration_since(queued.entered);
@@ -120,7 +120,7 @@ impl Worker {
             Verdict::Keep if self.has_lost_its_client(&connection, waited) => {
                 self.shared.close(connection, CloseReason::ClientGoneInQueue);
             }
-            Verdict::Keep => self.serve(connection, now, waited),
+            Verdict::Keep => self.serve(connection, now, waited, permit),
         }
     }
 
@@ -223,7 +223,7 @@ impl Worker {
             if may_begin
                 && shared.queue.controller.may_serve(connection.bucket, Duration::ZERO, now)
             {
-                self.serve(connection, now, Duration::ZERO);
+                self.serve(connection, now, Duration::ZERO, permit);
             } else {
                 // As many workers as may already shake hands, or the client has its share of the
                 // workers: the queue defers the request.
@@ -234,8 +234,14 @@ impl Worker {
     }
 
     /// Serves a connection, which `waited` in the queue, until it has no more input or other work
-    /// comes first.
-    fn serve(&mut self, connection: Box<Connection>, now: Instant, waited: Duration) {
+    /// comes first. `permit`: for its handshake, if it begins with one.
+    fn serve(
+        &mut self,
+        connection: Box<Connection>,
+        now: Instant,
+        waited: Duration,
+        permit: Option<HandshakePermit<'_, Work>>,
+    ) {
         let shared = Arc::clone(&self.shared);
         shared.counters.serving(self.index, connection.client_or_peer(), now, waited);
         let mut in_service = self.begin_service(connection.bucket, now);
@@ -247,12 +253,13 @@ impl Worker {
                 let protocol = self.protocols.of(connection.protocol);
                 shared.identify(connection, Instant::now(), protocol)
             });
+            self.end_handshake(permit, connection.as_deref(), &mut in_service);
             (connection, Instant::now(), Duration::ZERO)
         } else {
             (Some(connection), now, waited)
         };
         #[cfg(not(feature = "tls"))]
-        let connection = Some(connection);
+        let (connection, _permit) = (Some(connection), permit);
         let times = (now, waited);
         let (end, each) = match connection {
             Some(connection) => self.serve_turns(&shared, connection, times, &mut in_service),
@@ -262,6 +269,33 @@ impl Worker {
             shared.queue.controller.end_service(in_service, end, each);
         }
         shared.counters.resting(self.index, end);
+    }
+
+    /// Ends a worker's step of a handshake. The worker may serve a request next, for as long as its
+    /// handler takes: meanwhile another worker may begin a handshake that waits.
+    #[cfg(feature = "tls")]
+    fn end_handshake(
+        &self,
+        permit: Option<HandshakePermit<'_, Work>>,
+        connection: Option<&Connection>,
+        in_service: &mut Option<InService>,
+    ) {
+        let Some(connection) = connection else { return };
+        if let Some(permit) = permit {
+            drop(permit);
+            if self.shared.queue.handshakes() > 0 {
+                self.shared.wake_worker();
+            }
+        }
+        let controller = &self.shared.queue.controller;
+        if let Some(before) = *in_service
+            && before.bucket() != connection.bucket
+        {
+            // A trusted proxy has named the client of the request.
+            let now = Instant::now();
+            controller.end_service(before, now, None);
+            *in_service = Some(controller.begin_service(connection.bucket, now));
+        }
     }
 
     /// Returns the time at which the turns ended, and the service time of the longest request, if
@@ -315,7 +349,7 @@ impl Worker {
             // Deferred work comes before a new request, and not before the rest of an old one.
             let others_wait = match connection.is_continuing() {
                 true => !shared.queue.is_empty(),
-                false => shared.queue.has_any(),
+                false => shared.queue.has_any() || shared.queue.has_starved_handshake(now),
             };
             if others_wait {
                 // The connection has more input, but other connections have waited longer.

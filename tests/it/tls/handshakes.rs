@@ -1,6 +1,7 @@
 //! Handshakes as a kind of work of their own.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,4 +102,24 @@ fn a_handshake_that_waits_for_too_long_is_reset_while_requests_are_served() {
     assert!(received.is_empty());
     gate.open();
     assert_eq!(read_response(&mut established).text(), "ok");
+}
+
+/// Nothing else waits in the queue, so that a worker would serve this client for ever.
+#[test]
+fn a_client_that_always_has_a_next_request_leaves_time_for_handshakes() {
+    let mut config = Config::default();
+    config.pool.workers = 1;
+    let server = start_https_with(config, |_: &mut Request| "ok");
+    let mut busy = TlsClient::connect(addr(&server));
+    let socket = busy.socket.try_clone().unwrap();
+    let mut responses = busy.socket.try_clone().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut responses, &mut std::io::sink()));
+    let writer = std::thread::spawn(move || while busy.write_all(&GET.repeat(300)).is_ok() {});
+    until("the client is served", || server.stats().served > 100);
+    let mut newcomer = TlsClient::connect(addr(&server));
+    newcomer.write_all(GET).unwrap();
+    assert_eq!(read_response(&mut newcomer).text(), "ok");
+    socket.shutdown(Shutdown::Both).unwrap();
+    writer.join().unwrap();
+    let _ = reader.join().unwrap();
 }
