@@ -80,12 +80,12 @@ impl Shared {
         protocol: &mut dyn ProtocolWorker,
     ) -> Option<Box<Connection>> {
         let mut connection = self.read_proxy_header(connection, now)?;
-        // In the middle of an exchange, and while a request waits for its body, the client is the one
-        // that the head has named. Before the end of a handshake there is no request.
+        // In the middle of an exchange, and while a request waits for its body, the client is the
+        // one that the head has named. Before the end of a handshake there is no request.
         if !connection.from_proxy
             || connection.is_continuing()
             || connection.awaited.is_some()
-            || connection.wire.is_shaking()
+            || connection.wire.is_handshaking()
         {
             return Some(connection);
         }
@@ -152,7 +152,7 @@ impl Shared {
         refusal: Refusal,
         now: Instant,
     ) {
-        if connection.wire.is_shaking() {
+        if connection.wire.is_handshaking() {
             // No response can be read before the end of the handshake.
             let time = ThreadTime::start();
             HandshakeCounters::count(&self.counters.handshakes.refused);

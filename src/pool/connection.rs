@@ -139,7 +139,7 @@ impl Connection {
         permit: Permit,
         now: Instant,
     ) -> Box<Self> {
-        let phase = if wire.is_shaking() { Phase::Handshake } else { Phase::Head };
+        let phase = if wire.is_handshaking() { Phase::Handshake } else { Phase::Head };
         Box::new(Self {
             wire,
             peer,
@@ -205,7 +205,7 @@ impl Connection {
         self.has_unsent()
             || self.unfinished.is_some()
             || self.closing.is_some()
-            || (self.wire.is_shaking() && !self.wire.awaits_hello())
+            || (self.wire.is_handshaking() && !self.wire.awaits_hello())
     }
 
     /// Whether the next step is the expensive one of a handshake, which waits in a lane of its own.

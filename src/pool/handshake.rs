@@ -16,7 +16,7 @@ impl Shared {
     ///
     /// The time is counted as that of handshakes only. What the handlers' estimates learned from it
     /// would be wrong: the next request on the connection takes no handshake.
-    pub(super) fn shake_hands(
+    pub(super) fn continue_handshake(
         self: &Arc<Self>,
         mut connection: Box<Connection>,
         now: Instant,
@@ -26,13 +26,13 @@ impl Shared {
         loop {
             let awaited_hello = connection.wire.awaits_hello();
             let Wire::Tls(session) = &mut connection.wire else { return Some(connection) };
-            let step = session.shake();
+            let step = session.handshake_step();
             let ended = Instant::now();
             let lasted = ended.saturating_duration_since(began);
             began = ended;
             counters.add_time(lasted);
             if awaited_hello && !session.awaits_hello() {
-                self.queue.controller.shook_hands(lasted);
+                self.queue.controller.note_handshake(lasted);
             }
             match step {
                 Handshake::Pending => {

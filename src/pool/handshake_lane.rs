@@ -1,9 +1,9 @@
 //! [`HandshakeLane`]: where TLS handshakes wait for a worker, apart from requests.
 //!
 //! A handshake costs as much as a dozen requests of a quick handler, and nothing obliges the client
-//! that asks for it to send any. So only a few workers shake hands at once; and while there is an
-//! overload, requests of clients that have shaken hands go first. Handshakes still have a small
-//! part of the time of one worker then, so that new clients are not locked out for ever.
+//! that asks for it to send any. So only a few workers are in a handshake at once; and while there
+//! is an overload, requests on established connections go first. Handshakes still have a small part
+//! of the time of one worker then, so that new clients are not locked out for ever.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use crate::sync::lock;
 /// since the last one began: a twentieth of the time of one worker.
 pub(super) const TRICKLE: u32 = 20;
 
-/// Handshakes that wait, and how many workers shake hands.
+/// Handshakes that wait, and how many workers are in one.
 #[derive(Debug)]
 pub(crate) struct HandshakeLane<T> {
     epoch: Instant,
@@ -25,7 +25,7 @@ pub(crate) struct HandshakeLane<T> {
     /// How many there are, to be read without the lock. It is written under the lock.
     count: AtomicUsize,
     capacity: usize,
-    /// The most workers that shake hands at once.
+    /// The most workers that are in a handshake at once.
     most: usize,
     at_work: AtomicUsize,
     /// When the last handshake began, in nanoseconds since the epoch.
@@ -50,7 +50,7 @@ impl<T> HandshakeLane<T> {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// The most workers that shake hands at once.
+    /// The most workers that are in a handshake at once.
     pub(super) fn most(&self) -> usize {
         self.most
     }
@@ -76,8 +76,8 @@ impl<T> HandshakeLane<T> {
         Ok(())
     }
 
-    /// Takes the handshake that has waited longest, unless as many workers as may already shake
-    /// hands. The caller [finishes](Self::finish) it.
+    /// Takes the handshake that has waited longest, unless as many workers as may are already in
+    /// one. The caller [finishes](Self::finish) it.
     pub(super) fn take(&self, now: Instant) -> Option<T> {
         if !self.is_open() || !self.try_begin(now) {
             return None;
@@ -89,7 +89,7 @@ impl<T> HandshakeLane<T> {
         item
     }
 
-    /// Counts one more worker that shakes hands. `false`: there are as many as may.
+    /// Counts one more worker that is in a handshake. `false`: there are as many as may.
     pub(super) fn try_begin(&self, now: Instant) -> bool {
         let begun = self.at_work.fetch_add(1, Ordering::SeqCst) < self.most;
         if begun {

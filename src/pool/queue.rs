@@ -41,7 +41,7 @@ impl<W: QueueItem> Queue<W> {
         Self { normal, urgent, deferred, handshakes, continuing, oldest, controller }
     }
 
-    /// Sets how many workers shake hands at once. `None`: as many as there are cores.
+    /// Sets how many workers are in a handshake at once. `None`: as many as there are cores.
     pub(crate) fn with_handshakes(mut self, most: Option<usize>) -> Self {
         if let (Some(most), Some(capacity)) = (most, self.normal.0.capacity()) {
             self.handshakes = HandshakeLane::new(capacity, most, Instant::now());
@@ -146,8 +146,8 @@ impl<W: QueueItem> Queue<W> {
         lane.is_open() && lane.is_starved(now, self.controller.handshake_estimate())
     }
 
-    /// A permit to shake hands for a worker that has found a new client by itself. `None`: others
-    /// wait, or as many workers as may already shake hands.
+    /// A permit for a handshake, for a worker that has found a new client by itself. `None`: others
+    /// wait, or as many workers as may are already in a handshake.
     pub(crate) fn begin_handshake(&self, now: Instant) -> Option<HandshakePermit<'_, W>> {
         let begins = self.handshakes.len() == 0 && self.handshakes.try_begin(now);
         begins.then(|| HandshakePermit(self))
@@ -377,7 +377,7 @@ impl<W: QueueItem> Queue<W> {
     }
 }
 
-/// A worker's permit to shake hands; released by `Drop`.
+/// A worker's permit for a handshake; released by `Drop`.
 #[derive(Debug)]
 pub(crate) struct HandshakePermit<'a, W>(&'a Queue<W>);
 

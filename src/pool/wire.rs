@@ -27,7 +27,7 @@ pub(crate) enum Wire {
 }
 
 impl Wire {
-    /// TLS, which has yet to shake hands.
+    /// TLS, before its handshake.
     #[cfg(feature = "tls")]
     pub(crate) fn tls(stream: Stream, tls: Tls) -> Self {
         Self::Tls(Box::new(Session::new(stream, tls)))
@@ -180,11 +180,11 @@ impl Wire {
 
     /// Whether the handshake is not complete.
     #[inline]
-    pub(crate) fn is_shaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             #[cfg(feature = "tls")]
-            Self::Tls(session) => session.is_shaking(),
+            Self::Tls(session) => session.is_handshaking(),
         }
     }
 
@@ -207,7 +207,7 @@ impl Wire {
         }
     }
 
-    /// Announces the end to the peer, if what carries the connection has a word for that.
+    /// Announces the end to the peer, if there is TLS (`close_notify`).
     #[inline]
     pub(crate) fn end(&mut self) {
         match self {
@@ -226,7 +226,7 @@ impl Wire {
         self.stream().shutdown_write()
     }
 
-    /// Reads bytes that nobody uses, after the sending side was shut down. 0 is the end.
+    /// Reads bytes to discard them, after the sending side was shut down. 0 is the end.
     ///
     /// # Errors
     /// Those of [`Stream::try_read`].

@@ -225,8 +225,8 @@ impl Worker {
             {
                 self.serve(connection, now, Duration::ZERO, permit);
             } else {
-                // As many workers as may already shake hands, or the client has its share of the
-                // workers: the queue defers the request.
+                // As many workers as may are already in a handshake, or the client has its share
+                // of the workers: the queue defers the request.
                 let protocol = self.protocols.of(connection.protocol);
                 shared.enqueue_or_refuse(Work::of(connection), now, protocol);
             }
@@ -246,10 +246,10 @@ impl Worker {
         shared.counters.serving(self.index, connection.client_or_peer(), now, waited);
         let mut in_service = self.begin_service(connection.bucket, now);
         #[cfg(feature = "tls")]
-        let (connection, now, waited) = if connection.wire.is_shaking() {
+        let (connection, now, waited) = if connection.wire.is_handshaking() {
             // A handshake takes long enough for another worker to lead meanwhile.
             shared.leader.share_work(shared.queue.controller.handshake_estimate());
-            let connection = shared.shake_hands(connection, now).and_then(|connection| {
+            let connection = shared.continue_handshake(connection, now).and_then(|connection| {
                 let protocol = self.protocols.of(connection.protocol);
                 shared.identify(connection, Instant::now(), protocol)
             });

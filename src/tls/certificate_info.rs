@@ -108,7 +108,7 @@ fn read(der: &[u8]) -> Option<CertificateInfo> {
     let mut validity = signed.expect(SEQUENCE)?;
     let (not_before, not_after) = (validity.time()?, validity.time()?);
     let subject = distinguished_name(signed.expect(SEQUENCE)?);
-    // The public key, and two fields that nobody uses.
+    // The public key, and two fields that are obsolete.
     signed.expect(SEQUENCE)?;
     signed.optional(0x81);
     signed.optional(0x82);

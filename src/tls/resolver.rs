@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 #[derive(Default)]
 pub(super) struct Resolver {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// By the part after `*.`. It stands for one label (RFC 9525 §6.3).
+    /// By the part after `*.`. The asterisk matches one label (RFC 9525 §6.3).
     wildcards: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// For other names, and for clients that send none.
     default: Vec<Arc<CertifiedKey>>,

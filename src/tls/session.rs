@@ -38,11 +38,11 @@ pub(crate) struct Session {
     /// Ciphertext that the socket did not take, from `unsent_from` on.
     unsent: Vec<u8>,
     unsent_from: usize,
-    /// Bytes of plaintext that rustls has decrypted, and nobody has read.
+    /// Bytes of plaintext that rustls has decrypted, and the protocol has not read.
     plaintext: usize,
     /// Bytes of the handshake that were received.
-    shaken: usize,
-    /// How many times the server has sent something while it shook hands.
+    handshake_bytes: usize,
+    /// How many times the server has sent something during the handshake.
     flights: u8,
     /// Whether the last read found nothing more in the socket.
     is_drained: bool,
@@ -85,7 +85,7 @@ impl Session {
             unsent: Vec::new(),
             unsent_from: 0,
             plaintext: 0,
-            shaken: 0,
+            handshake_bytes: 0,
             flights: 0,
             is_drained: false,
             peer_ended: false,
@@ -115,7 +115,7 @@ impl Session {
     }
 
     /// Whether the handshake is not complete.
-    pub(crate) fn is_shaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         self.info.is_none()
     }
 
@@ -152,7 +152,7 @@ impl Session {
     }
 
     /// Takes a step of the handshake: reads what has arrived, and sends what is to be sent.
-    pub(crate) fn shake(&mut self) -> Handshake {
+    pub(crate) fn handshake_step(&mut self) -> Handshake {
         loop {
             if self.flush().is_err() {
                 return Handshake::Closed;
@@ -165,13 +165,13 @@ impl Session {
             }
             match self.receive() {
                 Ok(0) => return Handshake::Closed,
-                Ok(count) => self.shaken += count,
+                Ok(count) => self.handshake_bytes += count,
                 Err(SessionFault::Blocked) => return Handshake::Pending,
                 Err(SessionFault::Socket(_)) => return Handshake::Closed,
                 Err(SessionFault::Cleartext(bytes)) => return Handshake::Cleartext(bytes),
                 Err(SessionFault::Tls(why)) => return Handshake::Failed(why),
             }
-            if self.shaken > HANDSHAKE_MAX {
+            if self.handshake_bytes > HANDSHAKE_MAX {
                 self.failed = true;
                 return Handshake::Failed(format!("it has more than {HANDSHAKE_MAX} bytes"));
             }
@@ -327,7 +327,7 @@ impl Session {
 
     /// Announces the end to the peer, as far as the socket has room for that.
     pub(crate) fn end(&mut self) {
-        if self.unsent() == 0 && !self.failed && !self.is_shaking() {
+        if self.unsent() == 0 && !self.failed && !self.is_handshaking() {
             self.announce_end();
             let _ = self.flush();
         }

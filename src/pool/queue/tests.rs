@@ -38,7 +38,7 @@ fn requests_go_before_handshakes_once_too_many_of_these_wait() {
     let epoch = Instant::now();
     let controller = Controller::new(&Overload::default(), 4, 100, epoch);
     let bucket = controller.bucket(ClientKey::None);
-    (0..100).for_each(|_| controller.shook_hands(MILLIS));
+    (0..100).for_each(|_| controller.note_handshake(MILLIS));
     let queue = Queue::new(100, controller).with_handshakes(Some(1));
     let now = Instant::now() + 1000 * MILLIS;
     let push = |work, at| queue.push_from(work, at, at).unwrap();

@@ -49,7 +49,7 @@ pub(crate) struct LoadRates {
     pub(crate) cpu: f64,
 }
 
-/// Measures rates, at most once a second, and only while somebody asks for them.
+/// Measures rates, at most once a second, and only while they are asked for.
 #[derive(Debug)]
 pub(crate) struct LoadMeter(Mutex<LoadMeasured>);
 

@@ -7,7 +7,7 @@
 //! [`bounded_listener`].
 //!
 //! ```text
-//! options    what the builder was told: endpoint, token, commands ─► bound listeners
+//! options    the builder's settings: endpoint, token, commands ─► bound listeners
 //! thread     poll(2) over the listeners and their connections
 //!   bounded_listener   at most 8 connections, accepted at a limited rate
 //!   connection   one exchange: read a head, respond, close

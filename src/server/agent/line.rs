@@ -15,8 +15,8 @@ pub(super) enum AgentState {
 
 /// The line that a connection gets. `weight`: in per cent of the weight in HAProxy's configuration.
 ///
-/// Each line has all the words that are needed to undo an earlier one, as HAProxy keeps what it was
-/// told until the agent itself takes it back: `up` ends `down`, and `ready` ends `drain`. The text
+/// Each line has all the words that are needed to undo an earlier one, as HAProxy keeps a
+/// state until the agent itself changes it: `up` ends `down`, and `ready` ends `drain`. The text
 /// behind `#` appears in HAProxy's log and statistics. HAProxy ignores a line without a newline.
 pub(super) fn line(state: AgentState, weight: u8) -> String {
     match state {

@@ -1,4 +1,4 @@
-//! [`AgentReporter`]: what the agent says of the server at one moment.
+//! [`AgentReporter`]: what the agent reports of the server at one moment.
 
 use std::time::Instant;
 

@@ -92,17 +92,17 @@ pub(crate) struct TlsClient {
 }
 
 impl TlsClient {
-    /// Connects, and shakes hands with the newest version.
+    /// Connects, with the newest version of TLS.
     pub(crate) fn connect(addr: SocketAddr) -> Self {
         Self::over(connect(addr))
     }
 
-    /// Shakes hands over a connection.
+    /// Does the handshake over a connection.
     pub(crate) fn over(socket: TcpStream) -> Self {
         Self::with(socket, client_side(rustls::ALL_VERSIONS))
     }
 
-    /// Connects, and shakes hands with TLS 1.2.
+    /// Connects, with TLS 1.2.
     pub(crate) fn connect_tls12(addr: SocketAddr) -> Self {
         Self::with(connect(addr), client_side(&[&TLS12]))
     }

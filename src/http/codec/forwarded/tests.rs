@@ -147,7 +147,7 @@ fn only_the_field_of_the_setting_counts() {
     assert_eq!(fields("X-Forwarded-For").read(&headers), both);
     assert_eq!(fields("X-Real-IP").read(&headers), Forwarded { client: None, ..both });
     assert_eq!(fields("").read(&headers), Forwarded::default());
-    assert!(ProxyFields::new(&Proxy::default()).is_none(), "an empty list trusts nobody");
+    assert!(ProxyFields::new(&Proxy::default()).is_none(), "an empty list trusts no peer");
 }
 
 #[test]

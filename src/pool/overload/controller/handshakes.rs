@@ -80,7 +80,7 @@ impl Controller {
 
     /// The expensive part of a handshake took this long.
     #[cfg(any(feature = "tls", test))]
-    pub(crate) fn shook_hands(&self, service: Duration) {
+    pub(crate) fn note_handshake(&self, service: Duration) {
         self.handshake.add(nanos(service));
     }
 
@@ -104,7 +104,7 @@ mod tests {
         let controller = Controller::new(&Overload::default(), 8, 1000, now);
         let (one, other) = (ClientKey::Uid(1), ClientKey::Uid(2));
         let (one, other) = (controller.bucket(one), controller.bucket(other));
-        (0..100).for_each(|_| controller.shook_hands(MILLIS));
+        (0..100).for_each(|_| controller.note_handshake(MILLIS));
         let ahead = |waiting| HandshakesAhead { waiting, at_once: 2, trickle: 20, requests: 0 };
         let admit = |waiting, bucket| controller.admit_handshake(now, now, ahead(waiting), bucket);
         assert_eq!(admit(0, one), Verdict::Keep);

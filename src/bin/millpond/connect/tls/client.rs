@@ -41,7 +41,7 @@ impl Write for Ciphertext<'_> {
 }
 
 impl TlsClient {
-    /// Shakes hands over a stream that is connected, within the timeout.
+    /// Does the handshake over a stream that is connected, within the timeout.
     pub(in crate::connect) fn over(
         mut stream: Stream,
         endpoint: &Endpoint,
@@ -123,7 +123,7 @@ impl TlsClient {
             }
             self.ended.set(tls.read_tls(&mut Ciphertext(&self.stream))? == 0);
             let processed = tls.process_new_packets();
-            // Answers of TLS itself, such as an alert. What does not fit now is sent later.
+            // Messages of TLS itself, such as an alert. What does not fit now is sent later.
             self.flush_into(&mut tls).or_else(ignore_would_block)?;
             processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
