@@ -75,6 +75,9 @@ pub(crate) struct Connection {
     pub(crate) peer: Addr,
     /// The client's address, if a proxy has sent it in a PROXY header.
     pub(crate) client: Option<Addr>,
+    /// Whether its PROXY header names no client. A field that names one is then ignored: the proxy
+    /// relays the client's bytes, and the client may have written the field.
+    pub(crate) hides_client: bool,
     /// The client of the last request, if a trusted proxy has named it in a field of the request.
     /// In a box, as most connections have none.
     pub(crate) forwarded: Option<Box<Addr>>,
@@ -144,6 +147,7 @@ impl Connection {
             wire,
             peer,
             client: None,
+            hides_client: false,
             forwarded: None,
             from_proxy: false,
             awaits_proxy_header: false,

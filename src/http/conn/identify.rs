@@ -104,10 +104,13 @@ impl Exchange {
 
 /// What the fields say, if they are those of a trusted proxy: of the client that a PROXY header has
 /// named, or else of the peer. A client that is not a trusted proxy itself sends fields of its own,
-/// whichever proxy they come through.
+/// whichever proxy they come through; so may a client that the header does not name.
 fn read(fields: &ProxyFields, connection: &Connection, headers: &HeaderMap) -> Option<Forwarded> {
     let nearest = connection.client.as_ref().unwrap_or(&connection.peer);
-    fields.proxy().trusts(nearest).then(|| fields.read(headers))
+    fields.proxy().trusts(nearest).then(|| match connection.hides_client {
+        true => Forwarded::default(),
+        false => fields.read(headers),
+    })
 }
 
 /// Whether the connection itself is encrypted. Nothing else decides whether a request came by https

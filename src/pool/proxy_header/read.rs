@@ -65,8 +65,11 @@ impl Shared {
         }
         while connection.unread {
             let Some(header) = read_part(connection)? else { continue };
-            if let Some(client) = header.client {
-                self.set_client(connection, Addr::Ip(client).canonical(), config);
+            match header.client {
+                Some(client) => {
+                    self.set_client(connection, Addr::Ip(client).canonical(), config);
+                }
+                None => connection.hides_client = true,
             }
             connection.input = Vec::new();
             connection.input_lease = None;
