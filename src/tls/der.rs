@@ -76,7 +76,9 @@ impl<'a> Der<'a> {
             && minute < 60
             && second <= 60
             && rest.len() == 10;
-        let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+        // A leap second is the one before: after the last second of the year 9999 there is no date.
+        let second_of_day = hour * 3600 + minute * 60 + second.min(59);
+        let seconds = days(year, month, day) * 86_400 + second_of_day;
         let distance = Duration::from_secs(seconds.unsigned_abs());
         match seconds {
             _ if !is_time => None,
@@ -127,6 +129,7 @@ mod tests {
             (TIME, "20500101000000Z", Some(2_524_608_000)),
             (TIME, "20240229120000Z", Some(1_709_208_000)),
             (TIME, "20000301000000Z", Some(951_868_800)),
+            (TIME, "99991231235960Z", Some(253_402_300_799)),
             (UTC_TIME, "700101000000", None),
             (UTC_TIME, "7001010000Z", None),
             (UTC_TIME, "701301000000Z", None),
