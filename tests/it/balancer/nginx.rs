@@ -1,11 +1,10 @@
 //! nginx with the configuration of the page.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+use std::net::{SocketAddr, TcpListener};
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Daemon, bare};
+use crate::support::nginx::Nginx;
 use crate::support::until;
 
 use super::cluster::Instance;
@@ -14,37 +13,21 @@ use super::restarts::all_were_served;
 use super::{block, own_ip, replaced};
 
 /// A running nginx in front of these addresses. `None`, with a message, where it is not installed.
-fn nginx(upstreams: &[SocketAddr]) -> Option<(SocketAddr, Daemon, tempfile::TempDir)> {
-    if Command::new("nginx").arg("-v").output().is_err() {
-        println!("skipped: nginx is not installed");
-        return None;
-    }
-    let dir = tempfile::tempdir().unwrap();
+fn nginx(upstreams: &[SocketAddr]) -> Option<(SocketAddr, Nginx)> {
     // nginx cannot report a port that the kernel has chosen.
     let front = TcpListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap();
     let mut config = replaced(block("nginx"), "listen 80;", &format!("listen {front};"));
     for (name, upstream) in (1..).zip(upstreams) {
         config = replaced(&config, &format!("10.0.0.{name}:8888"), &upstream.to_string());
     }
-    let place = dir.path().display();
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let temporary = temporary.map(|name| format!("{name}_temp_path {place}/{name};\n")).concat();
-    let config = format!(
-        "daemon off; master_process off; pid {place}/pid; error_log stderr;\nevents {{}}\n\
-         http {{\naccess_log off;\n{temporary}{config}\n}}\n"
-    );
-    let path = dir.path().join("nginx.conf");
-    std::fs::write(&path, config).unwrap();
-    let daemon = Daemon::start(bare("nginx", &["-e", "stderr", "-c", path.to_str().unwrap()]));
-    until("nginx listens", || TcpStream::connect(front).is_ok());
-    Some((front, daemon, dir))
+    Some((front, Nginx::start(front, &config)?))
 }
 
 #[test]
 fn a_rolling_restart_and_a_kill_fail_no_get() {
     let mut instances: Vec<_> = (0..3).map(|_| Instance::start()).collect();
     let upstreams: Vec<_> = instances.iter().map(|instance| instance.addresses.main).collect();
-    let Some((front, _nginx, _dir)) = nginx(&upstreams) else { return };
+    let Some((front, _nginx)) = nginx(&upstreams) else { return };
     let load = Load::start(front, 40.0, 20);
     for instance in &mut instances {
         let sent = load.sent();

@@ -3,8 +3,6 @@
 
 use std::io::{Error, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::daemon::{Daemon, command};
-use crate::support::program::Program;
+use crate::support::nginx::Nginx;
 use crate::support::{PATIENCE, response, until};
 
-const NGINX: &str = "/usr/sbin/nginx";
 const CLIENTS: u64 = 16;
 
 /// Requests come in bursts, so that nginx's connections to the instances become idle, and are used
@@ -23,36 +20,22 @@ const CLIENTS: u64 = 16;
 const BURST: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(7);
 
-fn start_nginx(directory: &Path, front: SocketAddr, instances: [SocketAddr; 2]) -> Program {
-    let at = directory.display();
+fn start_nginx(front: SocketAddr, instances: [SocketAddr; 2]) -> Option<Nginx> {
     let [one, other] = instances;
     // nginx's own defaults would take both instances out after one refused connection each.
-    let configuration = format!(
-            "daemon off; worker_processes 1; pid {at}/pid; error_log {at}/error.log warn;
-            events {{ worker_connections 4096; }}
-            http {{
-                access_log off;
-                client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
-                fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
-                upstream instances {{
-                    server {one} max_fails=0; server {other} max_fails=0; keepalive 64;
-                }}
-                server {{
-                    listen {front}; keepalive_requests 1000000;
-                    location / {{
-                        proxy_pass http://instances;
-                        proxy_http_version 1.1; proxy_set_header Connection \"\";
-                    }}
-                }}
-            }}"
-        );
-    let file = directory.join("nginx.conf");
-    std::fs::write(&file, configuration).unwrap();
-    let mut nginx = Command::new(NGINX);
-    nginx.arg("-c").arg(&file).arg("-e").arg(directory.join("error.log"));
-    let nginx = Program::start(nginx);
-    until("nginx listens", || TcpStream::connect(front).is_ok());
-    nginx
+    let http = format!(
+        "upstream instances {{
+            server {one} max_fails=0; server {other} max_fails=0; keepalive 64;
+        }}
+        server {{
+            listen {front}; keepalive_requests 1000000;
+            location / {{
+                proxy_pass http://instances;
+                proxy_http_version 1.1; proxy_set_header Connection \"\";
+            }}
+        }}"
+    );
+    Nginx::start(front, &http)
 }
 
 fn start(addr: &str) -> Daemon {
@@ -79,16 +62,11 @@ fn post(stream: &mut TcpStream) -> std::io::Result<bool> {
 
 /// Sends POSTs until enough are done and both instances have restarted often enough.
 fn roll(posts: u64, restarts: u64) {
-    if !Path::new(NGINX).exists() {
-        println!("skipped: {NGINX} is not installed");
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
     let endpoints = [free_addr(), free_addr()];
     let binds = endpoints.map(|addr| format!("tcp://{addr}"));
     let mut instances = binds.each_ref().map(|bind| start(bind));
     let front = free_addr();
-    let _nginx = start_nginx(directory.path(), front, endpoints);
+    let Some(nginx) = start_nginx(front, endpoints) else { return };
     let (sent, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let client = |index: u64| {
         let mut failed = Vec::new();
@@ -130,8 +108,8 @@ fn roll(posts: u64, restarts: u64) {
         let sent = sent.load(Ordering::SeqCst);
         let time = began.elapsed();
         println!("{sent} POSTs, {restarted} restarts, {} failed, {time:?}", failed.len());
-        let reasons = std::fs::read_to_string(directory.path().join("error.log")).unwrap();
-        let tail: Vec<&str> = reasons.lines().filter(|line| !line.contains("refused")).collect();
+        let tail: Vec<_> =
+            nginx.errors().into_iter().filter(|line| !line.contains("refused")).collect();
         assert!(failed.is_empty(), "{} of {sent}: {failed:#?}, {tail:#?}", failed.len());
     });
 }

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use millpond::http::{Request, Response};
+use millpond::http::{Handler, Request, Response};
 use millpond::{CloseReason, Config, Refusal, Server};
 
 use super::common::serve_with;
@@ -92,6 +93,16 @@ fn the_fields_of_another_peer_are_ignored() {
     assert_eq!(read_response(&mut stream).text(), expected);
 }
 
+/// A server at this Unix socket, and a connection to it.
+fn over_unix(path: &Path, config: Config, handler: impl Handler) -> (TestServer, UnixStream) {
+    let bind = format!("unix:{}", path.display());
+    let server = Server::builder().config(config).bind(&*bind).http(handler);
+    let server = server.build().unwrap().start().unwrap();
+    let stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    (server, stream)
+}
+
 #[test]
 fn peers_on_unix_sockets_are_trusted_by_that_name() {
     let dir = tempfile::tempdir().unwrap();
@@ -101,16 +112,7 @@ fn peers_on_unix_sockets_are_trusted_by_that_name() {
     for (config, expected) in
         [(trusting, "192.0.2.1:0 http - 0"), (Config::default(), "- http - 0")]
     {
-        let server = Server::builder()
-            .config(config)
-            .bind(&*format!("unix:{}", path.display()))
-            .http(origin)
-            .build()
-            .unwrap()
-            .start()
-            .unwrap();
-        let mut stream = UnixStream::connect(&path).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (server, mut stream) = over_unix(&path, config, origin);
         stream.write_all(request("X-Forwarded-For: 192.0.2.1\r\n").as_bytes()).unwrap();
         assert_eq!(read_response(&mut stream).text(), expected);
         drop(server);
@@ -306,16 +308,8 @@ fn a_response_that_a_proxy_reads_slowly_arrives_whole() {
     let mut config = Config::default();
     config.proxy.trusted = vec!["unix".parse().unwrap()];
     config.limits.pending = 4 << 20;
-    let server = Server::builder()
-        .config(config)
-        .bind(&*format!("unix:{}", path.display()))
-        .http(|_: &mut Request| Response::new(vec![b'x'; 2 << 20]))
-        .build()
-        .unwrap()
-        .start()
-        .unwrap();
-    let mut stream = UnixStream::connect(&path).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let long = |_: &mut Request| Response::new(vec![b'x'; 2 << 20]);
+    let (server, mut stream) = over_unix(&path, config, long);
     for _ in 0..2 {
         stream.write_all(request("X-Forwarded-For: 192.0.2.1\r\n").as_bytes()).unwrap();
         until("the response fills the socket", || server.stats().parked == 1);

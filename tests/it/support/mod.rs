@@ -4,6 +4,7 @@
 mod client;
 pub(crate) mod daemon;
 mod gate;
+pub(crate) mod nginx;
 pub(crate) mod program;
 pub(crate) mod response;
 mod server;
