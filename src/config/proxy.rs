@@ -23,7 +23,7 @@ use crate::net::Addr;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Proxy {
-    /// The peers whose word on their clients is taken: the proxies in front of the server, and
+    /// The peers that the server believes about their clients: the proxies in front of it, and
     /// those in front of them. Default: none. The fields of other peers are ignored.
     pub trusted: Vec<TrustedPeer>,
     /// The request field in which a trusted proxy names its client: `Forwarded` (RFC 7239), or a
@@ -48,7 +48,7 @@ impl Proxy {
     }
 }
 
-/// A peer, or several, whose word on their clients is taken.
+/// A peer, or several, that the server believes about their clients.
 ///
 /// As text it is a network (`10.0.0.0/8`, `2001:db8::/32`), an address, or `unix` for every peer on
 /// a Unix socket.
