@@ -12,7 +12,9 @@ use rustls::sign::CertifiedKey;
 /// §3).
 ///
 /// A name may have several certificates, as of ECDSA and of RSA. The first one whose signature the
-/// client understands is used.
+/// client understands is used. If there is none, it is the first one, and rustls refuses the
+/// handshake with the alert that clients expect, `handshake_failure`: without a certificate it
+/// would send `access_denied`.
 #[derive(Default)]
 pub(super) struct Resolver {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
@@ -48,15 +50,11 @@ impl Resolver {
         schemes: &[SignatureScheme],
     ) -> Option<&Arc<CertifiedKey>> {
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-        let named = name.as_deref().and_then(|name| self.named(name));
-        let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
-        let find = |keys: &'_ Vec<Arc<CertifiedKey>>| keys.iter().position(|key| usable(&key));
-        if let Some(keys) = named
-            && let Some(position) = find(keys)
-        {
-            return keys.get(position);
-        }
-        self.default.iter().find(usable)
+        let named =
+            name.as_deref().and_then(|name| self.named(name)).map_or(&[][..], Vec::as_slice);
+        let mut keys = named.iter().chain(&self.default);
+        let usable = keys.clone().find(|key| key.key.choose_scheme(schemes).is_some());
+        usable.or_else(|| keys.next())
     }
 
     fn named(&self, name: &str) -> Option<&Vec<Arc<CertifiedKey>>> {
