@@ -16,6 +16,8 @@ use crate::http::codec::response::{HeadLine, Payload, encode_head, transfer};
 use crate::pool::proxy_header::parse::parse;
 
 pub use crate::pool::queue_bench::WorkQueue;
+#[cfg(all(feature = "tls", fuzzing))]
+pub use crate::tls::fuzz::FuzzedTls;
 
 /// A parser and an encoder, with the memory that a worker reuses.
 #[derive(Debug)]

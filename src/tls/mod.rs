@@ -9,6 +9,8 @@
 pub(crate) mod buffer;
 mod certificate_info;
 mod der;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod hybrid;
 mod info;
 mod load;

@@ -196,7 +196,7 @@ impl ProtocolWorker for HttpWorker {
             phase @ (Phase::Head | Phase::Body) => {
                 let response = self.encode_timeout(&connection.input);
                 // One attempt: a client this slow may not read it.
-                if connection.wire.try_write(&response).is_ok() {
+                if connection.wire.try_write_last(&response).is_ok() {
                     turn.count_response(StatusCode::REQUEST_TIMEOUT.as_u16());
                 }
                 if phase == Phase::Head {

@@ -68,15 +68,22 @@ pub(crate) fn start_tls_with(
 
 /// The settings of a client that trusts the certificate of the tests.
 pub(crate) fn client_config(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    Arc::new(client_config_with(&certificate().der, versions))
+}
+
+/// The settings of a client that trusts this certificate, or this authority.
+pub(crate) fn client_config_with(
+    root: &CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate().der.clone()).unwrap();
+    roots.add(root.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
+        .with_no_client_auth()
 }
 
 /// A client's side of TLS that has not begun.
@@ -107,7 +114,8 @@ impl TlsClient {
         Self::with(connect(addr), client_side(&[&TLS12]))
     }
 
-    fn with(mut socket: TcpStream, mut tls: ClientConnection) -> Self {
+    /// Shakes hands over a connection, with these settings of TLS.
+    pub(crate) fn with(mut socket: TcpStream, mut tls: ClientConnection) -> Self {
         while tls.is_handshaking() {
             tls.complete_io(&mut socket).unwrap();
         }

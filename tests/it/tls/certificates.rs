@@ -83,33 +83,6 @@ fn a_reload_takes_new_certificates_all_or_none() {
 }
 
 #[test]
-fn reloads_under_load_lose_no_request() {
-    let authority = Authority::new();
-    authority.good("a", &["localhost"]);
-    let (cert, key) = (authority.text("a.pem"), authority.text("a.key"));
-    let (mut daemon, endpoint) = serve(&["--tls-cert", &cert, "--tls-key", &key]);
-    let ca = authority.text("ca.pem");
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            let mut served = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) || served == 0 {
-                assert!(get(&endpoint, &ca, "localhost", "localhost").ends_with("Hello, world!"));
-                served += 1;
-            }
-            served
-        });
-        for _ in 0..20 {
-            authority.good("a", &["localhost"]);
-            daemon.signal(Signal::HUP);
-            daemon.wait_for("settings reloaded");
-        }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(client.join().unwrap() > 0);
-    });
-}
-
-#[test]
 fn a_wrong_file_is_an_error_that_names_it() {
     let authority = Authority::new();
     authority.good("a", &["a.test"]);

@@ -5,5 +5,8 @@ mod client;
 mod handshakes;
 mod made;
 mod metric;
+mod privileges;
 mod records;
+mod refusals;
+mod reload;
 mod serving;
