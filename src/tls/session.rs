@@ -158,6 +158,7 @@ impl Session {
                 return Handshake::Closed;
             }
             if let SessionState::Open(connection) = &self.state
+                && !self.failed // by what came in one read with the last message
                 && !connection.is_handshaking()
             {
                 self.info = Some(Arc::new(TlsInfo::of(connection)));
