@@ -73,8 +73,8 @@ pub(crate) struct Connection {
     pub(crate) wire: Wire,
     /// The peer's address, as accept(2) gave it.
     pub(crate) peer: Addr,
-    /// The client's address, if a proxy has sent it in a PROXY header.
-    pub(crate) client: Option<Addr>,
+    /// The client's address, if a proxy has sent it in a PROXY header. In a box, as below.
+    pub(crate) client: Option<Box<Addr>>,
     /// Whether its PROXY header names no client. A field that names one is then ignored: the proxy
     /// relays the client's bytes, and the client may have written the field.
     pub(crate) hides_client: bool,
@@ -190,7 +190,7 @@ impl Connection {
     /// The client's address, as far as it is known: that of the peer, unless a trusted proxy has
     /// named another.
     pub(crate) fn client_or_peer(&self) -> &Addr {
-        self.forwarded.as_deref().or(self.client.as_ref()).unwrap_or(&self.peer)
+        self.forwarded.as_deref().or(self.client.as_deref()).unwrap_or(&self.peer)
     }
 
     /// Whether the client of the next request is to be found out before the queue judges it.

@@ -18,3 +18,29 @@ pub(crate) fn with_buffer<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
         f(buffer)
     })
 }
+
+/// Ciphertext that a socket did not take.
+pub(super) struct Unsent {
+    bytes: Vec<u8>,
+    /// How much of it was sent meanwhile.
+    sent: usize,
+}
+
+impl Unsent {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, sent: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// This much more was sent.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.sent += count;
+    }
+}

@@ -1,5 +1,8 @@
 //! [`TlsInfo`]: what the two sides of a TLS connection have negotiated.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use rustls::crypto::SupportedKxGroup;
 use rustls::{HandshakeKind, ServerConnection};
 
@@ -27,8 +30,27 @@ pub struct TlsInfo {
     is_resumed: bool,
 }
 
+thread_local! {
+    /// What was negotiated last on this thread, without a client certificate. Most connections
+    /// negotiate the same, and share it.
+    static LAST: RefCell<Option<Arc<TlsInfo>>> = const { RefCell::new(None) };
+}
+
 impl TlsInfo {
-    pub(super) fn of(connection: &ServerConnection) -> Self {
+    /// What this connection has negotiated, in the memory of the thread's last connection if that
+    /// has negotiated the same.
+    pub(super) fn shared(connection: &ServerConnection) -> Arc<Self> {
+        let info = Self::of(connection);
+        if !info.client_certificates.is_empty() {
+            return Arc::new(info);
+        }
+        LAST.with_borrow_mut(|last| match last {
+            Some(last) if **last == info => Arc::clone(last),
+            _ => Arc::clone(last.insert(Arc::new(info))),
+        })
+    }
+
+    fn of(connection: &ServerConnection) -> Self {
         let chain = connection.peer_certificates().unwrap_or_default();
         let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
         let group = connection.negotiated_key_exchange_group().map(SupportedKxGroup::name);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustls::{HandshakeKind, ServerConnection};
 
 use super::Tls;
-use super::buffer::{SEAL_SIZE, with_buffer};
+use super::buffer::{SEAL_SIZE, Unsent, with_buffer};
 use super::info::TlsInfo;
 use crate::net::Stream;
 
@@ -24,7 +24,7 @@ const QUEUE_LIMIT: usize = SEAL_SIZE + 8 * 1024;
 
 /// The most bytes of a handshake. Without client certificates it has about 600; a chain of large
 /// certificates has 10,000.
-const HANDSHAKE_MAX: usize = 64 * 1024;
+const HANDSHAKE_MAX: u32 = 64 * 1024;
 
 /// Content types of TLS records (RFC 8446 §5.1). No text begins with one of them.
 const RECORD_TYPES: std::ops::RangeInclusive<u8> = 0x14..=0x17;
@@ -34,14 +34,13 @@ pub(crate) struct Session {
     stream: Stream,
     state: SessionState,
     /// Ciphertext that was read while rustls had no room for it.
-    unfed: Vec<u8>,
-    /// Ciphertext that the socket did not take, from `unsent_from` on.
-    unsent: Vec<u8>,
-    unsent_from: usize,
+    unfed: Box<[u8]>,
+    /// Ciphertext that the socket did not take. In a box, as it is rare.
+    unsent: Option<Box<Unsent>>,
     /// Bytes of plaintext that rustls has decrypted, and the protocol has not read.
     plaintext: usize,
     /// Bytes of the handshake that were received.
-    handshake_bytes: usize,
+    handshake_bytes: u32,
     /// How many times the server has sent something during the handshake.
     flights: u8,
     /// Whether the last read found nothing more in the socket.
@@ -81,9 +80,8 @@ impl Session {
         Self {
             stream,
             state: SessionState::Silent(tls),
-            unfed: Vec::new(),
-            unsent: Vec::new(),
-            unsent_from: 0,
+            unfed: Box::default(),
+            unsent: None,
             plaintext: 0,
             handshake_bytes: 0,
             flights: 0,
@@ -148,7 +146,7 @@ impl Session {
 
     /// Bytes of ciphertext that wait for room in the socket.
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent.len() - self.unsent_from
+        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
     }
 
     /// Takes a step of the handshake: reads what has arrived, and sends what is to be sent.
@@ -161,12 +159,12 @@ impl Session {
                 && !self.failed // by what came in one read with the last message
                 && !connection.is_handshaking()
             {
-                self.info = Some(Arc::new(TlsInfo::of(connection)));
+                self.info = Some(TlsInfo::shared(connection));
                 return Handshake::Done;
             }
             match self.receive() {
                 Ok(0) => return Handshake::Closed,
-                Ok(count) => self.handshake_bytes += count,
+                Ok(count) => self.handshake_bytes += count as u32,
                 Err(SessionFault::Blocked) => return Handshake::Pending,
                 Err(SessionFault::Socket(_)) => return Handshake::Closed,
                 Err(SessionFault::Cleartext(bytes)) => return Handshake::Cleartext(bytes),
@@ -299,15 +297,13 @@ impl Session {
     /// # Errors
     /// Those of send(2), except `WouldBlock`.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        while self.unsent() > 0 {
-            match self.stream.try_write(&self.unsent[self.unsent_from..]) {
-                Ok(count) => self.unsent_from += count,
+        while let Some(unsent) = &mut self.unsent {
+            match self.stream.try_write(unsent.bytes()) {
+                Ok(count) => unsent.consume(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
-        }
-        if self.unsent_from > 0 {
-            (self.unsent, self.unsent_from) = (Vec::new(), 0);
+            self.unsent.take_if(|unsent| unsent.len() == 0);
         }
         let SessionState::Open(connection) = &mut self.state else { return Ok(true) };
         while connection.wants_write() {
@@ -315,9 +311,11 @@ impl Session {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Here its length is known, and it counts for the memory of slow readers.
+                    let mut rest = Vec::new();
                     while connection.wants_write() {
-                        connection.write_tls(&mut self.unsent)?;
+                        connection.write_tls(&mut rest)?;
                     }
+                    self.unsent = Some(Box::new(Unsent::new(rest)));
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -389,7 +387,7 @@ impl Session {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(_) if self.plaintext > 0 => {
-                    self.unfed = bytes.to_vec();
+                    self.unfed = bytes.into();
                     break;
                 }
                 Err(error) => return Err(self.fail(&error)),

@@ -106,7 +106,7 @@ impl Exchange {
 /// named, or else of the peer. A client that is not a trusted proxy itself sends fields of its own,
 /// whichever proxy they come through; so may a client that the header does not name.
 fn read(fields: &ProxyFields, connection: &Connection, headers: &HeaderMap) -> Option<Forwarded> {
-    let nearest = connection.client.as_ref().unwrap_or(&connection.peer);
+    let nearest = connection.client.as_deref().unwrap_or(&connection.peer);
     fields.proxy().trusts(nearest).then(|| match connection.hides_client {
         true => Forwarded::default(),
         false => fields.read(headers),
@@ -136,7 +136,7 @@ impl RequestOrigin {
         let is_https = forwarded.and_then(|it| it.is_https);
         Self {
             peer: connection.peer.clone(),
-            named: named.or_else(|| connection.client.clone()),
+            named: named.or_else(|| connection.client.as_deref().cloned()),
             is_trusted_proxy: forwarded.is_some(),
             is_https: is_https.unwrap_or_else(|| is_encrypted(connection)),
         }

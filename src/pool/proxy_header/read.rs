@@ -87,7 +87,7 @@ impl Shared {
     /// If the client is a trusted proxy, too, its requests may name other clients.
     fn set_client(&self, connection: &mut Connection, client: Addr, config: &Config) {
         connection.from_proxy = config.proxy.trusts(&client);
-        connection.client = Some(client);
+        connection.client = Some(Box::new(client));
         self.count_for_client(connection);
         if !connection.from_proxy {
             connection.move_place();
