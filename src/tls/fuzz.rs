@@ -139,8 +139,8 @@ impl FuzzedLink {
 
     /// Has the session read what has arrived.
     fn step(&mut self) {
-        if self.session.is_shaking() {
-            match self.session.shake() {
+        if self.session.is_handshaking() {
+            match self.session.handshake_step() {
                 Handshake::Pending => return,
                 Handshake::Done => {}
                 Handshake::Cleartext(bytes) => {
@@ -151,7 +151,7 @@ impl FuzzedLink {
                 Handshake::Failed(_) => {
                     self.has_ended = true;
                     assert!(self.session.has_failed());
-                    return assert!(matches!(self.session.shake(), Handshake::Failed(_)));
+                    return assert!(matches!(self.session.handshake_step(), Handshake::Failed(_)));
                 }
             }
         }
