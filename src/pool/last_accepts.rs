@@ -57,8 +57,9 @@ impl Acceptor {
             let poll_fd =
                 |index: &usize| PollFd::new(&self.sources[*index].listener, PollFlags::IN);
             let _ = poll(&mut listeners.iter().map(poll_fd).collect::<Vec<_>>(), Some(&tick));
+            // One round each, so that clients that connect without end do not stretch this time.
             for &index in listeners {
-                while self.accept_round(index) {}
+                self.accept_round(index);
             }
         }
     }
