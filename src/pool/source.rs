@@ -99,7 +99,7 @@ impl Source {
         let text = self.listener.endpoint_text();
         #[cfg(feature = "tls")]
         if self.tls.is_some() {
-            return text.replacen("tcp://", "tls://", 1);
+            return tls_text(&text);
         }
         text
     }
@@ -121,6 +121,12 @@ impl Source {
             }
         }
     }
+}
+
+/// The text of an endpoint with TLS: `tls://[::]:8443`.
+#[cfg(feature = "tls")]
+pub(crate) fn tls_text(endpoint: &str) -> String {
+    endpoint.replacen("tcp://", "tls://", 1)
 }
 
 /// The client whose share of the queue a connection, or its next request, counts for: `client` is

@@ -15,6 +15,8 @@ use crate::net::{Addr, Datagram, Endpoint, Family, Host, Listener, Raw, Transpor
 use crate::pool::DatagramHandler;
 use crate::pool::datagram::socket::SocketKind;
 #[cfg(feature = "tls")]
+use crate::pool::source::tls_text;
+#[cfg(feature = "tls")]
 use crate::tls::Tls;
 
 /// A parsed [`Bind`], with the part of the service that it uses.
@@ -297,12 +299,6 @@ pub(super) fn explain_collision(
         first.is_ok_and(|first| wanted.iter().any(|second| first.collides(second)))
     });
     own.map_or(error, |own| collision(&endpoint, own))
-}
-
-/// The text of an endpoint with TLS: `tls://[::]:8443`.
-#[cfg(feature = "tls")]
-pub(super) fn tls_text(endpoint: &str) -> String {
-    endpoint.replacen("tcp://", "tls://", 1)
 }
 
 /// The number of a protocol or a socket in the queue's entries.
