@@ -60,11 +60,7 @@ pub(crate) fn run(flags: &Flags, print: bool) -> Result<ExitCode, Failure> {
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     tls::warnings(&loaded, tls.as_ref(), &all).iter().for_each(|warning| warn!("{warning}"));
     if let Some(tls) = &tls {
-        let now = SystemTime::now();
-        let expiring = tls::expiry_warnings(tls, now);
-        let others = tls::describe(tls, now).into_iter().filter(|line| !expiring.contains(line));
-        others.for_each(|line| info!("{line}"));
-        expiring.iter().for_each(|line| warn!("{line}"));
+        tls::log_certificates(tls, SystemTime::now());
     }
     if let Some(user) = user {
         user.assume()?;

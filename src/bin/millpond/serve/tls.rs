@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use log::{Level, log};
 use millpond::{CertificateFiles, CertificateInfo, Tls, TlsSettings};
 
 use crate::failure::{Failure, code};
@@ -94,18 +95,23 @@ pub(super) fn prepare(
     }
 }
 
-/// A line for each certificate, for the log.
-pub(super) fn describe(tls: &Tls, now: SystemTime) -> Vec<String> {
-    tls.certificates().iter().map(|info| line(info, now)).collect()
+/// Logs a line for each certificate: a warning if it is not valid, or expires soon.
+pub(super) fn log_certificates(tls: &Tls, now: SystemTime) {
+    for info in &tls.certificates() {
+        let level = if needs_warning(info, now) { Level::Warn } else { Level::Info };
+        log!(level, "{}", line(info, now));
+    }
 }
 
 /// A line for each certificate that is not valid, or that expires soon.
 pub(super) fn expiry_warnings(tls: &Tls, now: SystemTime) -> Vec<String> {
-    let soon =
-        |info: &&CertificateInfo| info.days_left(now) < WARNING_DAYS || info.not_before() > now;
     let certificates = tls.certificates();
-    let soon = certificates.iter().filter(soon);
+    let soon = certificates.iter().filter(|info| needs_warning(info, now));
     soon.map(|info| line(info, now)).collect()
+}
+
+fn needs_warning(info: &CertificateInfo, now: SystemTime) -> bool {
+    info.days_left(now) < WARNING_DAYS || info.not_before() > now
 }
 
 fn line(info: &CertificateInfo, now: SystemTime) -> String {
