@@ -52,7 +52,7 @@ impl TlsClient {
         let refused = |error: rustls::Error| explain(endpoint, &error);
         let tls = ClientConnection::new(target.config.clone(), target.name.clone());
         let mut tls = tls.map_err(refused)?;
-        while tls.is_handshaking() {
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
             // Zero would mean not to wait at all.
             stream.set_timeout(Some(left.max(Duration::from_millis(1))));
@@ -124,8 +124,9 @@ impl TlsClient {
             self.ended.set(tls.read_tls(&mut Ciphertext(&self.stream))? == 0);
             let processed = tls.process_new_packets();
             // Messages of TLS itself, such as an alert. What does not fit now is sent later.
-            self.flush_into(&mut tls).or_else(ignore_would_block)?;
-            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let flushed = self.flush_into(&mut tls).or_else(ignore_would_block);
+            processed.map_err(invalid_data)?;
+            flushed?;
         }
     }
 
@@ -153,9 +154,24 @@ impl TlsClient {
 
     fn flush_into(&self, tls: &mut ClientConnection) -> io::Result<()> {
         while tls.wants_write() {
-            tls.write_tls(&mut Ciphertext(&self.stream))?;
+            tls.write_tls(&mut Ciphertext(&self.stream))
+                .map_err(|error| self.alert_or(tls, error))?;
         }
         Ok(())
+    }
+
+    /// Why a send failed: the alert that the server sent before it closed, or else the error.
+    fn alert_or(&self, tls: &mut ClientConnection, error: io::Error) -> io::Error {
+        // Only then a read cannot wait.
+        let closed = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        if closed.contains(&error.kind()) {
+            while let Ok(1..) = tls.read_tls(&mut Ciphertext(&self.stream)) {
+                if let Err(alert) = tls.process_new_packets() {
+                    return invalid_data(alert);
+                }
+            }
+        }
+        error
     }
 
     /// Ends the sending side (close_notify). TLS 1.2 has no such thing: its end is that of both
@@ -171,6 +187,10 @@ impl TlsClient {
 
 fn ignore_would_block(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::WouldBlock { Ok(()) } else { Err(error) }
+}
+
+fn invalid_data(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 impl AsFd for TlsClient {
@@ -224,5 +244,65 @@ fn explain(endpoint: &Endpoint, error: &rustls::Error) -> Error {
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::thread;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// Shakes hands with a client that has no certificate, and closes.
+    fn refuse(mut stream: TcpStream, config: ServerConfig) {
+        let mut tls = ServerConnection::new(Arc::new(config)).unwrap();
+        let ended = tls.complete_io(&mut stream).unwrap_err();
+        assert!(ended.to_string().contains("no certificates"), "{ended}");
+    }
+
+    #[test]
+    fn a_send_that_fails_reports_the_alert_that_arrived_before() {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let roots = Arc::new(roots);
+        let provider = millpond::Tls::crypto_provider();
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone());
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(
+                vec![cert.der().clone()],
+                PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into(),
+            )
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let target = TlsTarget { config: Arc::new(client), name: "localhost".try_into().unwrap() };
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = thread::spawn(move || refuse(listener.accept().unwrap().0, server));
+        let endpoint: Endpoint = format!("tcp://{addr}").parse().unwrap();
+        let timeout = Duration::from_secs(10);
+        let stream = Stream::connect(&endpoint, Some(timeout)).unwrap();
+        let client = TlsClient::over(stream, &endpoint, timeout, &target).unwrap();
+        serving.join().unwrap();
+        // The first send after the close may succeed: its packet is what is reset.
+        let sent = (0..1000).find_map(|_| client.send_all(b"GET / HTTP/1.1\r\n\r\n").err());
+        let error = sent.expect("a connection that is closed accepted a thousand requests");
+        assert!(error.to_string().contains("CertificateRequired"), "{error}");
     }
 }
