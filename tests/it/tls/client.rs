@@ -72,7 +72,7 @@ fn a_certificate_that_is_not_trusted_is_an_error_with_a_hint() {
     let endpoint = format!("tls://{}", plain.addr());
     let output = connect(&["--insecure", &endpoint, GET]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("TLS handshake with tcp://127.0.0.1:"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("TLS handshake with tls://127.0.0.1:"), "{}", stderr(&output));
 }
 
 #[test]

@@ -63,8 +63,8 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
         all[from..].iter().for_each(|line| note(line));
     }
     match message {
-        Some(message) => exchange::run(args, &endpoint, &mut socket, &message)?,
-        None => relay::run(args, &endpoint, &mut socket)?,
+        Some(message) => exchange::run(args, &target.text(), &mut socket, &message)?,
+        None => relay::run(args, &endpoint, &target.text(), &mut socket)?,
     }
     Ok(ExitCode::SUCCESS)
 }

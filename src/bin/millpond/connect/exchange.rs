@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use millpond::net::{Endpoint, Received};
+use millpond::net::Received;
 use rustix::io::Errno;
 
 use super::args::ConnectArgs;
@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(
     args: &ConnectArgs,
-    endpoint: &Endpoint,
+    endpoint: &str,
     socket: &mut ClientSocket,
     message: &[u8],
 ) -> Result<(), Failure> {
@@ -44,7 +44,7 @@ pub(super) fn run(
 }
 
 /// Ends the sending side. If the other side has closed already, the next receive reports it.
-pub(super) fn shutdown(socket: &ClientSocket, endpoint: &Endpoint) -> Result<(), Failure> {
+pub(super) fn shutdown(socket: &ClientSocket, endpoint: &str) -> Result<(), Failure> {
     match socket.shutdown_write() {
         Err(error) if error.kind() != io::ErrorKind::NotConnected => {
             Err(socket_failure("cannot end sending to", endpoint, error))
@@ -81,7 +81,7 @@ fn receive(
 }
 
 /// Receives from a stream until its end, or until nothing arrives within the timeout.
-fn stream(args: &ConnectArgs, endpoint: &Endpoint, socket: &ClientSocket) -> Result<(), Failure> {
+fn stream(args: &ConnectArgs, endpoint: &str, socket: &ClientSocket) -> Result<(), Failure> {
     let mut response = Vec::new();
     let mut buf = vec![0; 64 * 1024];
     let mut total = 0;
@@ -119,7 +119,7 @@ fn stream(args: &ConnectArgs, endpoint: &Endpoint, socket: &ClientSocket) -> Res
 
 /// Prints records one by one: those of a connection until its end; of datagrams one, or with
 /// `--idle` all until none arrives within that time.
-fn records(args: &ConnectArgs, endpoint: &Endpoint, socket: &ClientSocket) -> Result<(), Failure> {
+fn records(args: &ConnectArgs, endpoint: &str, socket: &ClientSocket) -> Result<(), Failure> {
     let mut buf = vec![0; MAX_RECORD];
     let mut count = 0;
     loop {
@@ -158,6 +158,6 @@ fn show(args: &ConnectArgs, bytes: &[u8]) -> Result<Reader, Failure> {
 }
 
 /// The failure of a conversation that `--idle` ended.
-pub(super) fn idle_failure(endpoint: &Endpoint, idle: Duration) -> Failure {
+pub(super) fn idle_failure(endpoint: &str, idle: Duration) -> Failure {
     Failure::new(code::RUNTIME, format!("nothing sent or received for {idle:?} at {endpoint}"))
 }

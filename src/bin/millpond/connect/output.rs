@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use millpond::net::{Endpoint, advice};
+use millpond::net::advice;
 use millpond::{Error, ErrorKind};
 
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ pub(super) fn note(text: &str) {
 }
 
 /// The failure of a call on a socket: the endpoint, the reason of the system, and a hint.
-pub(super) fn socket_failure(what: &str, endpoint: &Endpoint, error: io::Error) -> Failure {
+pub(super) fn socket_failure(what: &str, endpoint: &str, error: io::Error) -> Failure {
     let hint = advice(&error);
     let error = Error::new(ErrorKind::System, format!("{what} {endpoint}")).with_source(error);
     match hint {

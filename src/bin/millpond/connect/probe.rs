@@ -36,7 +36,7 @@ pub(super) fn run(args: &ConnectArgs, target: Target<'_>) -> Result<ExitCode, Fa
         Err(error) if raw && error.kind() == ErrorKind::Permission => Err(error.into()),
         Ok(socket) => {
             if args.verbose {
-                note(&format!("{endpoint}: {}", socket.addresses()));
+                note(&format!("{}: {}", target.text(), socket.addresses()));
             }
             match &socket {
                 ClientSocket::Tls(client) => certificate(args, client),
@@ -91,11 +91,10 @@ fn retry(
     limit: Duration,
     probing: bool,
 ) -> Result<ClientSocket, Error> {
-    let endpoint = target.endpoint;
     let start = Instant::now();
     let left = || limit.saturating_sub(start.elapsed());
     let mut progress = ProgressLine { shown: false, terminal: io::stderr().is_terminal() };
-    progress.show(&format!("connecting to {endpoint}; {} s left", left().as_secs()));
+    progress.show(&format!("connecting to {}; {} s left", target.text(), left().as_secs()));
     let mut pause = PAUSES.0;
     loop {
         // The first attempt is made however short the time is.

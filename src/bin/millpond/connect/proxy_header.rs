@@ -38,7 +38,6 @@ pub(super) fn open(
     target: Target<'_>,
     timeout: Duration,
 ) -> Result<ClientSocket, Error> {
-    let endpoint = target.endpoint;
     let socket = ClientSocket::open(target, timeout)?;
     if let (Some(version), ClientSocket::Stream(stream)) = (args.send_proxy, &socket) {
         let send = || {
@@ -46,14 +45,14 @@ pub(super) fn open(
             stream.send_all(&header)
         };
         send().map_err(|error| {
-            let what = format!("cannot send a PROXY header to {endpoint}");
+            let what = format!("cannot send a PROXY header to {}", target.text());
             Error::new(ErrorKind::Connect, what).with_source(error)
         })?;
     }
     // TLS begins after the header.
     Ok(match (socket, target.tls) {
         (ClientSocket::Stream(stream), Some(tls)) => {
-            ClientSocket::Tls(Box::new(TlsClient::over(stream, endpoint, timeout, tls)?))
+            ClientSocket::Tls(Box::new(TlsClient::over(stream, &target.text(), timeout, tls)?))
         }
         (socket, _) => socket,
     })

@@ -27,7 +27,7 @@ const LAST_INPUT: Duration = Duration::from_millis(500);
 
 struct Relay<'a> {
     args: &'a ConnectArgs,
-    endpoint: &'a Endpoint,
+    endpoint: &'a str,
     socket: &'a mut ClientSocket,
     /// Whether standard input has not ended.
     input: bool,
@@ -43,9 +43,11 @@ struct Relay<'a> {
     buf: Vec<u8>,
 }
 
+/// `text`: the endpoint as messages name it.
 pub(super) fn run(
     args: &ConnectArgs,
     endpoint: &Endpoint,
+    text: &str,
     socket: &mut ClientSocket,
 ) -> Result<(), Failure> {
     // poll(2) waits instead of the socket.
@@ -53,7 +55,7 @@ pub(super) fn run(
     let piece = socket.max_send();
     let relay = Relay {
         args,
-        endpoint,
+        endpoint: text,
         socket,
         input: !args.recv_only,
         output: !args.send_only,

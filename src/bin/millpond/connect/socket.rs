@@ -26,6 +26,17 @@ pub(super) struct Target<'a> {
     pub(super) tls: Option<&'a TlsTarget>,
 }
 
+impl Target<'_> {
+    /// The endpoint as messages name it: `tls://` if the connection has TLS.
+    pub(super) fn text(&self) -> String {
+        let text = self.endpoint.to_string();
+        match self.tls {
+            Some(_) => text.replacen("tcp://", "tls://", 1),
+            None => text,
+        }
+    }
+}
+
 /// A connected socket.
 #[derive(Debug)]
 pub(super) enum ClientSocket {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use millpond::net::{Endpoint, Stream};
+use millpond::net::Stream;
 use millpond::{Error, ErrorKind};
 use rustls::{AlertDescription, CertificateError, ClientConnection, ProtocolVersion};
 
@@ -44,7 +44,7 @@ impl TlsClient {
     /// Does the handshake over a stream that is connected, within the timeout.
     pub(in crate::connect) fn over(
         mut stream: Stream,
-        endpoint: &Endpoint,
+        endpoint: &str,
         timeout: Duration,
         target: &TlsTarget,
     ) -> Result<Self, Error> {
@@ -209,7 +209,7 @@ impl Drop for TlsClient {
 }
 
 /// The error of a handshake, with a hint where the reason has a remedy.
-fn explain(endpoint: &Endpoint, error: &rustls::Error) -> Error {
+fn explain(endpoint: &str, error: &rustls::Error) -> Error {
     let hint = match error {
         rustls::Error::InvalidCertificate(reason) => match reason {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
@@ -295,9 +295,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = thread::spawn(move || refuse(listener.accept().unwrap().0, server));
-        let endpoint: Endpoint = format!("tcp://{addr}").parse().unwrap();
+        let endpoint = format!("tcp://{addr}");
         let timeout = Duration::from_secs(10);
-        let stream = Stream::connect(&endpoint, Some(timeout)).unwrap();
+        let stream = Stream::connect(&endpoint.parse().unwrap(), Some(timeout)).unwrap();
         let client = TlsClient::over(stream, &endpoint, timeout, &target).unwrap();
         serving.join().unwrap();
         // The first send after the close may succeed: its packet is what is reset.
