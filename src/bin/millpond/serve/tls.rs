@@ -161,3 +161,43 @@ fn is_covered(tls: &Tls, host: &str) -> bool {
     let has = |name: &String| *name == host || parent.as_ref() == Some(name);
     tls.certificates().iter().any(|info| info.names().iter().any(has))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_warned_of_before_it_is_valid_and_from_two_weeks_before_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(["a.test".to_owned()]).unwrap();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2030, 1, 1), date_time_ymd(2030, 4, 1));
+        let key = KeyPair::generate().unwrap();
+        let (cert_file, key_file) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        fs::write(&cert_file, params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&key_file, key.serialize_pem()).unwrap();
+        let tls = Tls::new(&TlsSettings::with_certificate(cert_file, key_file)).unwrap();
+        let begin = tls.certificates()[0].not_before();
+        assert_eq!(begin.duration_since(UNIX_EPOCH).unwrap().as_secs(), 1_893_456_000);
+        let table = [
+            (-1.0, Some("is not valid before 2030-01-01")),
+            (0.0, None),
+            (75.9, None),
+            (76.1, Some("expires in 13 days, on 2030-04-01")),
+            (89.5, Some("expires within a day")),
+            (90.5, Some("has expired on 2030-04-01")),
+        ];
+        for (day, expected) in table {
+            let now = begin - Duration::from_secs(86_400)
+                + Duration::from_secs_f64((day + 1.0) * 86_400.0);
+            let lines = expiry_warnings(&tls, now);
+            let line = expected.map(|text| format!("the certificate for a.test {text}"));
+            assert_eq!(lines, Vec::from_iter(line), "day {day}");
+        }
+    }
+}
