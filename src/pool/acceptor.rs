@@ -17,9 +17,10 @@ use crate::pool::eviction::{Evicted, Eviction};
 use crate::pool::guard::{ProtocolWorkers, persist};
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
-use crate::pool::overload::refusal_budget::Allowance;
+use crate::pool::overload::refusal_budget::{Allowance, Refused};
 use crate::pool::queue::Work;
 use crate::pool::shared::Shared;
+use crate::pool::short_backlog::{SHORT_BACKLOG, ShortBacklog};
 use crate::pool::source::{Accepted, Source, client_key, count};
 use crate::pool::thread_time::ThreadTime;
 use crate::sync::timespec;
@@ -33,15 +34,6 @@ pub(crate) const ROUND: usize = 64;
 /// spin.)
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1600));
 
-/// The backlog of a listener while accepting pauses because refusing costs too much. Connections in
-/// a backlog can be neither timed nor refused, so it is no longer than the acceptor can handle in a
-/// few milliseconds. The kernel drops the SYN of any other connection, which is the cheapest
-/// refusal.
-pub(crate) const SHORT_BACKLOG: u32 = 64;
-
-/// How long the short backlog is kept after the last pause.
-pub(crate) const SHORT_FOR: Duration = Duration::from_secs(1);
-
 /// A poll(2) that took at least this long began with empty backlogs.
 pub(crate) const POLL_WAITED: Duration = Duration::from_micros(200);
 
@@ -54,8 +46,10 @@ pub(crate) struct Acceptor {
     back_off: Duration,
     /// The end of the pause in accepting, if there is one.
     paused: Option<Instant>,
-    /// The end of the short backlogs, if they are short.
-    short_until: Option<Instant>,
+    /// The backlogs of the listeners without TLS, and of those with it.
+    short: [ShortBacklog; 2],
+    /// Whether the listeners with TLS pause, as refusing handshakes has cost too much.
+    handshakes_pause: bool,
     /// Whether the last round refused more connections than it enqueued.
     refuses: bool,
     /// Whether the ordinary and the urgent listeners pause because the table of connections is full
@@ -106,7 +100,8 @@ impl Acceptor {
             receiver,
             back_off: BACK_OFF.0,
             paused: None,
-            short_until: None,
+            short: Default::default(),
+            handshakes_pause: false,
             refuses: false,
             full: [false; 2],
             evictions: [Eviction::new(false), Eviction::new(true)],
@@ -138,9 +133,11 @@ impl Acceptor {
             }
         }
         self.receiver.finish();
-        if self.short_until.take().is_some() {
-            // The next program gets a passed listener with the backlog that it has now.
-            self.set_backlogs(self.shared.pool.backlog);
+        for refused in [Refused::Request, Refused::Handshake] {
+            if self.short[refused as usize].end() {
+                // The next program gets a passed listener with the backlog that it has now.
+                self.set_backlogs(refused, self.shared.pool.backlog);
+            }
         }
         self.accept_last();
     }
@@ -151,10 +148,16 @@ impl Acceptor {
     fn wait(&mut self) -> (Vec<usize>, Vec<usize>) {
         let began = Instant::now();
         let accepting = self.accepting(began);
-        self.fit_backlogs(accepting, began);
+        let over_budget =
+            matches!(accepting, Accepting::Urgent(_)) && !self.shared.applies_backpressure();
+        self.fit_backlogs(Refused::Request, over_budget, began);
+        let handshakes = self.handshake_pause(began);
+        self.fit_backlogs(Refused::Handshake, over_budget || handshakes.is_some(), began);
         let receiving = self.receiver.pause(began);
         let accepts_from = |source: &Source| match accepting {
-            Accepting::All => true,
+            Accepting::All => {
+                source.urgent || handshakes.is_none() || source.refused() != Refused::Handshake
+            }
             Accepting::Urgent(_) | Accepting::UrgentThenAll(_) => source.urgent,
             Accepting::None(_) => false,
         };
@@ -174,8 +177,8 @@ impl Acceptor {
             Accepting::Urgent(pause) | Accepting::None(pause) => pause,
             Accepting::UrgentThenAll(pause) => Some(pause),
         };
-        let restore = self.short_until.map(|until| until.saturating_duration_since(began));
-        let timeout = pause.into_iter().chain(receiving).chain(restore).min();
+        let restore = self.short.iter().filter_map(|short| short.left(began));
+        let timeout = restore.chain(pause).chain(handshakes).chain(receiving).min();
         let timeout = timeout.map(timespec);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
@@ -217,7 +220,7 @@ impl Acceptor {
             }
             self.paused = None;
         }
-        if let Allowance::Pause(pause) = shared.refusal_allowance(now) {
+        if let Allowance::Pause(pause) = shared.refusal_allowance(Refused::Request, now) {
             count(&shared.counters.accept.over_budget);
             return Accepting::Urgent(Some(pause));
         }
@@ -230,29 +233,32 @@ impl Acceptor {
         Accepting::All
     }
 
-    /// Shortens the backlogs while refusing costs too much, and restores them once it has not for
-    /// [`SHORT_FOR`].
-    fn fit_backlogs(&mut self, accepting: Accepting, now: Instant) {
-        let shared = &self.shared;
-        let over_budget =
-            matches!(accepting, Accepting::Urgent(_)) && !shared.applies_backpressure();
-        let backlog = match self.short_until {
-            None if over_budget => SHORT_BACKLOG.min(shared.pool.backlog),
-            Some(until) if !over_budget && now >= until => shared.pool.backlog,
-            _ => {
-                if over_budget {
-                    self.short_until = Some(now + SHORT_FOR);
-                }
-                return;
-            }
+    /// For how long the listeners with TLS pause, as refusing handshakes has cost too much.
+    fn handshake_pause(&mut self, now: Instant) -> Option<Duration> {
+        let pause = match self.shared.refusal_allowance(Refused::Handshake, now) {
+            Allowance::Pause(pause) => Some(pause),
+            Allowance::Response | Allowance::Reset => None,
         };
-        self.short_until = over_budget.then(|| now + SHORT_FOR);
-        self.set_backlogs(backlog);
+        let paused = std::mem::replace(&mut self.handshakes_pause, pause.is_some());
+        if pause.is_some() && !paused {
+            count(&self.shared.counters.accept.over_budget);
+        }
+        pause
     }
 
-    fn set_backlogs(&mut self, backlog: u32) {
-        for source in self.sources.iter_mut().filter(|source| !source.urgent) {
-            source.set_backlog(backlog);
+    /// Shortens the backlogs while refusing costs too much, and restores them a while after.
+    fn fit_backlogs(&mut self, refused: Refused, over_budget: bool, now: Instant) {
+        if let Some(is_short) = self.short[refused as usize].note(over_budget, now) {
+            let full = self.shared.pool.backlog;
+            self.set_backlogs(refused, if is_short { SHORT_BACKLOG.min(full) } else { full });
+        }
+    }
+
+    fn set_backlogs(&mut self, refused: Refused, backlog: u32) {
+        for source in &mut self.sources {
+            if !source.urgent && source.refused() == refused {
+                source.set_backlog(backlog);
+            }
         }
     }
 
@@ -292,7 +298,8 @@ impl Acceptor {
         let (mut pushed, mut refused, mut more) = (0, 0, true);
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
-            let pauses = !urgent && (self.shared.applies_backpressure() || self.is_paused());
+            let pauses =
+                !urgent && (self.shared.applies_backpressure() || self.is_over_budget(index));
             let full = !shared.connections.has_room(urgent);
             if pauses || (full && !self.may_make_room(urgent)) {
                 more = false;
@@ -334,13 +341,16 @@ impl Acceptor {
             // The refusals themselves were charged already; the rest is the cost of accept(2).
             let charged = shared.spent_refusing().saturating_sub(before);
             let each = time.elapsed().saturating_sub(charged) / (pushed as u32 + refused);
-            shared.charge_refusing(each * refused);
+            shared.charge_refusing(self.sources[index].refused(), each * refused);
         }
         more
     }
 
-    fn is_paused(&self) -> bool {
-        matches!(self.shared.refusal_allowance(Instant::now()), Allowance::Pause(_))
+    /// Whether refusing more connections of this listener would cost too much.
+    fn is_over_budget(&self, index: usize) -> bool {
+        let allowance =
+            self.shared.refusal_allowance(self.sources[index].refused(), Instant::now());
+        matches!(allowance, Allowance::Pause(_))
     }
 
     /// Pushes a new connection into the work queue, or refuses it.

@@ -9,7 +9,7 @@ use crate::net::Addr;
 use crate::pool::connection::{Connection, HOLD, Phase};
 use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::overload::refusal::Refusal;
-use crate::pool::overload::refusal_budget::Allowance;
+use crate::pool::overload::refusal_budget::{Allowance, Refused};
 use crate::pool::protocol::{Outcome, ProtocolWorker, TurnContext};
 use crate::pool::queue::{QueueItem, Work};
 use crate::pool::shared::Shared;
@@ -157,10 +157,11 @@ impl Shared {
             let time = ThreadTime::start();
             HandshakeCounters::count(&self.counters.handshakes.refused);
             self.reset(connection, refusal, now);
-            self.charge_refusing(time.elapsed());
+            self.charge_refusing(Refused::Handshake, time.elapsed());
             return;
         }
-        let is_within_budget = || self.refusal_allowance(now) == Allowance::Response;
+        let is_within_budget =
+            || self.refusal_allowance(Refused::Request, now) == Allowance::Response;
         if connection.urgent || is_within_budget() {
             self.refuse_with_response(protocol, connection, refusal, now);
             return;
@@ -183,7 +184,7 @@ impl Shared {
         } else {
             self.reset(connection, refusal, now);
         }
-        self.charge_refusing(time.elapsed());
+        self.charge_refusing(Refused::Request, time.elapsed());
     }
 
     /// Refuses a connection by a reset.
@@ -220,7 +221,7 @@ impl Shared {
             outcome.note_progress();
         }
         self.finish_refusal(&config, protocol, outcome, now);
-        self.charge_refusing(time.elapsed());
+        self.charge_refusing(Refused::Request, time.elapsed());
     }
 
     /// Counts a refusal, and records it for the admin endpoint if it is one of the sample. `line`:

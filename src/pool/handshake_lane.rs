@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use crate::sync::lock;
 
 /// While requests go first, a handshake may begin when this many times its duration has passed
-/// since the last one began: a twentieth of the time of one worker.
-pub(super) const TRICKLE: u32 = 20;
+/// since the last one began: a fortieth of the time of one worker.
+pub(super) const TRICKLE: u32 = 40;
 
 /// Handshakes that wait, and how many workers are in one.
 #[derive(Debug)]
@@ -165,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn a_twentieth_of_the_time_of_one_worker_is_theirs_in_any_case() {
+    fn a_fortieth_of_the_time_of_one_worker_is_theirs_in_any_case() {
         let epoch = Instant::now();
         let lane = HandshakeLane::<()>::new(1, 1, epoch);
         let begin = epoch + 100 * MILLIS;
         assert!(lane.is_starved(begin, MILLIS));
         assert!(lane.try_begin(begin));
-        assert!(!lane.is_starved(begin + 19 * MILLIS, MILLIS));
-        assert!(lane.is_starved(begin + 20 * MILLIS, MILLIS));
+        assert!(!lane.is_starved(begin + 39 * MILLIS, MILLIS));
+        assert!(lane.is_starved(begin + 40 * MILLIS, MILLIS));
     }
 
     #[test]

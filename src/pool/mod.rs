@@ -61,6 +61,7 @@ pub(crate) mod queue_bench;
 mod reclaim;
 pub(crate) mod server_view;
 pub(crate) mod shared;
+pub(crate) mod short_backlog;
 pub(crate) mod source;
 pub(crate) mod stats;
 pub(crate) mod thread_time;

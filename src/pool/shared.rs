@@ -21,7 +21,7 @@ use crate::pool::hash_limit::HashLimit;
 use crate::pool::leader::Leader;
 use crate::pool::output_memory::PendingPool;
 use crate::pool::overload::controller::Controller;
-use crate::pool::overload::refusal_budget::{Allowance, RefusalBudget};
+use crate::pool::overload::refusal_budget::{Allowance, RefusalBudgets, Refused};
 use crate::pool::poller::Poller;
 use crate::pool::queue::Queue;
 use crate::pool::source::client_key;
@@ -83,7 +83,7 @@ pub(crate) struct Shared {
     /// The rates of the server, for load reports.
     pub(super) load_meter: LoadMeter,
     /// The CPU time that refusals may take.
-    budget: RefusalBudget,
+    budgets: RefusalBudgets,
     /// [`RUNNING`], [`LAME_DUCK`], [`DRAINING`] or [`STOPPED`]; it only rises. A thread that falls
     /// asleep looks at it after announcing its sleep, as it looks for work: hence sequentially
     /// consistent.
@@ -121,7 +121,7 @@ impl Shared {
             hash_limit: Arc::new(HashLimit::new(pool.workers)),
             stopping: Waker::new()?,
             load_meter: LoadMeter::new(epoch, LoadTotals::at_start()),
-            budget: RefusalBudget::new(config.overload.refuse_budget, cores, epoch),
+            budgets: RefusalBudgets::new(config.overload.refuse_budget, cores, epoch),
             stage: AtomicU8::new(RUNNING),
             draining_since: OnceLock::new(),
             drained_by: OnceLock::new(),
@@ -235,23 +235,23 @@ impl Shared {
     }
 
     /// How much a refusal may cost at `now`.
-    pub(crate) fn refusal_allowance(&self, now: Instant) -> Allowance {
-        self.budget.allowance(now)
+    pub(crate) fn refusal_allowance(&self, refused: Refused, now: Instant) -> Allowance {
+        self.budgets.of(refused).allowance(now)
     }
 
     /// How long to delay a refusal at `now` that gets a response in any case.
     pub(crate) fn refusal_delay(&self, now: Instant) -> Duration {
-        self.budget.delay(now, HOLD)
+        self.budgets.of(Refused::Request).delay(now, HOLD)
     }
 
     /// The CPU time spent on refusing since the start.
     pub(crate) fn spent_refusing(&self) -> Duration {
-        self.budget.spent()
+        self.budgets.spent()
     }
 
     /// Charges CPU time that was spent on refused work.
-    pub(crate) fn charge_refusing(&self, cost: Duration) {
-        self.budget.charge(Instant::now(), cost);
+    pub(crate) fn charge_refusing(&self, refused: Refused, cost: Duration) {
+        self.budgets.of(refused).charge(Instant::now(), cost);
     }
 
     /// Whether new connections and datagrams wait in the kernel for now: the queue is full, and
@@ -290,7 +290,7 @@ impl Shared {
         }
         config.pool = self.pool.clone();
         self.queue.controller.reconfigure(&config.overload);
-        self.budget.set_share(config.overload.refuse_budget);
+        self.budgets.set_share(config.overload.refuse_budget);
         self.pending.set_limit(config.limits.pending_total);
         self.input.set_limit(config.limits.input_total);
         self.client_waits.set_most(config.limits.waiting_workers);

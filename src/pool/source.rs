@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::net::{Addr, Listener, Stream};
 use crate::pool::arrivals::Arrivals;
 use crate::pool::overload::fairness::ClientKey;
+use crate::pool::overload::refusal_budget::Refused;
 use crate::pool::stats::counters::AcceptCounters;
 use crate::pool::wire::Wire;
 #[cfg(feature = "tls")]
@@ -102,6 +103,15 @@ impl Source {
             return tls_text(&text);
         }
         text
+    }
+
+    /// What is refused with a new connection of this listener.
+    pub(crate) fn refused(&self) -> Refused {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return Refused::Handshake;
+        }
+        Refused::Request
     }
 
     /// What carries a connection of this listener.

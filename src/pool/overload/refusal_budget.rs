@@ -11,6 +11,47 @@ pub(crate) const BURST: Duration = Duration::from_millis(10);
 /// the debt is at most a burst and a pause, no wrong charge can stop it for longer.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
+/// The part of the share for refusing requests that refusing handshakes has. Requests on
+/// established connections go first, and for the kernel to drop a SYN costs much less than to
+/// accept and reset a connection.
+const HANDSHAKE_PART: f64 = 0.125;
+
+/// What is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A request, or a connection for want of a place for its first request.
+    Request,
+    /// A TLS handshake.
+    Handshake,
+}
+
+/// A budget for each kind of refusal, so that a flood of handshakes stops no connection without
+/// TLS.
+#[derive(Debug)]
+pub(crate) struct RefusalBudgets([RefusalBudget; 2]);
+
+impl RefusalBudgets {
+    /// Budgets of the time of `cores` cores: `share` of it for refusing requests.
+    pub(crate) fn new(share: f64, cores: usize, epoch: Instant) -> Self {
+        Self([share, share * HANDSHAKE_PART].map(|share| RefusalBudget::new(share, cores, epoch)))
+    }
+
+    /// Changes the share for refusing requests, and with it that for handshakes.
+    pub(crate) fn set_share(&self, share: f64) {
+        self.of(Refused::Request).set_share(share);
+        self.of(Refused::Handshake).set_share(share * HANDSHAKE_PART);
+    }
+
+    pub(crate) fn of(&self, refused: Refused) -> &RefusalBudget {
+        &self.0[refused as usize]
+    }
+
+    /// The CPU time of all refusals since the start.
+    pub(crate) fn spent(&self) -> Duration {
+        self.0.iter().map(RefusalBudget::spent).sum()
+    }
+}
+
 /// A token bucket of CPU time (GCRA, as in ITU-T I.371, with a cost instead of a cell).
 ///
 /// A refusal costs 15 to 50 µs of CPU time, so many of them take the CPU from the workers. What
@@ -26,7 +67,7 @@ pub(crate) struct RefusalBudget {
     price: AtomicU64,
     /// When all charges will be paid, in nanoseconds since the epoch.
     paid: AtomicU64,
-    /// The sum of all charges, in nanoseconds of CPU time.
+    /// The CPU time of all refusals, in nanoseconds.
     spent: AtomicU64,
 }
 
@@ -68,8 +109,8 @@ impl RefusalBudget {
         self.paid.store(paid, Relaxed);
     }
 
-    /// The sum of all charges.
-    pub(crate) fn spent(&self) -> Duration {
+    /// The CPU time of all refusals.
+    fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Relaxed))
     }
 
@@ -110,6 +151,28 @@ mod tests {
     use super::*;
 
     const COST: Duration = Duration::from_micros(40);
+
+    #[test]
+    fn handshakes_have_an_eighth_of_the_share_and_their_debt_stops_no_request() {
+        let now = Instant::now();
+        let budgets = RefusalBudgets::new(0.5, 1, now);
+        let debt = |refused| budgets.of(refused).debt(now);
+        for (share, request_ms, handshake_ms) in [(0.5, 2, 16), (0.25, 4, 32)] {
+            let budgets = RefusalBudgets::new(0.5, 4, now);
+            budgets.set_share(share / 4.0);
+            for (refused, expected_ms) in
+                [(Refused::Request, request_ms), (Refused::Handshake, handshake_ms)]
+            {
+                budgets.of(refused).charge(now, Duration::from_micros(100));
+                let debt = budgets.of(refused).debt(now) * 10;
+                assert_eq!(debt, Duration::from_millis(expected_ms), "{refused:?}");
+            }
+            assert_eq!(budgets.spent(), Duration::from_micros(200));
+        }
+        budgets.of(Refused::Handshake).charge(now, Duration::from_secs(1));
+        assert!(matches!(budgets.of(Refused::Handshake).allowance(now), Allowance::Pause(_)));
+        assert_eq!(debt(Refused::Request), Duration::ZERO);
+    }
 
     #[test]
     fn a_refusal_is_delayed_by_the_debt_past_the_half() {

@@ -44,6 +44,7 @@ const POOL_FLOORS: &[&[&str]] = &[
         "poller/deadlines",
         "poller/token",
         "proxy_header/parse",
+        "short_backlog",
     ],
     &["stats/watch"],
     &["connections", "hash_limit", "output", "stats/counters"],

@@ -72,10 +72,12 @@ impl Controller {
         self.is_overdue(waited)
     }
 
-    /// Whether handshakes would wait for longer than requests should: then requests go first.
+    /// Whether handshakes would wait for longer than half of what requests should: then requests go
+    /// first. From the whole on handshakes are refused. A flood keeps as many waiting, so that it
+    /// does not take turns with requests.
     pub(crate) fn has_too_many_handshakes(&self, waiting: usize, at_once: usize) -> bool {
         let each = self.handshake.mean() / at_once.max(1) as f64;
-        self.is_overloaded() || waiting as f64 * each > self.target() as f64
+        self.is_overloaded() || waiting as f64 * each > self.target() as f64 / 2.0
     }
 
     /// The expensive part of a handshake took this long.
@@ -118,7 +120,9 @@ mod tests {
         assert!(!controller.is_overloaded());
         assert_eq!(controller.service_estimate(), Duration::ZERO, "it teaches nothing else");
         assert!(controller.has_too_many_handshakes(151, 2));
-        assert!(!controller.has_too_many_handshakes(9, 2));
+        // Half of the target is 2.5 ms.
+        assert!(controller.has_too_many_handshakes(6, 2));
+        assert!(!controller.has_too_many_handshakes(5, 2));
     }
 
     #[test]

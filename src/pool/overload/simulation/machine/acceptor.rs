@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::state::Machine;
 use super::threads::ThreadStep;
-use crate::pool::acceptor::{POLL_WAITED, ROUND, SHORT_BACKLOG, SHORT_FOR};
+use crate::pool::acceptor::{POLL_WAITED, ROUND};
 use crate::pool::arrivals::Arrivals;
 use crate::pool::overload::refusal_budget::Allowance;
+use crate::pool::short_backlog::{SHORT_BACKLOG, SHORT_FOR};
 
 impl Machine {
     /// The length of the kernel's backlog.
