@@ -151,7 +151,7 @@ impl Acceptor {
         let over_budget =
             matches!(accepting, Accepting::Urgent(_)) && !self.shared.applies_backpressure();
         self.fit_backlogs(Refused::Request, over_budget, began);
-        let handshakes = self.handshake_pause(began);
+        let handshakes = self.handshake_pause();
         self.fit_backlogs(Refused::Handshake, over_budget || handshakes.is_some(), began);
         let receiving = self.receiver.pause(began);
         let accepts_from = |source: &Source| match accepting {
@@ -220,7 +220,7 @@ impl Acceptor {
             }
             self.paused = None;
         }
-        if let Allowance::Pause(pause) = shared.refusal_allowance(Refused::Request, now) {
+        if let Allowance::Pause(pause) = shared.refusal_allowance(Refused::Request) {
             count(&shared.counters.accept.over_budget);
             return Accepting::Urgent(Some(pause));
         }
@@ -234,8 +234,8 @@ impl Acceptor {
     }
 
     /// For how long the listeners with TLS pause, as refusing handshakes has cost too much.
-    fn handshake_pause(&mut self, now: Instant) -> Option<Duration> {
-        let pause = match self.shared.refusal_allowance(Refused::Handshake, now) {
+    fn handshake_pause(&mut self) -> Option<Duration> {
+        let pause = match self.shared.refusal_allowance(Refused::Handshake) {
             Allowance::Pause(pause) => Some(pause),
             Allowance::Response | Allowance::Reset => None,
         };
@@ -348,8 +348,7 @@ impl Acceptor {
 
     /// Whether refusing more connections of this listener would cost too much.
     fn is_over_budget(&self, index: usize) -> bool {
-        let allowance =
-            self.shared.refusal_allowance(self.sources[index].refused(), Instant::now());
+        let allowance = self.shared.refusal_allowance(self.sources[index].refused());
         matches!(allowance, Allowance::Pause(_))
     }
 

@@ -160,8 +160,7 @@ impl Shared {
             self.charge_refusing(Refused::Handshake, time.elapsed());
             return;
         }
-        let is_within_budget =
-            || self.refusal_allowance(Refused::Request, now) == Allowance::Response;
+        let is_within_budget = || self.refusal_allowance(Refused::Request) == Allowance::Response;
         if connection.urgent || is_within_budget() {
             self.refuse_with_response(protocol, connection, refusal, now);
             return;
@@ -170,7 +169,7 @@ impl Shared {
         let from_proxy = connection.from_proxy;
         let kept = (connection.token.is_some() || from_proxy) && !connection.is_continuing();
         if kept && self.queue.controller.is_over_share(connection.bucket) && !self.is_draining() {
-            let delay = if from_proxy { self.refusal_delay(now) } else { HOLD };
+            let delay = if from_proxy { self.refusal_delay() } else { HOLD };
             // The phase ends `HOLD` after it began.
             let began = (now + delay).checked_sub(HOLD).unwrap_or(now);
             if let Some(connection) = self.park(connection, Phase::Held, began) {

@@ -234,14 +234,17 @@ impl Shared {
         self.connections.completion.notify();
     }
 
-    /// How much a refusal may cost at `now`.
-    pub(crate) fn refusal_allowance(&self, refused: Refused, now: Instant) -> Allowance {
-        self.budgets.of(refused).allowance(now)
+    /// How much a refusal may cost now.
+    ///
+    /// It looks at the clock itself: with the time at which a thread began to look at a request,
+    /// the time for which the thread was preempted since would count as debt.
+    pub(crate) fn refusal_allowance(&self, refused: Refused) -> Allowance {
+        self.budgets.of(refused).allowance(Instant::now())
     }
 
-    /// How long to delay a refusal at `now` that gets a response in any case.
-    pub(crate) fn refusal_delay(&self, now: Instant) -> Duration {
-        self.budgets.of(Refused::Request).delay(now, HOLD)
+    /// How long to delay a refusal that gets a response in any case.
+    pub(crate) fn refusal_delay(&self) -> Duration {
+        self.budgets.of(Refused::Request).delay(Instant::now(), HOLD)
     }
 
     /// The CPU time spent on refusing since the start.
