@@ -125,7 +125,9 @@ impl TryFrom<Stream> for Packet {
                 "the socket does not keep the boundaries of records",
             ));
         }
-        Ok(Self { socket: Socket { fd, timeout } })
+        let mut socket = Socket::new(fd);
+        socket.set_timeout(timeout);
+        Ok(Self { socket })
     }
 }
 

@@ -65,17 +65,31 @@ impl Received {
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) fd: OwnedFd,
-    pub(super) timeout: Option<Duration>,
+    /// The timeout in nanoseconds, or [`NO_TIMEOUT`]: half the size of an `Option<Duration>`, as a
+    /// server keeps many sockets.
+    timeout: u64,
 }
+
+const NO_TIMEOUT: u64 = u64::MAX;
 
 impl Socket {
     pub(super) fn new(fd: OwnedFd) -> Self {
-        Self { fd, timeout: None }
+        Self { fd, timeout: NO_TIMEOUT }
+    }
+
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        (self.timeout != NO_TIMEOUT).then(|| Duration::from_nanos(self.timeout))
+    }
+
+    /// Sets the timeout; one of centuries is none.
+    pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) {
+        let nanos = timeout.map(|timeout| u64::try_from(timeout.as_nanos()));
+        self.timeout = nanos.and_then(Result::ok).unwrap_or(NO_TIMEOUT);
     }
 
     /// The end of a blocking call that starts now.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+        self.timeout().and_then(|timeout| Instant::now().checked_add(timeout))
     }
 
     /// Repeats `call` until it no longer fails with `WouldBlock`, or the timeout has passed.
@@ -97,14 +111,14 @@ impl Socket {
         loop {
             match call() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.timeout == Some(Duration::ZERO) {
+                    if self.timeout == 0 {
                         return Err(error);
                     }
                 }
                 result => return result,
             }
             if !wait(&self.fd, interest, deadline)? {
-                let timeout = self.timeout.unwrap_or_default();
+                let timeout = self.timeout().unwrap_or_default();
                 let text = format!("timed out after {timeout:?}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
@@ -164,20 +178,20 @@ macro_rules! socket_methods {
             /// Sets the timeout of each blocking call, which waits in poll(2). `None`, the initial
             /// value, waits without end; zero is [`set_nonblocking`](Self::set_nonblocking).
             pub fn set_timeout(&mut self, timeout: Option<std::time::Duration>) {
-                self.socket.timeout = timeout;
+                self.socket.set_timeout(timeout);
             }
 
             /// The timeout of each blocking call; see [`set_timeout`](Self::set_timeout).
             #[must_use]
             pub fn timeout(&self) -> Option<std::time::Duration> {
-                self.socket.timeout
+                self.socket.timeout()
             }
 
             /// Makes blocking calls fail with `WouldBlock` instead of waiting, or wait again
             /// without end. The same as a timeout of zero or `None`: the descriptor is
             /// `O_NONBLOCK` in either case. Python's `setblocking` takes the opposite value.
             pub fn set_nonblocking(&mut self, nonblocking: bool) {
-                self.socket.timeout = nonblocking.then_some(std::time::Duration::ZERO);
+                self.socket.set_timeout(nonblocking.then_some(std::time::Duration::ZERO));
             }
 
             /// Waits until the socket is ready: poll(2). `false` if the deadline passed.

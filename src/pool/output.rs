@@ -101,7 +101,8 @@ pub(crate) struct Output {
     pub(super) segments: VecDeque<Segment>,
     /// The connection's part of the memory that all share for slow readers.
     lease: Option<Lease>,
-    reading: Option<Reading>,
+    /// In a box, as most connections never wait for their reader.
+    reading: Option<Box<Reading>>,
 }
 
 impl Output {
@@ -166,7 +167,7 @@ impl Output {
     /// time, and at the minimum rate. `None`: the connection has not waited for it yet.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         let due = self.due(timeouts)?;
-        let noted = self.reading.and_then(|reading| reading.noted_overdue);
+        let noted = self.reading.as_ref().and_then(|reading| reading.noted_overdue);
         Some(noted.map_or(due, |noted| due.max(noted + LOOK_AGAIN)))
     }
 
@@ -205,8 +206,8 @@ impl Output {
             }
         } else {
             let now = Instant::now();
-            self.reading =
-                Some(Reading { began: now, last_read: now, taken: 0, noted_overdue: None });
+            let reading = Reading { began: now, last_read: now, taken: 0, noted_overdue: None };
+            self.reading = Some(Box::new(reading));
         }
     }
 

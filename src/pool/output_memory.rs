@@ -56,7 +56,7 @@ impl PendingPool {
     /// Leases `bytes`, if they are within the limit.
     pub(crate) fn lease(self: &Arc<Self>, bytes: usize) -> Option<Lease> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let lease = Lease { pool: Arc::clone(self), bytes };
+        let lease = Lease(Box::new(Leasehold { pool: Arc::clone(self), bytes }));
         // A lease beyond the limit is released by dropping it.
         (before + bytes <= self.limit.load(Ordering::Relaxed)).then_some(lease)
     }
@@ -64,27 +64,31 @@ impl PendingPool {
 
 /// Bytes of a [`PendingPool`] that a connection uses; released by `Drop`.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct Lease(Box<Leasehold>);
+
+/// In a box, as most connections have none.
+#[derive(Debug)]
+struct Leasehold {
     pool: Arc<PendingPool>,
     bytes: usize,
 }
 
 impl Lease {
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.0.bytes
     }
 
     /// Releases all but `bytes`. Returns `false` if the lease has fewer.
     pub(crate) fn shrink(&mut self, bytes: usize) -> bool {
-        let Some(spare) = self.bytes.checked_sub(bytes) else { return false };
-        self.pool.used.fetch_sub(spare, Ordering::Relaxed);
-        self.bytes = bytes;
+        let Some(spare) = self.0.bytes.checked_sub(bytes) else { return false };
+        self.0.pool.used.fetch_sub(spare, Ordering::Relaxed);
+        self.0.bytes = bytes;
         true
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.0.pool.used.fetch_sub(self.0.bytes, Ordering::Relaxed);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::sync::lock;
 
 /// No deadline.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// The deadlines of slots, at most one for each. Times are milliseconds since the epoch.
 #[derive(Debug)]
@@ -35,10 +35,11 @@ impl Deadlines {
         now.saturating_duration_since(self.epoch).as_millis() as u64
     }
 
-    /// Moves a slot's entry from `before`, if it has one. `true`: its deadline is the earliest now.
-    pub(super) fn schedule(&self, slot: u32, before: Option<u64>, deadline: u64) -> bool {
+    /// Moves a slot's entry from `before`, or inserts one if that is [`NEVER`]. `true`: its
+    /// deadline is the earliest now.
+    pub(super) fn schedule(&self, slot: u32, before: u64, deadline: u64) -> bool {
         let mut set = lock(&self.set);
-        if let Some(before) = before {
+        if before != NEVER {
             set.remove(&(before, slot));
         }
         set.insert((deadline, slot));

@@ -20,8 +20,8 @@ use rustix::io::Errno;
 use crate::config::Timeouts;
 use crate::pool::connection::{Connection, Phase};
 use crate::pool::poller::candidate::{Candidate, Rank};
-use crate::pool::poller::deadlines::Deadlines;
-use crate::pool::poller::slots::{Slots, Tenant};
+use crate::pool::poller::deadlines::{Deadlines, NEVER};
+use crate::pool::poller::slots::{Slot, Slots, Tenant};
 use crate::pool::poller::token::Token;
 use crate::sync::{Waker, timespec};
 
@@ -188,10 +188,18 @@ impl Poller {
         }
         slot.tenant = Tenant::Parked(connection);
         slot.deadline = deadline;
-        let schedule = slot.scheduled.is_none_or(|scheduled| deadline < scheduled);
-        let sooner = schedule
-            && self.deadlines.schedule(token.index, slot.scheduled.replace(deadline), deadline);
-        Parked::Waits { sooner }
+        Parked::Waits { sooner: self.schedule(&mut slot, token.index) }
+    }
+
+    /// Makes the slot's entry in the set of deadlines early enough. `true`: the deadline is the
+    /// earliest of all now.
+    fn schedule(&self, slot: &mut Slot, index: u32) -> bool {
+        let deadline = slot.deadline;
+        if deadline >= slot.scheduled {
+            return false;
+        }
+        let before = std::mem::replace(&mut slot.scheduled, deadline);
+        self.deadlines.schedule(index, before, deadline)
     }
 
     /// Parks a connection for the first time: allots a slot, and adds the socket to epoll. Input
@@ -214,8 +222,7 @@ impl Poller {
         connection.token = Some(token);
         slot.tenant = Tenant::Parked(connection);
         slot.deadline = deadline;
-        slot.scheduled = Some(deadline);
-        Parked::Waits { sooner: self.deadlines.schedule(index, None, deadline) }
+        Parked::Waits { sooner: self.schedule(&mut slot, index) }
     }
 
     /// Watches for room to write only while the connection waits for it: otherwise a Unix socket
@@ -268,9 +275,7 @@ impl Poller {
         }
         slot.tenant = Tenant::Parked(connection);
         slot.deadline = deadline;
-        let schedule = slot.scheduled.is_none_or(|scheduled| deadline < scheduled);
-        let before = if schedule { slot.scheduled.replace(deadline) } else { None };
-        Ok(schedule && self.deadlines.schedule(token.index, before, deadline))
+        Ok(self.schedule(&mut slot, token.index))
     }
 
     /// Frees the slot of a connection that is about to be closed or to leave the pool. Closing the
@@ -284,7 +289,8 @@ impl Poller {
         }
         slot.tenant = Tenant::Vacant;
         slot.generation = slot.generation.wrapping_add(1) % u32::MAX;
-        if let Some(scheduled) = slot.scheduled.take() {
+        let scheduled = std::mem::replace(&mut slot.scheduled, NEVER);
+        if scheduled != NEVER {
             self.deadlines.remove(scheduled, index);
         }
         drop(slot);
@@ -310,18 +316,17 @@ impl Poller {
         let millis = self.deadlines.passed(now);
         while let Some((due, index)) = self.deadlines.pop_due(millis) {
             let mut slot = self.slots.lock(index);
-            if slot.scheduled != Some(due) {
+            if slot.scheduled != due {
                 continue;
             }
-            slot.scheduled = None;
+            slot.scheduled = NEVER;
             if !matches!(slot.tenant, Tenant::Parked(_)) {
                 // The connection's owner schedules it again when it parks it.
                 continue;
             }
             if slot.deadline > millis {
                 // The connection was parked again since: the later deadline counts.
-                slot.scheduled = Some(slot.deadline);
-                self.deadlines.schedule(index, None, slot.deadline);
+                self.schedule(&mut slot, index);
                 continue;
             }
             if let Some(connection) = slot.take_parked() {
@@ -413,10 +418,10 @@ mod tests {
         let index = poller.slots.allot().unwrap();
         let generation = {
             let mut slot = poller.slots.lock(index);
-            slot.scheduled = Some(5);
+            slot.scheduled = 5;
             slot.generation
         };
-        assert!(poller.deadlines.schedule(index, None, 5));
+        assert!(poller.deadlines.schedule(index, NEVER, 5));
         poller.forget(Some(Token { index, generation }));
         let later = epoch + Duration::from_millis(10);
         poller.expire(later, |_| unreachable!("nothing is parked"));

@@ -9,18 +9,25 @@
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::pool::connection::Connection;
+use crate::pool::poller::deadlines::NEVER;
 use crate::sync::lock;
 
 /// One connection's slot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) tenant: Tenant,
     /// When the parked connection's phase ends, in milliseconds since the poller's epoch.
     pub(crate) deadline: u64,
-    /// The slot's entry in the set of deadlines. It is never later than `deadline` while a
-    /// connection is parked.
-    pub(crate) scheduled: Option<u64>,
+    /// The slot's entry in the set of deadlines, or [`NEVER`] if it has none. It is never later
+    /// than `deadline` while a connection is parked.
+    pub(crate) scheduled: u64,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { generation: 0, tenant: Tenant::Vacant, deadline: 0, scheduled: NEVER }
+    }
 }
 
 impl Slot {
