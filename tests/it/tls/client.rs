@@ -99,6 +99,8 @@ fn a_probe_prints_how_long_the_certificate_is_valid() {
     let output = connect(&["--probe", "--insecure", &endpoint]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(stdout(&output), "certificate for localhost has expired on 2001-01-01\n");
+    let warning = "warning: the certificate was not verified (--insecure)\n";
+    assert_eq!(stderr(&output), warning);
 }
 
 #[test]

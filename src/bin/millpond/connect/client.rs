@@ -57,10 +57,7 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
         note(&format!("{}: {}", args.endpoint, socket.addresses()));
     }
     if let ClientSocket::Tls(client) = &socket {
-        let all = tls::lines(client, args.insecure);
-        // That nothing was verified is said without -v, too.
-        let from = if args.verbose { 0 } else { all.len() - usize::from(args.insecure) };
-        all[from..].iter().for_each(|line| note(line));
+        tls::report(args, client);
     }
     match message {
         Some(message) => exchange::run(args, &target.text(), &mut socket, &message)?,

@@ -58,9 +58,7 @@ pub(super) fn run(args: &ConnectArgs, target: Target<'_>) -> Result<ExitCode, Fa
 
 /// Prints when the certificate of a server expires. Fails if that is too soon.
 fn certificate(args: &ConnectArgs, client: &TlsClient) -> Result<ExitCode, Failure> {
-    if args.verbose {
-        tls::lines(client, args.insecure).iter().for_each(|line| note(line));
-    }
+    tls::report(args, client);
     if let Some(line) = tls::certificate_line(client) {
         print(format!("{line}\n").as_bytes())?;
     }

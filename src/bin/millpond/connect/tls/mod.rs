@@ -10,4 +10,4 @@ mod verifier;
 
 pub(super) use client::TlsClient;
 pub(super) use config::{TlsTarget, split_scheme};
-pub(super) use report::{certificate_line, days_left, lines};
+pub(super) use report::{certificate_line, days_left, report};

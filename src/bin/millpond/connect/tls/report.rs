@@ -6,13 +6,25 @@ use millpond::CertificateInfo;
 use rustls::{ClientConnection, ProtocolVersion};
 
 use super::client::TlsClient;
+use crate::connect::args::ConnectArgs;
+use crate::connect::output::note;
 use crate::validity::validity;
 
 /// The most certificates of a chain, and names of a certificate, that are printed.
 const MOST: usize = 16;
 
+/// Says what was negotiated, with `-v`, and in any case that nothing was verified.
+pub(in crate::connect) fn report(args: &ConnectArgs, client: &TlsClient) {
+    if args.verbose {
+        lines(client).iter().for_each(|line| note(line));
+    }
+    if args.insecure {
+        note("warning: the certificate was not verified (--insecure)");
+    }
+}
+
 /// What was negotiated, and a line for each certificate.
-pub(in crate::connect) fn lines(client: &TlsClient, insecure: bool) -> Vec<String> {
+fn lines(client: &TlsClient) -> Vec<String> {
     let session = client.session();
     let mut lines = vec![negotiated(&session)];
     let chain = session.peer_certificates().unwrap_or_default();
@@ -21,9 +33,6 @@ pub(in crate::connect) fn lines(client: &TlsClient, insecure: bool) -> Vec<Strin
             Ok(info) => format!("certificate {number}: {}", describe(&info)),
             Err(error) => format!("certificate {number}: {error}"),
         });
-    }
-    if insecure {
-        lines.push("warning: the certificate was not verified (--insecure)".to_owned());
     }
     lines
 }
