@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustls::{HandshakeKind, ServerConnection};
 
 use super::Tls;
-use super::buffer::{SEAL_SIZE, Unsent, with_buffer};
+use super::buffer::{SEAL_SIZE, WaitingCiphertext, with_buffer};
 use super::info::TlsInfo;
 use crate::net::Stream;
 
@@ -33,10 +33,7 @@ const RECORD_TYPES: std::ops::RangeInclusive<u8> = 0x14..=0x17;
 pub(crate) struct Session {
     stream: Stream,
     state: SessionState,
-    /// Ciphertext that was read while rustls had no room for it.
-    unfed: Box<[u8]>,
-    /// Ciphertext that the socket did not take. In a box, as it is rare.
-    unsent: Option<Box<Unsent>>,
+    waiting: WaitingCiphertext,
     /// Bytes of plaintext that rustls has decrypted, and the protocol has not read.
     plaintext: usize,
     /// Bytes of the handshake that were received.
@@ -80,8 +77,7 @@ impl Session {
         Self {
             stream,
             state: SessionState::Silent(tls),
-            unfed: Box::default(),
-            unsent: None,
+            waiting: WaitingCiphertext::default(),
             plaintext: 0,
             handshake_bytes: 0,
             flights: 0,
@@ -141,12 +137,12 @@ impl Session {
     /// Whether a read would return something that is no longer in the socket, where epoll could see
     /// it.
     pub(crate) fn hides_input(&self) -> bool {
-        self.plaintext > 0 || !self.unfed.is_empty() || self.peer_ended
+        self.plaintext > 0 || self.waiting.has_unfed() || self.peer_ended
     }
 
     /// Bytes of ciphertext that wait for room in the socket.
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
+        self.waiting.unsent().len()
     }
 
     /// Takes a step of the handshake: reads what has arrived, and sends what is to be sent.
@@ -297,13 +293,12 @@ impl Session {
     /// # Errors
     /// Those of send(2), except `WouldBlock`.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        while let Some(unsent) = &mut self.unsent {
-            match self.stream.try_write(unsent.bytes()) {
-                Ok(count) => unsent.consume(count),
+        while self.unsent() > 0 {
+            match self.stream.try_write(self.waiting.unsent()) {
+                Ok(count) => self.waiting.consume(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
-            self.unsent.take_if(|unsent| unsent.len() == 0);
         }
         let SessionState::Open(connection) = &mut self.state else { return Ok(true) };
         while connection.wants_write() {
@@ -315,7 +310,7 @@ impl Session {
                     while connection.wants_write() {
                         connection.write_tls(&mut rest)?;
                     }
-                    self.unsent = Some(Box::new(Unsent::new(rest)));
+                    self.waiting.set_unsent(rest);
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -345,8 +340,8 @@ impl Session {
         if self.failed {
             return Err(SessionFault::Tls("TLS has failed before".to_owned()));
         }
-        if !self.unfed.is_empty() {
-            let bytes = std::mem::take(&mut self.unfed);
+        if self.waiting.has_unfed() {
+            let bytes = self.waiting.take_unfed();
             self.feed(&bytes)?;
             return Ok(bytes.len());
         }
@@ -387,7 +382,7 @@ impl Session {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(_) if self.plaintext > 0 => {
-                    self.unfed = bytes.into();
+                    self.waiting.set_unfed(bytes.to_vec());
                     break;
                 }
                 Err(error) => return Err(self.fail(&error)),
