@@ -52,20 +52,27 @@ impl TlsClient {
         let refused = |error: rustls::Error| explain(endpoint, &error);
         let tls = ClientConnection::new(target.config.clone(), target.name.clone());
         let mut tls = tls.map_err(refused)?;
-        loop {
+        let failed = |error| {
+            let what = format!("TLS handshake with {endpoint} failed");
+            Error::new(ErrorKind::Connect, what).with_source(error)
+        };
+        let limit = |stream: &mut Stream| {
             let left = deadline.saturating_duration_since(Instant::now());
             // Zero would mean not to wait at all.
             stream.set_timeout(Some(left.max(Duration::from_millis(1))));
-            let failed = |error| {
-                let what = format!("TLS handshake with {endpoint} failed");
-                Error::new(ErrorKind::Connect, what).with_source(error)
-            };
+        };
+        loop {
             while tls.wants_write() {
-                tls.write_tls(&mut Ciphertext(&stream)).map_err(failed)?;
+                limit(&mut stream);
+                if let Err(error) = tls.write_tls(&mut Ciphertext(&stream)) {
+                    let alert = alert_before(&error, &stream, &mut tls);
+                    return Err(alert.map_or_else(|| failed(error), refused));
+                }
             }
             if !tls.is_handshaking() {
                 break;
             }
+            limit(&mut stream);
             if tls.read_tls(&mut Ciphertext(&stream)).map_err(failed)? == 0 {
                 let what =
                     format!("TLS handshake with {endpoint} failed: it closed the connection");
@@ -154,24 +161,12 @@ impl TlsClient {
 
     fn flush_into(&self, tls: &mut ClientConnection) -> io::Result<()> {
         while tls.wants_write() {
-            tls.write_tls(&mut Ciphertext(&self.stream))
-                .map_err(|error| self.alert_or(tls, error))?;
-        }
-        Ok(())
-    }
-
-    /// Why a send failed: the alert that the server sent before it closed, or else the error.
-    fn alert_or(&self, tls: &mut ClientConnection, error: io::Error) -> io::Error {
-        // Only then a read cannot wait.
-        let closed = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
-        if closed.contains(&error.kind()) {
-            while let Ok(1..) = tls.read_tls(&mut Ciphertext(&self.stream)) {
-                if let Err(alert) = tls.process_new_packets() {
-                    return invalid_data(alert);
-                }
+            if let Err(error) = tls.write_tls(&mut Ciphertext(&self.stream)) {
+                let alert = alert_before(&error, &self.stream, tls);
+                return Err(alert.map_or(error, invalid_data));
             }
         }
-        error
+        Ok(())
     }
 
     /// Ends the sending side (close_notify). TLS 1.2 has no such thing: its end is that of both
@@ -187,6 +182,24 @@ impl TlsClient {
 
 fn ignore_would_block(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::WouldBlock { Ok(()) } else { Err(error) }
+}
+
+/// The alert that the server sent before it closed the connection, so that a send failed.
+fn alert_before(
+    error: &io::Error,
+    stream: &Stream,
+    tls: &mut ClientConnection,
+) -> Option<rustls::Error> {
+    // Only then a read cannot wait.
+    let closed = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+    while closed.contains(&error.kind())
+        && let Ok(1..) = tls.read_tls(&mut Ciphertext(stream))
+    {
+        if let Err(alert) = tls.process_new_packets() {
+            return Some(alert);
+        }
+    }
+    None
 }
 
 fn invalid_data(error: rustls::Error) -> io::Error {

@@ -13,7 +13,7 @@ use crate::validity::validity;
 /// The most certificates of a chain, and names of a certificate, that are printed.
 const MOST: usize = 16;
 
-/// Says what was negotiated, with `-v`, and in any case that nothing was verified.
+/// With `-v`, says what was negotiated. With `--insecure`, always says that nothing was verified.
 pub(in crate::connect) fn report(args: &ConnectArgs, client: &TlsClient) {
     if args.verbose {
         lines(client).iter().for_each(|line| note(line));
