@@ -36,10 +36,8 @@ fn a_refusal_arrives_whole_over_established_connections() {
     let gate = Arc::new(Gate::closed());
     let mut config = Config::default();
     config.pool.workers = 1;
-    // With the worker held, whatever comes second would wait for longer.
-    config.overload.deadline = Duration::from_millis(25);
     config.overload.refuse_budget = 1.0;
-    let server = start_https_with(config, Gated(Arc::clone(&gate)));
+    let server = start_https_with(config.clone(), Gated(Arc::clone(&gate)));
     // The server learns how long its handler takes.
     let mut clients: Vec<_> = (0..16).map(|_| TlsClient::connect(addr(&server))).collect();
     for client in &mut clients {
@@ -49,6 +47,9 @@ fn a_refusal_arrives_whole_over_established_connections() {
         });
     }
     let mut holder = TlsClient::connect(addr(&server));
+    // With the worker held, whatever comes second would wait for longer.
+    config.overload.deadline = Duration::from_millis(25);
+    server.reconfigure(config).unwrap();
     holder.write_all(b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     until("the worker is held", || gate.waited() == 1);
     let refused_before = server.stats().refused_total();
