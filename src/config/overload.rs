@@ -26,8 +26,8 @@ pub struct Overload {
     /// side still gets its response. Default: true.
     pub drop_gone: bool,
     /// The share of the machine's CPU time that refusals may take, above 0 and up to 1. Beyond it,
-    /// new connections wait in the backlog of the kernel. Refusing TLS handshakes may take an
-    /// eighth of this share in addition. Default: 0.2.
+    /// new connections wait in the backlog of the kernel. Refusing TLS handshakes may take a
+    /// quarter of this share in addition. Default: 0.2.
     pub refuse_budget: f64,
     /// The `Retry-After` field of a refusal, in whole seconds, drawn evenly from the range.
     /// Default: 1 to 3.

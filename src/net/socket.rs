@@ -176,7 +176,8 @@ macro_rules! socket_methods {
     ($type:ty) => {
         impl $type {
             /// Sets the timeout of each blocking call, which waits in poll(2). `None`, the initial
-            /// value, waits without end; zero is [`set_nonblocking`](Self::set_nonblocking).
+            /// value, waits without end, and so does one of centuries; zero is
+            /// [`set_nonblocking`](Self::set_nonblocking).
             pub fn set_timeout(&mut self, timeout: Option<std::time::Duration>) {
                 self.socket.set_timeout(timeout);
             }

@@ -48,8 +48,8 @@ pub(crate) struct Acceptor {
     paused: Option<Instant>,
     /// The backlogs of the listeners without TLS, and of those with it.
     short: [ShortBacklog; 2],
-    /// Whether the listeners with TLS pause, as refusing handshakes has cost too much.
-    handshakes_pause: bool,
+    /// Whether accepting pauses, as refusing has cost too much: of requests, and of handshakes.
+    over_budget: [bool; 2],
     /// Whether the last round refused more connections than it enqueued.
     refuses: bool,
     /// Whether the ordinary and the urgent listeners pause because the table of connections is full
@@ -101,7 +101,7 @@ impl Acceptor {
             back_off: BACK_OFF.0,
             paused: None,
             short: Default::default(),
-            handshakes_pause: false,
+            over_budget: [false; 2],
             refuses: false,
             full: [false; 2],
             evictions: [Eviction::new(false), Eviction::new(true)],
@@ -151,7 +151,11 @@ impl Acceptor {
         let over_budget =
             matches!(accepting, Accepting::Urgent(_)) && !self.shared.applies_backpressure();
         self.fit_backlogs(Refused::Request, over_budget, began);
-        let handshakes = self.handshake_pause();
+        // If nothing is accepted anyway, it is for another reason.
+        let handshakes = match accepting {
+            Accepting::All | Accepting::UrgentThenAll(_) => self.pause(Refused::Handshake),
+            Accepting::Urgent(_) | Accepting::None(_) => None,
+        };
         self.fit_backlogs(Refused::Handshake, over_budget || handshakes.is_some(), began);
         let receiving = self.receiver.pause(began);
         let accepts_from = |source: &Source| match accepting {
@@ -212,19 +216,18 @@ impl Acceptor {
 
     /// Which listeners are polled at `now`.
     fn accepting(&mut self, now: Instant) -> Accepting {
-        let shared = &self.shared;
         if let Some(until) = self.paused {
             if until > now {
-                shared.connections.await_change();
+                self.shared.connections.await_change();
                 return Accepting::None(Some(until - now));
             }
             self.paused = None;
         }
-        if let Allowance::Pause(pause) = shared.refusal_allowance(Refused::Request) {
-            count(&shared.counters.accept.over_budget);
+        if let Some(pause) = self.pause(Refused::Request) {
             return Accepting::Urgent(Some(pause));
         }
-        if self.shared.applies_backpressure() {
+        let shared = &self.shared;
+        if shared.applies_backpressure() {
             return Accepting::Urgent(Some(shared.pool.tick));
         }
         if self.refuses && shared.queue.controller.is_overloaded() {
@@ -233,16 +236,17 @@ impl Acceptor {
         Accepting::All
     }
 
-    /// For how long the listeners with TLS pause, as refusing handshakes has cost too much.
-    fn handshake_pause(&mut self) -> Option<Duration> {
-        let pause = match self.shared.refusal_allowance(Refused::Handshake) {
+    /// For how long accepting pauses, as refusing requests or handshakes has cost too much.
+    fn pause(&mut self, refused: Refused) -> Option<Duration> {
+        let pause = match self.shared.refusal_allowance(refused) {
             Allowance::Pause(pause) => Some(pause),
             Allowance::Response | Allowance::Reset => None,
         };
-        let paused = std::mem::replace(&mut self.handshakes_pause, pause.is_some());
-        if pause.is_some() && !paused {
+        let paused = &mut self.over_budget[refused as usize];
+        if pause.is_some() && !*paused {
             count(&self.shared.counters.accept.over_budget);
         }
+        *paused = pause.is_some();
         pause
     }
 
@@ -292,9 +296,11 @@ impl Acceptor {
     /// Accepts from one listener. `true`: the backlog may have more.
     pub(super) fn accept_round(&mut self, index: usize) -> bool {
         let shared = Arc::clone(&self.shared);
-        // While overloaded, a part of the cost of accepting goes to connections that are refused.
-        let overloaded = shared.queue.controller.is_overloaded();
-        let time = overloaded.then(|| (ThreadTime::start(), shared.spent_refusing()));
+        // A part of the cost of accepting goes to connections that are refused. Handshakes may be
+        // refused without an overload.
+        let refuses = shared.queue.controller.is_overloaded()
+            || self.sources[index].refused() == Refused::Handshake;
+        let time = refuses.then(|| (ThreadTime::start(), shared.spent_refusing()));
         let (mut pushed, mut refused, mut more) = (0, 0, true);
         for _ in 0..ROUND {
             let urgent = self.sources[index].urgent;
@@ -346,10 +352,14 @@ impl Acceptor {
         more
     }
 
-    /// Whether refusing more connections of this listener would cost too much.
+    /// Whether refusing more connections of this listener would cost too much. Not while draining,
+    /// when all that waits in the kernel is to be accepted.
     fn is_over_budget(&self, index: usize) -> bool {
-        let allowance = self.shared.refusal_allowance(self.sources[index].refused());
-        matches!(allowance, Allowance::Pause(_))
+        let shared = &self.shared;
+        let pauses = |refused| matches!(shared.refusal_allowance(refused), Allowance::Pause(_));
+        let refused = self.sources[index].refused();
+        !shared.is_draining()
+            && (pauses(refused) || (refused != Refused::Request && pauses(Refused::Request)))
     }
 
     /// Pushes a new connection into the work queue, or refuses it.

@@ -171,7 +171,7 @@ impl Shared {
         if kept && self.queue.controller.is_over_share(connection.bucket) && !self.is_draining() {
             let delay = if from_proxy { self.refusal_delay() } else { HOLD };
             // The phase ends `HOLD` after it began.
-            let began = (now + delay).checked_sub(HOLD).unwrap_or(now);
+            let began = (Instant::now() + delay).checked_sub(HOLD).unwrap_or(now);
             if let Some(connection) = self.park(connection, Phase::Held, began) {
                 // An event came in the meantime, perhaps the end of the connection.
                 self.refuse_with_response(protocol, connection, refusal, now);

@@ -12,9 +12,9 @@ pub(crate) const BURST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// The part of the share for refusing requests that refusing handshakes has. Requests on
-/// established connections go first, and for the kernel to drop a SYN costs much less than to
-/// accept and reset a connection.
-const HANDSHAKE_PART: f64 = 0.125;
+/// established connections go first, and the kernel drops a SYN at a much lower cost than accept
+/// and reset.
+const HANDSHAKE_PART: f64 = 0.25;
 
 /// What is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,11 +153,11 @@ mod tests {
     const COST: Duration = Duration::from_micros(40);
 
     #[test]
-    fn handshakes_have_an_eighth_of_the_share_and_their_debt_stops_no_request() {
+    fn handshakes_have_a_quarter_of_the_share_and_their_debt_stops_no_request() {
         let now = Instant::now();
         let budgets = RefusalBudgets::new(0.5, 1, now);
         let debt = |refused| budgets.of(refused).debt(now);
-        for (share, request_ms, handshake_ms) in [(0.5, 2, 16), (0.25, 4, 32)] {
+        for (share, request_ms, handshake_ms) in [(0.5, 2, 8), (0.25, 4, 16)] {
             let budgets = RefusalBudgets::new(0.5, 4, now);
             budgets.set_share(share / 4.0);
             for (refused, expected_ms) in

@@ -73,8 +73,8 @@ impl Controller {
     }
 
     /// Whether handshakes would wait for longer than half of what requests should: then requests go
-    /// first. From the whole on handshakes are refused. A flood keeps as many waiting, so that it
-    /// does not take turns with requests.
+    /// first. A client that has its part of the lane is refused from the whole on. So a flood fills
+    /// the lane up to the whole, and requests go first for as long as it lasts.
     pub(crate) fn has_too_many_handshakes(&self, waiting: usize, at_once: usize) -> bool {
         let each = self.handshake.mean() / at_once.max(1) as f64;
         self.is_overloaded() || waiting as f64 * each > self.target() as f64 / 2.0

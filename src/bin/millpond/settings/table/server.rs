@@ -400,7 +400,7 @@ pub(super) static SERVER_ROWS: &[Row] = &[
         "overload.refuse_budget",
         "refuse-budget",
         "SHARE",
-        "Share of the CPU time that refusals may take, above 0 and up to 1",
+        "Share of the CPU time that refusals may take, above 0 and up to 1; a quarter more for TLS handshakes",
         ""
     ),
     field!(
