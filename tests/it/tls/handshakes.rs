@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millpond::http::Request;
-use millpond::{Bind, CloseReason, Config, Refusal, Server, Tls};
+use millpond::{CloseReason, Config, Refusal};
 
-use crate::support::tls::{TlsClient, client_side, start_https_with, tls_settings};
-use crate::support::{Gate, Start, addr, connect, read_response, until, until_or};
+use crate::support::tls::{TlsClient, client_side, start_https_with};
+use crate::support::{Gate, addr, connect, read_response, until, until_or};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -124,52 +124,36 @@ fn a_client_that_always_has_a_next_request_leaves_time_for_handshakes() {
     let _ = reader.join().unwrap();
 }
 
-/// The refusal of one handshake overdraws the budget for them. Then the listener with TLS pauses,
-/// and nothing that waits at it is lost, not even by a drain in the pause.
+/// The refusal of one handshake overdraws the budget for them, so that the listener pauses for
+/// 10 ms.
 #[test]
-fn a_listener_with_tls_pauses_alone_and_loses_no_connection() {
+fn a_drain_accepts_what_waits_at_a_listener_that_pauses() {
     let gate = Arc::new(Gate::closed());
     let mut config = Config::default();
-    (config.pool.workers, config.pool.queue) = (1, Some(1));
+    config.pool.workers = 1;
     config.overload.refuse_budget = 0.000_001;
-    config.overload.deadline = Duration::from_secs(600);
-    let handler = {
+    config.overload.deadline = Duration::from_secs(1);
+    let server = start_https_with(config, {
         let gate = Arc::clone(&gate);
         move |_: &mut Request| {
             gate.wait();
             "ok"
         }
-    };
-    let tls = Bind::to("tls://127.0.0.1:0").tls(&Tls::new(&tls_settings()).unwrap());
-    let server = Server::builder().config(config).bind(tls).bind("tcp://127.0.0.1:0");
-    let server = server.http(handler).build().unwrap().start().unwrap();
-    let [with_tls, plain] = [0, 1].map(|n| server.local_addrs()[n].as_socket().unwrap());
-
-    let mut holder = connect(plain);
+    });
+    let mut holder = TlsClient::connect(addr(&server));
     holder.write_all(GET).unwrap();
     until("in the handler", || gate.waited() == 1);
-    // One handshake has room, and waits for the worker.
-    let hello = hello();
-    let mut newcomers = Vec::new();
-    until("a handshake is refused", || {
-        let mut newcomer = connect(with_tls);
-        let _ = newcomer.write_all(&hello);
-        newcomers.push(newcomer);
-        server.stats().handshakes.refused > 0
-    });
-    until("the listener pauses", || server.stats().accept_over_budget > 0);
-    let mut other = connect(plain);
-    other.write_all(GET).unwrap();
-    until("it is in the queue", || server.stats().queued > 0);
-
-    let late = connect(with_tls);
-    drop(newcomers);
+    let mut newcomer = connect(addr(&server));
+    newcomer.write_all(&hello()).unwrap();
+    // It has waited for too long. Nothing waits any more.
+    until("refused", || server.stats().handshakes.refused == 1);
+    let mut late =
+        TlsClient { tls: client_side(rustls::ALL_VERSIONS), socket: connect(addr(&server)) };
+    late.tls.write_tls(&mut late.socket).unwrap();
     gate.open();
     server.begin_drain(Duration::from_secs(240));
-    for client in [&mut holder, &mut other] {
-        assert_eq!(read_response(client).text(), "ok");
-    }
-    let mut late = TlsClient::over(late);
+    let mut late = TlsClient::with(late.socket, late.tls);
     late.write_all(GET).unwrap();
     assert_eq!(read_response(&mut late).text(), "ok");
+    assert_eq!(read_response(&mut holder).text(), "ok");
 }
