@@ -147,13 +147,19 @@ fn a_drain_accepts_what_waits_at_a_listener_that_pauses() {
     newcomer.write_all(&hello()).unwrap();
     // It has waited for too long. Nothing waits any more.
     until("refused", || server.stats().handshakes.refused == 1);
+    gate.open();
+    assert_eq!(read_response(&mut holder).text(), "ok");
     let mut late =
         TlsClient { tls: client_side(rustls::ALL_VERSIONS), socket: connect(addr(&server)) };
     late.tls.write_tls(&mut late.socket).unwrap();
-    gate.open();
     server.begin_drain(Duration::from_secs(240));
-    let mut late = TlsClient::with(late.socket, late.tls);
+    while late.tls.is_handshaking() {
+        if let Err(error) = late.tls.complete_io(&mut late.socket) {
+            // Refused is not lost: on a busy machine it may have waited for too long, too.
+            assert_eq!(server.stats().handshakes.refused, 2, "{error}: {:#?}", server.stats());
+            return;
+        }
+    }
     late.write_all(GET).unwrap();
     assert_eq!(read_response(&mut late).text(), "ok");
-    assert_eq!(read_response(&mut holder).text(), "ok");
 }
