@@ -204,6 +204,11 @@ impl Stream {
         pending_events(self, PollFlags::IN).contains(PollFlags::IN)
     }
 
+    /// Whether bytes have arrived that were not read: `FIONREAD`. The end of the stream is none.
+    pub(crate) fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(self).is_ok_and(|count| count > 0)
+    }
+
     /// The user id of the peer of a Unix socket: `SO_PEERCRED`, unix(7).
     #[must_use]
     pub fn peer_uid(&self) -> Option<u32> {

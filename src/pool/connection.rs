@@ -217,6 +217,11 @@ impl Connection {
         !self.urgent && self.wire.awaits_hello()
     }
 
+    /// Whether there is input that no exchange has used.
+    pub(crate) fn has_unserved(&self) -> bool {
+        !self.input.is_empty() || self.wire.hides_input() || self.wire.stream().has_unread()
+    }
+
     /// Whether there is output that the socket has not taken.
     pub(crate) fn has_unsent(&self) -> bool {
         !self.output.is_empty() || self.wire.unsent() > 0

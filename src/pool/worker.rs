@@ -124,13 +124,15 @@ impl Worker {
         }
     }
 
-    /// Whether the client has closed the connection. The check costs a system call, which is not
-    /// worth it for work that hardly waited.
+    /// Whether the client has closed the connection behind its request. The check costs a system
+    /// call, which is not worth it for work that hardly waited. The end of an idle connection waits
+    /// in the queue, too, but loses no request.
     fn has_lost_its_client(&self, connection: &Connection, waited: Duration) -> bool {
         waited >= WORTH_CHECKING
             && !connection.is_continuing()
             && self.shared.config.load().overload.drop_gone
             && connection.wire.is_gone()
+            && connection.has_unserved()
     }
 
     fn take_datagram(
