@@ -9,7 +9,7 @@ use millpond::http::Request;
 use millpond::{CloseReason, Config, Refusal};
 
 use crate::support::tls::{TlsClient, client_side, start_https_with};
-use crate::support::{Gate, addr, connect, read_response, until, until_or};
+use crate::support::{Gate, TestServer, addr, connect, read_response, until, until_or};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -21,6 +21,23 @@ fn hello() -> Vec<u8> {
         tls.write_tls(&mut bytes).unwrap();
     }
     bytes
+}
+
+/// A server whose only worker is held by the request of this client, until the gate opens.
+fn with_held_worker(mut config: Config) -> (TestServer, Arc<Gate>, TlsClient) {
+    config.pool.workers = 1;
+    let gate = Arc::new(Gate::closed());
+    let server = start_https_with(config, {
+        let gate = Arc::clone(&gate);
+        move |_: &mut Request| {
+            gate.wait();
+            "ok"
+        }
+    });
+    let mut holder = TlsClient::connect(addr(&server));
+    holder.write_all(GET).unwrap();
+    until("in the handler", || gate.waited() == 1);
+    (server, gate, holder)
 }
 
 #[test]
@@ -75,21 +92,10 @@ fn handshakes_are_counted_by_their_result_and_teach_the_handlers_estimate_nothin
 
 #[test]
 fn a_handshake_that_waits_for_too_long_is_reset_while_requests_are_served() {
-    let gate = Arc::new(Gate::closed());
     let mut config = Config::default();
-    config.pool.workers = 1;
     config.overload.deadline = Duration::from_millis(200);
     config.overload.target = Duration::from_millis(5);
-    let server = start_https_with(config, {
-        let gate = Arc::clone(&gate);
-        move |_: &mut Request| {
-            gate.wait();
-            "ok"
-        }
-    });
-    let mut established = TlsClient::connect(addr(&server));
-    established.write_all(GET).unwrap();
-    until("in the handler", || gate.waited() == 1);
+    let (server, gate, mut established) = with_held_worker(config);
     // The only worker is held: the handshake waits, and no other thread does it.
     let mut newcomer = connect(addr(&server));
     newcomer.write_all(&hello()).unwrap();
@@ -128,21 +134,10 @@ fn a_client_that_always_has_a_next_request_leaves_time_for_handshakes() {
 /// 10 ms.
 #[test]
 fn a_drain_accepts_what_waits_at_a_listener_that_pauses() {
-    let gate = Arc::new(Gate::closed());
     let mut config = Config::default();
-    config.pool.workers = 1;
     config.overload.refuse_budget = 0.000_001;
     config.overload.deadline = Duration::from_secs(1);
-    let server = start_https_with(config, {
-        let gate = Arc::clone(&gate);
-        move |_: &mut Request| {
-            gate.wait();
-            "ok"
-        }
-    });
-    let mut holder = TlsClient::connect(addr(&server));
-    holder.write_all(GET).unwrap();
-    until("in the handler", || gate.waited() == 1);
+    let (server, gate, mut holder) = with_held_worker(config);
     let mut newcomer = connect(addr(&server));
     newcomer.write_all(&hello()).unwrap();
     // It has waited for too long. Nothing waits any more.
