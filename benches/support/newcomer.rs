@@ -62,9 +62,11 @@ pub(crate) fn ask_for(
         if Instant::now() > end {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        match stream.read(&mut buffer)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => response.extend_from_slice(&buffer[..read]),
+        match stream.read(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => response.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

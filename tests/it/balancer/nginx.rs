@@ -1,10 +1,11 @@
 //! nginx with the configuration of the page.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
 use crate::support::nginx::Nginx;
+use crate::support::ports::free_addr;
 use crate::support::until;
 
 use super::cluster::Instance;
@@ -15,7 +16,7 @@ use super::{block, own_ip, replaced};
 /// A running nginx in front of these addresses. `None`, with a message, where it is not installed.
 fn nginx(upstreams: &[SocketAddr]) -> Option<(SocketAddr, Nginx)> {
     // nginx cannot report a port that the kernel has chosen.
-    let front = TcpListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap();
+    let front = free_addr(own_ip());
     let mut config = replaced(block("nginx"), "listen 80;", &format!("listen {front};"));
     for (name, upstream) in (1..).zip(upstreams) {
         config = replaced(&config, &format!("10.0.0.{name}:8888"), &upstream.to_string());

@@ -2,7 +2,7 @@
 //! none of them fails.
 
 use std::io::{Error, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use crate::support::daemon::{Daemon, command};
 use crate::support::nginx::Nginx;
+use crate::support::ports::free_addr;
 use crate::support::{PATIENCE, response, until};
 
 const CLIENTS: u64 = 16;
@@ -46,10 +47,6 @@ fn start(addr: &str) -> Daemon {
     daemon
 }
 
-fn free_addr() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// Sends one POST. `true`: the response was a 200, and the connection is kept.
 fn post(stream: &mut TcpStream) -> std::io::Result<bool> {
     stream.write_all(b"POST /form HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\ngrain")?;
@@ -62,10 +59,10 @@ fn post(stream: &mut TcpStream) -> std::io::Result<bool> {
 
 /// Sends POSTs until enough are done and both instances have restarted often enough.
 fn roll(posts: u64, restarts: u64) {
-    let endpoints = [free_addr(), free_addr()];
+    let endpoints = [free_addr(Ipv4Addr::LOCALHOST), free_addr(Ipv4Addr::LOCALHOST)];
     let binds = endpoints.map(|addr| format!("tcp://{addr}"));
     let mut instances = binds.each_ref().map(|bind| start(bind));
-    let front = free_addr();
+    let front = free_addr(Ipv4Addr::LOCALHOST);
     let Some(nginx) = start_nginx(front, endpoints) else { return };
     let (sent, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let client = |index: u64| {

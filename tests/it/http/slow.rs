@@ -11,7 +11,9 @@ use millpond::http::{Request, Response};
 
 use super::common::GET;
 use super::waiting::{HOUR, get, held, patient, quick, streaming};
-use crate::support::{addr, connect, read_response, read_to_end, start_http_with, until};
+use crate::support::{
+    addr, connect, read_response, read_to_end, start_http_with, uninterrupted, until,
+};
 
 /// Large responses at `/large`, whose memory does not fit the sockets.
 fn large(request: &mut Request) -> Response {
@@ -42,7 +44,7 @@ fn the_slowest_readers_are_ended_when_their_memory_is_used_up() {
         let mut response = Vec::new();
         let mut piece = vec![0; 1 << 16];
         while response.len() < 12 << 20 {
-            match reader.read(&mut piece) {
+            match uninterrupted(|| reader.read(&mut piece)) {
                 Ok(count) if count > 0 => response.extend_from_slice(&piece[..count]),
                 _ => break,
             }

@@ -14,6 +14,7 @@ use millpond::http::{Request, Router};
 use millpond::{Bind, DrainReport, ErrorKind, Handle, Server};
 
 use crate::support::daemon::get;
+use crate::support::ports::until_closed;
 use crate::support::{PATIENCE, Start, addr, passes_in_a_process_of_its_own, until};
 
 #[test]
@@ -76,7 +77,7 @@ fn a_state_that_cannot_be_made_stops_the_start() {
         let text = error.to_string();
         assert!(text.contains("worker-3"), "{text}");
         assert!(panics || text.ends_with("no database"), "{text}");
-        assert!(std::net::TcpStream::connect(addr).is_err(), "it does not listen any more");
+        until_closed(addr);
     }
     assert_eq!(made.load(Ordering::SeqCst), 8);
 }
@@ -217,7 +218,7 @@ fn stop_while_a_state_is_made(stop: fn(&Handle) -> DrainReport) -> [DrainReport;
     assert!(handle.report().is_none());
     spawn(Box::new(move || stop(&handle)));
     let reports = [(); 3].map(|()| reports.recv_timeout(PATIENCE).expect("the stop ends"));
-    assert!(std::net::TcpStream::connect(addr).is_err(), "it does not listen any more");
+    until_closed(addr);
     reports
 }
 

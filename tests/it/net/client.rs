@@ -13,8 +13,9 @@ use millpond::net::{Listener, Stream};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use super::common::{Dir, skipped, unix};
-use super::connect::{client, echo_once, feed, prints, run, unused_port};
-use crate::support::{PATIENCE, until};
+use super::connect::{client, echo_once, feed, prints, run};
+use crate::support::ports::Refusing;
+use crate::support::{PATIENCE, uninterrupted, until};
 
 const MILLPOND: &str = env!("CARGO_BIN_EXE_millpond");
 
@@ -139,7 +140,8 @@ fn a_verbose_probe_prints_the_addresses_or_the_error() {
     assert!(error.starts_with(&format!("{live}: local 127.0.0.1:")), "{error}");
     assert!(error.trim_end().ends_with(&format!("peer {}", &live["tcp://".len()..])), "{error}");
 
-    let gone = unused_port();
+    let refusing = Refusing::tcp();
+    let gone = format!("tcp://{}", refusing.addr);
     let output = run(&["--probe", "-v", &gone]);
     prints(&output, 1, "ECONNREFUSED (111): Connection refused\n");
     let error = String::from_utf8(output.stderr).unwrap();
@@ -220,7 +222,7 @@ fn no_shutdown_keeps_the_sending_side_open_after_the_input() {
         stream.read_exact(&mut [0; 2]).unwrap();
         // The end would come right behind the input.
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        let rest = stream.read(&mut [0; 8]).map_err(|error| error.kind());
+        let rest = uninterrupted(|| stream.read(&mut [0; 8])).map_err(|error| error.kind());
         stream.write_all(b"bye").unwrap();
         rest
     });

@@ -10,6 +10,7 @@ use millpond::net::{Listener, Packet};
 
 use super::common::{Dir, accept, skipped, unix};
 use crate::support::daemon::command;
+use crate::support::ports::Refusing;
 
 pub(crate) fn client(args: &[&str]) -> Command {
     let mut command = command(&[&["connect"], args].concat());
@@ -52,11 +53,6 @@ pub(crate) fn echo_once() -> (String, std::thread::JoinHandle<Vec<u8>>) {
         all
     });
     (endpoint, server)
-}
-
-/// An endpoint of this machine at which no program listens.
-pub(crate) fn unused_port() -> String {
-    format!("tcp://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
 
 #[test]
@@ -259,8 +255,9 @@ fn a_probe_exits_with_the_result_of_connecting() {
     let live = format!("tcp://{}", listener.local_addr().unwrap());
     prints(&run(&["--probe", &live]), 0, "");
     let refused = "ECONNREFUSED (111): Connection refused\n";
-    prints(&run(&["--probe", &unused_port()]), 1, refused);
-    prints(&run(&["--probe", &unused_port().replace("tcp", "udp")]), 1, refused);
+    let (tcp, udp) = (Refusing::tcp(), Refusing::udp());
+    prints(&run(&["--probe", &format!("tcp://{}", tcp.addr)]), 1, refused);
+    prints(&run(&["--probe", &format!("udp://{}", udp.addr)]), 1, refused);
     let dir = Dir::new();
     let missing = format!("unixpacket:{}", dir.path("s").display());
     prints(&run(&["--probe", &missing]), 1, "ENOENT (2): No such file or directory\n");
@@ -285,7 +282,8 @@ fn waiting_ends_when_the_server_listens_or_the_time_is_over() {
 
 #[test]
 fn each_kind_of_failure_has_its_own_exit_code() {
-    let unused_port = unused_port();
+    let refusing = Refusing::tcp();
+    let unused_port = format!("tcp://{}", refusing.addr);
     let table: [(&[&str], i32, &str); 8] = [
         (&[&unused_port, "x"], 1, "connection refused\nhint: no program listens there"),
         (&["tcp:localhost", "x"], 2, "the port is missing\nhint: an endpoint looks like"),

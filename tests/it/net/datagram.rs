@@ -9,6 +9,7 @@ use millpond::ErrorKind;
 use millpond::net::{Addr, Datagram, UDP_MAX, advice, describe};
 
 use super::common::{Dir, endpoint, skipped, unix};
+use crate::support::ports::Refusing;
 
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 const SHORT: Option<Duration> = Some(Duration::from_millis(30));
@@ -94,8 +95,8 @@ fn an_oversize_datagram_is_refused_and_explained() {
 
 #[test]
 fn a_closed_peer_is_an_error_at_the_next_call() {
-    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut client = Datagram::connect(&endpoint(&format!("udp://{gone}")), None).unwrap();
+    let gone = Refusing::udp();
+    let mut client = Datagram::connect(&endpoint(&format!("udp://{}", gone.addr)), None).unwrap();
     client.set_timeout(LONG);
     client.send(b"anyone?").unwrap();
     let error = client.recv(&mut [0; 8]).unwrap_err();

@@ -12,7 +12,7 @@ use millpond::{Refusal, Service};
 
 use super::common::{Dir, unix};
 use super::serving::{ask, config, serve, settled, udp};
-use crate::support::{PATIENCE, until};
+use crate::support::{PATIENCE, uninterrupted, until};
 
 #[test]
 fn a_closure_may_respond_and_a_panic_loses_one_datagram() {
@@ -65,8 +65,8 @@ fn a_response_that_is_too_long_affects_no_other() {
         client.send(text.as_bytes()).unwrap();
     }
     let mut buf = [0; 10];
-    assert_eq!(client.recv(&mut buf).unwrap(), 1);
-    assert_eq!(client.recv(&mut buf).unwrap(), 1);
+    assert_eq!(uninterrupted(|| client.recv(&mut buf)).unwrap(), 1);
+    assert_eq!(uninterrupted(|| client.recv(&mut buf)).unwrap(), 1);
     until("all four are done with", || settled(&handle).received == 4);
     let stats = settled(&handle);
     assert_eq!((stats.answered, stats.unsent), (2, 2));
@@ -106,7 +106,7 @@ fn datagrams_beyond_the_queue_are_dropped_and_counted() {
     assert_eq!(stats.datagrams.refused_for(Refusal::QueueFull), 15);
     assert_eq!((stats.datagrams.waiting, stats.queued), (6, 5));
     (0..6).for_each(|_| open.send(()).unwrap());
-    (0..6).for_each(|_| assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1));
+    (0..6).for_each(|_| assert_eq!(uninterrupted(|| client.recv(&mut [0; 8])).unwrap(), 1));
     let stats = settled(&handle);
     assert_eq!((stats.answered, stats.dropped()), (7, 15));
 }
@@ -164,7 +164,7 @@ fn a_handler_that_blocks_after_fast_ones_delays_no_other_datagram() {
     client.send(b"block").unwrap();
     (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
     open.send(()).unwrap();
-    assert_eq!(client.recv(&mut [0; 8]).unwrap(), 5);
+    assert_eq!(uninterrupted(|| client.recv(&mut [0; 8])).unwrap(), 5);
     (0..200).for_each(|_| assert_eq!(ask(&client, "quick"), "quick"));
     // With every worker blocked, the acceptor receives, and datagrams wait in the queue.
     (0..2).for_each(|_| assert_eq!(client.send(b"block").unwrap(), 5));
@@ -176,7 +176,7 @@ fn a_handler_that_blocks_after_fast_ones_delays_no_other_datagram() {
     until("the others are received", || handle.stats().datagrams.received == 703);
     assert_eq!(handle.stats().queued, 100);
     (0..2).for_each(|_| open.send(()).unwrap());
-    (0..102).for_each(|_| assert!(client.recv(&mut [0; 8]).unwrap() > 0));
+    (0..102).for_each(|_| assert!(uninterrupted(|| client.recv(&mut [0; 8])).unwrap() > 0));
     assert_eq!(settled(&handle).answered, 703);
     assert_eq!(handle.drain(PATIENCE).cut_off, 0);
 }
@@ -206,7 +206,7 @@ fn datagrams_received_before_the_stop_get_their_responses() {
     });
     (0..10).for_each(|_| open.send(()).unwrap());
     let report = drainer.join().unwrap();
-    (0..10).for_each(|_| assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1));
+    (0..10).for_each(|_| assert_eq!(uninterrupted(|| client.recv(&mut [0; 8])).unwrap(), 1));
     assert_eq!((report.cut_off, handle.stats().datagrams.answered), (0, 10));
     assert!(report.elapsed < PATIENCE, "no thread waits until the deadline");
 }

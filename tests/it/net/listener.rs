@@ -9,6 +9,7 @@ use millpond::ErrorKind;
 use millpond::net::{Addr, Endpoint, Interest, Listener};
 
 use super::common::{Dir, accept, endpoint, skipped, soon, unix};
+use crate::support::until;
 
 fn port(listener: &Listener) -> u16 {
     listener.local_addr().unwrap().as_socket().unwrap().port()
@@ -115,10 +116,14 @@ fn a_stale_socket_file_is_replaced_whatever_its_type_was() {
     let path = dir.path("s");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
+    // A child of another test may have it for a moment.
+    until("it is stale", || UnixStream::connect(&path).is_err());
     let listener = Listener::bind(&unix("unix", &path), 16).unwrap();
     UnixStream::connect(&path).unwrap();
     drop(listener);
     drop(UnixDatagram::bind(&path).unwrap());
+    let client = UnixDatagram::unbound().unwrap();
+    until("it is stale", || client.connect(&path).is_err());
     let listener = Listener::bind(&unix("unixpacket", &path), 16).unwrap();
     assert!(listener.is_packet());
     assert_eq!(listener.to_string(), format!("unixpacket:{}", path.display()));

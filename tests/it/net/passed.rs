@@ -11,7 +11,9 @@ use millpond::{Bind, Config, Server, Service};
 use rustix::process::Signal;
 
 use crate::support::daemon::{Daemon, activated};
-use crate::support::{PATIENCE, Start, connect, exchange, read_last_response, until};
+use crate::support::{
+    PATIENCE, Start, connect, exchange, read_last_response, uninterrupted, until,
+};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
@@ -82,7 +84,7 @@ fn a_passed_datagram_socket_is_served_and_left_to_its_owner() {
     handle.drain(PATIENCE);
     client.send(b"for the next").unwrap();
     copy.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(copy.recv(&mut [0; 20]).unwrap(), 12);
+    assert_eq!(uninterrupted(|| copy.recv(&mut [0; 20])).unwrap(), 12);
 
     let error = Bind::passed(std::fs::File::open("/").unwrap().into()).unwrap_err();
     assert!(error.to_string().contains("not a socket"), "{error}");
@@ -99,7 +101,7 @@ fn udp(to: SocketAddr) -> UdpSocket {
 fn ask(client: &UdpSocket, text: &str) -> String {
     client.send(text.as_bytes()).unwrap();
     let mut buf = [0; 100];
-    let len = client.recv(&mut buf).unwrap();
+    let len = uninterrupted(|| client.recv(&mut buf)).unwrap();
     String::from_utf8_lossy(&buf[..len]).into_owned()
 }
 
@@ -113,7 +115,7 @@ fn the_daemon_serves_a_passed_datagram_socket_one_process_after_the_other() {
         let mut daemon = Daemon::start(activated(socket.try_clone().unwrap(), args));
         daemon.wait_for(&format!("listening on udp://{}", socket.local_addr().unwrap()));
         let mut buf = [0; 100];
-        assert_eq!(client.recv(&mut buf).unwrap(), 5);
+        assert_eq!(uninterrupted(|| client.recv(&mut buf)).unwrap(), 5);
         assert_eq!(ask(&client, "Hello"), "Hello");
         daemon.signal(Signal::TERM);
         assert_eq!(daemon.end().code(), Some(0), "{:#?}", daemon.log);
@@ -139,7 +141,7 @@ fn a_closed_peer_of_a_connected_datagram_socket_is_one_line_in_the_log() {
     peer.connect(copy.local_addr().unwrap()).unwrap();
     peer.send(b"again").unwrap();
     // Late responses to the others may come before.
-    while peer.recv(&mut [0; 100]).unwrap() != 5 {}
+    while uninterrupted(|| peer.recv(&mut [0; 100])).unwrap() != 5 {}
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0));
     let lines = daemon.log.iter().filter(|line| line.contains("refused (os error")).count();

@@ -1,7 +1,7 @@
 //! The server on sockets of every type: datagrams and records beside streams.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,8 @@ use millpond::{Bind, CloseReason, Config, ErrorKind, Server, Service};
 
 use super::common::{Dir, endpoint, skipped, unix};
 use crate::support::daemon::{Daemon, run};
-use crate::support::{PATIENCE, Start, TestServer, until};
+use crate::support::ports::{free_addr, until_closed};
+use crate::support::{PATIENCE, Start, TestServer, uninterrupted, until};
 
 fn echo() -> Service {
     Service::echo()
@@ -43,7 +44,7 @@ pub(super) fn udp(handle: &TestServer) -> UdpSocket {
 pub(super) fn ask(client: &UdpSocket, text: &str) -> String {
     client.send(text.as_bytes()).unwrap();
     let mut buf = [0; 1000];
-    let len = client.recv(&mut buf).unwrap();
+    let len = uninterrupted(|| client.recv(&mut buf)).unwrap();
     String::from_utf8_lossy(&buf[..len]).into_owned()
 }
 
@@ -127,7 +128,8 @@ fn one_server_echoes_on_sockets_of_every_type_at_once() {
     for name in ["s", "g", "p"] {
         assert!(!dir.path(name).exists(), "the file {name} goes with its socket");
     }
-    UdpSocket::bind(handle.local_addrs()[1].as_socket().unwrap()).expect("the port is free again");
+    let udp = handle.local_addrs()[1].as_socket().unwrap();
+    until("the port is free again", || UdpSocket::bind(udp).is_ok());
 }
 
 trait ReadWrite: Read + Write {}
@@ -290,11 +292,15 @@ fn http_over_datagrams_is_an_error_at_start() {
 #[test]
 fn both_wildcards_share_a_port_and_colliding_endpoints_are_named() {
     // A port that is free for both versions of IP.
-    let free = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let free = free_addr(Ipv6Addr::UNSPECIFIED).port();
     let (six, four) = (format!("tcp://[::]:{free}"), format!("tcp://0.0.0.0:{free}"));
     let server = |binds: &[&str]| {
         let binds = binds.iter().fold(Server::builder(), |builder, bind| builder.bind(*bind));
         binds.service(echo()).build()
+    };
+    let closed = || {
+        until_closed((Ipv4Addr::LOCALHOST, free).into());
+        until_closed((Ipv6Addr::LOCALHOST, free).into());
     };
     for order in [[&six, &four], [&four, &six]] {
         let handle = server(&[order[0], order[1]]).unwrap().start().unwrap();
@@ -302,6 +308,7 @@ fn both_wildcards_share_a_port_and_colliding_endpoints_are_named() {
             TcpStream::connect((host, free)).unwrap();
         }
         handle.stop_now();
+        closed();
     }
     let one = format!("tcp://127.0.0.1:{free}");
     let name = format!("tcp://localhost:{free}");
@@ -311,6 +318,7 @@ fn both_wildcards_share_a_port_and_colliding_endpoints_are_named() {
         assert!(text.contains(first.as_str()) && text.contains(second.as_str()), "{text}");
         assert!(text.contains("by this server"), "{text}");
         assert!(!error.hint().unwrap().contains("another program"), "{error:?}");
+        closed();
     }
     let checked = Server::builder().bind(&one).bind(&one).service(echo()).check().unwrap_err();
     assert_eq!(checked.kind(), ErrorKind::Config);

@@ -1,7 +1,6 @@
 //! Connected sockets: TCP, Unix streams and sequenced packets, with their blocking calls.
 
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use millpond::ErrorKind;
 use millpond::net::{Addr, Interest, Listener, Packet, Stream, describe};
 
 use super::common::{Dir, accept, endpoint, unix};
+use crate::support::ports::Refusing;
 
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 const SHORT: Duration = Duration::from_millis(30);
@@ -104,8 +104,8 @@ fn send_may_be_partial_and_send_all_is_not() {
 
 #[test]
 fn a_refused_connection_is_an_error_with_address_reason_and_number() {
-    // Bound, not listening: nobody else gets the port meanwhile.
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = Refusing::tcp();
+    let gone = refusing.addr;
     let error = Stream::connect(&gone.into(), LONG).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     let expected = format!("cannot connect to tcp://{gone}");

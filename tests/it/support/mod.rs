@@ -5,6 +5,7 @@ mod client;
 pub(crate) mod daemon;
 mod gate;
 pub(crate) mod nginx;
+pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod response;
 mod server;
@@ -17,4 +18,6 @@ pub(crate) use client::{
 };
 pub(crate) use gate::Gate;
 pub(crate) use server::{Start, TestServer, addr, start_http, start_http_with};
-pub(crate) use wait::{PATIENCE, SetOnDrop, passes_in_a_process_of_its_own, until, until_or};
+pub(crate) use wait::{
+    PATIENCE, SetOnDrop, passes_in_a_process_of_its_own, uninterrupted, until, until_or,
+};

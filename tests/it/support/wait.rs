@@ -1,5 +1,6 @@
 //! Conditions with deadlines, and tests that need a process of their own.
 
+use std::io;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -31,6 +32,18 @@ pub(crate) fn until_or(mut condition: impl FnMut() -> bool, fail: impl FnOnce())
             return fail();
         }
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Calls it again as long as a signal interrupts it. A call with a timeout is never restarted
+/// (signal(7)), not even after a signal that is ignored, as SIGCHLD is: the thread that has it may
+/// block it, while it starts a program.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use millpond::{CloseReason, Config};
 use rustls::ClientConnection;
 
 use crate::support::tls::{TlsClient, client_side, start_https_with};
-use crate::support::{TestServer, addr, connect, read_response, until};
+use crate::support::{TestServer, addr, connect, read_response, uninterrupted, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -36,7 +36,7 @@ fn send_cut(client: &mut TlsClient, sent: &mut usize, cut: usize, server: &TestS
 }
 
 fn receive(tls: &mut ClientConnection, socket: &mut impl Read) {
-    tls.read_tls(socket).unwrap();
+    uninterrupted(|| tls.read_tls(socket)).unwrap();
     tls.process_new_packets().unwrap();
 }
 
@@ -126,7 +126,7 @@ fn a_record_that_is_too_long_or_forged_ends_the_connection_with_an_alert() {
         client.write_all(GET).unwrap();
         assert_eq!(read_response(&mut client).status, 200);
         client.socket.write_all(&record).unwrap();
-        let error = client.read(&mut [0]).unwrap_err();
+        let error = uninterrupted(|| client.read(&mut [0])).unwrap_err();
         assert!(error.to_string().contains("alert"), "{error}");
         let failed = count as u64 + 1;
         until("failed", || server.stats().closed_for(CloseReason::TlsFailed) == failed);
