@@ -9,7 +9,9 @@ use millpond::handlers::Hello;
 use millpond::http::{Request, Response};
 use millpond::{CloseReason, Config, Server, Service};
 
-use crate::support::{PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_response, until};
+use crate::support::{
+    PATIENCE, SetOnDrop, Start, TestServer, addr, connect, read_response, uninterrupted, until,
+};
 
 /// Every timeout of the servers below.
 const TIMEOUT: Duration = Duration::from_millis(800);
@@ -62,7 +64,8 @@ fn outlives(
 
 /// Reads one response, if the connection is still there.
 fn answered(client: &mut TcpStream) -> bool {
-    client.peek(&mut [0]).is_ok_and(|count| count > 0) && read_response(client).status == 200
+    let byte = uninterrupted(|| client.peek(&mut [0]));
+    byte.is_ok_and(|count| count > 0) && read_response(client).status == 200
 }
 
 #[test]

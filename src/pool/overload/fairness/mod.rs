@@ -1,11 +1,12 @@
 //! Which client has how much of the queue and of the workers.
 //!
-//! All counters are in tables of fixed size, one entry a [`Bucket`]: [`ClientKey`]s are hashed into
-//! 1024 buckets with a secret that is drawn at start. Two clients can share a bucket, and then
-//! share its part of the queue too. No client can choose which others share its bucket, and no
-//! number of clients makes the tables grow.
+//! All counters are in tables of fixed size, one entry a [`Bucket`]: each active client has one of
+//! eight, which a secret hash of its [`ClientKey`] chooses among 1024. If all eight have active
+//! owners, it shares the bucket of one of them, and its part of the queue too. No client can choose
+//! which others share its bucket, and no number of clients makes the tables grow.
 
 mod client;
+mod places;
 mod queue_shares;
 mod table;
 mod worker_shares;

@@ -68,6 +68,12 @@ impl QueueShares {
         entry.store(before + count.min(most), Relaxed);
     }
 
+    /// Whether the client attempted to enter the queue in this interval, or asked for more than its
+    /// share in the last one.
+    pub(super) fn was_asked(&self, bucket: Bucket) -> bool {
+        self.attempts[bucket.index()].load(Relaxed) != 0
+    }
+
     /// Whether the client asks for more than its share in this interval, or did so in the last one.
     pub(crate) fn is_over_share(&self, bucket: Bucket) -> bool {
         // The bit of the last interval is higher than any share.

@@ -3,7 +3,8 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use super::client::{Bucket, CLIENT_BUCKETS, ClientKey};
+use super::client::{Bucket, ClientKey};
+use super::places::{Place, Places};
 use super::queue_shares::QueueShares;
 use super::worker_shares::WorkerShares;
 
@@ -11,6 +12,7 @@ use super::worker_shares::WorkerShares;
 #[derive(Debug)]
 pub(crate) struct Fairness {
     secret: RandomState,
+    places: Places,
     /// Which client has how much of the queue.
     pub(crate) queue: QueueShares,
     /// Which client has how many workers.
@@ -19,12 +21,24 @@ pub(crate) struct Fairness {
 
 impl Fairness {
     pub(crate) fn new() -> Self {
-        Self { secret: RandomState::new(), queue: QueueShares::new(), workers: WorkerShares::new() }
+        Self {
+            secret: RandomState::new(),
+            places: Places::new(),
+            queue: QueueShares::new(),
+            workers: WorkerShares::new(),
+        }
     }
 
-    /// The bucket of a client.
+    /// The bucket of a client. It may be another one once the client has had no work for a while.
     pub(crate) fn bucket(&self, key: ClientKey) -> Bucket {
-        Bucket((self.secret.hash_one(key) % CLIENT_BUCKETS as u64) as u16)
+        let is_idle = |bucket| self.has_no_work(bucket) && !self.queue.was_asked(bucket);
+        match self.places.find(self.secret.hash_one(key), is_idle) {
+            Place::Owned(bucket) | Place::Shared(bucket) => bucket,
+            Place::Taken(bucket) => {
+                self.workers.forget(bucket);
+                bucket
+            }
+        }
     }
 
     /// Whether the client has work neither in the queue nor in service.
@@ -49,6 +63,9 @@ impl Fairness {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::client::CLIENT_BUCKETS;
     use super::super::worker_shares::Tick;
     use super::*;
 
@@ -63,8 +80,42 @@ mod tests {
     }
 
     #[test]
+    fn active_clients_share_no_bucket_however_many_have_come_before() {
+        // A table whose secret gives more than eight of the hundred one set: 1 of 100,000.
+        let fairness = Fairness::new();
+        (0..10_000).for_each(|n| _ = fairness.bucket(ClientKey::Uid(n)));
+        let mut buckets: Vec<Bucket> = (0..100)
+            .map(|n| {
+                let bucket = fairness.bucket(ClientKey::Uid(n));
+                match n % 3 {
+                    0 => fairness.queue.add(bucket),
+                    1 => fairness.queue.count_attempts(bucket, 1),
+                    _ => _ = fairness.workers.begin_service(bucket, Tick::at(Duration::ZERO)),
+                }
+                bucket
+            })
+            .collect();
+        buckets.sort_unstable();
+        buckets.dedup();
+        assert_eq!(buckets.len(), 100);
+    }
+
+    #[test]
+    fn the_next_owner_of_a_bucket_is_not_known_for_the_last_one_s_services() {
+        let (fairness, now) = (Fairness::new(), Tick::at(Duration::from_secs(1)));
+        let slow = fairness.bucket(ClientKey::Uid(0));
+        let service = fairness.workers.begin_service(slow, now);
+        fairness.workers.end_service(service, now, Some(false));
+        let is_slow = || fairness.workers.is_slow(slow, now);
+        assert!(is_slow());
+        let mut others = (1..).map(ClientKey::Uid);
+        let next = others.find(|other| fairness.bucket(*other) == slow);
+        assert!(next.is_some() && !is_slow());
+    }
+
+    #[test]
     fn while_others_wait_a_client_has_no_more_than_its_part_of_the_workers() {
-        let (a, b, now) = (Bucket(1), Bucket(2), Tick::at(std::time::Duration::from_secs(1)));
+        let (a, b, now) = (Bucket(1), Bucket(2), Tick::at(Duration::from_secs(1)));
         let fairness = Fairness::new();
         for _ in 0..2 {
             fairness.workers.begin_service(a, now);

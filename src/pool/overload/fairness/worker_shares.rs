@@ -161,8 +161,15 @@ impl WorkerShares {
         own < few || (patient && own < most && self.busy() < most)
     }
 
+    /// Another client has this bucket from now on.
+    pub(super) fn forget(&self, bucket: Bucket) {
+        for record in [&self.quick, &self.slow] {
+            record[bucket.index()].store(0, Relaxed);
+        }
+    }
+
     /// Whether a service of this client was slow recently.
-    fn is_slow(&self, bucket: Bucket, now: Tick) -> bool {
+    pub(super) fn is_slow(&self, bucket: Bucket, now: Tick) -> bool {
         now.is_within(self.slow[bucket.index()].load(Relaxed), SLOW_FOR)
     }
 
