@@ -331,8 +331,9 @@ mod tests {
     fn connection(now: Instant) -> Box<Connection> {
         let none = SocketFlags::empty();
         let (one, _) = socketpair(AddressFamily::UNIX, SocketType::STREAM, none, None).unwrap();
-        let bucket = Fairness::new().bucket(ClientKey::None);
-        let permit = Connections::new(1, Waker::new().unwrap()).enter(bucket);
+        let fairness = Fairness::new();
+        let bucket = fairness.bucket(ClientKey::None);
+        let permit = Connections::new(1, Waker::new().unwrap(), fairness.held).enter(bucket);
         let peer = Addr::Ip("127.0.0.1:1".parse().unwrap());
         Connection::new((Stream::from(one).into(), peer), 0, false, bucket, permit, now)
     }

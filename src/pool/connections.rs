@@ -9,10 +9,10 @@
 //! operators find one whatever other clients do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::close::CloseReason;
-use crate::pool::overload::fairness::{Bucket, CLIENT_BUCKETS};
+use crate::pool::overload::fairness::{Bucket, HeldConnections};
 use crate::sync::Completion;
 use crate::sync::Waker;
 
@@ -29,7 +29,7 @@ pub(crate) struct Connections {
     keeps_urgent: AtomicBool,
     live: AtomicUsize,
     /// Open connections of each client.
-    held: Box<[AtomicU32]>,
+    held: HeldConnections,
     accepted: AtomicU64,
     closed: [AtomicU64; CloseReason::COUNT],
     /// Whether the acceptor waits for a connection to end, or to be parked (as a parked one can be
@@ -45,12 +45,12 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(limit: usize, acceptor: Waker) -> Arc<Self> {
+    pub(crate) fn new(limit: usize, acceptor: Waker, held: HeldConnections) -> Arc<Self> {
         Arc::new(Self {
             limit: AtomicUsize::new(limit),
             keeps_urgent: AtomicBool::new(false),
             live: AtomicUsize::new(0),
-            held: (0..CLIENT_BUCKETS).map(|_| AtomicU32::new(0)).collect(),
+            held,
             accepted: AtomicU64::new(0),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
             awaited: AtomicBool::new(false),
@@ -63,14 +63,14 @@ impl Connections {
     /// Counts a connection of this client that was just accepted.
     pub(crate) fn enter(self: &Arc<Self>, bucket: Bucket) -> Permit {
         self.live.fetch_add(1, Ordering::Relaxed);
-        self.held[bucket.index()].fetch_add(1, Ordering::Relaxed);
+        self.held.add(bucket);
         self.accepted.fetch_add(1, Ordering::Relaxed);
         Permit { connections: Arc::clone(self), bucket, reason: CloseReason::ProtocolClosed }
     }
 
     /// The number of open connections of this client.
     pub(crate) fn held(&self, bucket: Bucket) -> u32 {
-        self.held[bucket.index()].load(Ordering::Relaxed)
+        self.held.of(bucket)
     }
 
     /// Sets the limit. Connections above it stay open.
@@ -147,8 +147,8 @@ impl Permit {
     /// Counts the connection for another client from now on.
     pub(crate) fn move_to(&mut self, bucket: Bucket) {
         let held = &self.connections.held;
-        held[bucket.index()].fetch_add(1, Ordering::Relaxed);
-        held[self.bucket.index()].fetch_sub(1, Ordering::Relaxed);
+        held.add(bucket);
+        held.remove(self.bucket);
         self.bucket = bucket;
     }
 }
@@ -157,7 +157,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let connections = &self.connections;
         connections.closed[self.reason as usize].fetch_add(1, Ordering::Relaxed);
-        connections.held[self.bucket.index()].fetch_sub(1, Ordering::Relaxed);
+        connections.held.remove(self.bucket);
         connections.live.fetch_sub(1, Ordering::SeqCst);
         connections.note_change();
         connections.completion.notify();
@@ -169,23 +169,23 @@ mod tests {
     use super::*;
     use crate::pool::overload::fairness::{ClientKey, Fairness};
 
-    fn bucket() -> Bucket {
-        Fairness::new().bucket(ClientKey::None)
+    /// A table with this limit, and a client.
+    fn table(limit: usize) -> (Arc<Connections>, Bucket) {
+        let fairness = Fairness::new();
+        let connections = Connections::new(limit, Waker::new().unwrap(), fairness.held.clone());
+        (connections, fairness.bucket(ClientKey::None))
     }
 
     #[test]
     fn accepted_is_closed_plus_live_at_any_time() {
-        let connections = Connections::new(2, Waker::new().unwrap());
-        let first = connections.enter(bucket());
-        let mut second = connections.enter(bucket());
+        let (connections, bucket) = table(2);
+        let first = connections.enter(bucket);
+        let mut second = connections.enter(bucket);
         assert!(!connections.has_room(false));
         second.reason = CloseReason::IdleTimeout;
         drop(second);
         assert_eq!((connections.accepted(), connections.live()), (2, 1));
-        assert_eq!(
-            connections.held.iter().map(|held| held.load(Ordering::Relaxed)).sum::<u32>(),
-            1
-        );
+        assert_eq!(connections.held(bucket), 1);
         assert_eq!(connections.closed()[CloseReason::IdleTimeout as usize], 1);
         drop(first);
         assert_eq!(connections.closed().iter().sum::<u64>(), connections.accepted());
@@ -193,15 +193,15 @@ mod tests {
 
     #[test]
     fn a_connection_that_moves_to_another_client_counts_once() {
-        let connections = Connections::new(2, Waker::new().unwrap());
         let fairness = Fairness::new();
-        let (proxy, client) =
-            (fairness.bucket(ClientKey::Uid(1)), fairness.bucket(ClientKey::Uid(2)));
+        let connections = Connections::new(2, Waker::new().unwrap(), fairness.held.clone());
+        let proxy = fairness.bucket(ClientKey::Uid(1));
+        let client = fairness.bucket(ClientKey::Uid(2));
         let mut permit = connections.enter(proxy);
         permit.move_to(client);
         let counts =
             |connections: &Connections| (connections.held(proxy), connections.held(client));
-        assert_eq!(counts(&connections), if proxy == client { (1, 1) } else { (0, 1) });
+        assert_eq!(counts(&connections), (0, 1));
         permit.move_to(client);
         assert_eq!(connections.held(client), 1);
         drop(permit);
@@ -211,8 +211,8 @@ mod tests {
 
     #[test]
     fn an_awaited_end_wakes_the_acceptor_once() {
-        let connections = Connections::new(2, Waker::new().unwrap());
-        let (first, second) = (connections.enter(bucket()), connections.enter(bucket()));
+        let (connections, bucket) = table(2);
+        let (first, second) = (connections.enter(bucket), connections.enter(bucket));
         connections.await_change();
         drop(first);
         assert!(connections.acceptor.clear());
@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn places_are_kept_for_urgent_listeners_if_there_are_any() {
         for (limit, kept) in [(1, 0), (2, 1), (50, 1), (640, 10), (8192, 64)] {
-            let connections = Connections::new(limit, Waker::new().unwrap());
+            let (connections, bucket) = table(limit);
             let mut permits: Vec<_> =
-                (0..limit - kept).map(|_| connections.enter(bucket())).collect();
+                (0..limit - kept).map(|_| connections.enter(bucket)).collect();
             assert_eq!(connections.has_room(false), kept > 0, "{limit}: without urgent listeners");
             connections.keep_urgent();
             assert!(!connections.has_room(false), "{limit}");
             assert_eq!(connections.has_room(true), kept > 0, "{limit}");
-            permits.extend((0..kept).map(|_| connections.enter(bucket())));
+            permits.extend((0..kept).map(|_| connections.enter(bucket)));
             assert!(!connections.has_room(true), "{limit}");
         }
     }

@@ -30,7 +30,8 @@ impl WorkQueue {
         let (config, now) = (Config::default(), Instant::now());
         let controller = Controller::new(&config.overload, config.pool.workers, capacity, now);
         let bucket = controller.bucket(ClientKey::None);
-        let permit = Connections::new(1, Waker::new().expect("an eventfd")).enter(bucket);
+        let waker = Waker::new().expect("an eventfd");
+        let permit = Connections::new(1, waker, controller.held_connections()).enter(bucket);
         let (end, _) = UnixStream::pair().expect("a socket pair");
         let stream = Stream::from(OwnedFd::from(end));
         let end = (stream.into(), Addr::Unnamed);

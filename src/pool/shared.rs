@@ -104,7 +104,11 @@ impl Shared {
         let controller = Controller::new(&config.overload, pool.workers, capacity, epoch);
         let controller = controller.with_cores(cores);
         Ok(Arc::new(Self {
-            connections: Connections::new(limits.connections, Waker::new()?),
+            connections: Connections::new(
+                limits.connections,
+                Waker::new()?,
+                controller.held_connections(),
+            ),
             queue: Queue::new(capacity, controller).with_handshakes(pool.handshakes),
             poller: Poller::new(most_connections(limits.connections), epoch)?,
             leader: Leader::new(pool.workers),

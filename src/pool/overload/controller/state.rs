@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::config::Overload;
-use crate::pool::overload::fairness::{Bucket, ClientKey, Fairness, Tick};
+use crate::pool::overload::fairness::{Bucket, ClientKey, Fairness, HeldConnections, Tick};
 use crate::pool::overload::interval::Interval;
 use crate::pool::overload::service_estimate::ServiceEstimate;
 
@@ -113,6 +113,11 @@ impl Controller {
     /// How many workers there are.
     pub(crate) fn workers(&self) -> usize {
         self.settings.workers as usize
+    }
+
+    /// The count of each client's open connections, for the table of connections.
+    pub(crate) fn held_connections(&self) -> HeldConnections {
+        self.fairness.held.clone()
     }
 
     /// The bucket of a client, to be kept with its work.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use super::client::{Bucket, CLIENT_BUCKETS};
 
 /// How many places a client may have one of. A client shares a place only if all of them have
-/// owners that are active: with 300 active clients, one table in twelve has such a client.
+/// owners that are connected or have work: of 300 such clients, one does in one table of twelve.
 const WAYS: usize = 8;
 const SETS: usize = CLIENT_BUCKETS / WAYS;
 
@@ -62,12 +62,8 @@ impl Places {
                 }
                 return Place::Owned(bucket(way));
             }
-            let age = |way: &usize| match words[*way] {
-                0 => u64::MAX,
-                word => now.wrapping_sub(word) & STAMP,
-            };
             let idle = (0..WAYS).filter(|way| words[*way] == 0 || is_idle(bucket(*way)));
-            let Some(way) = idle.max_by_key(age) else {
+            let Some(way) = idle.max_by_key(|way| age(words[*way], now)) else {
                 return Place::Shared(bucket((hash >> 8) as usize % WAYS));
             };
             let stamp = u64::from(self.taken.fetch_add(1, Relaxed).wrapping_add(1)) & STAMP;
@@ -76,6 +72,16 @@ impl Places {
             }
         }
     }
+}
+
+/// How many places were taken since an owner was looked up last: at most, if it has none.
+fn age(word: u64, now: u64) -> u64 {
+    if word == 0 {
+        return u64::MAX;
+    }
+    let age = now.wrapping_sub(word) & STAMP;
+    // Another thread may have looked it up since `now` was read: then it is the youngest.
+    if age > STAMP / 2 { 0 } else { age }
 }
 
 #[cfg(test)]
@@ -134,6 +140,10 @@ mod tests {
 
     #[test]
     fn stamps_may_wrap_around() {
+        assert_eq!(age(7, 7), 0);
+        assert_eq!(age(7, 6), 0, "looked up by another thread meanwhile");
+        assert_eq!(age(STAMP - 1, 2), 4);
+        assert_eq!(age(0, 7), u64::MAX);
         let places = Places::new();
         places.taken.store(STAMP as u32 - 3, Relaxed);
         let find = |client| places.find(hash(client), |_| true);

@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use super::client::{Bucket, ClientKey};
+use super::held::HeldConnections;
 use super::places::{Place, Places};
 use super::queue_shares::QueueShares;
 use super::worker_shares::WorkerShares;
@@ -13,6 +14,8 @@ use super::worker_shares::WorkerShares;
 pub(crate) struct Fairness {
     secret: RandomState,
     places: Places,
+    /// Which client has how many connections open.
+    pub(crate) held: HeldConnections,
     /// Which client has how much of the queue.
     pub(crate) queue: QueueShares,
     /// Which client has how many workers.
@@ -24,14 +27,19 @@ impl Fairness {
         Self {
             secret: RandomState::new(),
             places: Places::new(),
+            held: HeldConnections::new(),
             queue: QueueShares::new(),
             workers: WorkerShares::new(),
         }
     }
 
-    /// The bucket of a client. It may be another one once the client has had no work for a while.
+    /// The bucket of a client. It may be another one once the client has had neither a connection
+    /// nor work for a while.
     pub(crate) fn bucket(&self, key: ClientKey) -> Bucket {
-        let is_idle = |bucket| self.has_no_work(bucket) && !self.queue.was_asked(bucket);
+        let is_idle = |bucket| {
+            let is_gone = self.held.of(bucket) == 0 && self.has_no_work(bucket);
+            is_gone && !self.queue.was_asked(bucket)
+        };
         match self.places.find(self.secret.hash_one(key), is_idle) {
             Place::Owned(bucket) | Place::Shared(bucket) => bucket,
             Place::Taken(bucket) => {
@@ -87,9 +95,10 @@ mod tests {
         let mut buckets: Vec<Bucket> = (0..100)
             .map(|n| {
                 let bucket = fairness.bucket(ClientKey::Uid(n));
-                match n % 3 {
+                match n % 4 {
                     0 => fairness.queue.add(bucket),
                     1 => fairness.queue.count_attempts(bucket, 1),
+                    2 => fairness.held.add(bucket),
                     _ => _ = fairness.workers.begin_service(bucket, Tick::at(Duration::ZERO)),
                 }
                 bucket
@@ -98,6 +107,16 @@ mod tests {
         buckets.sort_unstable();
         buckets.dedup();
         assert_eq!(buckets.len(), 100);
+    }
+
+    #[test]
+    fn a_client_keeps_its_bucket_while_a_connection_is_open() {
+        let fairness = Fairness::new();
+        let kept = fairness.bucket(ClientKey::Uid(0));
+        fairness.held.add(kept);
+        let mut others = (1..10_000).map(ClientKey::Uid);
+        assert!(!others.any(|other| fairness.bucket(other) == kept));
+        assert_eq!(fairness.bucket(ClientKey::Uid(0)), kept);
     }
 
     #[test]
