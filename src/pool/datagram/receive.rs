@@ -178,6 +178,7 @@ impl Receiver {
         let shared = &self.shared;
         let key = peer.as_socket().map_or(ClientKey::None, |addr| ClientKey::from(addr.ip()));
         let bucket = shared.queue.controller.bucket(key);
+        shared.counters.watch.note_client(bucket, key);
         let (socket, urgent) = (index as u16, self.sockets[index].urgent);
         let Some(mut datagram) = shared.datagrams.reuse() else {
             return Box::new(QueuedDatagram {

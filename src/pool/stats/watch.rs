@@ -160,7 +160,7 @@ impl fmt::Display for ClientName {
             }
             Self(4, uid) => write!(f, "uid {uid}"),
             Self(1, _) => f.write_str("local"),
-            Self(..) => f.write_str("datagrams"),
+            Self(..) => f.write_str("unknown"),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What the admin endpoint reports: the status, the page, the metrics.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millpond::Config;
 use millpond::http::{Request, Response as HandlerResponse};
+use millpond::{Config, Server, Service};
 
 use super::{ask, builder, get, start};
 use crate::support::{Gate, TestServer, addr, connect, exchange, read_response, until};
@@ -177,6 +177,19 @@ fn refusals_are_sampled_and_the_busiest_clients_are_named() {
     });
     assert!(get(&server, "/").text().contains("queue full"));
     gate.open();
+}
+
+#[test]
+fn senders_of_datagrams_are_named_as_other_clients_are() {
+    let binds = Server::builder().bind("udp://127.0.0.1:0").admin("tcp://127.0.0.1:0");
+    let server = start(binds.service(Service::echo()));
+    let client = UdpSocket::bind("127.0.0.9:0").unwrap();
+    client.connect(addr(&server)).unwrap();
+    until("the sender is named", || {
+        client.send(b"Hello").unwrap();
+        let status = get(&server, "/status.json");
+        status.text().contains("\"clients\":[{\"client\":\"127.0.0.9\",\"share\":1.0000}]")
+    });
 }
 
 #[test]
