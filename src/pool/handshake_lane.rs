@@ -79,25 +79,37 @@ impl<T> HandshakeLane<T> {
     /// Takes the handshake that has waited longest, unless as many workers as may are already in
     /// one. The caller [finishes](Self::finish) it.
     pub(super) fn take(&self, now: Instant) -> Option<T> {
-        if !self.is_open() || !self.try_begin(now) {
+        if !self.is_open() || !self.reserve() {
             return None;
         }
         let item = self.remove(|_| true);
-        if item.is_none() {
-            self.finish();
+        match item {
+            Some(_) => self.note_begun(now),
+            // Another worker was faster.
+            None => self.finish(),
         }
         item
     }
 
-    /// Counts one more worker that is in a handshake. `false`: there are as many as may.
+    /// Counts one more worker that begins a handshake. `false`: there are as many as may.
     pub(super) fn try_begin(&self, now: Instant) -> bool {
-        let begun = self.at_work.fetch_add(1, Ordering::SeqCst) < self.most;
+        let begun = self.reserve();
         if begun {
-            self.last.store(self.since_epoch(now), Ordering::Relaxed);
-        } else {
-            self.finish();
+            self.note_begun(now);
         }
         begun
+    }
+
+    fn reserve(&self) -> bool {
+        let reserved = self.at_work.fetch_add(1, Ordering::SeqCst) < self.most;
+        if !reserved {
+            self.finish();
+        }
+        reserved
+    }
+
+    fn note_begun(&self, now: Instant) {
+        self.last.store(self.since_epoch(now), Ordering::Relaxed);
     }
 
     /// A worker has ended its step of a handshake.
