@@ -9,6 +9,7 @@ use crate::pool::deferred::Deferred;
 use crate::pool::handshake_lane::{HandshakeLane, TRICKLE};
 use crate::pool::oldest_entry::OldestEntry;
 use crate::pool::overload::controller::{Controller, HandshakesAhead, Verdict};
+use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
 pub(crate) use crate::pool::work::{QueueItem, QueuedWork, Work};
 
@@ -285,6 +286,18 @@ impl<W: QueueItem> Queue<W> {
             return self.controller.check_handshake(now.saturating_duration_since(queued.entered));
         }
         self.controller.check_wait(now, queued.entered, queued.bucket)
+    }
+
+    /// Decides about a request that came with other work and has waited with it since `entered`:
+    /// whether it would have been admitted, and whether it is still worth serving.
+    pub(crate) fn judge_in_turn(&self, bucket: Bucket, entered: Instant, now: Instant) -> Verdict {
+        match self.controller.admit_in_turn(now, entered, bucket) {
+            Verdict::Keep => {
+                self.controller.count_enqueued(bucket);
+                self.controller.check_wait(now, entered, bucket)
+            }
+            refused => refused,
+        }
     }
 
     /// Whether work can no longer be done in time, and so is refused whatever the load.

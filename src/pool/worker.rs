@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::error::Error;
-use crate::pool::connection::Connection;
+use crate::pool::connection::{Connection, Phase};
 use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::SendBatch;
@@ -255,8 +255,10 @@ impl Worker {
                 let protocol = self.protocols.of(connection.protocol);
                 shared.identify(connection, Instant::now(), protocol)
             });
-            self.end_handshake(permit, connection.as_deref(), &mut in_service);
-            (connection, Instant::now(), Duration::ZERO)
+            let entered = now.checked_sub(waited).unwrap_or(now);
+            let times = (entered, waited);
+            let connection = self.end_handshake(permit, connection, times, &mut in_service);
+            (connection, Instant::now(), waited)
         } else {
             (Some(connection), now, waited)
         };
@@ -273,30 +275,61 @@ impl Worker {
         shared.counters.resting(self.index, end);
     }
 
-    /// Ends a worker's step of a handshake. The worker may serve a request next, for as long as its
-    /// handler takes: meanwhile another worker may begin a handshake that waits.
+    /// Ends a worker's step of a handshake, whose work `entered` the queue. Returns the connection
+    /// if the worker serves the first request next, for as long as its handler takes: meanwhile
+    /// another worker may begin a handshake that waits.
+    ///
+    /// The request was not judged with its handshake. It is judged here as any other request, as
+    /// if it had waited in the queue with the last message of the handshake.
     #[cfg(feature = "tls")]
     fn end_handshake(
-        &self,
+        &mut self,
         permit: Option<HandshakePermit<'_, Work>>,
-        connection: Option<&Connection>,
+        connection: Option<Box<Connection>>,
+        (entered, waited): (Instant, Duration),
         in_service: &mut Option<InService>,
-    ) {
-        let Some(connection) = connection else { return };
+    ) -> Option<Box<Connection>> {
+        let mut connection = connection?;
+        let shared = Arc::clone(&self.shared);
+        let (queue, now) = (&shared.queue, Instant::now());
         if let Some(permit) = permit {
             drop(permit);
-            if self.shared.queue.handshakes() > 0 {
-                self.shared.wake_worker();
+            if queue.handshakes() > 0 {
+                shared.wake_worker();
             }
         }
-        let controller = &self.shared.queue.controller;
-        if let Some(before) = *in_service
-            && before.bucket() != connection.bucket
-        {
-            // A trusted proxy has named the client of the request.
-            let now = Instant::now();
-            controller.end_service(before, now, None);
-            *in_service = Some(controller.begin_service(connection.bucket, now));
+        if let Some(handshake) = in_service.take() {
+            queue.controller.end_service(handshake, now, None);
+        }
+        let (bucket, urgent) = (connection.bucket, connection.urgent);
+        let may_serve = queue.controller.may_serve(bucket, waited, now);
+        let has_waited = !waited.is_zero();
+        if urgent || (may_serve && !has_waited && !queue.has_any()) {
+            *in_service = self.begin_service(bucket, now);
+            return Some(connection);
+        }
+        if !connection.has_unserved() {
+            connection = shared.park(connection, Phase::Head, now)?;
+        }
+        if !has_waited || !may_serve || queue.controller.must_defer(bucket) {
+            let protocol = self.protocols.of(connection.protocol);
+            shared.enqueue_or_refuse_since(Work::of(connection), entered, now, protocol);
+            return None;
+        }
+        match queue.judge_in_turn(bucket, entered, now) {
+            Verdict::Refuse(refusal) => {
+                let protocol = self.protocols.of(connection.protocol);
+                shared.refuse(protocol, connection, refusal, now);
+                None
+            }
+            Verdict::Keep if self.has_lost_its_client(&connection, waited) => {
+                shared.close(connection, CloseReason::ClientGoneInQueue);
+                None
+            }
+            Verdict::Keep => {
+                *in_service = self.begin_service(bucket, now);
+                Some(connection)
+            }
         }
     }
 

@@ -36,16 +36,36 @@ impl Controller {
         urgent: bool,
     ) -> Verdict {
         self.refresh(now, length);
+        self.note_attempt(now, bucket);
+        let waited = nanos(now.saturating_duration_since(arrived));
+        self.note_refusal(now, self.refusal_on_entry(waited, length, bucket, urgent))
+    }
+
+    /// As [`admit`](Self::admit), for work whose turn it is: all of its wait has passed.
+    pub(crate) fn admit_in_turn(&self, now: Instant, arrived: Instant, bucket: Bucket) -> Verdict {
+        self.note_attempt(now, bucket);
+        let waited = nanos(now.saturating_duration_since(arrived));
+        let refusal = match self.sheds() {
+            true if waited > self.longest_wait() => Some(Refusal::Deadline),
+            true => self.refusal_by_wait(waited, waited, self.departure_gap(), bucket),
+            false => None,
+        };
+        self.note_refusal(now, refusal)
+    }
+
+    /// Counts an attempt to enter the queue, during an overload.
+    fn note_attempt(&self, now: Instant, bucket: Bucket) {
         if self.is_overloaded() {
             self.interval.note_attempt(self.since_epoch(now));
             if self.is_fair() {
                 self.fairness.queue.count_attempts(bucket, 1);
             }
         }
-        let waited = nanos(now.saturating_duration_since(arrived));
-        let Some(refusal) = self.refusal_on_entry(waited, length, bucket, urgent) else {
-            return Verdict::Keep;
-        };
+    }
+
+    /// Counts a refusal on entry, if it is one.
+    fn note_refusal(&self, now: Instant, refusal: Option<Refusal>) -> Verdict {
+        let Some(refusal) = refusal else { return Verdict::Keep };
         self.count_refused();
         if !self.is_overloaded() && self.sheds() {
             self.end_interval_early(now);

@@ -188,6 +188,25 @@ fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
 }
 
 #[test]
+fn work_whose_turn_it_is_is_judged_by_its_wait_and_its_client() {
+    let mut test = TestController::new(4 * MILLIS, |_| {});
+    let admit = |test: &TestController, client, waited| {
+        let now = test.time();
+        test.controller.admit_in_turn(now, now - waited * MILLIS, test.client(client))
+    };
+    assert_eq!(admit(&test, 1, 50), Verdict::Keep);
+    assert_eq!(admit(&test, 1, 1500), refuse(Refusal::Deadline));
+    test.load(10, 4, 1000);
+    // The first of its client waits behind nothing of its own.
+    assert_eq!(admit(&test, 20, 4), Verdict::Keep);
+    assert_eq!(admit(&test, 20, 50), refuse(Refusal::WaitTooLong));
+    let flooding = test.client(1);
+    (0..100).for_each(|_| test.controller.count_continued(flooding));
+    assert_eq!(admit(&test, 1, 4), refuse(Refusal::OverFairShare));
+    assert_eq!(admit(&test, 20, 4), Verdict::Keep);
+}
+
+#[test]
 fn in_a_flood_stale_work_is_refused_while_fresh_work_arrives() {
     let mut test = TestController::new(4 * MILLIS, |_| {});
     test.load(10, 4, 150);
