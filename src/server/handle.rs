@@ -140,7 +140,8 @@ impl Handle {
     /// Replaces the configuration of the running server. Open connections stay open. Each turn of a
     /// connection uses one configuration throughout, and a wait that has begun keeps its deadline.
     ///
-    /// [`Config::pool`] does not change: threads and the queue are created at the start.
+    /// [`Config::pool`] does not change: threads and the queue are created at the start. Nor does
+    /// `timeouts.defer_accept`, which is set when a listener is bound.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if a value is out of range, if values contradict each other, or if

@@ -81,6 +81,22 @@ fn a_reload_applies_what_it_can_and_logs_what_needs_a_restart() {
 }
 
 #[test]
+fn a_reload_names_a_setting_of_listeners_that_are_bound_already() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = settings(dir.path(), "");
+    let mut daemon = Daemon::serve(&["-c", &file]);
+    daemon.addr();
+    settings(dir.path(), "[timeouts]\ndefer_accept = \"3s\"\nhead = \"4s\"\n");
+    daemon.signal(Signal::HUP);
+    let line = daemon.wait_for("takes effect at the next start");
+    assert!(line.contains("timeouts.defer_accept = 3s takes effect"), "{line}");
+    // The other one takes effect at once.
+    let line = daemon.wait_for("settings reloaded");
+    assert!(!line.contains("next start"), "{line}");
+    assert!(daemon.log.iter().all(|line| !line.contains("timeouts.head")), "{:?}", daemon.log);
+}
+
+#[test]
 fn wrong_new_settings_change_nothing_and_are_seen_in_the_state() {
     let dir = tempfile::tempdir().unwrap();
     let file = settings(dir.path(), "[pool]\nworkers = 3\n");

@@ -133,7 +133,8 @@ fn name(endpoint: Option<&str>) -> &str {
 
 /// Whether a new value takes effect while the server runs.
 fn takes_effect(row: &Row) -> bool {
-    let fixed = ["bind", "echo", "log.color", "user", "confine", "reach"];
+    // `timeouts.defer_accept` is an option of a listener, which is set when the listener is bound.
+    let fixed = ["bind", "echo", "log.color", "user", "confine", "reach", "timeouts.defer_accept"];
     let is_fixed = |table| row.key.starts_with(table);
     !fixed.contains(&row.key) && !["pool.", "admin.", "agent."].into_iter().any(is_fixed)
 }
