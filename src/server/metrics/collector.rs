@@ -70,7 +70,7 @@ impl Collector for ServerCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let families = &mut Families(encoder);
         let stats = self.handle.stats();
-        families.server(&stats)?;
+        families.server(&self.handle, &stats)?;
         families.connections(&stats)?;
         families.handshakes(&stats.handshakes)?;
         families.listeners(&self.handle)?;
@@ -86,12 +86,18 @@ impl Collector for ServerCollector {
 }
 
 impl Families<'_> {
-    fn server(&mut self, stats: &Stats) -> fmt::Result {
+    fn server(&mut self, handle: &Handle, stats: &Stats) -> fmt::Result {
         let version = env!("CARGO_PKG_VERSION");
         self.info(&("millpond_build", None, "The version of the server"), "version", version)?;
         self.gauge(
             &("millpond_start_time", Some(Unit::Seconds), "When the server was made, since 1970"),
             unix_seconds(stats.started),
+        )?;
+        // As `/ready` of the admin endpoint responds: 0 from the beginning of a lame duck on, for
+        // which `millpond_draining` is still 0.
+        self.gauge(
+            &("millpond_ready", None, "Whether the server has started and no stop was asked for"),
+            u32::from(handle.is_ready()),
         )?;
         self.gauge(
             &("millpond_draining", None, "Whether the server stops and accepts no more"),

@@ -49,6 +49,7 @@ fn a_scrape_reports_what_clients_did() {
         ("millpond_responses_total", &[("class", "5xx")], 0.0),
         ("millpond_service_seconds_count", &[], 3.0),
         ("millpond_workers", &[], 2.0),
+        ("millpond_ready", &[], 1.0),
         ("millpond_draining", &[], 0.0),
         ("millpond_reloads_total", &[("result", "failed")], 0.0),
     ];
@@ -119,6 +120,21 @@ fn the_kernels_queue_of_each_listener_is_reported() {
     let server = server.start().unwrap();
     until("all are accepted", || server.stats().accepted == 2);
     assert_eq!(value(&scrape(&server), "millpond_accept_queue_length", &listener), 0.0);
+}
+
+#[test]
+fn a_lame_duck_is_not_ready_before_it_drains() {
+    let server = start_http(1, |_: &mut Request| "hello");
+    let stage = || {
+        let found = scrape(&server);
+        let [ready, draining] = ["millpond_ready", "millpond_draining"];
+        (value(&found, ready, &[]), value(&found, draining, &[]))
+    };
+    assert_eq!(stage(), (1.0, 0.0));
+    server.lame_duck();
+    assert_eq!(stage(), (0.0, 0.0));
+    server.drain(Duration::from_secs(10));
+    assert_eq!(stage(), (0.0, 1.0));
 }
 
 #[test]
