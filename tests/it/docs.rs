@@ -5,6 +5,8 @@
 //! document ends. A document's ports are replaced by free ones, and its paths by a directory of the
 //! test's own. A fence marked `toml` is a file of settings, which must be valid.
 
+mod package;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -377,28 +379,6 @@ fn every_test_that_the_documents_name_exists() {
         }
     }
     assert!(checked >= 10, "{checked}");
-}
-
-#[test]
-fn the_debian_package_has_what_its_readme_links_to() {
-    let manifest = include_str!("../../Cargo.toml");
-    let assets: Vec<Vec<_>> = manifest
-        .lines()
-        .filter(|line| line.starts_with("    [\""))
-        .map(|line| line.split('"').skip(1).step_by(2).collect())
-        .collect();
-    for link in links(include_str!("../../README.md")) {
-        let directory = link.rsplit_once('/').map_or(String::new(), |(of, _)| format!("{of}/"));
-        let shipped = assets.iter().any(|asset| {
-            let is_it = match asset[0].split_once('*') {
-                Some((before, _)) if link.ends_with('/') => before == link,
-                Some((before, after)) => link.starts_with(before) && link.ends_with(after),
-                None => asset[0] == link,
-            };
-            is_it && asset[1] == format!("usr/share/doc/millpond/{directory}")
-        });
-        assert!(shipped, "README.md links to {link}, which the package lacks");
-    }
 }
 
 #[test]
