@@ -195,6 +195,18 @@ fn the_units_wait_for_longer_than_a_stop_takes() {
 }
 
 #[test]
+fn the_units_do_not_restart_after_an_error_that_a_restart_does_not_correct() {
+    for unit in [
+        include_str!("../../../docs/systemd/millpond.service"),
+        include_str!("../../../docs/systemd/direct/millpond-direct.service"),
+        TEMPLATE,
+    ] {
+        // The command line, a permission, the settings.
+        assert!(unit.contains("\nRestartPreventExitStatus=2 77 78\n"), "{unit}");
+    }
+}
+
+#[test]
 fn the_variables_of_an_instance_are_valid_settings() {
     let mut check = command(&["check", "--print-config"]);
     check.envs(variables(TEMPLATE, "8001"));
