@@ -57,9 +57,10 @@ pub mod http {}
 #[doc = include_str!("../docs/overload-cpu.svg")]
 pub mod overload {}
 
+#[doc = "[admin.md]: crate::guide::admin\n"]
 #[doc = "[overload.md]: crate::guide::overload\n"]
 #[doc = "[tls.md]: crate::guide::tls\n"]
-#[doc = "[architecture.md]: crate::config::Limits\n\n"]
+#[doc = "[memory]: crate::guide::configuration#memory\n\n"]
 #[doc = include_str!("../docs/observability.md")]
 #[cfg(feature = "metrics")]
 pub mod observability {}
