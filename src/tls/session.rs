@@ -1,30 +1,30 @@
-//! [`Session`]: the TLS of one connection. All calls of rustls' record layer are in this file.
+//! [`Session`]: the TLS of one connection. All calls of rustls' record layer are in this file and
+//! in `session/`.
 //!
 //! rustls does no I/O here. The session reads ciphertext from the socket into the buffer of its
 //! thread and feeds it to rustls; rustls queues ciphertext, which the session writes to the socket.
 //! No call waits. What the socket does not take at once stays with the session, and its owner has
 //! to call [`flush`](Session::flush) again when there is room.
 
+mod handshake;
+
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
 
-use rustls::{HandshakeKind, ServerConnection};
+use rustls::ServerConnection;
 
 use super::Tls;
 use super::buffer::{SEAL_SIZE, WaitingCiphertext, with_buffer};
 use super::info::TlsInfo;
 use crate::net::Stream;
+pub(crate) use handshake::Handshake;
 
 /// The most ciphertext of one read: a record and a little more.
 const READ_SIZE: usize = 18 * 1024;
 
 /// The most ciphertext that is queued in rustls, with the overhead of the records.
 const QUEUE_LIMIT: usize = SEAL_SIZE + 8 * 1024;
-
-/// The most bytes of a handshake. Without client certificates it has about 600; a chain of large
-/// certificates has 10,000.
-const HANDSHAKE_MAX: u32 = 64 * 1024;
 
 /// Content types of TLS records (RFC 8446 §5.1). No text begins with one of them.
 const RECORD_TYPES: std::ops::RangeInclusive<u8> = 0x14..=0x17;
@@ -55,21 +55,6 @@ enum SessionState {
     /// Nothing was received.
     Silent(Tls),
     Open(Box<ServerConnection>),
-}
-
-/// The result of a step of the handshake.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Handshake {
-    /// It goes on when the socket has more input, or room for output.
-    Pending,
-    /// It is complete.
-    Done,
-    /// The first bytes are these, and not those of a TLS record.
-    Cleartext(Vec<u8>),
-    /// The client closed the connection.
-    Closed,
-    /// It has failed: why.
-    Failed(String),
 }
 
 impl Session {
@@ -113,17 +98,6 @@ impl Session {
         self.info.is_none()
     }
 
-    /// Whether the server has yet to do the expensive part of the handshake, and may refuse it.
-    pub(crate) fn awaits_hello(&self) -> bool {
-        let SessionState::Open(connection) = &self.state else { return true };
-        match connection.handshake_kind() {
-            None => true,
-            // The client was asked for another key: only its second message costs time.
-            Some(HandshakeKind::FullWithHelloRetryRequest) => self.flights < 2,
-            Some(_) => false,
-        }
-    }
-
     /// Whether anything of the handshake was received.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(self.state, SessionState::Silent(_))
@@ -143,39 +117,6 @@ impl Session {
     /// Bytes of ciphertext that wait for room in the socket.
     pub(crate) fn unsent(&self) -> usize {
         self.waiting.unsent().len()
-    }
-
-    /// Takes a step of the handshake: reads what has arrived, and sends what is to be sent.
-    pub(crate) fn handshake_step(&mut self) -> Handshake {
-        loop {
-            if self.flush().is_err() {
-                return Handshake::Closed;
-            }
-            if let SessionState::Open(connection) = &self.state
-                && !self.failed // by what came in one read with the last message
-                && !connection.is_handshaking()
-            {
-                self.info = Some(TlsInfo::shared(connection));
-                return Handshake::Done;
-            }
-            match self.receive() {
-                Ok(0) => return Handshake::Closed,
-                Ok(count) => self.handshake_bytes += count as u32,
-                Err(SessionFault::Blocked) => return Handshake::Pending,
-                Err(SessionFault::Socket(_)) => return Handshake::Closed,
-                Err(SessionFault::Cleartext(bytes)) => return Handshake::Cleartext(bytes),
-                Err(SessionFault::Tls(why)) => return Handshake::Failed(why),
-            }
-            if self.handshake_bytes > HANDSHAKE_MAX {
-                self.failed = true;
-                return Handshake::Failed(format!("it has more than {HANDSHAKE_MAX} bytes"));
-            }
-            if let SessionState::Open(connection) = &self.state
-                && connection.wants_write()
-            {
-                self.flights = self.flights.saturating_add(1);
-            }
-        }
     }
 
     /// Reads plaintext. 0 is the end, which the peer has announced.
