@@ -7,6 +7,8 @@
 //! to call [`flush`](Session::flush) again when there is room.
 
 mod handshake;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
@@ -26,6 +28,9 @@ const READ_SIZE: usize = 18 * 1024;
 /// The most ciphertext that is queued in rustls, with the overhead of the records.
 const QUEUE_LIMIT: usize = SEAL_SIZE + 8 * 1024;
 
+/// The most bytes after the handshake that bring no plaintext. A record has up to 16 KiB.
+const WITHOUT_DATA_MAX: u32 = 64 * 1024;
+
 /// Content types of TLS records (RFC 8446 §5.1). No text begins with one of them.
 const RECORD_TYPES: std::ops::RangeInclusive<u8> = 0x14..=0x17;
 
@@ -36,8 +41,8 @@ pub(crate) struct Session {
     waiting: WaitingCiphertext,
     /// Bytes of plaintext that rustls has decrypted, and the protocol has not read.
     plaintext: usize,
-    /// Bytes of the handshake that were received.
-    handshake_bytes: u32,
+    /// Bytes that were received in the handshake, and after it since the last plaintext.
+    bytes_without_data: u32,
     /// How many times the server has sent something during the handshake.
     flights: u8,
     /// Whether the last read found nothing more in the socket.
@@ -64,7 +69,7 @@ impl Session {
             state: SessionState::Silent(tls),
             waiting: WaitingCiphertext::default(),
             plaintext: 0,
-            handshake_bytes: 0,
+            bytes_without_data: 0,
             flights: 0,
             is_drained: false,
             peer_ended: false,
@@ -173,7 +178,7 @@ impl Session {
             if taken > 0 || self.peer_ended {
                 return Ok(taken);
             }
-            match self.receive() {
+            match self.receive().and_then(|count| self.count_received(count)) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
                 Err(SessionFault::Blocked) => return Err(io::ErrorKind::WouldBlock.into()),
@@ -300,6 +305,22 @@ impl Session {
             self.feed(&buffer[..count])?;
             Ok(count)
         })
+    }
+
+    /// Counts bytes that were received after the handshake. Without this limit, a client that
+    /// sends faster than this thread decrypts would hold the thread: rustls limits empty records in
+    /// a row, and new keys in a row, but not a sequence in which they alternate.
+    fn count_received(&mut self, count: usize) -> Result<usize, SessionFault> {
+        if self.plaintext > 0 {
+            self.bytes_without_data = 0;
+            return Ok(count);
+        }
+        // The next call continues the count: the client may send a little at a time.
+        self.bytes_without_data += count as u32;
+        if self.bytes_without_data > WITHOUT_DATA_MAX {
+            return Err(self.fail(&"too many records without data"));
+        }
+        Ok(count)
     }
 
     /// Passes ciphertext to rustls, and has it decrypted.

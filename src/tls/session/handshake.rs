@@ -47,17 +47,18 @@ impl Session {
                 && !connection.is_handshaking()
             {
                 self.info = Some(TlsInfo::shared(connection));
+                self.bytes_without_data = 0;
                 return Handshake::Done;
             }
             match self.receive() {
                 Ok(0) => return Handshake::Closed,
-                Ok(count) => self.handshake_bytes += count as u32,
+                Ok(count) => self.bytes_without_data += count as u32,
                 Err(SessionFault::Blocked) => return Handshake::Pending,
                 Err(SessionFault::Socket(_)) => return Handshake::Closed,
                 Err(SessionFault::Cleartext(bytes)) => return Handshake::Cleartext(bytes),
                 Err(SessionFault::Tls(why)) => return Handshake::Failed(why),
             }
-            if self.handshake_bytes > HANDSHAKE_MAX {
+            if self.bytes_without_data > HANDSHAKE_MAX {
                 self.failed = true;
                 return Handshake::Failed(format!("it has more than {HANDSHAKE_MAX} bytes"));
             }

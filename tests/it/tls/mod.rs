@@ -2,6 +2,7 @@
 
 mod certificates;
 mod client;
+mod empty_records;
 mod first_requests;
 mod handshakes;
 mod made;

@@ -6,8 +6,11 @@ use std::time::Duration;
 use millpond::http::{Request, Response};
 use millpond::{CloseReason, Config};
 use rustls::ClientConnection;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
-use crate::support::tls::{TlsClient, client_side, start_https_with};
+use super::empty_records;
+use crate::support::tls::{TlsClient, certificate, client_side, start_https_with};
 use crate::support::{TestServer, addr, connect, read_response, uninterrupted, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -114,6 +117,34 @@ fn new_keys_are_agreed_on_and_a_flood_of_them_ends_the_connection() {
         }
     }
     until("failed", || server.stats().closed_for(CloseReason::TlsFailed) == 1);
+}
+
+#[test]
+fn records_without_data_end_the_connection_while_others_are_served() {
+    let mut config = Config::default();
+    config.pool.workers = 1;
+    let server = start_https_with(config, |_: &mut Request| "ok");
+    let root = CertificateDer::from_pem_file(certificate().chain()).unwrap();
+    let flooding = empty_records::client(root, "localhost");
+    let mut flooding = TlsClient::with(connect(addr(&server)), flooding);
+    let mut other = TlsClient::connect(addr(&server));
+    let mut sent = 0;
+    while sent < 70_000 {
+        let mut bytes = Vec::new();
+        empty_records::queue_without_data(&mut flooding.tls, 200);
+        while flooding.tls.wants_write() {
+            flooding.tls.write_tls(&mut bytes).unwrap();
+        }
+        sent += bytes.len();
+        if flooding.socket.write_all(&bytes).is_err() {
+            break;
+        }
+        other.write_all(GET).unwrap();
+        assert_eq!(read_response(&mut other).text(), "ok");
+    }
+    until("failed", || server.stats().closed_for(CloseReason::TlsFailed) == 1);
+    other.write_all(GET).unwrap();
+    assert_eq!(read_response(&mut other).text(), "ok");
 }
 
 #[test]
