@@ -265,11 +265,15 @@ impl Session {
         Ok(true)
     }
 
-    /// Announces the end to the peer, as far as the socket has room for that.
+    /// Announces the end to the peer, if the socket has room for that. The caller writes nothing
+    /// more: it closes the connection, or shuts down its sending side.
     pub(crate) fn end(&mut self) {
         if self.unsent() == 0 && !self.failed && !self.is_handshaking() {
             self.announce_end();
             let _ = self.flush();
+            // Only the `close_notify` can be left. A later attempt to send it would fail, and end
+            // a lingering close before the client has read its response.
+            self.waiting.consume(self.unsent());
         }
     }
 

@@ -1,6 +1,6 @@
-//! A session and a client over a socket: records without data.
+//! A session and a client over a socket: records without data, and an end without room.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -113,4 +113,32 @@ fn data_between_records_without_data_is_read() {
     link.client.writer().write_all(&[b'x'; 16_384]).unwrap();
     assert!(sent + link.send() < 64 * 1024);
     assert_eq!(link.read().unwrap(), [b'x'; 100]);
+}
+
+#[test]
+fn an_end_without_room_is_dropped_and_a_response_without_room_is_not() {
+    let mut link = Link::new();
+    link.receive();
+    // Fills the socket behind the back of the session.
+    for length in [10_000, 100, 1] {
+        while link.session.stream().try_write(&[0; 10_000][..length]).is_ok() {}
+    }
+    link.session.end();
+    assert_eq!(link.session.unsent(), 0);
+    assert!(link.session.flush().unwrap());
+
+    let mut link = Link::new();
+    let response = vec![b'x'; 2_000_000];
+    let mut written = 0;
+    while let Ok(count) = link.session.try_write(&[IoSlice::new(&response)]) {
+        written += count;
+    }
+    let unsent = link.session.unsent();
+    link.session.end();
+    assert!(unsent > 0 && link.session.unsent() == unsent);
+    let mut received = link.receive().len();
+    while !link.session.flush().unwrap() {
+        received += link.receive().len();
+    }
+    assert_eq!(received + link.receive().len(), written);
 }
