@@ -1,9 +1,10 @@
 //! Which client has how much of the queue and of the workers.
 //!
-//! All counters are in tables of fixed size, one entry a [`Bucket`]. Each client that has a connection
-//! or work has one of eight, which a secret hash of its [`ClientKey`] chooses among 1024. If all eight
-//! have such owners, it shares the bucket of one of them, and its part of the queue too. No client can
-//! choose which others share its bucket, and no number of clients makes the tables grow.
+//! All counters are in tables of fixed size, one entry a [`Bucket`]. A secret hash of a client's
+//! [`ClientKey`] chooses eight of 1024 buckets. A client that has a connection or work owns one of
+//! its eight. If all of them have other owners, it shares one, and the part of the queue that goes
+//! with it. No client can choose which others share its bucket, and no number of clients makes the
+//! tables grow.
 
 mod client;
 mod held;
