@@ -121,10 +121,10 @@ impl<W: QueueItem> Queue<W> {
         {
             return Err((work, refusal));
         }
-        // It is a part of the client's work in the queue, and no load of the handlers.
-        self.controller.count_continued(bucket);
+        // It is no load of the handlers, and no part of the queue.
+        self.controller.count_handshake(bucket);
         lane.push(QueuedWork { work, entered, bucket }, entered).map_err(|queued| {
-            self.controller.count_removed(bucket);
+            self.controller.count_handshake_removed(bucket);
             (queued.work, Refusal::QueueFull)
         })
     }
@@ -282,7 +282,7 @@ impl<W: QueueItem> Queue<W> {
             return Verdict::Keep;
         }
         if queued.work.is_handshake() {
-            self.controller.count_removed(queued.bucket);
+            self.controller.count_handshake_removed(queued.bucket);
             return self.controller.check_handshake(now.saturating_duration_since(queued.entered));
         }
         self.controller.check_wait(now, queued.entered, queued.bucket)

@@ -18,17 +18,27 @@ impl Controller {
     /// The queue took work that was admitted.
     pub(crate) fn count_enqueued(&self, bucket: Bucket) {
         self.interval.count_enqueued();
-        self.fairness.queue.add(bucket);
+        self.fairness.queue.waiting.add(bucket);
     }
 
     /// The queue took the rest of work that was admitted before: it is no new work.
     pub(crate) fn count_continued(&self, bucket: Bucket) {
-        self.fairness.queue.add(bucket);
+        self.fairness.queue.waiting.add(bucket);
     }
 
     /// Work left the queue without a check of its wait, or never got in.
     pub(crate) fn count_removed(&self, bucket: Bucket) {
-        self.fairness.queue.remove(bucket);
+        self.fairness.queue.waiting.remove(bucket);
+    }
+
+    /// A handshake waits for a worker.
+    pub(crate) fn count_handshake(&self, bucket: Bucket) {
+        self.fairness.handshakes.add(bucket);
+    }
+
+    /// A handshake waits no more.
+    pub(crate) fn count_handshake_removed(&self, bucket: Bucket) {
+        self.fairness.handshakes.remove(bucket);
     }
 
     /// Work was refused on entry, or is about to be, because the queue was full.

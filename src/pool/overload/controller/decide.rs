@@ -130,7 +130,8 @@ impl Controller {
             return (wait > most).then_some(Refusal::WaitTooLong);
         }
         let queue = &self.fairness.queue;
-        let has_equal_part = || queue.has_equal_part(bucket, (usual as f64 / gap) as u64 + 1);
+        let has_equal_part =
+            || queue.waiting.has_equal_part(bucket, (usual as f64 / gap) as u64 + 1);
         if wait > usual {
             let asks_for_little = match overloaded {
                 true => !queue.is_over_share(bucket),
@@ -145,7 +146,7 @@ impl Controller {
     /// Decides about work that a worker has taken, by the wait that it had since `entered`, and
     /// counts it as taken.
     pub(crate) fn check_wait(&self, now: Instant, entered: Instant, bucket: Bucket) -> Verdict {
-        self.fairness.queue.remove(bucket);
+        self.fairness.queue.waiting.remove(bucket);
         let waited = nanos(now.saturating_duration_since(entered));
         self.interval.count_taken(waited);
         self.end_interval_if_over(self.since_epoch(now));

@@ -46,7 +46,7 @@ impl Controller {
         let most = self.burst_wait();
         let has_part = || {
             let room = (most as f64 / each.max(1.0)) as u64 + 1;
-            self.fairness.queue.has_equal_part(bucket, room)
+            self.fairness.handshakes.has_equal_part(bucket, room)
         };
         if waited.saturating_add(wait) > self.longest_wait().max(self.target()) {
             Verdict::Refuse(Refusal::Deadline)
@@ -113,8 +113,8 @@ mod tests {
         // 500 µs for each: the interval is 100 ms.
         assert_eq!(admit(200, one), Verdict::Keep);
         assert_eq!(admit(201, one), Verdict::Refuse(Refusal::WaitTooLong));
-        (0..150).for_each(|_| controller.count_continued(one));
-        controller.count_continued(other);
+        (0..150).for_each(|_| controller.count_handshake(one));
+        controller.count_handshake(other);
         assert_eq!(admit(151, one), Verdict::Refuse(Refusal::OverFairShare));
         assert_eq!(admit(151, other), Verdict::Keep);
         assert!(!controller.is_overloaded());

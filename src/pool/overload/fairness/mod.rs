@@ -7,6 +7,7 @@
 //! tables grow.
 
 mod client;
+mod client_counts;
 mod held;
 mod places;
 mod queue_shares;

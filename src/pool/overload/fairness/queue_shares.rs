@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::client::{Bucket, counters};
+use super::client_counts::ClientCounts;
 
 /// The bit of an entry of `attempts` that records: in the last interval, the client asked for more
 /// than its share.
@@ -13,10 +14,8 @@ const WAS_OVER_SHARE: u32 = 1 << 31;
 /// effect is gone with the next interval.
 #[derive(Debug)]
 pub(crate) struct QueueShares {
-    /// Work in the queue, by bucket.
-    in_queue: Box<[AtomicU32]>,
-    /// How many buckets have work in the queue.
-    waiting: AtomicU32,
+    /// Work in the queue.
+    pub(crate) waiting: ClientCounts,
     /// Attempts to enter the queue since the interval began, by bucket, and the bit
     /// [`WAS_OVER_SHARE`].
     attempts: Box<[AtomicU32]>,
@@ -26,37 +25,7 @@ pub(crate) struct QueueShares {
 
 impl QueueShares {
     pub(super) fn new() -> Self {
-        Self {
-            in_queue: counters(),
-            waiting: AtomicU32::new(0),
-            attempts: counters(),
-            share: AtomicU32::new(0),
-        }
-    }
-
-    /// The queue took one piece of work of this client.
-    pub(crate) fn add(&self, bucket: Bucket) {
-        if self.in_queue[bucket.index()].fetch_add(1, Relaxed) == 0 {
-            self.waiting.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// One piece of this client's work left the queue.
-    pub(crate) fn remove(&self, bucket: Bucket) {
-        if self.in_queue[bucket.index()].fetch_sub(1, Relaxed) == 1 {
-            self.waiting.fetch_sub(1, Relaxed);
-        }
-    }
-
-    /// How much work of this client is in the queue.
-    pub(super) fn of(&self, bucket: Bucket) -> u32 {
-        self.in_queue[bucket.index()].load(Relaxed)
-    }
-
-    /// How many other clients have work in the queue.
-    pub(super) fn others(&self, bucket: Bucket) -> u32 {
-        let own = u32::from(self.of(bucket) > 0);
-        self.waiting.load(Relaxed).saturating_sub(own)
+        Self { waiting: ClientCounts::new(), attempts: counters(), share: AtomicU32::new(0) }
     }
 
     /// Counts `count` attempts to enter the queue. A request that takes as long to serve as several
@@ -78,13 +47,6 @@ impl QueueShares {
     pub(crate) fn is_over_share(&self, bucket: Bucket) -> bool {
         // The bit of the last interval is higher than any share.
         self.attempts[bucket.index()].load(Relaxed) > self.share.load(Relaxed)
-    }
-
-    /// Whether the client already has its equal part of a queue of `room`, of which every client
-    /// that waits has one.
-    pub(crate) fn has_equal_part(&self, bucket: Bucket, room: u64) -> bool {
-        let others = u64::from(self.others(bucket));
-        u64::from(self.of(bucket)) >= (room / (others + 1)).max(1)
     }
 
     /// Begins an interval that has room for `room` pieces of work.
@@ -124,22 +86,6 @@ fn max_min_share(demands: &mut [u32], mut room: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_client_alone_may_have_the_whole_room_and_each_of_two_a_half() {
-        let shares = QueueShares::new();
-        let (a, b) = (Bucket(1), Bucket(2));
-        for _ in 0..4 {
-            assert!(!shares.has_equal_part(a, 5));
-            shares.add(a);
-        }
-        assert!(!shares.has_equal_part(a, 5) && shares.has_equal_part(a, 4));
-        shares.add(b);
-        assert!(shares.has_equal_part(a, 8) && !shares.has_equal_part(b, 4));
-        (0..4).for_each(|_| shares.remove(a));
-        shares.remove(b);
-        assert!(!shares.has_equal_part(a, 1));
-    }
 
     #[test]
     fn a_client_is_over_its_share_past_what_the_others_leave_unused() {

@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use super::client::{Bucket, ClientKey};
+use super::client_counts::ClientCounts;
 use super::held::HeldConnections;
 use super::places::{Place, Places};
 use super::queue_shares::QueueShares;
@@ -18,6 +19,9 @@ pub(crate) struct Fairness {
     pub(crate) held: HeldConnections,
     /// Which client has how much of the queue.
     pub(crate) queue: QueueShares,
+    /// Which client has how many handshakes that wait. They are no part of the queue: requests are
+    /// not deferred for them.
+    pub(crate) handshakes: ClientCounts,
     /// Which client has how many workers.
     pub(crate) workers: WorkerShares,
 }
@@ -29,6 +33,7 @@ impl Fairness {
             places: Places::new(),
             held: HeldConnections::new(),
             queue: QueueShares::new(),
+            handshakes: ClientCounts::new(),
             workers: WorkerShares::new(),
         }
     }
@@ -51,7 +56,7 @@ impl Fairness {
 
     /// Whether the client has work neither in the queue nor in service.
     pub(crate) fn has_no_work(&self, bucket: Bucket) -> bool {
-        self.queue.of(bucket) == 0 && self.workers.of(bucket) == 0
+        self.queue.waiting.of(bucket) == 0 && self.workers.of(bucket) == 0
     }
 
     /// Whether the client has an equal part of `workers`, or more, while other clients wait: then
@@ -61,7 +66,7 @@ impl Fairness {
         if own == 0 {
             return false;
         }
-        let others = self.queue.others(bucket);
+        let others = self.queue.waiting.others(bucket);
         // Some clients may both wait and be in service, and be counted only once here. Then the
         // part is too small, which does no harm: deferred work is served as soon as there is no
         // other work to serve.
@@ -96,7 +101,7 @@ mod tests {
             .map(|n| {
                 let bucket = fairness.bucket(ClientKey::Uid(n));
                 match n % 4 {
-                    0 => fairness.queue.add(bucket),
+                    0 => fairness.queue.waiting.add(bucket),
                     1 => fairness.queue.count_attempts(bucket, 1),
                     2 => fairness.held.add(bucket),
                     _ => _ = fairness.workers.begin_service(bucket, Tick::at(Duration::ZERO)),
@@ -139,12 +144,14 @@ mod tests {
         for _ in 0..2 {
             fairness.workers.begin_service(a, now);
         }
-        fairness.queue.add(a);
+        fairness.queue.waiting.add(a);
         assert!(!fairness.must_defer(a, 4), "only its own work waits");
-        fairness.queue.add(b);
+        fairness.handshakes.add(b);
+        assert!(!fairness.must_defer(a, 4), "a handshake is no request");
+        fairness.queue.waiting.add(b);
         assert!(fairness.must_defer(a, 4), "half of the workers, shared by two");
         assert!(!fairness.must_defer(a, 5) && !fairness.must_defer(b, 4));
-        fairness.queue.remove(b);
+        fairness.queue.waiting.remove(b);
         assert!(!fairness.must_defer(a, 4));
     }
 }
