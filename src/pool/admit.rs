@@ -82,11 +82,13 @@ impl Shared {
         let mut connection = self.read_proxy_header(connection, now)?;
         // In the middle of an exchange, and while a request waits for its body, the client is the
         // one that the head has named. Before the end of a handshake there is no request.
-        if !connection.from_proxy
-            || connection.is_continuing()
-            || connection.awaited.is_some()
-            || connection.wire.is_handshaking()
+        if !connection.from_proxy || connection.is_continuing() || connection.wire.is_handshaking()
         {
+            return Some(connection);
+        }
+        if connection.awaited.is_some() {
+            // While it waited for its body, its client may have lost its bucket.
+            self.count_for_client(&mut connection);
             return Some(connection);
         }
         let config = self.config.load();

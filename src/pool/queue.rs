@@ -121,7 +121,7 @@ impl<W: QueueItem> Queue<W> {
         {
             return Err((work, refusal));
         }
-        // It is no load of the handlers, and no part of the queue.
+        // A handshake is neither load for the handlers nor part of the queue.
         self.controller.count_handshake(bucket);
         lane.push(QueuedWork { work, entered, bucket }, entered).map_err(|queued| {
             self.controller.count_handshake_removed(bucket);
@@ -291,7 +291,7 @@ impl<W: QueueItem> Queue<W> {
     /// Decides about a request that came with other work and has waited with it since `entered`:
     /// whether it would have been admitted, and whether it is still worth serving.
     pub(crate) fn judge_in_turn(&self, bucket: Bucket, entered: Instant, now: Instant) -> Verdict {
-        match self.controller.admit_in_turn(now, entered, bucket) {
+        match self.controller.admit_in_turn(now, bucket) {
             Verdict::Keep => {
                 self.controller.count_enqueued(bucket);
                 self.controller.check_wait(now, entered, bucket)

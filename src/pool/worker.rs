@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::error::Error;
-use crate::pool::connection::{Connection, Phase};
+use crate::pool::connection::Connection;
 use crate::pool::datagram::queued::QueuedDatagram;
 use crate::pool::datagram::receive::Receiver;
 use crate::pool::datagram::send_batch::SendBatch;
@@ -249,16 +249,18 @@ impl Worker {
         let mut in_service = self.begin_service(connection.bucket, now);
         #[cfg(feature = "tls")]
         let (connection, now, waited) = if connection.wire.is_handshaking() {
+            // With a permit, the connection has waited for its handshake, and not with a request.
+            let has_waited = permit.is_none() && !waited.is_zero();
+            let entered = if has_waited { now.checked_sub(waited) } else { None };
             // A handshake takes long enough for another worker to lead meanwhile.
             shared.leader.share_work(shared.queue.controller.handshake_estimate());
             let connection = shared.continue_handshake(connection, now).and_then(|connection| {
                 let protocol = self.protocols.of(connection.protocol);
                 shared.identify(connection, Instant::now(), protocol)
             });
-            let entered = now.checked_sub(waited).unwrap_or(now);
-            let times = (entered, waited);
-            let connection = self.end_handshake(permit, connection, times, &mut in_service);
-            (connection, Instant::now(), waited)
+            let connection = self.end_handshake(permit, connection, entered, &mut in_service);
+            let now = Instant::now();
+            (connection, now, entered.map_or(Duration::ZERO, |entered| now.duration_since(entered)))
         } else {
             (Some(connection), now, waited)
         };
@@ -275,18 +277,18 @@ impl Worker {
         shared.counters.resting(self.index, end);
     }
 
-    /// Ends a worker's step of a handshake, whose work `entered` the queue. Returns the connection
-    /// if the worker serves the first request next, for as long as its handler takes: meanwhile
-    /// another worker may begin a handshake that waits.
+    /// Ends a worker's step of a handshake. Returns the connection if the worker serves it next,
+    /// for as long as a handler takes: meanwhile another worker may begin a handshake that waits.
     ///
-    /// The request was not judged with its handshake. It is judged here as any other request, as
-    /// if it had waited in the queue with the last message of the handshake.
+    /// The first request was not judged with its handshake. It is judged here as any other, by the
+    /// time since it `entered` the queue with the last message of the handshake; `None`: it did not
+    /// wait. If there is no request yet, the protocol finds that.
     #[cfg(feature = "tls")]
     fn end_handshake(
         &mut self,
         permit: Option<HandshakePermit<'_, Work>>,
         connection: Option<Box<Connection>>,
-        (entered, waited): (Instant, Duration),
+        entered: Option<Instant>,
         in_service: &mut Option<InService>,
     ) -> Option<Box<Connection>> {
         let mut connection = connection?;
@@ -301,35 +303,47 @@ impl Worker {
         if let Some(handshake) = in_service.take() {
             queue.controller.end_service(handshake, now, None);
         }
-        let (bucket, urgent) = (connection.bucket, connection.urgent);
-        let may_serve = queue.controller.may_serve(bucket, waited, now);
-        let has_waited = !waited.is_zero();
-        if urgent || (may_serve && !has_waited && !queue.has_any()) {
-            *in_service = self.begin_service(bucket, now);
-            return Some(connection);
+        let bucket = connection.bucket;
+        let waited = entered.map_or(Duration::ZERO, |entered| now.duration_since(entered));
+        let comes_first = queue.controller.may_serve(bucket, waited, now)
+            && match entered {
+                Some(_) => !queue.controller.must_defer(bucket),
+                None => !queue.has_any(),
+            };
+        let is_direct = comes_first && entered.is_none();
+        if !connection.urgent && !is_direct && connection.has_unserved() {
+            let entered = entered.unwrap_or(now);
+            if !comes_first {
+                let protocol = self.protocols.of(connection.protocol);
+                shared.enqueue_or_refuse_since(Work::of(connection), entered, now, protocol);
+                return None;
+            }
+            connection = self.judge_in_turn(connection, entered, now)?;
         }
-        if !connection.has_unserved() {
-            connection = shared.park(connection, Phase::Head, now)?;
-        }
-        if !has_waited || !may_serve || queue.controller.must_defer(bucket) {
-            let protocol = self.protocols.of(connection.protocol);
-            shared.enqueue_or_refuse_since(Work::of(connection), entered, now, protocol);
-            return None;
-        }
-        match queue.judge_in_turn(bucket, entered, now) {
+        *in_service = self.begin_service(bucket, now);
+        Some(connection)
+    }
+
+    /// Judges a request whose turn it is. Returns it if it is to be served.
+    #[cfg(feature = "tls")]
+    fn judge_in_turn(
+        &mut self,
+        connection: Box<Connection>,
+        entered: Instant,
+        now: Instant,
+    ) -> Option<Box<Connection>> {
+        let shared = Arc::clone(&self.shared);
+        match shared.queue.judge_in_turn(connection.bucket, entered, now) {
             Verdict::Refuse(refusal) => {
                 let protocol = self.protocols.of(connection.protocol);
                 shared.refuse(protocol, connection, refusal, now);
                 None
             }
-            Verdict::Keep if self.has_lost_its_client(&connection, waited) => {
+            Verdict::Keep if self.has_lost_its_client(&connection, now.duration_since(entered)) => {
                 shared.close(connection, CloseReason::ClientGoneInQueue);
                 None
             }
-            Verdict::Keep => {
-                *in_service = self.begin_service(bucket, now);
-                Some(connection)
-            }
+            Verdict::Keep => Some(connection),
         }
     }
 

@@ -119,7 +119,7 @@ fn data_between_records_without_data_is_read() {
 fn an_end_without_room_is_dropped_and_a_response_without_room_is_not() {
     let mut link = Link::new();
     link.receive();
-    // Fills the socket behind the back of the session.
+    // Fills the socket without the session.
     for length in [10_000, 100, 1] {
         while link.session.stream().try_write(&[0; 10_000][..length]).is_ok() {}
     }

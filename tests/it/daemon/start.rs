@@ -187,7 +187,7 @@ fn the_log_warns_of_a_root_without_an_index() {
         daemon.addr();
         daemon.signal(rustix::process::Signal::TERM);
         daemon.end();
-        assert!(!daemon.has_logged("404"), "{:#?}", daemon.log);
+        assert!(!daemon.has_logged("gets 404"), "{:#?}", daemon.log);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first request of a connection, which comes with the end of its handshake.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -75,6 +75,7 @@ fn slow_first_requests_of_one_client_leave_workers_to_the_others() {
     let halfway = (0..6).map(|_| Halfway::connect(&server, [127, 0, 0, 1]));
     let halfway: Vec<Halfway> = halfway.collect();
     let mut slow: Vec<TlsClient> = halfway.into_iter().map(|client| client.ask(GET_SLOW)).collect();
+    until("all handshakes have ended", || server.stats().handshakes.full == 7);
     until("slow requests are served", || gate.waited() > 0);
     for _ in 0..20 {
         other.write_all(GET).unwrap();
@@ -101,5 +102,22 @@ fn the_first_request_of_a_client_that_has_left_is_not_served() {
     gate.open();
     assert_eq!(read_response(&mut busy).text(), "served");
     until("it is counted", || server.stats().closed_for(CloseReason::ClientGoneInQueue) == 1);
+    assert_eq!(begun.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn the_end_of_a_client_that_has_asked_nothing_is_noticed_while_the_worker_is_busy() {
+    let (server, gate, begun) = gated(1);
+    let halfway = Halfway::connect(&server, [127, 0, 0, 1]);
+    let mut busy = TlsClient::connect(addr(&server));
+    busy.write_all(GET_SLOW).unwrap();
+    until("the worker is busy", || gate.waited() == 1);
+    let ended = halfway.ask(b"");
+    ended.socket.shutdown(Shutdown::Write).unwrap();
+    until("it waits", || server.stats().queued == 1);
+    gate.open();
+    assert_eq!(read_response(&mut busy).text(), "served");
+    until("it is closed", || server.stats().live == 1);
+    assert_eq!(server.stats().closed_for(CloseReason::ClientClosed), 1, "{:?}", server.stats());
     assert_eq!(begun.load(Ordering::SeqCst), 1);
 }

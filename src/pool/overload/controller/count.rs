@@ -36,7 +36,7 @@ impl Controller {
         self.fairness.handshakes.add(bucket);
     }
 
-    /// A handshake waits no more.
+    /// A waiting handshake was taken or refused.
     pub(crate) fn count_handshake_removed(&self, bucket: Bucket) {
         self.fairness.handshakes.remove(bucket);
     }

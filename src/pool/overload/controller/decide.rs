@@ -41,16 +41,17 @@ impl Controller {
         self.note_refusal(now, self.refusal_on_entry(waited, length, bucket, urgent))
     }
 
-    /// As [`admit`](Self::admit), for work whose turn it is: all of its wait has passed.
-    pub(crate) fn admit_in_turn(&self, now: Instant, arrived: Instant, bucket: Bucket) -> Verdict {
+    /// As [`admit`](Self::admit), for work whose turn it is. Nothing is left to predict:
+    /// [`check_wait`](Self::check_wait) judges its wait.
+    pub(crate) fn admit_in_turn(&self, now: Instant, bucket: Bucket) -> Verdict {
         self.note_attempt(now, bucket);
-        let waited = nanos(now.saturating_duration_since(arrived));
-        let refusal = match self.sheds() {
-            true if waited > self.longest_wait() => Some(Refusal::Deadline),
-            true => self.refusal_by_wait(waited, waited, self.departure_gap(), bucket),
-            false => None,
+        let limit = self.learned.wait_limit.load(Relaxed);
+        let has_equal_part = || {
+            let room = (limit as f64 / self.departure_gap().max(1.0)) as u64;
+            self.fairness.queue.waiting.has_equal_part(bucket, room.saturating_add(1))
         };
-        self.note_refusal(now, refusal)
+        let is_over_share = self.sheds() && self.is_over_share(bucket) && has_equal_part();
+        self.note_refusal(now, is_over_share.then_some(Refusal::OverFairShare))
     }
 
     /// Counts an attempt to enter the queue, during an overload.
@@ -63,7 +64,7 @@ impl Controller {
         }
     }
 
-    /// Counts a refusal on entry, if it is one.
+    /// Counts the refusal, if there is one, and returns the verdict.
     fn note_refusal(&self, now: Instant, refusal: Option<Refusal>) -> Verdict {
         let Some(refusal) = refusal else { return Verdict::Keep };
         self.count_refused();

@@ -188,22 +188,21 @@ fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
 }
 
 #[test]
-fn work_whose_turn_it_is_is_judged_by_its_wait_and_its_client() {
-    let mut test = TestController::new(4 * MILLIS, |_| {});
-    let admit = |test: &TestController, client, waited| {
-        let now = test.time();
-        test.controller.admit_in_turn(now, now - waited * MILLIS, test.client(client))
+fn of_work_whose_turn_it_is_only_that_of_a_flooding_client_is_refused() {
+    let admit = |test: &TestController, client| {
+        test.controller.admit_in_turn(test.time(), test.client(client))
     };
-    assert_eq!(admit(&test, 1, 50), Verdict::Keep);
-    assert_eq!(admit(&test, 1, 1500), refuse(Refusal::Deadline));
+    let new = Controller::new(&Overload::default(), 4, 100, Instant::now());
+    let first = new.bucket(ClientKey::None);
+    assert_eq!(new.admit_in_turn(Instant::now(), first), Verdict::Keep, "nothing was learned");
+    let mut test = TestController::new(4 * MILLIS, |_| {});
+    (0..100).for_each(|_| test.controller.count_continued(test.client(1)));
+    assert_eq!(admit(&test, 1), Verdict::Keep, "there is no overload");
     test.load(10, 4, 1000);
-    // The first of its client waits behind nothing of its own.
-    assert_eq!(admit(&test, 20, 4), Verdict::Keep);
-    assert_eq!(admit(&test, 20, 50), refuse(Refusal::WaitTooLong));
-    let flooding = test.client(1);
-    (0..100).for_each(|_| test.controller.count_continued(flooding));
-    assert_eq!(admit(&test, 1, 4), refuse(Refusal::OverFairShare));
-    assert_eq!(admit(&test, 20, 4), Verdict::Keep);
+    assert_eq!(admit(&test, 1), refuse(Refusal::OverFairShare));
+    assert_eq!(admit(&test, 20), Verdict::Keep);
+    let lenient = TestController::new(4 * MILLIS, |config| config.shed = false);
+    assert_eq!(admit(&lenient, 1), Verdict::Keep);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! [`ClientCounts`]: how much work of each client waits in one place.
+//! [`ClientCounts`]: how much work of each client waits.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -24,7 +24,7 @@ impl ClientCounts {
         }
     }
 
-    /// One piece of this client's work waits no more.
+    /// One piece of this client's work stopped waiting.
     pub(crate) fn remove(&self, bucket: Bucket) {
         if self.waiting[bucket.index()].fetch_sub(1, Relaxed) == 1 {
             self.clients.fetch_sub(1, Relaxed);
@@ -42,8 +42,8 @@ impl ClientCounts {
         self.clients.load(Relaxed).saturating_sub(own)
     }
 
-    /// Whether the client already has its equal part of a place for `room` pieces of work, of which
-    /// every client that waits has one.
+    /// Whether the client already has its equal part of `room` pieces of work, shared among the
+    /// clients that wait.
     pub(crate) fn has_equal_part(&self, bucket: Bucket, room: u64) -> bool {
         let others = u64::from(self.others(bucket));
         u64::from(self.of(bucket)) >= (room / (others + 1)).max(1)

@@ -35,7 +35,7 @@ pub(super) enum Place {
     Owned(Bucket),
     /// The client's own from now on.
     Taken(Bucket),
-    /// That of another client, which it shares.
+    /// The bucket of another client: both share it.
     Shared(Bucket),
 }
 
@@ -45,7 +45,7 @@ impl Places {
     }
 
     /// Looks a client up by its hash. A client without a place takes a free one, or that of a
-    /// client of which nothing is left (`is_idle`).
+    /// client without connections and work (`is_idle`).
     pub(super) fn find(&self, hash: u64, is_idle: impl Fn(Bucket) -> bool) -> Place {
         let index = hash as usize % SETS;
         let Set(set) = &self.sets[index];

@@ -39,7 +39,7 @@ impl QueueShares {
 
     /// Whether the client attempted to enter the queue in this interval, or asked for more than its
     /// share in the last one.
-    pub(super) fn was_asked(&self, bucket: Bucket) -> bool {
+    pub(super) fn has_attempts(&self, bucket: Bucket) -> bool {
         self.attempts[bucket.index()].load(Relaxed) != 0
     }
 

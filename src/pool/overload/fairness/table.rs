@@ -19,8 +19,7 @@ pub(crate) struct Fairness {
     pub(crate) held: HeldConnections,
     /// Which client has how much of the queue.
     pub(crate) queue: QueueShares,
-    /// Which client has how many handshakes that wait. They are no part of the queue: requests are
-    /// not deferred for them.
+    /// Which client has how many handshakes that wait. No request is deferred for them.
     pub(crate) handshakes: ClientCounts,
     /// Which client has how many workers.
     pub(crate) workers: WorkerShares,
@@ -43,7 +42,7 @@ impl Fairness {
     pub(crate) fn bucket(&self, key: ClientKey) -> Bucket {
         let is_idle = |bucket| {
             let is_gone = self.held.of(bucket) == 0 && self.has_no_work(bucket);
-            is_gone && !self.queue.was_asked(bucket)
+            is_gone && !self.queue.has_attempts(bucket)
         };
         match self.places.find(self.secret.hash_one(key), is_idle) {
             Place::Owned(bucket) | Place::Shared(bucket) => bucket,
