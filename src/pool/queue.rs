@@ -291,7 +291,7 @@ impl<W: QueueItem> Queue<W> {
     /// Decides about a request that came with other work and has waited with it since `entered`:
     /// whether it would have been admitted, and whether it is still worth serving.
     pub(crate) fn judge_in_turn(&self, bucket: Bucket, entered: Instant, now: Instant) -> Verdict {
-        match self.controller.admit_in_turn(now, bucket) {
+        match self.controller.admit_in_turn(now, self.len_of(false), bucket) {
             Verdict::Keep => {
                 self.controller.count_enqueued(bucket);
                 self.controller.check_wait(now, entered, bucket)

@@ -77,10 +77,13 @@ fn slow_first_requests_of_one_client_leave_workers_to_the_others() {
     let mut slow: Vec<TlsClient> = halfway.into_iter().map(|client| client.ask(GET_SLOW)).collect();
     until("all handshakes have ended", || server.stats().handshakes.full == 7);
     until("slow requests are served", || gate.waited() > 0);
-    for _ in 0..20 {
+    // A busy machine may refuse some. With all workers at the gate, none would be served.
+    let mut served = 0;
+    until("others are served", || {
         other.write_all(GET).unwrap();
-        assert_eq!(read_response(&mut other).text(), "served");
-    }
+        served += usize::from(read_response(&mut other).status == 200);
+        served == 10
+    });
     gate.open();
     for client in &mut slow {
         assert!([200, 503].contains(&read_response(client).status));

@@ -47,11 +47,11 @@ fn a_refusal_arrives_whole_over_established_connections() {
         });
     }
     let mut holder = TlsClient::connect(addr(&server));
+    holder.write_all(b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    until("the worker is held", || gate.waited() == 1);
     // With the worker held, whatever comes second would wait for longer.
     config.overload.deadline = Duration::from_millis(25);
     server.reconfigure(config).unwrap();
-    holder.write_all(b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    until("the worker is held", || gate.waited() == 1);
     let refused_before = server.stats().refused_total();
     let mut waiting = clients.drain(..12).collect::<Vec<_>>().into_iter();
     let mut queued = Vec::new();

@@ -41,16 +41,19 @@ impl Controller {
         self.note_refusal(now, self.refusal_on_entry(waited, length, bucket, urgent))
     }
 
-    /// As [`admit`](Self::admit), for work whose turn it is. Nothing is left to predict:
-    /// [`check_wait`](Self::check_wait) judges its wait.
-    pub(crate) fn admit_in_turn(&self, now: Instant, bucket: Bucket) -> Verdict {
+    /// As [`admit`](Self::admit), for work whose turn it is while `length` pieces of work are in
+    /// the queue. Nothing is left to predict: [`check_wait`](Self::check_wait) judges its wait.
+    pub(crate) fn admit_in_turn(&self, now: Instant, length: usize, bucket: Bucket) -> Verdict {
         self.note_attempt(now, bucket);
         let limit = self.learned.wait_limit.load(Relaxed);
         let has_equal_part = || {
             let room = (limit as f64 / self.departure_gap().max(1.0)) as u64;
             self.fairness.queue.waiting.has_equal_part(bucket, room.saturating_add(1))
         };
-        let is_over_share = self.sheds() && self.is_over_share(bucket) && has_equal_part();
+        let is_over_share = self.sheds()
+            && length >= self.free_workers()
+            && self.is_over_share(bucket)
+            && has_equal_part();
         self.note_refusal(now, is_over_share.then_some(Refusal::OverFairShare))
     }
 
@@ -93,9 +96,7 @@ impl Controller {
         // A free worker takes the work at once, whatever the estimates predict. They are averages
         // over all clients: for a client with little work its real wait decides, once a worker has
         // taken the work.
-        let workers = self.settings.workers as usize;
-        let free = workers.saturating_sub(self.fairness.workers.busy() as usize);
-        if length < free && waited <= self.longest_wait() {
+        if length < self.free_workers() && waited <= self.longest_wait() {
             return None;
         }
         let is_first_of_client = self.is_fair()
@@ -111,6 +112,12 @@ impl Controller {
             return None;
         }
         self.refusal_by_wait(wait, ahead, gap, bucket)
+    }
+
+    /// How many workers serve nobody.
+    fn free_workers(&self) -> usize {
+        let workers = self.settings.workers as usize;
+        workers.saturating_sub(self.fairness.workers.busy() as usize)
     }
 
     /// The limits on the predicted wait: one for clients that are over their share, and a higher

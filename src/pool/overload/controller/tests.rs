@@ -189,20 +189,21 @@ fn urgent_work_is_refused_by_the_length_and_the_deadline_only() {
 
 #[test]
 fn of_work_whose_turn_it_is_only_that_of_a_flooding_client_is_refused() {
-    let admit = |test: &TestController, client| {
-        test.controller.admit_in_turn(test.time(), test.client(client))
+    let admit = |test: &TestController, length, client| {
+        test.controller.admit_in_turn(test.time(), length, test.client(client))
     };
     let new = Controller::new(&Overload::default(), 4, 100, Instant::now());
     let first = new.bucket(ClientKey::None);
-    assert_eq!(new.admit_in_turn(Instant::now(), first), Verdict::Keep, "nothing was learned");
+    assert_eq!(new.admit_in_turn(Instant::now(), 4, first), Verdict::Keep, "nothing was learned");
     let mut test = TestController::new(4 * MILLIS, |_| {});
     (0..100).for_each(|_| test.controller.count_continued(test.client(1)));
-    assert_eq!(admit(&test, 1), Verdict::Keep, "there is no overload");
+    assert_eq!(admit(&test, 4, 1), Verdict::Keep, "there is no overload");
     test.load(10, 4, 1000);
-    assert_eq!(admit(&test, 1), refuse(Refusal::OverFairShare));
-    assert_eq!(admit(&test, 20), Verdict::Keep);
+    assert_eq!(admit(&test, 4, 1), refuse(Refusal::OverFairShare));
+    assert_eq!(admit(&test, 3, 1), Verdict::Keep, "a worker is free for each");
+    assert_eq!(admit(&test, 4, 20), Verdict::Keep);
     let lenient = TestController::new(4 * MILLIS, |config| config.shed = false);
-    assert_eq!(admit(&lenient, 1), Verdict::Keep);
+    assert_eq!(admit(&lenient, 4, 1), Verdict::Keep);
 }
 
 #[test]
