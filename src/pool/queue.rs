@@ -9,6 +9,7 @@ use crate::pool::deferred::Deferred;
 use crate::pool::handshake_lane::{HandshakeLane, TRICKLE};
 use crate::pool::oldest_entry::OldestEntry;
 use crate::pool::overload::controller::{Controller, HandshakesAhead, Verdict};
+#[cfg(feature = "tls")]
 use crate::pool::overload::fairness::Bucket;
 use crate::pool::overload::refusal::Refusal;
 pub(crate) use crate::pool::work::{QueueItem, QueuedWork, Work};
@@ -290,6 +291,7 @@ impl<W: QueueItem> Queue<W> {
 
     /// Decides about a request that came with other work and has waited with it since `entered`:
     /// whether it would have been admitted, and whether it is still worth serving.
+    #[cfg(feature = "tls")]
     pub(crate) fn judge_in_turn(&self, bucket: Bucket, entered: Instant, now: Instant) -> Verdict {
         match self.controller.admit_in_turn(now, self.len_of(false), bucket) {
             Verdict::Keep => {

@@ -43,17 +43,13 @@ impl Controller {
 
     /// As [`admit`](Self::admit), for work whose turn it is while `length` pieces of work are in
     /// the queue. Nothing is left to predict: [`check_wait`](Self::check_wait) judges its wait.
+    #[cfg(any(feature = "tls", test))]
     pub(crate) fn admit_in_turn(&self, now: Instant, length: usize, bucket: Bucket) -> Verdict {
         self.note_attempt(now, bucket);
-        let limit = self.learned.wait_limit.load(Relaxed);
-        let has_equal_part = || {
-            let room = (limit as f64 / self.departure_gap().max(1.0)) as u64;
-            self.fairness.queue.waiting.has_equal_part(bucket, room.saturating_add(1))
-        };
         let is_over_share = self.sheds()
             && length >= self.free_workers()
             && self.is_over_share(bucket)
-            && has_equal_part();
+            && self.has_equal_part(bucket, self.learned.wait_limit.load(Relaxed));
         self.note_refusal(now, is_over_share.then_some(Refusal::OverFairShare))
     }
 
@@ -111,7 +107,14 @@ impl Controller {
         if urgent {
             return None;
         }
-        self.refusal_by_wait(wait, ahead, gap, bucket)
+        self.refusal_by_wait(wait, ahead, bucket)
+    }
+
+    /// Whether the client already has its equal part of a queue whose wait is `limit`.
+    fn has_equal_part(&self, bucket: Bucket, limit: u64) -> bool {
+        // The gap is zero before anything was learned.
+        let room = (limit as f64 / self.departure_gap().max(1.0)) as u64;
+        self.fairness.queue.waiting.has_equal_part(bucket, room.saturating_add(1))
     }
 
     /// How many workers serve nobody.
@@ -122,7 +125,7 @@ impl Controller {
 
     /// The limits on the predicted wait: one for clients that are over their share, and a higher
     /// one for the others.
-    fn refusal_by_wait(&self, wait: u64, ahead: u64, gap: f64, bucket: Bucket) -> Option<Refusal> {
+    fn refusal_by_wait(&self, wait: u64, ahead: u64, bucket: Bucket) -> Option<Refusal> {
         let limit = self.learned.wait_limit.load(Relaxed);
         let overloaded = limit != u64::MAX;
         // Work that has waited elsewhere without an overload had to wait for something else, such
@@ -138,8 +141,7 @@ impl Controller {
             return (wait > most).then_some(Refusal::WaitTooLong);
         }
         let queue = &self.fairness.queue;
-        let has_equal_part =
-            || queue.waiting.has_equal_part(bucket, (usual as f64 / gap) as u64 + 1);
+        let has_equal_part = || self.has_equal_part(bucket, usual);
         if wait > usual {
             let asks_for_little = match overloaded {
                 true => !queue.is_over_share(bucket),

@@ -14,7 +14,9 @@ mod queue_shares;
 mod table;
 mod worker_shares;
 
-pub(crate) use client::{Bucket, CLIENT_BUCKETS, ClientKey};
+#[cfg(feature = "admin")]
+pub(crate) use client::CLIENT_BUCKETS;
+pub(crate) use client::{Bucket, ClientKey};
 pub(crate) use held::HeldConnections;
 pub(crate) use table::Fairness;
 pub(crate) use worker_shares::{InService, Tick};
