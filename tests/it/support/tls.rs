@@ -92,6 +92,15 @@ pub(crate) fn client_side(versions: &[&'static SupportedProtocolVersion]) -> Cli
     ClientConnection::new(client_config(versions), name).unwrap()
 }
 
+/// The ciphertext that a client has to send.
+pub(crate) fn ciphertext(tls: &mut ClientConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut bytes).unwrap();
+    }
+    bytes
+}
+
 /// A client with TLS, whose reads and writes block.
 pub(crate) struct TlsClient {
     pub(crate) tls: ClientConnection,

@@ -10,7 +10,7 @@ use millpond::http::Request;
 use millpond::{CloseReason, Config};
 use rustls::ClientConnection;
 
-use crate::support::tls::{TlsClient, client_side, start_https_with};
+use crate::support::tls::{TlsClient, ciphertext, client_side, start_https_with};
 use crate::support::{Gate, TestServer, addr, connect_from, read_response, uninterrupted, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -57,12 +57,29 @@ impl Halfway {
     /// Sends its last message and a request at once.
     fn ask(mut self, request: &[u8]) -> TlsClient {
         self.tls.writer().write_all(request).unwrap();
-        let mut bytes = Vec::new();
-        while self.tls.wants_write() {
-            self.tls.write_tls(&mut bytes).unwrap();
-        }
-        self.socket.write_all(&bytes).unwrap();
+        self.socket.write_all(&ciphertext(&mut self.tls)).unwrap();
         TlsClient { tls: self.tls, socket: self.socket }
+    }
+}
+
+/// A server whose only worker is held by the request of one client until the gate opens, while
+/// another one is halfway.
+struct Busy {
+    server: TestServer,
+    gate: Arc<Gate>,
+    begun: Arc<AtomicUsize>,
+    halfway: Halfway,
+    holder: TlsClient,
+}
+
+impl Busy {
+    fn new() -> Self {
+        let (server, gate, begun) = gated(1);
+        let halfway = Halfway::connect(&server, [127, 0, 0, 1]);
+        let mut holder = TlsClient::connect(addr(&server));
+        holder.write_all(GET_SLOW).unwrap();
+        until("the worker is held", || gate.waited() == 1);
+        Self { server, gate, begun, halfway, holder }
     }
 }
 
@@ -92,34 +109,26 @@ fn slow_first_requests_of_one_client_leave_workers_to_the_others() {
 
 #[test]
 fn the_first_request_of_a_client_that_has_left_is_not_served() {
-    let (server, gate, begun) = gated(1);
-    let halfway = Halfway::connect(&server, [127, 0, 0, 1]);
-    let mut busy = TlsClient::connect(addr(&server));
-    busy.write_all(GET_SLOW).unwrap();
-    until("the worker is busy", || gate.waited() == 1);
+    let Busy { server, gate, begun, halfway, mut holder } = Busy::new();
     let left = halfway.ask(GET);
     until("it waits", || server.stats().queued == 1);
     drop(left);
     // What has hardly waited is not looked at.
     until("it has waited", || server.stats().queue_oldest >= Duration::from_millis(5));
     gate.open();
-    assert_eq!(read_response(&mut busy).text(), "served");
+    assert_eq!(read_response(&mut holder).text(), "served");
     until("it is counted", || server.stats().closed_for(CloseReason::ClientGoneInQueue) == 1);
     assert_eq!(begun.load(Ordering::SeqCst), 1);
 }
 
 #[test]
 fn the_end_of_a_client_that_has_asked_nothing_is_noticed_while_the_worker_is_busy() {
-    let (server, gate, begun) = gated(1);
-    let halfway = Halfway::connect(&server, [127, 0, 0, 1]);
-    let mut busy = TlsClient::connect(addr(&server));
-    busy.write_all(GET_SLOW).unwrap();
-    until("the worker is busy", || gate.waited() == 1);
+    let Busy { server, gate, begun, halfway, mut holder } = Busy::new();
     let ended = halfway.ask(b"");
     ended.socket.shutdown(Shutdown::Write).unwrap();
     until("it waits", || server.stats().queued == 1);
     gate.open();
-    assert_eq!(read_response(&mut busy).text(), "served");
+    assert_eq!(read_response(&mut holder).text(), "served");
     until("it is closed", || server.stats().live == 1);
     assert_eq!(server.stats().closed_for(CloseReason::ClientClosed), 1, "{:?}", server.stats());
     assert_eq!(begun.load(Ordering::SeqCst), 1);

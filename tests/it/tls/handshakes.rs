@@ -8,19 +8,14 @@ use std::time::Duration;
 use millpond::http::Request;
 use millpond::{CloseReason, Config, Refusal};
 
-use crate::support::tls::{TlsClient, client_side, start_https_with};
+use crate::support::tls::{TlsClient, ciphertext, client_side, start_https_with};
 use crate::support::{Gate, TestServer, addr, connect, read_response, until, until_or};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The first message of a client.
 fn hello() -> Vec<u8> {
-    let mut tls = client_side(rustls::ALL_VERSIONS);
-    let mut bytes = Vec::new();
-    while tls.wants_write() {
-        tls.write_tls(&mut bytes).unwrap();
-    }
-    bytes
+    ciphertext(&mut client_side(rustls::ALL_VERSIONS))
 }
 
 /// A server whose only worker is held by the request of this client, until the gate opens.

@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::empty_records;
-use crate::support::tls::{TlsClient, certificate, client_side, start_https_with};
+use crate::support::tls::{TlsClient, certificate, ciphertext, client_side, start_https_with};
 use crate::support::{TestServer, addr, connect, read_response, uninterrupted, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -25,10 +25,7 @@ fn server() -> TestServer {
 
 /// Sends the ciphertext that a client has, cut at this position of its whole stream.
 fn send_cut(client: &mut TlsClient, sent: &mut usize, cut: usize, server: &TestServer) {
-    let mut bytes = Vec::new();
-    while client.tls.wants_write() {
-        client.tls.write_tls(&mut bytes).unwrap();
-    }
+    let bytes = ciphertext(&mut client.tls);
     let at = cut.saturating_sub(*sent).min(bytes.len());
     *sent += bytes.len();
     client.socket.write_all(&bytes[..at]).unwrap();
@@ -80,10 +77,7 @@ fn the_stream_may_arrive_byte_by_byte() {
     let tls = client_side(rustls::ALL_VERSIONS);
     let mut client = TlsClient { tls, socket: connect(addr(&server)) };
     let send = |client: &mut TlsClient| {
-        let mut bytes = Vec::new();
-        while client.tls.wants_write() {
-            client.tls.write_tls(&mut bytes).unwrap();
-        }
+        let bytes = ciphertext(&mut client.tls);
         bytes.iter().for_each(|byte| client.socket.write_all(&[*byte]).unwrap());
     };
     while client.tls.is_handshaking() {
@@ -130,11 +124,8 @@ fn records_without_data_end_the_connection_while_others_are_served() {
     let mut other = TlsClient::connect(addr(&server));
     let mut sent = 0;
     while sent < 70_000 {
-        let mut bytes = Vec::new();
         empty_records::queue_without_data(&mut flooding.tls, 200);
-        while flooding.tls.wants_write() {
-            flooding.tls.write_tls(&mut bytes).unwrap();
-        }
+        let bytes = ciphertext(&mut flooding.tls);
         sent += bytes.len();
         if flooding.socket.write_all(&bytes).is_err() {
             break;
